@@ -1,0 +1,126 @@
+"""Files that are whole or absent: atomic writes, checked reads, checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from poseunion.models.errors import BadFileError
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open `path` for writing so that it either gets the whole content or stays as it was.
+
+    Writes beside the target, syncs, then renames over it. Anything that goes wrong removes the part file.
+
+    Raises:
+        BadFileError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    part = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(part, 0o666 & ~umask)  # noqa: PTH101  mkstemp makes 0600; give what open() would
+        os.replace(part, path)  # noqa: PTH105
+    except OSError as error:
+        raise BadFileError(
+            f"Cannot write {path}: {error.strerror or error}; nothing was changed, free space or choose another folder."
+        ) from error
+    finally:
+        if part and Path(part).exists():
+            Path(part).unlink()
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write `content` atomically."""
+    with atomic_writer(path) as file:
+        file.write(content)
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = None) -> None:
+    """Write `value` as JSON, atomically; a NaN or infinity is an error, never written."""
+    with atomic_writer(path) as file:
+        encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent)
+        try:
+            for chunk in _batched(encoder.iterencode(value), 4096):
+                file.write(chunk.encode())
+        except ValueError as error:
+            raise BadFileError(f"Cannot write {path}: {error}; a number in the result is not finite.") from error
+        file.write(b"\n")
+
+
+def _batched(pieces: Iterator[str], size: int) -> Iterator[str]:
+    held: list[str] = []
+    for piece in pieces:
+        held.append(piece)
+        if len(held) >= size:
+            yield "".join(held)
+            held.clear()
+    yield "".join(held)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BadFileError: absent, unreadable, not JSON (with line and column), or holding NaN/Infinity.
+    """
+    path = Path(path)
+
+    def refuse(constant: str) -> Any:
+        raise BadFileError(f"{path} holds {constant}, which is not a number JSON allows: remove or replace it.")
+
+    try:
+        return json.loads(path.read_bytes(), parse_constant=refuse)
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise BadFileError(f"{path} is not a text file (byte {error.start}): a JSON file is expected.") from error
+    except json.JSONDecodeError as error:
+        raise BadFileError(
+            f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; is it cut short?"
+        ) from error
+    except RecursionError as error:
+        raise BadFileError(f"{path} is nested too deeply to be an annotation file.") from error
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a TOML file; raises BadFileError with the place when it cannot be parsed."""
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadFileError(f"{path} is not valid TOML: {error}.") from error
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    return digest.hexdigest()

@@ -1,0 +1,134 @@
+"""How a model file describes itself: everything needed to run it correctly, inside the ONNX or in a TOML beside it.
+
+Our own exports carry the description in `metadata_props` under the key `poseunion`; someone else's model (a teacher, a public
+RTMPose) gets a small TOML file of the same schema.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from poseunion.models.errors import ModelError
+from poseunion.models.files import read_toml
+from poseunion.models.simcc import SimccGrid
+from poseunion.models.skeleton import Skeleton, load_skeleton
+
+# The one place for ImageNet's statistics; RGB order, pixel values divided by 255.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+METADATA_KEY = "poseunion"
+
+
+class Alignment(str, Enum):
+    """Where heatmap cell u sits on the input."""
+
+    CLASSIC = "classic"  # at input pixel u * stride (HRNet, TinyPose)
+    CENTRES = "centres"  # cell areas tile the input: (u + 1/2) * stride - 1/2
+
+
+class HeatmapOutput(BaseModel):
+    """Output of a heatmap network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["heatmap"] = "heatmap"
+    output: str
+    size_wh: tuple[int, int]
+    alignment: Alignment
+    blur_px: float = 0.0
+    flip_shift_px: int = 0  # how far the mirrored map of a flip test is moved to the right before averaging
+
+
+class SimccOutput(BaseModel):
+    """Output of a SimCC network, named as rtmlib and mmdeploy expect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["simcc"] = "simcc"
+    output_x: str = "simcc_x"
+    output_y: str = "simcc_y"
+    split: float = Field(default=2.0, gt=0)
+    sigma_bins: tuple[float, float] = (4.9, 5.66)
+
+
+class ModelDescription(BaseModel):
+    """What a pose model file is.
+
+    Attributes:
+        keypoints: names in output order, when the model's order is not that of `skeleton`.
+        mean, std: of pixel values divided by 255, in `colour` order.
+        padding: how much of the surroundings the crop shows, as a factor on the person's box.
+        score_threshold: below it a keypoint is usually wrong; a starting point for display, not a calibration.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    name: str
+    skeleton: str
+    keypoints: list[str] | None = None
+    input: str = "input"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    size_wh: tuple[int, int]
+    colour: Literal["RGB", "BGR"] = "RGB"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    padding: float = Field(default=1.25, gt=0)
+    head: SimccOutput | HeatmapOutput = Field(discriminator="kind")
+    score_threshold: float = 0.3
+    licence: str = ""
+    source: str = ""
+    revision: str = ""
+
+    @model_validator(mode="after")
+    def _known_skeleton(self) -> ModelDescription:
+        _ = self.resolved_skeleton
+        return self
+
+    @property
+    def resolved_skeleton(self) -> Skeleton:
+        """The skeleton in the model's own output order."""
+        base = load_skeleton(self.skeleton)
+        if self.keypoints is None:
+            return base
+        index = [base.index(k) for k in self.keypoints]
+        return Skeleton(
+            name=base.name,
+            keypoints=tuple(base.keypoints[i] for i in index),
+            links=base.links,
+            sigmas=tuple(base.sigmas[i] for i in index),
+            sigma_origin=base.sigma_origin,
+            midpoints=base.midpoints,
+            notes=base.notes,
+        )
+
+    @property
+    def grid(self) -> SimccGrid:
+        """The bins of a SimCC head."""
+        if not isinstance(self.head, SimccOutput):
+            raise ModelError(f"Model {self.name} has a heatmap head and no bins.")
+        return SimccGrid(self.size_wh, self.head.split, self.head.sigma_bins)
+
+
+def parse_description(data: Any, origin: str) -> ModelDescription:
+    """Validate a description; raises ModelError naming `origin` and the field at fault."""
+    try:
+        if isinstance(data, (str, bytes)):
+            return ModelDescription.model_validate_json(data)
+        return ModelDescription.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "description"
+        raise ModelError(f"{origin} does not describe a pose model: {place}: {first['msg']}.") from error
+
+
+def read_description(path: str | Path) -> ModelDescription:
+    """Read a description from a TOML file."""
+    return parse_description(read_toml(path), str(path))
+
+

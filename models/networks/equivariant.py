@@ -1,0 +1,144 @@
+"""A SimCC network that need not learn every position by itself.
+
+RTMPose flattens the last feature map and learns a linear layer over positions. Here a feature pyramid gives one small
+heatmap of log-probabilities per keypoint, and the two SimCC axes are its marginals; a shift of the person shifts the output,
+so a few thousand people are enough to learn from. Same outputs, labels, losses and export as RTMPose.
+
+Shapes: N people, C channels, h and w cells of a feature map, K keypoints, W and H bins, P = bins per cell.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  torch's own convention
+
+from poseunion.models.simcc import BETA, SimccGrid
+
+STRIDE = 4  # image pixels per heatmap cell
+
+
+class SeparableBlock(nn.Module):
+    """Residual 5x5 depthwise + 1x1 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x_NChw: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        y = F.relu(self.norm1(self.depthwise(x_NChw)), inplace=True)
+        return x_NChw + F.relu(self.norm2(self.pointwise(y)), inplace=True)
+
+
+class Pyramid(nn.Module):
+    """Top-down feature pyramid: maps of strides 4, 8, 16, 32 -> one map of stride 4 that has seen them all."""
+
+    def __init__(self, in_channels: list[int], channels: int, blocks: tuple[int, ...] = (2, 1, 1, 2)) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, channels, 1, bias=False), nn.BatchNorm2d(channels)) for c in in_channels
+        )
+        self.smooth = nn.ModuleList(nn.Sequential(*(SeparableBlock(channels) for _ in range(n))) for n in blocks)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Maps from fine to coarse -> (N, C, h, w) at the finest."""
+        x = None
+        for lateral, smooth, level in zip(reversed(self.lateral), reversed(self.smooth), reversed(maps), strict=True):
+            y = lateral(level)
+            if x is not None:
+                y = y + F.interpolate(x, size=y.shape[-2:], mode="nearest")
+            x = smooth(y)
+        assert x is not None
+        return x
+
+
+class AxisUpsampler(nn.Module):
+    """Log-probabilities of cells -> logits of bins, one small network for all keypoints.
+
+    Linear interpolation peaks only at cell centres; the learned part, which sees five cells to either side, places the peak
+    between them.
+    """
+
+    def __init__(self, bins_per_cell: int, hidden: int = 24) -> None:
+        super().__init__()
+        self.bins_per_cell = bins_per_cell
+        self.inner = nn.Conv1d(1, hidden, 5, padding=2)
+        self.middle = nn.Conv1d(hidden, hidden, 3, padding=1)
+        self.outer = nn.Conv1d(hidden, bins_per_cell, 5, padding=2)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)  # type: ignore[arg-type]
+
+    def forward(self, logp_NKw: Tensor) -> Tensor:
+        """(N, K, w) -> (N, K, w * P)."""
+        n, k, w = logp_NKw.shape
+        flat = logp_NKw.reshape(n * k, 1, w)
+        coarse = F.interpolate(flat, scale_factor=float(self.bins_per_cell), mode="linear", align_corners=False)
+        # The scale of log-probabilities (0 to -15) is brought near 1 for the convolutions.
+        y = F.relu(self.middle(F.relu(self.inner(flat * 0.2))))
+        fine = self.outer(y).transpose(1, 2).reshape(n * k, 1, w * self.bins_per_cell)
+        return (coarse + fine).reshape(n, k, w * self.bins_per_cell)
+
+    @torch.no_grad()
+    def halve(self) -> AxisUpsampler:
+        """The upsampler for twice the input size and the same bins: each new bin is the mean of two old ones."""
+        half = AxisUpsampler(self.bins_per_cell // 2, self.inner.out_channels)
+        half.inner.load_state_dict(self.inner.state_dict())
+        half.middle.load_state_dict(self.middle.state_dict())
+        half.outer.weight.copy_(self.outer.weight.unflatten(0, (-1, 2)).mean(1))
+        assert half.outer.bias is not None
+        assert self.outer.bias is not None
+        half.outer.bias.copy_(self.outer.bias.unflatten(0, (-1, 2)).mean(1))
+        return half
+
+
+class EquivariantSimcc(nn.Module):
+    """Backbone, pyramid, heatmap, marginals.
+
+    Args:
+        backbone: gives the maps of strides 4, 8, 16, 32 for an (N, 3, H, W) picture; has `feature_info.channels()`.
+        keypoints: K.
+        grid: the bins of the output; bins per cell must be a whole number.
+    """
+
+    def __init__(self, backbone: nn.Module, keypoints: int, grid: SimccGrid, channels: int = 64) -> None:
+        super().__init__()
+        self.grid = grid
+        self.backbone = backbone
+        self.pyramid = Pyramid(list(backbone.feature_info.channels()), channels)  # type: ignore[operator, union-attr]
+        self.heatmap = nn.Conv2d(channels, keypoints, 1)
+        bins_per_cell = round(grid.split * STRIDE)
+        self.upsample_x = AxisUpsampler(bins_per_cell)
+        self.upsample_y = AxisUpsampler(bins_per_cell)
+
+    def heatmap_logits(self, image_N3HW: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised -> (N, K, H/4, W/4); softmax over all cells is the keypoint's distribution."""
+        return self.heatmap(self.pyramid(self.backbone(image_N3HW)))
+
+    def axes(self, heat_NKhw: Tensor) -> tuple[Tensor, Tensor]:
+        """Heatmap logits -> SimCC logits (N, K, W) and (N, K, H) on the beta-10 scale, each with mean zero.
+
+        The mean over bins is removed since a softmax ignores it: what remains peaks near 1 where the model is sure, as
+        runtimes that threshold logits expect.
+        """
+        logp = heat_NKhw - torch.logsumexp(heat_NKhw.flatten(2), -1)[..., None, None]
+        x = self.upsample_x(torch.logsumexp(logp, 2))
+        y = self.upsample_y(torch.logsumexp(logp, 3))
+        return (x - x.mean(-1, keepdim=True)) / BETA, (y - y.mean(-1, keepdim=True)) / BETA
+
+    def forward(self, image_N3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) normalised -> simcc_x (N, K, W), simcc_y (N, K, H)."""
+        return self.axes(self.heatmap_logits(image_N3HW))
+
+    def grown(self) -> EquivariantSimcc:
+        """This network for an input twice as wide and high with the same bins; everything learned is kept."""
+        grid = SimccGrid(
+            (self.grid.size_wh[0] * 2, self.grid.size_wh[1] * 2), self.grid.split / 2, self.grid.sigma_bins
+        )
+        bigger = EquivariantSimcc(self.backbone, self.heatmap.out_channels, grid, self.heatmap.in_channels)
+        bigger.pyramid, bigger.heatmap = self.pyramid, self.heatmap
+        bigger.upsample_x, bigger.upsample_y = self.upsample_x.halve(), self.upsample_y.halve()
+        return bigger

@@ -1,0 +1,112 @@
+"""SimCC: a keypoint as two one-dimensional classifications, over columns and over rows (Li et al., ECCV 2022).
+
+Bin b of an axis sits at b / split crop pixels, as in mmpose and RTMPose. Logits are on mmpose's "beta 10" scale: a perfect
+prediction peaks at about 1, and softmax(beta * logit) is the distribution.
+
+Shapes: N people, K keypoints, W and H bins of the two axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# RTMPose's label temperature: softmax(10 * Gaussian) has a core of about two bins (mmpose, RTMCCHead `beta=10.`).
+BETA = 10.0
+
+
+@dataclass(frozen=True)
+class SimccGrid:
+    """The two axes of bins of a network.
+
+    Attributes:
+        size_wh: crop size in pixels.
+        split: bins per crop pixel.
+        sigma_bins: label width along x and y, in bins. RTMPose gives (4.9, 5.66) for 192x256 at split 2, which is
+            sqrt(axis bins / 16): for another size, `for_size` keeps the rule.
+    """
+
+    size_wh: tuple[int, int]
+    split: float = 2.0
+    sigma_bins: tuple[float, float] = (4.9, 5.66)
+
+    @property
+    def bins_wh(self) -> tuple[int, int]:
+        """Number of bins along x and y."""
+        return round(self.size_wh[0] * self.split), round(self.size_wh[1] * self.split)
+
+    @classmethod
+    def for_bins(cls, size_wh: tuple[int, int], bins_wh: tuple[int, int]) -> SimccGrid:
+        """The grid with these bins, labels as wide as mmpose's for that many (sigma = sqrt(bins / 16))."""
+        return cls(size_wh, bins_wh[0] / size_wh[0], (float(np.sqrt(bins_wh[0] / 16)), float(np.sqrt(bins_wh[1] / 16))))
+
+
+def encode(
+    xy_px_NK2: NDArray[np.floating], grid: SimccGrid
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Unnormalised Gaussian labels of height 1 (mmpose `SimCCLabel`, 'gaussian').
+
+    Args:
+        xy_px_NK2: (N, K, 2) crop pixels.
+
+    Returns:
+        (N, K, W) and (N, K, H) float32 in [0, 1], and an (N, K) mask of what lies within three sigma of the crop;
+        the others have all-zero labels and must carry no loss.
+    """
+    centre = np.round(np.asarray(xy_px_NK2, np.float64) * grid.split)
+    sigma = np.asarray(grid.sigma_bins)
+    bins = np.asarray(grid.bins_wh)
+    inside = np.isfinite(centre).all(-1) & (centre >= -3 * sigma).all(-1) & (centre < bins + 3 * sigma).all(-1)
+    labels = []
+    for axis in (0, 1):
+        distance = np.arange(bins[axis]) - np.where(inside, centre[..., axis], 0.0)[..., None]
+        gauss = np.exp(-(distance**2) / (2 * sigma[axis] ** 2)) * inside[..., None]
+        labels.append(gauss.astype(np.float32))
+    return labels[0], labels[1], inside
+
+
+def softmax(logit: NDArray[np.floating], beta: float = BETA) -> NDArray[np.float64]:
+    """softmax(beta * logit) over the last axis."""
+    scaled = beta * np.asarray(logit, np.float64)
+    scaled -= scaled.max(-1, keepdims=True)
+    exp = np.exp(scaled)
+    return np.asarray(exp / exp.sum(-1, keepdims=True))
+
+
+def decode(
+    logit_x_NKW: NDArray[np.floating], logit_y_NKH: NDArray[np.floating], grid: SimccGrid, *, refine: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Keypoints from logits.
+
+    Args:
+        refine: add the sub-bin offset of a parabola through the three bins around the maximum (exact for a Gaussian
+            label in the log domain, and a bin is the label's resolution). Off equals mmpose's `get_simcc_maximum`.
+
+    Returns:
+        (N, K, 2) crop pixels and (N, K) scores: the lower of the two maxima, as in mmpose, not clipped.
+    """
+    xy, peaks = [], []
+    for logit in (np.asarray(logit_x_NKW), np.asarray(logit_y_NKH)):
+        bin_index = logit.argmax(-1)
+        position = bin_index.astype(np.float64)
+        if refine:
+            position += _parabola_offset(logit, bin_index)
+        xy.append(position / grid.split)
+        peaks.append(np.take_along_axis(logit, bin_index[..., None], -1)[..., 0])
+    score = np.minimum(*peaks)
+    return np.stack(xy, -1).astype(np.float32), score.astype(np.float32)
+
+
+def _parabola_offset(logit: NDArray[np.floating], bin_index: NDArray[np.intp]) -> NDArray[np.float64]:
+    last = logit.shape[-1] - 1
+    middle = np.clip(bin_index, 1, max(last - 1, 1))
+    left, centre, right = (
+        np.take_along_axis(logit, np.clip(middle + step, 0, last)[..., None], -1)[..., 0].astype(np.float64)
+        for step in (-1, 0, 1)
+    )
+    curvature = left - 2 * centre + right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offset = np.where(curvature < -1e-9, 0.5 * (left - right) / curvature, 0.0)
+    return np.where(bin_index == middle, np.clip(np.nan_to_num(offset), -0.5, 0.5), 0.0)

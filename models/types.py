@@ -1,0 +1,61 @@
+"""The values that cross borders: a pose batch from a predictor, a person to be predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import SkeletonError
+from poseunion.models.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class PoseBatch:
+    """Predicted keypoints of N people.
+
+    Attributes:
+        skeleton: the K keypoints' names and order.
+        xy: (N, K, 2) float32 image pixels; pixel centres are integers.
+        score: (N, K) float32 in [0, 1]: what the model says of itself.
+        box_xywh: (N, 4) float32 the boxes that were looked at, image pixels.
+    """
+
+    skeleton: Skeleton
+    xy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    box_xywh: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n, k = self.xy.shape[0], len(self.skeleton)
+        if self.xy.shape != (n, k, 2) or self.score.shape != (n, k) or self.box_xywh.shape != (n, 4):
+            raise SkeletonError(
+                f"A PoseBatch of {self.skeleton.name} needs xy (N,{k},2), score (N,{k}) and box_xywh (N,4); "
+                f"got {self.xy.shape}, {self.score.shape}, {self.box_xywh.shape}."
+            )
+
+    def __len__(self) -> int:
+        return int(self.xy.shape[0])
+
+    def keypoint(self, name: str) -> NDArray[np.float32]:
+        """(N, 2) coordinates of one named keypoint."""
+        return self.xy[:, self.skeleton.index(name)]
+
+    @classmethod
+    def empty(cls, skeleton: Skeleton) -> PoseBatch:
+        """Nobody."""
+        k = len(skeleton)
+        return cls(skeleton, np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros((0, 4), np.float32))
+
+    @classmethod
+    def concatenate(cls, batches: list[PoseBatch]) -> PoseBatch:
+        """Several batches of one skeleton as one."""
+        if not batches:
+            raise SkeletonError("Nothing to concatenate: give at least one PoseBatch.")
+        return cls(
+            batches[0].skeleton,
+            np.concatenate([b.xy for b in batches]),
+            np.concatenate([b.score for b in batches]),
+            np.concatenate([b.box_xywh for b in batches]),
+        )
