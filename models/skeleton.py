@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from poseunion.models.errors import SkeletonError
 from poseunion.models.files import read_toml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FOLDER = Path(__file__).parent / "skeletons"
 
@@ -83,8 +82,9 @@ class Skeleton:
                 "give one positive sigma for each."
             )
         named = {n for pair in (*self.links, *self.midpoints.values()) for n in pair} | set(self.midpoints)
+        named |= set(self.aliases.values())
         if unknown := sorted(named - set(self.keypoints)):
-            raise SkeletonError(f"Skeleton {self.name} links {', '.join(unknown)}, which is not among its keypoints.")
+            raise SkeletonError(f"Skeleton {self.name} uses {', '.join(unknown)}, which is not among its keypoints.")
         for keypoint in self.keypoints:
             if mirrored(keypoint) not in self.keypoints:
                 raise SkeletonError(f"Skeleton {self.name} has {keypoint} but not {mirrored(keypoint)}: it cannot be flipped.")

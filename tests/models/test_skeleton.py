@@ -80,7 +80,8 @@ def test_derived_sigmas_are_the_parents_over_sqrt_2() -> None:
 
 
 def test_union21_is_the_computed_union() -> None:
-    computed, shipped = union(load_skeleton("coco17"), load_skeleton("mpii16"), name="union21"), load_skeleton("union21")
+    computed = union(load_skeleton("coco17"), load_skeleton("mpii16"), name="union21")
+    shipped = load_skeleton("union21")
     for attribute in ("name", "keypoints", "links", "sigmas", "sigma_origin", "midpoints", "notes"):
         assert getattr(computed, attribute) == getattr(shipped, attribute), attribute
     assert shipped.keypoints[:17] == load_skeleton("coco17").keypoints
@@ -209,7 +210,7 @@ def test_a_twelfth_dataset_is_one_new_file(tmp_path: Path) -> None:
         ("0.05, 0.05]", "0.05]", "5 keypoints and 4 sigmas"),
         ("0.026", "0", "one positive sigma"),
         ("0.026", "nan", "one positive sigma"),
-        ('"right_horn"]\n', '"horn"]\n', "left_horn but not right_horn"),
+        (', "right_horn"]\nsigmas', ', "horn"]\nsigmas', "right_horn"),
         ('["nose", "pelvis"]', '["nose", "pelvis", "x"]', "links"),
         ('["nose", "pelvis"]', '["nose", "tail"]', "tail"),
         ('sigma_origin = "guessed"', "", "sigma_origin"),
@@ -226,6 +227,11 @@ def test_a_malformed_file_gives_one_sentence(tmp_path: Path, before: str, after:
     with pytest.raises(PoseUnionError, match=complaint) as caught:
         load_skeleton(path)
     assert "\n" not in str(caught.value).strip()
+
+
+def test_a_side_without_its_mirror_is_refused() -> None:
+    with pytest.raises(SkeletonError, match="left_knee but not right_knee"):
+        Skeleton("half", ("left_knee",), (), (0.1,))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
