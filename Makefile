@@ -1,0 +1,57 @@
+# Everything here needs only Python 3.10 or newer and make; each goal sets up what it needs in $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ROOMS := models annotate training export app
+# Tests run beside each other poorly on few cores: one process, one thread each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help example test test-all lint format typecheck check clean
+
+help:  ## list the goals
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+example: $(VENV)/.set-up-example  ## complete three bundled pictures' labels: runs/example (no torch, < 3 minutes)
+	$(BIN)/annotate extend --dataset example --out runs/example/extended.json --overlay runs/example/overlays
+
+test: check  ## lint, types and the fast tests
+	$(PYTEST)
+
+test-all: check  ## the same with slow tests and those on the data named by POSEUNION_SHARED
+	$(PYTEST) -m ""
+
+check: lint typecheck
+
+lint: $(VENV)/.set-up-dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.set-up-dev  ## rewrite the code in ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The rooms import as poseunion.<room> but lie at the top level: mypy sees them through links.
+typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
+	@mkdir -p .ns/poseunion
+	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
+	MYPYPATH=.ns $(BIN)/mypy $(ROOMS:%=-p poseunion.%)
+	MYPYPATH=.ns $(BIN)/mypy tests
+
+clean:  ## remove caches and build folders; runs/ and $(VENV) stay
+	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.set-up-example: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[example]'
+	@touch $@
+
+$(VENV)/.set-up-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,train]'
+	@touch $@ $(VENV)/.set-up-example

@@ -1,0 +1,77 @@
+"""`poseunion`: one command that hands over to the rooms' own command lines.
+
+A room is imported when its command is called, so that `poseunion --help` needs nothing but the base installation.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+from poseunion.models.errors import PoseUnionError
+
+app = typer.Typer(
+    help="Train small pose models across datasets that disagree about the skeleton; complete annotations with them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one sentence on standard error and exit code 2."""
+    try:
+        app(prog_name="poseunion")
+    except PoseUnionError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _hand_over(command: str, module: str, context: typer.Context, *, is_subcommand: bool = False) -> None:
+    """Run the typer `app` of `module` with the rest of the command line.
+
+    Args:
+        is_subcommand: `command` is one of several commands of that app, not the app itself.
+    """
+    room: typer.Typer = importlib.import_module(module).app
+    words, program = ([command], "poseunion") if is_subcommand else ([], f"poseunion {command}")
+    room(args=[*words, *context.args], prog_name=program)
+
+
+# Everything after the command's name belongs to the room, --help included.
+_REST = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.command("annotate", context_settings=_REST, add_help_option=False)
+def annotate(context: typer.Context) -> None:
+    """Extend, show and check annotation files (also installed as `annotate`)."""
+    _hand_over("annotate", "poseunion.annotate.cli", context)
+
+
+@app.command("models", context_settings=_REST, add_help_option=False)
+def models(context: typer.Context) -> None:
+    """List the models and skeletons that come with this installation."""
+    _hand_over("models", "poseunion.models.cli", context)
+
+
+@app.command("train", context_settings=_REST, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train a student (needs the `train` extra)."""
+    _hand_over("train", "poseunion.training.cli", context, is_subcommand=True)
+
+
+@app.command("evaluate", context_settings=_REST, add_help_option=False)
+def evaluate(context: typer.Context) -> None:
+    """Measure a model on labelled people."""
+    _hand_over("evaluate", "poseunion.training.cli", context, is_subcommand=True)
+
+
+@app.command("export", context_settings=_REST, add_help_option=False)
+def export(context: typer.Context) -> None:
+    """Write a trained checkpoint as an ONNX file that describes itself (needs the `train` extra)."""
+    _hand_over("export", "poseunion.export.cli", context)
+
+
+if __name__ == "__main__":
+    main()

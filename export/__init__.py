@@ -1,0 +1,1 @@
+"""Export: from a trained checkpoint to files that describe themselves."""

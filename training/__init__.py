@@ -1,0 +1,1 @@
+"""Training: recipes, data pipeline, losses, the loop, and evaluation (which needs no torch)."""
