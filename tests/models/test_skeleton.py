@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from poseunion.models.errors import PoseUnionError, SkeletonError
 from poseunion.models.skeleton import (
     Skeleton,
