@@ -1,0 +1,57 @@
+"""The root command line hands over to the rooms and says what went wrong in a sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ("annotate", "models", "train", "evaluate", "export")
+
+
+def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "poseunion.app.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_help_names_every_command_and_imports_no_room() -> None:
+    code = (
+        "import sys; sys.argv = ['poseunion', '--help']\n"
+        "from poseunion.app.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in sys.modules if m.startswith(('torch', 'poseunion.annotate', 'poseunion.t'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert all(name in result.stdout for name in COMMANDS)
+    assert result.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_shows_its_own_help(name: str) -> None:
+    module = {"train": "training", "evaluate": "training"}.get(name, name)
+    if importlib.util.find_spec(f"poseunion.{module}.cli") is None:
+        pytest.skip(f"{module} has no command line yet")
+    result = run(name, "--help")
+    assert result.returncode == 0, result.stderr
+    assert f"poseunion {name}" in result.stdout
+
+
+def test_models_lists_skeletons_and_finds_their_files() -> None:
+    listed = json.loads(run("models", "--json").stdout)
+    assert {"coco17", "mpii16", "union21"} <= {s["name"] for s in listed["skeletons"]}
+    for item in [*listed["models"], *listed["skeletons"]]:
+        path = run("models", "--path", item["name"]).stdout.strip()
+        assert Path(path).is_file()
+
+
+def test_an_unknown_model_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    result = run("models", "--path", "nothing", folder=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: No model or skeleton 'nothing'")
+    assert len(result.stderr.strip().splitlines()) == 1
