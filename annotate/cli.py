@@ -1,0 +1,281 @@
+"""`annotate`: complete, show and check annotation files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poseunion.annotate.datasets import Dataset, find_dataset
+from poseunion.annotate.extend import Options, extend, journal_path
+from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations, writer_for
+from poseunion.annotate.formats.names import output_skeleton
+from poseunion.annotate.work import PosePredictor, plan
+from poseunion.models.errors import BadArgumentError, PoseUnionError
+from poseunion.models.skeleton import Skeleton, load_skeleton
+
+app = typer.Typer(
+    help="Complete, show and check pose annotation files.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one sentence on standard error and exit code 2."""
+    try:
+        app(prog_name="annotate")
+    except PoseUnionError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help=f"One of {', '.join(FORMATS)}; default: recognised.")
+]
+SkeletonOption = Annotated[
+    str | None, typer.Option(help="Skeleton the file must have (name or .toml); default: recognised by its names.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
+
+
+@app.command("extend")
+def extend_command(
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="mpii, coco or lsp (looked for below $POSEUNION_DATA), example, or a dataset .toml."),
+    ] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="Annotation file.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of its pictures.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Extended file; default: NAME.extended.json in this folder.")
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described .onnx file.")] = "unified",
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help="Format of the output; `mpii` writes MPII's json back, else COCO style."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Confidence from which a proposal is accepted; default: the model's, else 0.3.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Predict only the first so many people.")] = None,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Also people without any human keypoint.")] = False,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Average with the mirrored crop: better, twice the time.")
+    ] = False,
+    max_bad: Annotated[
+        float, typer.Option(help="Share of people that may be unusable before the run gives up.")
+    ] = 0.05,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    as_json: JsonOption = False,
+    overlay: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw every picture with its people into this folder.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the network; default: all cores.")] = None,
+) -> None:
+    """Add the keypoints that a file's people lack; change nothing that is there.
+
+    Human points stay to the digit; pelvis and thorax are derived where both parents are labelled; the rest is proposed
+    with a confidence. An interrupted run goes on with --resume and ends in the same bytes.
+
+    Examples:
+
+        annotate extend --dataset mpii
+
+        annotate extend --annotations train.json --images train/ --out train_21.json
+
+        annotate extend --dataset my_data.toml --out my_21.json --overlay overlays/ --limit 50
+    """
+    found = find_dataset(dataset, annotations, images, scratch=(out.parent if out else Path("runs/example")))
+    out = out or Path(f"{found.annotations.stem}.extended.json")
+    options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite)
+    records = read_annotations(found.annotations, found.format, found.skeleton)
+    from poseunion.models.predictor import load_predictor
+
+    predictor = load_predictor(model, flip=flip, threads=threads)
+    if dry_run:
+        _dry_run(records, found, predictor, out, options, as_json)
+        return
+    try:
+        with _progress("people") as progress:
+            report = extend(records, found.images, predictor, out, options, progress=progress, command=sys.argv)
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted: finished work is kept in {journal_path(out)}; go on with --resume.", err=True)
+        raise typer.Exit(130) from None
+    if overlay is not None:
+        _draw_overlays(out, report.format, found.images, overlay)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        from rich.console import Console
+
+        Console().print(report.render())
+
+
+@app.command("show")
+def show_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Annotation file, extended or not.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Folder of its pictures.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the overlays.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first so many pictures.")] = None,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Also draw proposals that were not accepted.")] = False,
+    format_name: FormatOption = None,
+    skeleton: SkeletonOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw people on their pictures: human points white, proposals red, derived points amber, opacity by confidence.
+
+    Examples:
+
+        annotate show train_21.json --images train/ --out overlays/
+
+        annotate show train_21.json --images train/ --out overlays/ --limit 20 --rejected
+    """
+    from poseunion.annotate.show import show
+
+    records = read_annotations(file, format_name, _skeleton(skeleton))
+    with _progress("pictures") as progress:
+        report = show(records, images, out, limit=limit, rejected=rejected, progress=progress)
+    if as_json:
+        _print_json({"written": report.written, "bad": [{"image": i, "reason": r} for i, r in report.bad]})
+        return
+    for name, reason in report.bad:
+        typer.echo(f"skipped {name}: {reason}", err=True)
+    typer.echo(
+        f"{len(report.written)} overlays in {out}" + (f", {len(report.bad)} pictures skipped" if report.bad else "")
+    )
+
+
+@app.command("check")
+def check_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Annotation file, extended or not.")],
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
+    format_name: FormatOption = None,
+    skeleton: SkeletonOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong with a file, and where; exit code 2 if it cannot be used as it is.
+
+    Examples:
+
+        annotate check train.json
+
+        annotate check train_21.json --images train/ --json
+    """
+    from poseunion.annotate.check import check
+
+    records, problems = check(file, images=images, format_name=format_name, skeleton=_skeleton(skeleton))
+    wrong = sum(p.fatal for p in problems)
+    if as_json:
+        found = [{"place": p.place, "problem": p.text, "fatal": p.fatal} for p in problems]
+        _print_json({"file": str(file), "usable": not wrong, "problems": found})
+    else:
+        for problem in problems:
+            typer.echo(f"{'wrong' if problem.fatal else 'look'}: {problem.place}: {problem.text}")
+        if records is not None:
+            human = int((records.visibility > 0).sum())
+            typer.echo(
+                f"{file}: {records.format}, {records.skeleton.name}, {len(records.images)} images, "
+                f"{len(records)} records, {human} labelled keypoints; {wrong} wrong, {len(problems) - wrong} to look at"
+            )
+    if wrong:
+        raise typer.Exit(2)
+
+
+def _skeleton(name: str | None) -> Skeleton | None:
+    return None if name is None else load_skeleton(name)
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def _draw_overlays(out: Path, format_name: str, images: Path, overlay: Path) -> None:
+    from poseunion.annotate.show import show
+
+    if format_name != "coco":
+        raise BadArgumentError(
+            f"--overlay draws COCO-style output; {out} is written, draw it without --format {format_name}."
+        )
+    with _progress("overlays") as progress:
+        report = show(read_annotations(out), images, overlay, progress=progress)
+    for name, reason in report.bad:
+        typer.echo(f"no overlay of {name}: {reason}", err=True)
+
+
+def _dry_run(
+    records: AnnotationSet, found: Dataset, predictor: PosePredictor, out: Path, options: Options, as_json: bool
+) -> None:
+    planned = plan(records, limit=options.limit, unlabelled=options.unlabelled)
+    pictures = {int(records.image_index[i]) for i in planned.order}
+    missing = sum(not (found.images / records.images[i].file_name).is_file() for i in pictures)
+    names = output_skeleton(records.skeleton, predictor.skeleton).keypoints
+    said = {
+        "annotations": str(found.annotations),
+        "images": str(found.images),
+        "out": str(out),
+        "format": writer_for(records, options.format)[0],
+        "model": predictor.name,
+        "persons": len(records),
+        "to_predict": len(planned.order),
+        "pictures": len(pictures),
+        "pictures_missing": missing,
+        "passed": planned.passed,
+        "keypoints": len(names),
+        "added": [n for n in names if n not in records.skeleton.keypoints],
+    }
+    if as_json:
+        _print_json(said)
+        return
+    typer.echo(
+        f"Would complete {said['to_predict']} of {said['persons']} persons in {said['pictures']} pictures "
+        f"({missing} missing) with {predictor.name}, from {len(records.skeleton)} to {len(names)} keypoints "
+        f"(adding {', '.join(n for n in names if n not in records.skeleton.keypoints)}), and write {out}."
+    )
+    for reason, count in sorted(planned.passed.items()):
+        typer.echo(f"  passed through: {count} ({reason})")
+
+
+@contextlib.contextmanager
+def _progress(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left on standard error; nothing where that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(unit),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(unit, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield update
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Pure arithmetic of completing people: human points stay, midpoints are derived, the rest is proposed.
+
+Legend of shape suffixes: N records; D the dataset's keypoints, M the model's, K the output's (their union).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.annotate import acceptance
+from poseunion.models.skeleton import Skeleton, derive_midpoints, project, project_indices
+
+# Written precision: a hundredth of a pixel and of a per mille is far below what a model knows.
+XY_DIGITS = 2
+CONFIDENCE_DIGITS = 4
+
+
+class Origin(IntEnum):
+    """Where a keypoint of an extended file comes from; `keypoint_source` holds the lower-case name."""
+
+    NONE = 0
+    HUMAN = 1
+    DERIVED = 2
+    PROPOSED = 3
+
+
+ORIGIN_NAMES = tuple(origin.name.lower() for origin in sorted(Origin))
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Completed records `start … start + N` of a file, in its order.
+
+    Attributes:
+        origin: (N, K) int8 `Origin` of the point that stands.
+        xy: (N, K, 2) float64 image pixels, 0-based: the derived point, or the proposal whether accepted or not (human
+            points are copied from the file itself, so that not a digit changes).
+        visibility: (N, K) int8 to be written: of derived points the lower of their parents', of accepted proposals 2.
+        confidence: (N, K) float64 what the model says of its proposal; NaN where there is none.
+    """
+
+    start: int
+    origin: NDArray[np.int8]
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    confidence: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """All a writer needs besides the annotations.
+
+    Attributes:
+        skeleton: of the output: the dataset's keypoints, then what the model adds.
+        block: the top-level `poseunion` block.
+        size_of: picture index -> (width, height) of the stored pixels, None where it cannot be read.
+        rows: gives the completion of records [start, stop).
+    """
+
+    skeleton: Skeleton
+    block: dict[str, Any]
+    size_of: Callable[[int], tuple[int, int] | None]
+    rows: Callable[[int, int], Completion]
+
+
+def complete(
+    start: int,
+    xy_ND2: NDArray[np.float64],
+    visibility_ND: NDArray[np.int8],
+    predicted_NM3: NDArray[np.float32],
+    size_wh_N2: NDArray[np.float64],
+    threshold_M: NDArray[np.float64],
+    dataset: Skeleton,
+    model: Skeleton,
+    output: Skeleton,
+) -> Completion:
+    """Complete N records.
+
+    Args:
+        xy_ND2, visibility_ND: what humans labelled, image pixels, 0-based.
+        predicted_NM3: x, y, confidence of the model's keypoints; a record that is NaN was not looked at, and
+            gets neither proposals nor derived points.
+        size_wh_N2: size of each record's picture, pixels.
+        threshold_M: see `acceptance.thresholds_for`.
+    """
+    xy, visibility = project(xy_ND2, visibility_ND, dataset, output)
+    human = visibility > 0
+    looked_at = np.isfinite(predicted_NM3[:, 0, 0])
+    filled, filled_visibility, derived = derive_midpoints(xy, visibility, output)
+    derived &= looked_at[:, None]
+
+    index = project_indices(model, output)
+    from_model = np.where((index >= 0)[None, :, None], predicted_NM3[:, index].astype(np.float64), np.nan)
+    from_model[human | derived] = np.nan
+    proposal, confidence = from_model[..., :2].round(XY_DIGITS), from_model[..., 2].round(CONFIDENCE_DIGITS)
+    threshold_K = np.where(index >= 0, threshold_M[index], np.inf)
+    good = acceptance.accepted(proposal, confidence, threshold_K, size_wh_N2)
+
+    origin = np.zeros(visibility.shape, np.int8)
+    origin[good] = Origin.PROPOSED
+    origin[derived] = Origin.DERIVED
+    origin[human] = Origin.HUMAN
+    return Completion(
+        start=start,
+        origin=origin,
+        xy=np.where(derived[..., None], filled, proposal),
+        visibility=np.where(derived, filled_visibility, np.where(good, 2, 0)).astype(np.int8),
+        confidence=confidence,
+    )

@@ -1,0 +1,355 @@
+"""`extend`: an annotation file in, the same file with the union's keypoints out.
+
+Every person keeps what humans labelled; pelvis and thorax are derived where both parents are labelled; the model
+proposes the rest. The network's answers go into a journal chunk by chunk; the file itself is made from the journal at
+the end, so an interrupted run that is resumed writes the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poseunion.annotate.acceptance import thresholds_for
+from poseunion.annotate.completion import Completion, Extension, complete
+from poseunion.annotate.formats import AnnotationSet, writer_for
+from poseunion.annotate.formats.names import output_skeleton, skeleton_to_json
+from poseunion.annotate.formats.types import name_of
+from poseunion.annotate.journal import Journal
+from poseunion.annotate.report import ExtendReport, KeypointCounts
+from poseunion.annotate.work import (
+    CHUNK,
+    ChunkResult,
+    Pictures,
+    Plan,
+    PosePredictor,
+    cut_chunk,
+    plan,
+    run_chunks,
+)
+from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
+from poseunion.models.files import atomic_writer, read_json, write_json
+from poseunion.models.images import image_size
+from poseunion.models.skeleton import Skeleton
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of `extend` can be chosen.
+
+    Attributes:
+        format: of the output; None: the input format's default (MPII's json becomes COCO style).
+        threshold: confidence from which a proposal is accepted; None: the model's own.
+        limit: predict only the first so many people.
+        unlabelled: also people without any human keypoint.
+        max_bad: share of people that may be unusable before the run gives up, 0 … 1.
+        resume: go on with the journal beside the output.
+        overwrite: replace an output or journal that is there.
+    """
+
+    format: str | None = None
+    threshold: float | None = None
+    limit: int | None = None
+    unlabelled: bool = False
+    max_bad: float = 0.05
+    resume: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_bad <= 1:
+            raise BadArgumentError(f"--max-bad {self.max_bad} is not a share: give a number from 0 to 1.")
+        if self.limit is not None and self.limit < 1:
+            raise BadArgumentError(f"--limit {self.limit} leaves nothing to do: give at least 1.")
+        if self.resume and self.overwrite:
+            raise BadArgumentError("--resume goes on with what is there, --overwrite drops it: give one of them.")
+
+
+def journal_path(out: Path) -> Path:
+    """The journal beside an output."""
+    return out.with_name(out.name + ".journal.jsonl")
+
+
+def run_path(out: Path) -> Path:
+    """Date, command, host and result of the run that made an output."""
+    return out.with_name(out.name + ".run.json")
+
+
+def extend(
+    annotations: AnnotationSet,
+    images: Path,
+    predictor: PosePredictor,
+    out: Path,
+    options: Options = Options(),
+    *,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+) -> ExtendReport:
+    """Complete `annotations` and write the result to `out`, atomically.
+
+    Args:
+        images: folder of the pictures.
+        progress: called with (people done, people to do).
+        command: the command line, for `FILE.run.json`.
+
+    Raises:
+        BadFileError: an output or journal is in the way, the disk is full, or more than `max_bad` of the people could
+            not be used (the journal then stays for `resume`).
+    """
+    started = time.time()
+    _refuse_extended(annotations)
+    format_name, writer = writer_for(annotations, options.format)
+    threshold = thresholds_for(predictor.skeleton, predictor.metadata, options.threshold)
+    thresholds = dict(zip(predictor.skeleton.keypoints, threshold.tolist(), strict=True))
+    work = describe_work(annotations, predictor, options)
+    made = {"format": format_name, "thresholds": thresholds}
+    _check_output(out, annotations, options)
+    if options.resume and out.exists() and not journal_path(out).exists():
+        return _finished_report(out, work, made)
+
+    planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
+    pictures = Pictures(annotations, images)
+    journal, lines = (
+        Journal.resume(journal_path(out), work) if options.resume else (Journal.create(journal_path(out), work), [])
+    )
+    try:
+        state = _State(annotations, planned, len(predictor.skeleton), options.max_bad)
+        done = [ChunkResult.from_line(line, len(predictor.skeleton), journal.path) for line in lines]
+        for result in {r.chunk: r for r in done}.values():
+            state.check_belongs(result, journal.path)
+            if not _mended(result, annotations, pictures, predictor):
+                state.add(result)
+        resumed = state.people
+        if progress is not None:
+            progress(state.people, len(planned.order))
+        todo = [chunk for chunk in range(planned.chunks) if chunk not in state.chunks]
+        state.refuse_too_many(journal.path)
+        for result in run_chunks(annotations, planned, todo, pictures, predictor):
+            journal.append(result.to_line())
+            state.add(result)
+            if progress is not None:
+                progress(state.people, len(planned.order))
+            state.refuse_too_many(journal.path)
+
+        output = output_skeleton(annotations.skeleton, predictor.skeleton)
+        counts = KeypointCounts(output)
+        rows = state.completer(threshold, predictor.skeleton, output, counts)
+        extension = Extension(output, _block(work, made, output), state.sizer(pictures), rows)
+        with atomic_writer(out) as file:
+            _write_finite(writer, file, annotations, extension, out)
+        report = ExtendReport(
+            annotations=str(annotations.source.path),
+            out=str(out),
+            format=format_name,
+            model=predictor.name,
+            provider=predictor.provider,
+            persons=len(annotations),
+            images=len({int(annotations.image_index[i]) for i in planned.order}),
+            predicted=len(planned.order) - len(state.bad),
+            passed=planned.passed,
+            bad=state.bad_list(),
+            keypoints=counts.table(),
+            seconds=round(time.time() - started, 3),
+            resumed=resumed,
+        )
+        _write_run(out, report, work, made, started, command)
+        journal.remove()
+        return report
+    finally:
+        journal.close()
+
+
+def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:
+    """All that the network's answers depend on besides the pictures: the journal's first line."""
+    return {
+        "annotations": annotations.source.sha256,
+        "model": {"name": predictor.name, "sha256": predictor.sha256},
+        "skeleton": annotations.skeleton.name,
+        "limit": options.limit,
+        "unlabelled": options.unlabelled,
+        "inference": {
+            name: getattr(predictor, name, None) for name in ("padding", "batch_size", "flip", "refine", "antialias")
+        },
+        "chunk": CHUNK,
+        "version": version("poseunion"),
+    }
+
+
+class _State:
+    """What is known so far: predictions of all records, in arrays."""
+
+    def __init__(self, annotations: AnnotationSet, planned: Plan, keypoints: int, max_bad: float) -> None:
+        self.annotations, self.planned, self.max_bad = annotations, planned, max_bad
+        self.pose = np.full((len(annotations), keypoints, 3), np.nan, np.float32)
+        self.size_wh = np.zeros((len(annotations), 2), np.int32)
+        self.bad: dict[int, str] = {}
+        self.chunks: set[int] = set()
+        self.people = 0
+
+    def check_belongs(self, result: ChunkResult, path: Path) -> None:
+        """A chunk of the journal must hold exactly the plan's records."""
+        expected = self.planned.chunk(result.chunk) if 0 <= result.chunk < self.planned.chunks else np.zeros(0)
+        if sorted([*result.record.tolist(), *(index for index, _ in result.bad)]) != sorted(expected.tolist()):
+            raise BadFileError(f"{path} is damaged (chunk {result.chunk}): start again with --overwrite.")
+
+    def add(self, result: ChunkResult) -> None:
+        """Take in a chunk."""
+        self.pose[result.record] = result.pose
+        self.size_wh[result.record] = result.size_wh
+        self.bad.update(result.bad)
+        self.chunks.add(result.chunk)
+        self.people += len(result.record) + len(result.bad)
+
+    def refuse_too_many(self, journal: Path) -> None:
+        """Raise BadFileError as soon as the share of bad people must end above the allowed one."""
+        total = len(self.planned.order)
+        if len(self.bad) > self.max_bad * total:
+            first = self.bad_list()[0]
+            raise BadFileError(
+                f"{len(self.bad)} of {total} persons could not be used, more than --max-bad {self.max_bad:g} allows "
+                f"(first: record {first['record']}, id {first['id']}: {first['reason']}): mend them or raise "
+                f"--max-bad, then go on with --resume; finished work is kept in {journal}."
+            )
+
+    def bad_list(self) -> list[dict[str, Any]]:
+        """The bad records in the file's order, to be read by people."""
+        records, images = self.annotations.records, self.annotations.images
+        return [
+            {
+                "record": index,
+                "id": name_of(records[index], index),
+                "image": images[int(self.annotations.image_index[index])].file_name,
+                "reason": reason,
+            }
+            for index, reason in sorted(self.bad.items())
+        ]
+
+    def completer(
+        self, threshold_M: np.ndarray, model: Skeleton, output: Skeleton, counts: KeypointCounts
+    ) -> Callable[[int, int], Completion]:
+        """The function that gives writers the completion of records [start, stop), and counts them."""
+        annotations = self.annotations
+
+        def rows(start: int, stop: int) -> Completion:
+            part = slice(start, stop)
+            completion = complete(
+                start,
+                annotations.xy[part],
+                annotations.visibility[part],
+                self.pose[part],
+                self.size_wh[part].astype(np.float64),
+                threshold_M,
+                annotations.skeleton,
+                model,
+                output,
+            )
+            counts.add(completion, np.isfinite(self.pose[part, 0, 0]))
+            return completion
+
+        return rows
+
+    def sizer(self, pictures: Pictures) -> Callable[[int], tuple[int, int] | None]:
+        """The function that gives a picture's size: as decoded, else from its header; None where it cannot be read."""
+        images = self.annotations.images
+        rows = np.flatnonzero(self.size_wh[:, 0]).tolist()
+        decoded = {int(self.annotations.image_index[i]): tuple(self.size_wh[i].tolist()) for i in rows}
+
+        def size_of(index: int) -> tuple[int, int] | None:
+            if index in decoded:
+                width, height = decoded[index]
+                return width, height
+            try:
+                return image_size(pictures.path(images[index]), exif=False)
+            except ItemError:
+                return None
+
+        return size_of
+
+
+def _mended(result: ChunkResult, annotations: AnnotationSet, pictures: Pictures, predictor: PosePredictor) -> bool:
+    """Has a bad item of a journalled chunk become usable? Then the whole chunk is done again: batches stay equal."""
+    if not result.bad:
+        return False
+    good, *_ = cut_chunk(annotations, np.array([index for index, _ in result.bad], np.int64), pictures, predictor)
+    return bool(good)
+
+
+def _refuse_extended(annotations: AnnotationSet) -> None:
+    document = annotations.source.document
+    if isinstance(document, dict) and "poseunion" in document:
+        raise BadFileError(f"{annotations.source.path} is already an extended file: give the original one.")
+
+
+def _check_output(out: Path, annotations: AnnotationSet, options: Options) -> None:
+    if out.resolve() == annotations.source.path.resolve():
+        raise BadArgumentError(f"--out {out} is the annotation file itself: choose another name.")
+    if out.is_dir():
+        raise BadArgumentError(f"--out {out} is a folder: give a file name.")
+    if options.resume or options.overwrite:
+        return
+    if journal_path(out).exists():
+        raise BadFileError(
+            f"{journal_path(out)} was left by an interrupted run: go on with --resume, or start again with --overwrite."
+        )
+    if out.exists():
+        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+
+
+def _finished_report(out: Path, work: dict[str, Any], made: dict[str, Any]) -> ExtendReport:
+    """`--resume` of a run that had already ended."""
+    record = read_json(run_path(out)) if run_path(out).exists() else {}
+    if record.get("work") != work or record.get("made") != made:
+        raise BadFileError(
+            f"{out} exists and was not made by this command from this input: replace it with --overwrite."
+        )
+    return ExtendReport(**record["report"])
+
+
+def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton) -> dict[str, Any]:
+    return {
+        "version": version("poseunion"),
+        "model": work["model"],
+        "skeleton": skeleton_to_json(output),
+        "thresholds": made["thresholds"],
+        "options": {k: work[k] for k in ("limit", "unlabelled", "inference")},
+    }
+
+
+def _write_finite(writer: Any, file: Any, annotations: AnnotationSet, extension: Extension, out: Path) -> None:
+    try:
+        writer(file, annotations, extension)
+    except ValueError as error:
+        raise BadFileError(
+            f"Cannot write {out}: a number in {annotations.source.path} is not finite ({error})."
+        ) from error
+
+
+def _write_run(
+    out: Path,
+    report: ExtendReport,
+    work: dict[str, Any],
+    made: dict[str, Any],
+    started: float,
+    command: Sequence[str],
+) -> None:
+    when = datetime.datetime.fromtimestamp(started, datetime.timezone.utc).isoformat(timespec="seconds")
+    run = {
+        "started": when,
+        "command": list(command),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "provider": report.provider,
+        "work": work,
+        "made": made,
+        "report": report.to_json(),
+    }
+    write_json(run_path(out), run, indent=1)

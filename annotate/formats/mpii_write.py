@@ -1,0 +1,38 @@
+"""Writing MPII's json back: every record as it was, with the union's joints beside MPII's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from poseunion.annotate.completion import Extension, Origin
+from poseunion.annotate.formats.extended import added_fields, blocks, write_list
+from poseunion.annotate.formats.mpii import SHIFT
+from poseunion.annotate.formats.types import AnnotationSet
+
+UNLABELLED = (-1.0, -1.0)
+
+
+def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
+    """Add `joints_union`, `keypoint_source`, `keypoint_confidence` and `proposals`, all 1-based like the file's joints.
+
+    `joints_union` starts with the file's own joints, to the digit; a keypoint without a point is (-1,-1).
+    """
+    names = extension.skeleton.keypoints
+
+    def records() -> Iterator[dict[str, Any]]:
+        for index, completion in blocks(len(annotations), extension):
+            record = annotations.records[index]
+            row = index - completion.start
+            origin = completion.origin[row].tolist()
+            joints: list[Any] = [list(j) for j in record["joints"]]
+            joints += [list(UNLABELLED) for _ in range(len(names) - len(joints))]
+            for k, (x, y) in enumerate(completion.xy[row].tolist()):
+                if origin[k] == Origin.DERIVED:
+                    joints[k] = [x + SHIFT, y + SHIFT]
+                elif origin[k] == Origin.PROPOSED:
+                    joints[k] = [round(x + SHIFT, 2), round(y + SHIFT, 2)]
+            yield {**record, "joints_union": joints, **added_fields(completion, row, names, shift=SHIFT)}
+
+    write_list(file, records())
+    file.write(b"\n")

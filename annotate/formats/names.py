@@ -1,0 +1,103 @@
+"""Which skeleton do a file's keypoint names belong to?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from poseunion.models.errors import SkeletonError
+from poseunion.models.skeleton import Skeleton, load_skeleton, match_names, shipped_skeletons, union
+
+# Tried in this order where several skeletons define the same set of names.
+PREFERRED = ("coco17", "mpii16", "union21", "lsp14", "halpe26")
+
+
+def reordered(skeleton: Skeleton, names: Sequence[str]) -> Skeleton:
+    """`skeleton` in the order of `names` (canonical or aliases); itself where the order is already that.
+
+    Raises:
+        SkeletonError: an unknown name, a name twice, or a keypoint missing.
+    """
+    index = [int(i) for i in match_names(names, skeleton)]
+    if sorted(index) != list(range(len(skeleton))):
+        missing = [k for i, k in enumerate(skeleton.keypoints) if i not in index]
+        raise SkeletonError(
+            f"{len(index)} keypoint names do not make up {skeleton.name}"
+            + (f": {', '.join(missing)} is missing" if missing else ": a name stands twice")
+        )
+    if index == list(range(len(skeleton))):
+        return skeleton
+    return dataclasses.replace(
+        skeleton,
+        keypoints=tuple(skeleton.keypoints[i] for i in index),
+        sigmas=tuple(skeleton.sigmas[i] for i in index),
+    )
+
+
+def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) -> Skeleton:
+    """The skeleton whose keypoints a file names, in the file's order.
+
+    Args:
+        expected: what the user says it is; nothing else is tried.
+
+    Raises:
+        SkeletonError: no skeleton has exactly these keypoints.
+    """
+    if expected is not None:
+        return reordered(expected, names)
+    candidates = [*PREFERRED, *(s for s in shipped_skeletons() if s not in PREFERRED)]
+    fitting: list[Skeleton] = []
+    for name in candidates:
+        skeleton = load_skeleton(name)
+        try:
+            found = reordered(skeleton, names)
+        except SkeletonError:
+            continue
+        if found is skeleton:  # same order: no better one can follow
+            return skeleton
+        fitting.append(found)
+    if fitting:
+        return fitting[0]
+    raise SkeletonError(
+        f"no known skeleton has the {len(names)} keypoints {', '.join(map(str, names))}; "
+        f"known are {', '.join(sorted(candidates))}, or describe yours in a dataset .toml"
+    )
+
+
+def output_skeleton(dataset: Skeleton, model: Skeleton) -> Skeleton:
+    """Keypoints of an extended file: the dataset's own, in their order, then what the model adds.
+
+    >>> from poseunion.models.skeleton import load_skeleton
+    >>> len(output_skeleton(load_skeleton("coco17"), load_skeleton("union21")))
+    21
+    """
+    both = union(dataset, model)
+    name = model.name if both.keypoints == model.keypoints else both.name
+    return dataclasses.replace(both, name=name, aliases=dict(dataset.aliases))  # a file may spell its own names its way
+
+
+def skeleton_to_json(skeleton: Skeleton) -> dict[str, Any]:
+    """A skeleton as an extended file holds it; `skeleton_from_json` reads it."""
+    fields = ("name", "keypoints", "links", "sigmas", "sigma_origin", "midpoints", "aliases")
+    return {field: getattr(skeleton, field) for field in fields}
+
+
+def skeleton_from_json(data: dict[str, Any]) -> Skeleton:
+    """Back from `skeleton_to_json`.
+
+    Raises:
+        SkeletonError: it does not describe a skeleton.
+    """
+    try:
+        return Skeleton(
+            name=str(data["name"]),
+            keypoints=tuple(map(str, data["keypoints"])),
+            links=tuple((str(a), str(b)) for a, b in data["links"]),
+            sigmas=tuple(map(float, data["sigmas"])),
+            sigma_origin=str(data["sigma_origin"]),
+            midpoints={str(k): (str(a), str(b)) for k, (a, b) in data["midpoints"].items()},
+            aliases={str(k): str(v) for k, v in data["aliases"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SkeletonError(f"its poseunion block does not describe a skeleton: {error}") from error

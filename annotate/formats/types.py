@@ -1,0 +1,169 @@
+"""Annotation files as values: what every format is read into and written from.
+
+Legend of shape suffixes: N records of the file, in its order; K keypoints of the file's skeleton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import BadFileError
+from poseunion.models.files import read_json, sha256_of
+from poseunion.models.skeleton import Skeleton, Visibility
+
+# Why a record is passed through untouched; the wording is what reports print.
+CROWD = "iscrowd"
+OTHER_CATEGORY = "another category"
+NO_HUMAN_KEYPOINT = "no human keypoint"
+MALFORMED = "malformed"
+
+
+class Problem(NamedTuple):
+    """Something wrong in a file.
+
+    Attributes:
+        place: where, in words a person can search for: `annotations[3] (id 17)`.
+        text: what, and what is expected.
+        fatal: the file cannot be used as it is (otherwise: suspicious, worth a look).
+    """
+
+    place: str
+    text: str
+    fatal: bool = True
+
+
+Report = Callable[[Problem], None]
+
+
+def refuse(path: Path) -> Report:
+    """A report that turns the first fatal problem into a BadFileError and ignores the rest."""
+
+    def report(problem: Problem) -> None:
+        if problem.fatal:
+            raise BadFileError(f"{path}, {problem.place}: {problem.text}.")
+
+    return report
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file on disk that some format has to make sense of; parsed and summed once, when first asked."""
+
+    path: Path
+
+    @cached_property
+    def document(self) -> Any:
+        """The parsed JSON. Raises BadFileError."""
+        return read_json(self.path)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex SHA-256 of the file."""
+        return sha256_of(self.path)
+
+
+class ImageRef(NamedTuple):
+    """A picture as the file names it; width and height (pixels) are None where the file does not state them."""
+
+    id: Any
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class PersonRecord:
+    """One record of an annotation file (a view: the arrays belong to the set).
+
+    Attributes:
+        index: position in the file's list of records.
+        image: the picture, None for a record that names none we know.
+        xy: (K, 2) float64 image pixels, 0-based; 0 where there is no label.
+        visibility: (K,) int8 `Visibility`.
+        box_xywh: image pixels, 0-based; NaN where the record has no box.
+        padding: factor by which the box is to be grown for the crop; None leaves it to the model.
+        skip: why nothing is to be predicted for it, or None.
+    """
+
+    index: int
+    image: ImageRef | None
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    box_xywh: NDArray[np.float64]
+    padding: float | None
+    skip: str | None
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """An annotation file, read and checked.
+
+    Attributes:
+        format: name in the registry of formats.
+        skeleton: the file's keypoints, in the file's order.
+        source: the file; `source.document` is kept, so that what we do not understand can be written back.
+        records: the list inside the document that the rows below describe.
+        images: the pictures, in the file's order (MPII: of first mention).
+        image_index: (N,) index into `images`, -1 for none.
+        xy: (N, K, 2) float64 image pixels, 0-based; 0 where there is no label.
+        visibility: (N, K) int8 `Visibility`.
+        box_xywh: (N, 4), image pixels, 0-based; NaN where a record has no box.
+        padding: see `PersonRecord`.
+        skip: record index -> why nothing is to be predicted for it.
+        category: id of the category that holds the persons (COCO style).
+    """
+
+    format: str
+    skeleton: Skeleton
+    source: Source
+    records: list[dict[str, Any]]
+    images: list[ImageRef]
+    image_index: NDArray[np.int32]
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    box_xywh: NDArray[np.float64]
+    padding: float | None = None
+    skip: dict[int, str] = field(default_factory=dict)
+    category: Any = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def person(self, index: int) -> PersonRecord:
+        """The record at `index`."""
+        image = int(self.image_index[index])
+        return PersonRecord(
+            index=index,
+            image=self.images[image] if image >= 0 else None,
+            xy=self.xy[index],
+            visibility=self.visibility[index],
+            box_xywh=self.box_xywh[index],
+            padding=self.padding,
+            skip=self.skip.get(index),
+        )
+
+    def persons(self) -> Iterator[PersonRecord]:
+        """All records in the file's order."""
+        return (self.person(index) for index in range(len(self)))
+
+
+def name_of(record: dict[str, Any], index: int) -> Any:
+    """What to call a record in a report: its id, or its position where it has none."""
+    return record.get("id", index)
+
+
+def empty_rows(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64], NDArray[np.int32]]:
+    """(N, K, 2) zeros, (N, K) undefined, (N, 4) NaN boxes, (N,) no image: what a reader fills in."""
+    return (
+        np.zeros((n, k, 2)),
+        np.full((n, k), Visibility.UNDEFINED, np.int8),
+        np.full((n, 4), np.nan),
+        np.full(n, -1, np.int32),
+    )

@@ -1,0 +1,105 @@
+"""What a run says of itself: the closing table, and `FILE.run.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from poseunion.annotate.completion import Completion, Origin
+from poseunion.models.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+COLUMNS = ("human", "derived", "proposed", "accepted", "none")
+
+
+class KeypointCounts:
+    """Per keypoint of the output, over the records that were predicted; see `COLUMNS`.
+
+    human + derived + accepted + none = people; `proposed` counts accepted and rejected proposals.
+    """
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.names = skeleton.keypoints
+        self.counts = np.zeros((len(self.names), len(COLUMNS)), np.int64)
+
+    def add(self, completion: Completion, predicted_N: np.ndarray) -> None:
+        """Count the rows of a completion that are marked in (N,) `predicted_N`."""
+        origin = completion.origin[predicted_N]
+        asked = ~np.isnan(completion.confidence[predicted_N])
+        states = [
+            origin == Origin.HUMAN,
+            origin == Origin.DERIVED,
+            asked,
+            origin == Origin.PROPOSED,
+            origin == Origin.NONE,
+        ]
+        self.counts += np.stack([s.sum(0) for s in states], 1)
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """keypoint -> column -> count."""
+        return {
+            n: dict(zip(COLUMNS, map(int, row), strict=True)) for n, row in zip(self.names, self.counts, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class ExtendReport:
+    """Outcome of `extend`.
+
+    Attributes:
+        persons: records in the file.
+        predicted: of them, looked at by the model.
+        passed: reason -> records passed through on purpose.
+        bad: records (or their pictures) that could not be used: record, id, image, reason.
+        keypoints: name -> human, derived, proposed, accepted, none; over the predicted.
+        images: pictures the work concerns.
+        seconds: wall time of this run (not of the runs it resumed).
+        resumed: people whose predictions came from the journal.
+    """
+
+    annotations: str
+    out: str
+    format: str
+    model: str
+    provider: str
+    persons: int
+    images: int
+    predicted: int
+    passed: dict[str, int]
+    bad: list[dict[str, Any]]
+    keypoints: dict[str, dict[str, int]]
+    seconds: float = 0.0
+    resumed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+    def render(self) -> RenderableType:
+        """The closing table for a terminal."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("keypoint", *(f"[right]{c}" for c in COLUMNS), title=None)
+        for column in table.columns[1:]:
+            column.header = str(column.header).replace("[right]", "")
+            column.justify = "right"
+        for name, row in self.keypoints.items():
+            table.add_row(name, *(str(row[c]) if row[c] else "·" for c in COLUMNS))
+        lines = [
+            f"{self.persons} persons in {self.annotations}: "
+            f"{self.predicted} completed by {self.model} ({self.provider})"
+        ]
+        lines += [f"  passed through: {count} ({reason})" for reason, count in sorted(self.passed.items())]
+        if self.bad:
+            lines.append(f"  could not be used: {len(self.bad)}")
+            lines += [f"    record {b['record']} (id {b['id']}), {b['image']}: {b['reason']}" for b in self.bad[:10]]
+            if len(self.bad) > 10:
+                lines.append(f"    … and {len(self.bad) - 10} more, all in {self.out}.run.json")
+        return Group(Text("\n".join(lines)), table, Text(f"Written: {self.out} ({self.seconds:.1f} s)"))

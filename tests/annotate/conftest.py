@@ -1,0 +1,167 @@
+"""Synthetic data and a model without a network, for all tests of annotate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from poseunion.models.errors import ItemError
+from poseunion.models.geometry import Crop, crop_from_box, cut_crop
+from poseunion.models.skeleton import load_skeleton
+from poseunion.models.types import PoseBatch
+
+
+class FakePredictor:
+    """Answers from the crop's pixels and, on purpose, from the batch: a run whose batches differ gives other bytes."""
+
+    def __init__(self, fail_at: int | None = None, skeleton: str = "union21", shift_px: float = 0.0) -> None:
+        self.name, self.sha256, self.provider = "fake", "0" * 64, "none"
+        self.skeleton = load_skeleton(skeleton)
+        self.size_wh, self.padding, self.batch_size = (12, 16), 1.25, 32
+        self.metadata: Any = None
+        self.fail_at, self.calls, self.shift_px = fail_at, 0, shift_px
+
+    def cut(self, image: NDArray[np.uint8], box_xywh: Any) -> tuple[NDArray[np.uint8], Crop]:
+        """As a real predictor."""
+        x, y, w, h = (float(v) for v in box_xywh)
+        crop = crop_from_box((x, y, w, h), self.size_wh, self.padding)
+        if x >= image.shape[1] or y >= image.shape[0] or x + w <= 0 or y + h <= 0:
+            raise ItemError("box lies outside the picture")
+        return cut_crop(image, crop), crop
+
+    def predict_crops(self, crop_NHW3: NDArray[np.uint8], crops: Sequence[Crop]) -> PoseBatch:
+        """Keypoints on a line through the crop; raises once `fail_at` calls were answered."""
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        self.calls += 1
+        n, k = len(crops), len(self.skeleton)
+        brightness = crop_NHW3.reshape(n, -1).mean(1) / 255
+        batch = crop_NHW3.mean() / 255 + n / 100
+        centre = np.array([c.center_xy for c in crops])
+        step = np.array([c.width for c in crops])[:, None] * np.linspace(-0.3, 0.3, k) * (1 + 0.01 * batch)
+        xy = centre[:, None, :] + step[..., None] * [0.5, 1.0] + self.shift_px
+        score = np.clip(np.linspace(0, 1, k) + 0.1 * brightness[:, None], 0, 1)
+        return PoseBatch(self.skeleton, xy.astype(np.float32), score.astype(np.float32), np.zeros((n, 4), np.float32))
+
+
+def write_picture(path: Path, width: int, height: int, seed: int = 0) -> None:
+    """A smooth picture that differs with the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def coco_document(persons: int = 5, per_image: int = 2, skeleton: str = "coco17", seed: int = 0) -> dict[str, Any]:
+    """A COCO-style file with odd ids, unknown fields and, for every person, most keypoints labelled."""
+    rng = np.random.default_rng(seed)
+    names = list(load_skeleton(skeleton).keypoints)
+    images = [
+        {"id": 900 - i, "file_name": f"sub/p{i}.png", "width": 64 + i % 3, "height": 48, "licence": {"id": i}}
+        for i in range(-(-persons // per_image))
+    ]
+    annotations = []
+    for i in range(persons):
+        points = rng.uniform(5, 40, (len(names), 2)).round(2)
+        v = rng.choice([0, 1, 2], len(names), p=[0.25, 0.25, 0.5])
+        v[0] = 2
+        triples = [[float(x), float(y), int(s)] if s else [0, 0, 0] for (x, y), s in zip(points, v, strict=True)]
+        annotations.append(
+            {
+                "id": 7000 - 3 * i,
+                "image_id": images[(i * 7) % len(images)]["id"],
+                "category_id": 4,
+                "iscrowd": 0,
+                "bbox": [4.5, 3, 40.25, 38],
+                "area": 700.125,
+                "keypoints": [value for triple in triples for value in triple],
+                "num_keypoints": int((v > 0).sum()),
+                "segmentation": [[1, 2.5, 3e-7]],
+                "my field": {"ü": [None, True]},
+            }
+        )
+    return {
+        "info": {"year": 2020, "weird": [1e16, 0.1]},
+        "categories": [{"id": 9, "name": "dog"}, {"id": 4, "name": "person", "keypoints": names, "note": "kept"}],
+        "images": images,
+        "annotations": annotations,
+        "unknown": [[]],
+    }
+
+
+def mpii_document(persons: int = 4, seed: int = 0) -> list[dict[str, Any]]:
+    """An MPII json with both ways of saying 'no label'."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for i in range(persons):
+        joints = rng.uniform(5, 40, (16, 2)).round(4).tolist()
+        vis = [1] * 16
+        for joint, sentinel in ((i % 16, [-1.0, -1.0]), ((i + 3) % 16, [0, 0])):
+            joints[joint], vis[joint] = sentinel, 0
+        records.append(
+            {
+                "joints_vis": vis,
+                "joints": joints,
+                "image": f"m{i // 2}.png",
+                "scale": 0.21,
+                "center": [30.0, 25.0],
+                "odd": [i, {"a": None}],
+            }
+        )
+    return records
+
+
+class Folder:
+    """A dataset on disk, made by a test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.images, self.file = root, root / "images", root / "in.json"
+        self.out = root / "out.json"
+
+    def write(self, document: Any, *, pictures: bool = True) -> Folder:
+        """Write a document and the pictures it names."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_text(json.dumps(document))
+        if pictures and isinstance(document, dict):
+            for seed, image in enumerate(document["images"]):
+                write_picture(self.images / image["file_name"], image["width"], image["height"], seed)
+        elif pictures:
+            for seed, name in enumerate(sorted({r["image"] for r in document})):
+                write_picture(self.images / name, 70, 50, seed)
+        return self
+
+    def result(self) -> Any:
+        """The extended file, parsed."""
+        return json.loads(self.out.read_text())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def coco() -> Callable[..., dict[str, Any]]:
+    return coco_document
+
+
+@pytest.fixture
+def mpii() -> Callable[..., list[dict[str, Any]]]:
+    return mpii_document
+
+
+@pytest.fixture
+def fake() -> type[FakePredictor]:
+    return FakePredictor
+
+
+@pytest.fixture
+def make_folder() -> type[Folder]:
+    return Folder
