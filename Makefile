@@ -15,7 +15,7 @@ help:  ## list the goals
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 example: $(VENV)/.set-up-example  ## complete three bundled pictures' labels: runs/example (no torch, < 3 minutes)
-	$(BIN)/annotate extend --dataset example --out runs/example/extended.json --overlay runs/example/overlays
+	$(BIN)/annotate extend --dataset example --out runs/example/extended.json --overlay runs/example/overlays --overwrite
 
 test: check  ## lint, types and the fast tests
 	$(PYTEST)

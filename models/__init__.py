@@ -15,8 +15,11 @@ from poseunion.models.errors import (
     PoseUnionError,
     SkeletonError,
 )
+from poseunion.models.images import read_image
+from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, shipped_skeletons, union
 from poseunion.models.types import PoseBatch
+from poseunion.models.zoo import shipped_models
 
 __all__ = [
     "BadArgumentError",
@@ -26,10 +29,14 @@ __all__ = [
     "ModelError",
     "PoseBatch",
     "PoseUnionError",
+    "Predictor",
     "Skeleton",
     "SkeletonError",
     "Visibility",
+    "load_predictor",
     "load_skeleton",
+    "read_image",
+    "shipped_models",
     "shipped_skeletons",
     "union",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +13,7 @@ from rich.table import Table
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import FOLDER as SKELETONS
 from poseunion.models.skeleton import load_skeleton, shipped_skeletons
-
-WEIGHTS = Path(__file__).parent / "weights"
+from poseunion.models.zoo import model_path, shipped_models
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -46,20 +44,13 @@ def models(
 
 
 def _shipped() -> dict[str, list[dict[str, Any]]]:
-    skeletons = [load_skeleton(name) for name in shipped_skeletons()]
+    models = [(name, model_path(name)) for name in shipped_models()]
+    skeletons = [(load_skeleton(name), SKELETONS / f"{name}.toml") for name in shipped_skeletons()]
     return {
-        "models": [
-            {"name": file.stem, "bytes": file.stat().st_size, "path": str(file)}
-            for file in sorted(WEIGHTS.glob("*.onnx"))
-        ],
+        "models": [{"name": name, "bytes": file.stat().st_size, "path": str(file)} for name, file in models],
         "skeletons": [
-            {
-                "name": s.name,
-                "title": s.title,
-                "keypoints": list(s.keypoints),
-                "path": str(SKELETONS / f"{s.name}.toml"),
-            }
-            for s in skeletons
+            {"name": s.name, "title": s.title, "keypoints": list(s.keypoints), "path": str(file)}
+            for s, file in skeletons
         ],
     }
 
