@@ -110,3 +110,17 @@ def _parabola_offset(logit: NDArray[np.floating], bin_index: NDArray[np.intp]) -
     with np.errstate(divide="ignore", invalid="ignore"):
         offset = np.where(curvature < -1e-9, 0.5 * (left - right) / curvature, 0.0)
     return np.where(bin_index == middle, np.clip(np.nan_to_num(offset), -0.5, 0.5), 0.0)
+
+
+def unflip_x(logit_x_NKW: NDArray[np.floating], grid: SimccGrid) -> NDArray[np.float32]:
+    """The x logits of mirrored crops, as if of the crops themselves (left/right keypoints are exchanged elsewhere).
+
+    A mirrored pixel u is W - 1 - u, so bin b is bin W * split - split - b: at split 2 reversing alone, as mmpose does,
+    is one bin off.
+    """
+    reverse = np.asarray(logit_x_NKW)[..., ::-1]
+    shift = round(grid.split) - 1
+    if shift > 0:
+        edge = np.repeat(reverse[..., -1:], shift, -1)
+        reverse = np.concatenate([reverse[..., shift:], edge], -1)
+    return np.ascontiguousarray(reverse, np.float32)

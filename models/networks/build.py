@@ -1,0 +1,29 @@
+"""A network from its name: what a recipe asks for and what a weights file says it holds."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.networks.backbones import build_backbone, imagenet_lite0
+from poseunion.models.networks.equivariant import EquivariantSimcc
+from poseunion.models.simcc import SimccGrid
+
+
+def build_network(
+    network: str, backbone: str, keypoints: int, grid: SimccGrid, *, pretrained: bool = False
+) -> nn.Module:
+    """`equivariant` on a timm backbone, or `rtmpose-t|s|m|l`.
+
+    Args:
+        pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
+    """
+    if network == "equivariant":
+        if pretrained and backbone != "efficientnet_lite0":
+            raise BadArgumentError(f"No ImageNet weights for {backbone}: only efficientnet_lite0 has them as a package.")
+        return EquivariantSimcc(imagenet_lite0() if pretrained else build_backbone(backbone), keypoints, grid)
+    if network.startswith("rtmpose-"):
+        from poseunion.models.networks.rtmpose import RTMPose
+
+        return RTMPose(network.removeprefix("rtmpose-"), keypoints, grid)
+    raise BadArgumentError(f"No network {network!r}: give equivariant, or rtmpose-t, -s, -m or -l.")

@@ -1,0 +1,162 @@
+"""`Predictor`: pictures and boxes in, keypoints out.
+
+    >>> from poseunion.models import load_predictor, read_image  # doctest: +SKIP
+    >>> poses = load_predictor("unified")(read_image("people.jpg"), [[40, 30, 120, 260]])  # doctest: +SKIP
+    >>> poses.keypoint("upper_neck")  # (N, 2) image pixels  # doctest: +SKIP
+
+Shapes: N people, K keypoints.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poseunion.models import heatmap, simcc
+from poseunion.models.errors import BadArgumentError, ItemError
+from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, crop_from_box, cut_crop, invert_affine
+from poseunion.models.metadata import ModelDescription
+from poseunion.models.runtime import OnnxModel
+from poseunion.models.skeleton import Skeleton
+from poseunion.models.types import PoseBatch
+from poseunion.models.zoo import model_path
+
+
+class Predictor:
+    """Runs one described model on crops of people.
+
+    Args:
+        model: the loaded file.
+        flip: average with the mirrored crop (twice the time).
+        refine: sub-bin positions; off gives whole bins, as mmpose and rtmlib do.
+        antialias: average areas when shrinking a picture; off samples like mmpose and rtmlib.
+        batch_size: people a network call.
+    """
+
+    def __init__(
+        self, model: OnnxModel, *, flip: bool = False, refine: bool = True, antialias: bool = True, batch_size: int = 32
+    ) -> None:
+        if batch_size < 1:
+            raise BadArgumentError(f"batch_size is {batch_size}: give at least 1.")
+        self.model = model
+        self.metadata: ModelDescription = model.description
+        self.skeleton: Skeleton = model.description.resolved_skeleton
+        self.name = model.description.name
+        self.sha256 = model.sha256
+        self.provider = model.provider
+        self.size_wh = model.description.size_wh
+        self.padding = model.description.padding
+        self.flip, self.refine, self.antialias, self.batch_size = flip, refine, antialias, batch_size
+
+    def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike) -> PoseBatch:
+        """Keypoints of the people in one picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            boxes_xywh: (N, 4) image pixels.
+
+        Raises:
+            ItemError: a box has no area, or lies outside the picture.
+        """
+        return self.predict([image], [boxes_xywh])[0]
+
+    def predict(self, images: Sequence[NDArray[np.uint8]], boxes_xywh: Sequence[ArrayLike]) -> list[PoseBatch]:
+        """Keypoints of the people in several pictures; network calls are filled across pictures."""
+        per_image = [np.asarray(b, np.float64).reshape(-1, 4) for b in boxes_xywh]
+        if len(per_image) != len(images):
+            raise BadArgumentError(f"{len(images)} pictures and {len(per_image)} lists of boxes: give one list a picture.")
+        pairs = (self.cut(image, box) for image, boxes in zip(images, per_image, strict=True) for box in boxes)
+        done = [self.predict_crops(np.stack(crops), regions) for crops, regions in _batches(pairs, self.batch_size)]
+        everyone = PoseBatch.concatenate(done) if done else PoseBatch.empty(self.skeleton)
+        ends = np.cumsum([len(boxes) for boxes in per_image])
+        result = []
+        for boxes, end in zip(per_image, ends, strict=True):
+            part = slice(end - len(boxes), end)
+            result.append(PoseBatch(self.skeleton, everyone.xy[part], everyone.score[part], boxes.astype(np.float32)))
+        return result
+
+    def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
+        """The crop of one person, and where it was cut.
+
+        Raises:
+            ItemError: the box has no area, is not finite, or does not touch the picture.
+        """
+        x, y, w, h = (float(v) for v in np.asarray(box_xywh, np.float64))
+        crop = crop_from_box((x, y, w, h), self.size_wh, self.padding)
+        if x >= image.shape[1] or y >= image.shape[0] or x + w <= 0 or y + h <= 0:
+            raise ItemError(
+                f"box [{x:g}, {y:g}, {w:g}, {h:g}] lies outside the picture of {image.shape[1]}x{image.shape[0]}"
+            )
+        return self.cut_crop(image, crop), crop
+
+    def cut_crop(self, image: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
+        """The pixels of a crop that was placed otherwise than by a box (MPII: centre and scale)."""
+        return cut_crop(image, crop, antialias=self.antialias)
+
+    def predict_crops(self, crop_NHW3: NDArray[np.uint8], crops: Sequence[Crop]) -> PoseBatch:
+        """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
+        xy_crop, score = self.decode(self.outputs(crop_NHW3))
+        xy = np.stack(
+            [apply_affine(p, invert_affine(affine_to_crop(crop))) for p, crop in zip(xy_crop, crops, strict=True)]
+        )
+        boxes = np.array([_box_of(crop, self.padding) for crop in crops], np.float32)
+        return PoseBatch(self.skeleton, xy.astype(np.float32), np.clip(score, 0, 1), boxes)
+
+    def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The network's raw outputs, averaged with those of the mirrored crops when `flip` is on."""
+        outputs = self.model.run(crop_NHW3)
+        if not self.flip:
+            return outputs
+        mirrored = self.model.run(crop_NHW3[:, :, ::-1])
+        order = self.skeleton.flip_indices
+        head = self.metadata.head
+        if head.kind == "heatmap":
+            mirrored = [heatmap.unflip(mirrored[0], order, head.flip_shift_px)]
+        else:
+            mirrored = [simcc.unflip_x(mirrored[0][:, order], self.metadata.grid), mirrored[1][:, order]]
+        return [(a + b) / 2 for a, b in zip(outputs, mirrored, strict=True)]
+
+    def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Raw outputs -> (N, K, 2) crop pixels and (N, K) scores."""
+        head = self.metadata.head
+        if head.kind == "heatmap":
+            return heatmap.decode(outputs[0], head, self.size_wh)
+        return simcc.decode(outputs[0], outputs[1], self.metadata.grid, refine=self.refine)
+
+
+def load_predictor(
+    name_or_path: str | Path = "unified",
+    *,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+    flip: bool = False,
+    refine: bool = True,
+    antialias: bool = True,
+    batch_size: int = 32,
+    description: ModelDescription | None = None,
+) -> Predictor:
+    """A predictor from a shipped model's name or any described `.onnx` file.
+
+    Raises:
+        BadFileError: no such model. ModelError: the file is not what it says. MissingExtraError: no runtime installed.
+    """
+    model = OnnxModel(model_path(name_or_path), description, providers=providers, threads=threads)
+    return Predictor(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
+
+
+def _box_of(crop: Crop, padding: float) -> tuple[float, float, float, float]:
+    width = crop.width / padding
+    height = width * crop.size_wh[1] / crop.size_wh[0]
+    return crop.center_xy[0] - width / 2, crop.center_xy[1] - height / 2, width, height
+
+
+def _batches(
+    pairs: Iterable[tuple[NDArray[np.uint8], Crop]], size: int
+) -> Iterable[tuple[list[NDArray[np.uint8]], list[Crop]]]:
+    iterator = iter(pairs)
+    while batch := list(itertools.islice(iterator, size)):
+        yield [crop for crop, _ in batch], [region for _, region in batch]

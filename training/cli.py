@@ -1,0 +1,61 @@
+"""`poseunion train` and `poseunion evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from poseunion.models.errors import BadArgumentError, MissingExtraError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and evaluate students.")
+
+
+@app.command(
+    epilog="Examples:  poseunion train --list  ·  poseunion train unified --data data.yaml --out runs/unified minutes=60  ·  "
+    "poseunion train unified --data data.yaml --out runs/unified --resume",
+)
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data file (YAML): datasets and teachers.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+    devices: Annotated[int, typer.Option(help="Processes or GPUs.")] = 1,
+    list_recipes: Annotated[bool, typer.Option("--list", help="Print the recipes.")] = False,
+) -> None:
+    """Train a student from a recipe."""
+    try:
+        import torch
+
+        from poseunion.training.loop import fit
+        from poseunion.training.prepare import cache_folder, prepare
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.training.data import read_data_file
+    from poseunion.training.recipes import RECIPES, find_recipe
+
+    console = Console(stderr=True)
+    if list_recipes:
+        for name, make in sorted(RECIPES.items()):
+            print(f"{name}: {(make.__doc__ or '').strip()}")
+        return
+    if recipe is None or data is None or out is None:
+        raise BadArgumentError("train needs a RECIPE, --data FILE and --out DIR (or --list to see the recipes).")
+    config = find_recipe(recipe, overrides or [])
+    out.mkdir(parents=True, exist_ok=True)
+    if devices > 1:
+        torch.set_num_threads(1)
+    stores, validation = prepare(read_data_file(data), config.skeleton, config.pseudo_weight, cache_folder())
+    for labelled in stores:
+        pseudo = int(((labelled.weight > 0) & (labelled.weight < 1)).sum())
+        console.print(
+            f"{labelled.store.dataset}: {len(labelled.rows)} people, {int((labelled.weight == 1).sum())} labels, "
+            f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
+        )
+    console.print(dataclasses.asdict(config))
+    weights = fit(config, stores, validation, out, resume=resume, devices=devices)
+    console.print(f"Weights: {weights}")

@@ -1,0 +1,198 @@
+"""From a data file to batches: datasets with different skeletons, pseudo-labels, hold-out split, sampling, augmentation.
+
+Shapes: N people of a batch, K keypoints, H and W input size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from poseunion.annotate.formats import read_annotations
+from poseunion.models.errors import BadFileError
+from poseunion.models.files import read_json
+from poseunion.models.geometry import affine_to_crop, apply_affine, cut_crop
+from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
+from poseunion.training.augment import Augmentation, jitter_pixels, random_crop
+from poseunion.training.people import OFFSETS, Person, to_union
+from poseunion.training.store import PADDING, CropStore
+
+# Share of training pictures that no student sees: validation while training, and calibration afterwards.
+HOLDOUT_SHARE = 0.08
+
+
+class DatasetEntry(BaseModel):
+    """One dataset of a data file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    annotations: Path
+    images: Path
+    kind: Literal["keypoints", "boxes"] = "keypoints"
+    skeleton: str | None = None
+    weight: float = Field(default=1.0, ge=0)
+
+
+class TeacherEntry(BaseModel):
+    """One teacher of a data file: an ONNX file and the TOML that describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Path
+    description: Path | None = None
+    flip: bool = False
+
+
+class DataFile(BaseModel):
+    """What a student is trained on. Relative paths are relative to the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: list[DatasetEntry] = Field(min_length=1)
+    teachers: list[TeacherEntry] = []
+
+
+def read_data_file(path: Path) -> DataFile:
+    """Read and check a data file; every path in the result is absolute and exists.
+
+    Raises:
+        BadFileError: unreadable, an unknown key, or a path that is not there.
+    """
+    try:
+        data = DataFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except yaml.YAMLError as error:
+        raise BadFileError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadFileError(f"{path}: {'.'.join(str(p) for p in first['loc']) or 'file'}: {first['msg']}.") from error
+
+    def found(relative: Path | None) -> Any:
+        if relative is None:
+            return None
+        full = (path.parent / relative.expanduser()).resolve()
+        if not full.exists():
+            raise BadFileError(f"{path} names {full}, which does not exist.")
+        return full
+
+    return DataFile(
+        datasets=[
+            d.model_copy(update={"annotations": found(d.annotations), "images": found(d.images)}) for d in data.datasets
+        ],
+        teachers=[
+            t.model_copy(update={"model": found(t.model), "description": found(t.description)}) for t in data.teachers
+        ],
+    )
+
+
+def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
+    """The people of a dataset, in the target skeleton's order and definitions."""
+    if entry.kind == "boxes":
+        return _read_boxes(entry, target)
+    annotations = read_annotations(entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None)
+    source = annotations.skeleton
+    xy, visibility = to_union(
+        annotations.xy_NK2, annotations.visibility_NK, source, target, OFFSETS.get(source.name, ())
+    )
+    people = []
+    for record in annotations.persons():
+        if record.skip is not None or record.image is None or not np.isfinite(record.box_xywh).all():
+            continue
+        ref = record.image
+        people.append(
+            Person(
+                image=entry.images / ref.file_name,
+                person_id=record.index,
+                box_xywh=tuple(float(v) for v in record.box_xywh),  # type: ignore[arg-type]
+                xy=xy[record.index],
+                visibility=visibility[record.index],
+                image_wh=(ref.width, ref.height) if ref.width and ref.height else None,
+            )
+        )
+    return people
+
+
+def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
+    """A list of `{file_name, boxes: [[x, y, w, h], …]}`: pictures with people but without keypoints."""
+    nothing = np.zeros((len(target), 2)), np.full(len(target), Visibility.UNDEFINED, np.int8)
+    people: list[Person] = []
+    for picture in read_json(entry.annotations):
+        for box in picture.get("boxes") or []:
+            people.append(Person(entry.images / picture["file_name"], len(people), tuple(box), *nothing))
+    return people
+
+
+def is_held_out(image_name: str) -> bool:
+    """Whether a picture is kept from training; depends on its file name alone, so it is the same everywhere."""
+    digest = hashlib.sha256(Path(image_name).name.encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32 < HOLDOUT_SHARE
+
+
+@dataclass(frozen=True)
+class LabelledStore:
+    """A store with the labels that training uses.
+
+    Attributes:
+        xy: (N, K, 2) store px.
+        weight: (N, K), 1 for labels, less for pseudo-labels, 0 for none.
+        rows: people to sample from.
+        sampling: relative number of draws of a person.
+    """
+
+    store: CropStore
+    xy: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    rows: NDArray[np.intp]
+    sampling: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees.
+
+    Attributes:
+        image_NHW3: uint8 RGB.
+        xy_NK2: crop px.
+        weight_NK: 0 where there is no label in the crop.
+    """
+
+    image_NHW3: NDArray[np.uint8]
+    xy_NK2: NDArray[np.float32]
+    weight_NK: NDArray[np.float32]
+
+
+def draw_batch(
+    stores: Sequence[LabelledStore],
+    rng: np.random.Generator,
+    count: int,
+    size_wh: tuple[int, int],
+    strength: Augmentation,
+) -> Batch:
+    """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly."""
+    chances = np.array([s.sampling * len(s.rows) for s in stores])
+    which = rng.choice(len(stores), count, p=chances / chances.sum())
+    images, points, weights = [], [], []
+    for s in which:
+        labelled = stores[s]
+        i = int(rng.choice(labelled.rows))
+        store, xy, weight = labelled.store, labelled.xy[i], labelled.weight[i]
+        crop = random_crop(rng, store.box_xywh[i], xy, weight > 0, store.skeleton, size_wh, PADDING, strength)
+        images.append(jitter_pixels(rng, cut_crop(store.pixels(i), crop), strength))
+        xy = apply_affine(xy, affine_to_crop(crop))
+        if crop.flip:
+            order = store.skeleton.flip_indices
+            xy, weight = xy[order], weight[order]
+        inside = ((xy > -0.5) & (xy < np.array(size_wh) - 0.5)).all(-1)
+        points.append(xy)
+        weights.append(weight * inside)
+    return Batch(np.stack(images), np.stack(points).astype(np.float32), np.stack(weights).astype(np.float32))

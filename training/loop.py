@@ -1,0 +1,301 @@
+"""The training loop.
+
+Every random choice of step s on device r comes from the seed (seed, r, s): a resumed run draws the same people as one that
+was never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from poseunion.models.errors import BadArgumentError, PoseUnionError
+from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD
+from poseunion.models.networks.build import build_network
+from poseunion.models.networks.equivariant import STRIDE, EquivariantSimcc
+from poseunion.models.simcc import SimccGrid
+from poseunion.models.skeleton import load_skeleton
+from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint, save_weights
+from poseunion.training.data import Batch, LabelledStore, draw_batch
+from poseunion.training.losses import conditional_keypoint_loss, heatmap_loss, simcc_labels
+from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.validate import held_out_pck
+
+
+class NonFiniteLossError(PoseUnionError):
+    """The loss stopped being a number."""
+
+
+@dataclasses.dataclass
+class Clock:
+    """Where a run is: steps and seconds, over all sessions."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+    def progress(self, recipe: Recipe) -> float:
+        """Share of the budget that is spent, in [0, 1]."""
+        share = self.seconds / (recipe.minutes * 60) if recipe.minutes else self.step / recipe.steps
+        return min(share, 1.0)
+
+
+def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
+    """Linear warm-up over steps, constant, then a cosine over the last part of the budget."""
+    warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+    if progress <= recipe.decay_from:
+        return recipe.lr * warm
+    share = (progress - recipe.decay_from) / max(1e-9, 1 - recipe.decay_from)
+    floor = recipe.final_lr_factor
+    return recipe.lr * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def normalise(image_NHW3: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, channels last."""
+    mean = torch.tensor(IMAGENET_MEAN, device=image_NHW3.device) * 255
+    std = torch.tensor(IMAGENET_STD, device=image_NHW3.device) * 255
+    return ((image_NHW3.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def losses(network: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device) -> dict[str, Tensor]:
+    """The parts of a step's loss; `total` is what is minimised."""
+    image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
+    xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
+    logit_x, logit_y, heat = network(image)
+    label_x, label_y = simcc_labels(xy, grid)
+    parts = conditional_keypoint_loss(logit_x, logit_y, label_x, label_y, weight)
+    total = parts["keypoint_x"] + parts["keypoint_y"]
+    if heat is not None and recipe.heatmap_weight:
+        parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)
+        total = total + recipe.heatmap_weight * parts["heatmap"]
+    return {**parts, "total": total}
+
+
+class _WithHeatmap(nn.Module):
+    """Gives the heatmap beside the logits, inside the one forward that DDP wraps."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        if isinstance(self.network, EquivariantSimcc):
+            heat = self.network.heatmap_logits(image)
+            return *self.network.axes(heat), heat
+        x, y = self.network(image)
+        return x, y, None
+
+
+def grid_of(stage: Stage) -> SimccGrid:
+    """The bins of a stage."""
+    return SimccGrid.for_bins(
+        stage.size_wh, (round(stage.size_wh[0] * stage.split), round(stage.size_wh[1] * stage.split))
+    )
+
+
+def stage_index(recipe: Recipe, progress: float) -> int:
+    """Which stage a share of the budget lies in."""
+    return next((i for i, s in enumerate(recipe.stages) if progress < s.until), len(recipe.stages) - 1)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "factor": recipe.backbone_lr_factor if is_backbone and recipe.pretrained else 1.0,
+                "weight_decay": recipe.weight_decay if is_matrix else 0.0,
+            }
+            for (is_backbone, is_matrix), parameters in groups.items()
+        ],
+        lr=recipe.lr,
+    )
+
+
+def _network_for(stage_number: int, recipe: Recipe, state: dict[str, Tensor] | None) -> nn.Module:
+    """A fresh network for a stage; `state` is of the same stage."""
+    stage = recipe.stages[stage_number]
+    keypoints = len(load_skeleton(recipe.skeleton))
+    pretrained = recipe.pretrained and state is None and recipe.network == "equivariant"
+    network = build_network(recipe.network, recipe.backbone, keypoints, grid_of(stage), pretrained=pretrained)
+    if state is not None:
+        network.load_state_dict(state)
+    return network
+
+
+def _grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of one stage as weights of the next."""
+    old, new = recipe.stages[stage_number], recipe.stages[stage_number + 1]
+    network = _network_for(stage_number, recipe, state)
+    if old.size_wh == new.size_wh:
+        return state
+    if not isinstance(network, EquivariantSimcc) or (new.size_wh[0], new.size_wh[1]) != (
+        old.size_wh[0] * 2,
+        old.size_wh[1] * 2,
+    ):
+        raise BadArgumentError(f"{recipe.network} cannot grow from {old.size_wh} to {new.size_wh}: double the size.")
+    return dict(network.grown().state_dict())
+
+
+def fit(
+    recipe: Recipe,
+    stores: Sequence[LabelledStore],
+    validation: Sequence[LabelledStore],
+    out: Path,
+    *,
+    resume: bool = False,
+    devices: int = 1,
+    accelerator: str = "auto",
+) -> Path:
+    """Train a student; returns the path of its averaged weights.
+
+    `out` gets `last.ckpt` (for resuming), `log.jsonl` and, at the end of a stage and of the run, `weights.safetensors`.
+
+    Raises:
+        BadArgumentError: `out` holds a run and `resume` is off.
+        NonFiniteLossError: the loss is not a number; the batch is saved beside the checkpoint.
+    """
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp" if devices > 1 else "auto")
+    if devices > 1:
+        fabric.launch()
+    last = out / "last.ckpt"
+    if last.exists() and not resume:
+        raise BadArgumentError(f"{out} already holds a run: add --resume to go on, or choose another folder.")
+    saved = load_checkpoint(last) if last.exists() else None
+    clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
+    current = saved["stage"] if saved else 0
+    weights = saved["network"] if saved else None
+    ema_state = saved["ema"] if saved else None
+    optimizer_state = saved["optimizer"] if saved else None
+    while clock.progress(recipe) < 1.0:
+        torch.manual_seed(recipe.seed)
+        network = _network_for(current, recipe, weights)
+        weights, ema_state = _run_stage(
+            fabric, recipe, current, network, ema_state, optimizer_state, stores, validation, clock, out
+        )
+        optimizer_state = None
+        finished = current
+        if clock.progress(recipe) < 1.0:
+            weights, ema_state = _grown_state(recipe, current, weights), _grown_state(recipe, current, ema_state)
+            current = stage_index(recipe, clock.progress(recipe))
+        if fabric.is_global_zero:
+            _save(out, clock, current, weights, ema_state, None)
+            if clock.progress(recipe) >= 1.0:
+                _save_weights(out, recipe, finished, ema_state, clock)
+        fabric.barrier()
+    return out / "weights.safetensors"
+
+
+def _run_stage(
+    fabric: Fabric,
+    recipe: Recipe,
+    number: int,
+    network: nn.Module,
+    ema_state: dict[str, Tensor] | None,
+    optimizer_state: dict[str, Any] | None,
+    stores: Sequence[LabelledStore],
+    validation: Sequence[LabelledStore],
+    clock: Clock,
+    out: Path,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    stage, grid = recipe.stages[number], grid_of(recipe.stages[number])
+    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    ema = Ema(network, recipe.ema_decay)
+    if ema_state is not None:
+        ema.state = {k: v.clone() for k, v in ema_state.items()}
+    optimizer = _optimizer(network, recipe)
+    if optimizer_state is not None:
+        optimizer.load_state_dict(optimizer_state)
+    wrapped, optimizer = fabric.setup(_WithHeatmap(network), optimizer)
+    log = (out / "log.jsonl").open("a") if fabric.is_global_zero else None
+    per_device = max(1, stage.batch_size // fabric.world_size)
+
+    def draw(step: int) -> Batch:
+        strength = recipe.augmentation
+        if clock.progress(recipe) >= recipe.mild_from:
+            strength = strength.mild()
+        rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
+        return draw_batch(stores, rng, per_device, stage.size_wh, strength)
+
+    started, base_seconds = time.monotonic(), clock.seconds
+    next_save, next_validation = (base_seconds + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
+    shown: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(draw, clock.step)
+        while (progress := clock.progress(recipe)) < 1.0 and stage_index(recipe, progress) == number:
+            batch = pending.result()
+            pending = pool.submit(draw, clock.step + 1)
+            lr = learning_rate(recipe, clock.step, progress)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group["factor"]
+            parts = losses(wrapped, batch, grid, recipe, fabric.device)
+            if not torch.isfinite(parts["total"]):
+                _save_bad_batch(out, batch, clock.step)
+            optimizer.zero_grad()
+            fabric.backward(parts["total"])
+            norm = fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm)
+            optimizer.step()
+            clock.step += 1
+            ema.update(network, clock.step)
+            # All devices must agree on when a stage ends: the first one's clock counts.
+            seconds = base_seconds + time.monotonic() - started
+            clock.seconds = float(fabric.broadcast(seconds)) if fabric.world_size > 1 else seconds
+            shown.append(float(parts["total"].detach()))
+            if log is not None and clock.step % 20 == 0:
+                row = {k: round(float(v.detach()), 5) for k, v in parts.items()}
+                row |= {"step": clock.step, "seconds": round(clock.seconds, 1), "stage": number, "lr": lr}
+                row |= {"mean20": round(float(np.mean(shown[-20:])), 5), "grad_norm": round(float(norm or 0), 3)}
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+            if clock.seconds >= next_save:
+                next_save = clock.seconds + 60 * recipe.checkpoint_minutes
+                if fabric.is_global_zero:
+                    state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+                    _save(out, clock, number, state, ema.state, optimizer.state_dict())
+                fabric.barrier()
+            if validation and clock.seconds >= next_validation:
+                next_validation = clock.seconds + 60 * recipe.validate_minutes
+                if log is not None:
+                    score = held_out_pck(_network_for(number, recipe, ema.state), grid, validation)
+                    log.write(json.dumps({"step": clock.step, "seconds": round(clock.seconds, 1), **score}) + "\n")
+                    log.flush()
+                fabric.barrier()
+    if log is not None:
+        log.close()
+    return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}, ema.state
+
+
+def _save(
+    out: Path,
+    clock: Clock,
+    stage: int,
+    network: dict[str, Tensor],
+    ema: dict[str, Tensor],
+    optimizer: dict[str, Any] | None,
+) -> None:
+    content = {"step": clock.step, "seconds": clock.seconds, "stage": stage, "network": network, "ema": ema}
+    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer})
+
+
+def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock) -> None:
+    facts = {"recipe": json.dumps(dataclasses.asdict(recipe)), "stage": str(stage), "step": str(clock.step)}
+    save_weights(out / "weights.safetensors", state, facts)
+
+
+def _save_bad_batch(out: Path, batch: Batch, step: int) -> None:
+    path = out / f"not-finite-{step}.npz"
+    np.savez(path, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
+    raise NonFiniteLossError(f"The loss at step {step} is not a number; its batch is in {path}: lower lr or look at it.")

@@ -1,0 +1,71 @@
+"""Losses of paper A, each a function that returns its parts.
+
+Shapes: N people, K keypoints, W and H bins of the axes, h and w cells of a heatmap.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  torch's own convention
+
+from poseunion.models.simcc import BETA, SimccGrid
+
+
+def simcc_labels(xy_px_NK2: Tensor, grid: SimccGrid) -> tuple[Tensor, Tensor]:
+    """Label distributions softmax(beta * Gaussian) over the bins; the torch twin of `simcc.encode`.
+
+    Returns:
+        (N, K, W) and (N, K, H), each summing to one. Rows of points outside the crop are uniform: give them no weight.
+    """
+    labels = []
+    for axis in (0, 1):
+        bins = torch.arange(grid.bins_wh[axis], device=xy_px_NK2.device, dtype=xy_px_NK2.dtype)
+        centre = torch.round(xy_px_NK2[..., axis, None] * grid.split)
+        gauss = torch.exp(-((bins - centre) ** 2) / (2 * grid.sigma_bins[axis] ** 2))
+        labels.append(torch.softmax(BETA * gauss, -1))
+    return labels[0], labels[1]
+
+
+def conditional_keypoint_loss(
+    logit_x_NKW: Tensor, logit_y_NKH: Tensor, label_x_NKW: Tensor, label_y_NKH: Tensor, weight_NK: Tensor
+) -> dict[str, Tensor]:
+    """KL form of the conditional keypoint loss (paper A, eq. 6): only keypoints that the person's dataset defines count.
+
+    Args:
+        weight_NK: 1 for a label, less for a pseudo-label, 0 where there is none: such a keypoint gets no gradient.
+
+    Returns:
+        `keypoint_x` and `keypoint_y`: mean KL(label || softmax(beta * logit)) over the weight.
+    """
+    total = weight_NK.sum().clamp_min(1e-6)
+    return {
+        name: (_kl(label, logit) * weight_NK).sum() / total
+        for name, label, logit in (
+            ("keypoint_x", label_x_NKW, logit_x_NKW),
+            ("keypoint_y", label_y_NKH, logit_y_NKH),
+        )
+    }
+
+
+def _kl(label_NKB: Tensor, logit_NKB: Tensor) -> Tensor:
+    log_p = F.log_softmax(BETA * logit_NKB, -1)
+    entropy = torch.special.entr(label_NKB).sum(-1)
+    return -(label_NKB * log_p).sum(-1) - entropy
+
+
+def heatmap_loss(heat_NKhw: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, stride: int, sigma_cells: float = 0.75) -> Tensor:
+    """Cross-entropy of the two-dimensional heatmap: it ties the two axes to the same person where a crop shows several.
+
+    Heatmap cell i covers crop pixels around (i + 1/2) * stride - 1/2.
+    """
+    n, k, h, w = heat_NKhw.shape
+    cell = (xy_px_NK2 + 0.5) / stride - 0.5
+    parts = []
+    for axis, size in ((0, w), (1, h)):
+        position = torch.arange(size, device=heat_NKhw.device, dtype=heat_NKhw.dtype)
+        parts.append(torch.softmax(-((position - cell[..., axis, None]) ** 2) / (2 * sigma_cells**2), -1))
+    target = parts[1][..., :, None] * parts[0][..., None, :]
+    log_p = F.log_softmax(heat_NKhw.flatten(2), -1).view(n, k, h, w)
+    cross_entropy = -(target * log_p).sum((2, 3))
+    return (cross_entropy * weight_NK).sum() / weight_NK.sum().clamp_min(1e-6)

@@ -1,0 +1,86 @@
+"""Training people: labels of any dataset in the union's order, with every definition difference taken care of.
+
+Shapes: K keypoints of the target skeleton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.skeleton import Skeleton, derive_midpoints, project
+
+
+@dataclass(frozen=True)
+class Person:
+    """One labelled (or merely boxed) person.
+
+    Attributes:
+        xy: (K, 2) image px.
+        visibility: (K,) `Visibility`; -1 where the dataset does not define the keypoint.
+        image_wh: the frame the annotation refers to, where the file states it.
+    """
+
+    image: Path
+    person_id: int
+    box_xywh: tuple[float, float, float, float]
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    image_wh: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class DefinitionOffset:
+    """How one dataset's keypoint is brought to the union's definition: moved along the line from another keypoint.
+
+    new = anchor + factor * (keypoint - anchor), only where both are labelled; otherwise the keypoint is unknown.
+    """
+
+    keypoint: str
+    anchor: str
+    factor: float
+
+
+# LSP annotators put head_top lower than MPII's: median .57 against .72 torso lengths above mid-shoulder on upright people,
+# with the neck at .13 and .14. Along neck -> head_top that is (.72 - .14) / (.57 - .13).
+LSP_OFFSETS = (DefinitionOffset("head_top", "upper_neck", (0.72 - 0.14) / (0.57 - 0.13)),)
+
+OFFSETS: Mapping[str, tuple[DefinitionOffset, ...]] = {"lsp14": LSP_OFFSETS}
+
+
+def apply_offsets(
+    xy_NK2: NDArray[np.float64],
+    visibility_NK: NDArray[np.int8],
+    skeleton: Skeleton,
+    offsets: tuple[DefinitionOffset, ...],
+    *,
+    inverse: bool = False,
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Bring keypoints to the union's definition, or (`inverse`) predictions back to a dataset's own."""
+    xy, visibility = xy_NK2.copy(), visibility_NK.copy()
+    for offset in offsets:
+        k, a = skeleton.index(offset.keypoint), skeleton.index(offset.anchor)
+        factor = 1 / offset.factor if inverse else offset.factor
+        known = visibility_NK[:, k] > 0
+        usable = known & (visibility_NK[:, a] > 0)
+        xy[usable, k] = xy_NK2[usable, a] + factor * (xy_NK2[usable, k] - xy_NK2[usable, a])
+        visibility[known & ~usable, k] = -1
+    return xy, visibility
+
+
+def to_union(
+    xy_NK2: NDArray[np.float64],
+    visibility_NK: NDArray[np.int8],
+    source: Skeleton,
+    target: Skeleton,
+    offsets: tuple[DefinitionOffset, ...] = (),
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Labels of `source` as labels of `target`: offsets, projection, derived midpoints."""
+    xy, visibility = apply_offsets(np.asarray(xy_NK2, np.float64), visibility_NK, source, offsets)
+    xy, visibility = project(xy, visibility, source, target)
+    xy, visibility, _ = derive_midpoints(xy, visibility, target)
+    return xy, visibility

@@ -1,0 +1,204 @@
+"""The crop store: every training person's surroundings, decoded once, at the resolution training needs.
+
+Decoding and shrinking a picture costs more than a training step of a small network, so it is done once per person. A store is
+one flat file of uint8 pixels, memory-mapped, and one index. It carries a key over everything it was made from; a store whose
+key, size or checksum does not match is rebuilt.
+
+Coordinates: "store px" are the pixels of a person's stored region; boxes and labels are kept in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import BadFileError, ItemError
+from poseunion.models.files import atomic_writer, sha256_of
+from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.skeleton import Skeleton
+from poseunion.training.people import Person
+
+# A person's padded box is stored 256 px high at most: the largest input trained for.
+STORE_HEIGHT_PX = 256
+# Surroundings kept, as a factor on the padded box: what scale 1.4 and a rotation can bring into view.
+CONTEXT = 1.6
+PADDING = 1.25
+ASPECT = 192 / 256
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class CropStore:
+    """People's pixels and labels, ready to be augmented.
+
+    Attributes:
+        dataset: name of the data set they come from.
+        skeleton: K keypoints of the labels.
+        box_xywh: (N, 4) store px, without padding.
+        xy: (N, K, 2) store px.
+        visibility: (N, K) `Visibility`.
+        image_name, image_px_per_store_px, origin_xy: how to get back: image = origin + (store + 1/2) * scale - 1/2.
+        skipped: (picture, reason) of what could not be used.
+        index_sha: key over everything the store was made from.
+    """
+
+    dataset: str
+    skeleton: Skeleton
+    box_xywh: NDArray[np.float64]
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    person_id: NDArray[np.int64]
+    image_name: tuple[str, ...]
+    image_px_per_store_px: NDArray[np.float64]
+    origin_xy: NDArray[np.float64]
+    skipped: tuple[tuple[str, str], ...]
+    index_sha: str
+    _pixels: NDArray[np.uint8]
+    _offset: NDArray[np.int64]
+    _shape_hw: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.box_xywh)
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 RGB of one person."""
+        h, w = (int(v) for v in self._shape_hw[index])
+        start = int(self._offset[index])
+        return self._pixels[start : start + h * w * 3].reshape(h, w, 3)
+
+    def to_image(self, index: int, xy_store: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Store px -> image px of one person."""
+        scale = self.image_px_per_store_px[index]
+        return np.asarray(self.origin_xy[index] + (np.asarray(xy_store) + 0.5) * scale - 0.5)
+
+
+def open_store(dataset: str, people: Sequence[Person], skeleton: Skeleton, folder: Path) -> CropStore:
+    """The store of these people under `folder`; built when absent or stale.
+
+    Pictures that cannot be read are skipped and listed in `skipped`.
+    """
+    key = _key(dataset, people, skeleton)
+    stem = folder / f"{dataset}-{key[:16]}"
+    pixels_path, index_path = stem.with_suffix(".pixels"), stem.with_suffix(".npz")
+    if not _is_whole(pixels_path, index_path):
+        _build(people, pixels_path, index_path)
+    index = np.load(index_path, allow_pickle=False)
+    return CropStore(
+        dataset=dataset,
+        skeleton=skeleton,
+        box_xywh=index["box_xywh"],
+        xy=index["xy"],
+        visibility=index["visibility"],
+        person_id=index["person_id"],
+        image_name=tuple(str(n) for n in index["image_name"]),
+        image_px_per_store_px=index["scale"],
+        origin_xy=index["origin"],
+        skipped=tuple((str(n), str(r)) for n, r in index["skipped"]),
+        index_sha=key,
+        _pixels=np.memmap(pixels_path, np.uint8, "r"),
+        _offset=index["offset"],
+        _shape_hw=index["shape_hw"],
+    )
+
+
+def _key(dataset: str, people: Sequence[Person], skeleton: Skeleton) -> str:
+    digest = hashlib.sha256(
+        json.dumps([VERSION, STORE_HEIGHT_PX, CONTEXT, PADDING, dataset, skeleton.keypoints, len(people)]).encode()
+    )
+    for person in people:
+        digest.update(f"{person.image}|{person.person_id}|{person.box_xywh}".encode())
+        digest.update(person.xy.tobytes() + person.visibility.tobytes())
+    return digest.hexdigest()
+
+
+def _is_whole(pixels_path: Path, index_path: Path) -> bool:
+    if not (pixels_path.is_file() and index_path.is_file()):
+        return False
+    try:
+        index = np.load(index_path, allow_pickle=False)
+        return int(index["pixel_bytes"]) == pixels_path.stat().st_size and str(index["sha256"]) == sha256_of(pixels_path)
+    except (OSError, ValueError, KeyError, BadFileError):
+        return False
+
+
+def _build(people: Sequence[Person], pixels_path: Path, index_path: Path) -> None:
+    rows: list[tuple[Person, float, NDArray[np.float64], tuple[int, int], int]] = []
+    skipped: list[tuple[str, str]] = []
+    offset = 0
+    with atomic_writer(pixels_path) as file:
+        for image, group in _by_image(people):
+            try:
+                stated = group[0].image_wh
+                picture = read_annotated_image(image, stated) if stated else read_image(image, exif=False)
+            except ItemError as error:
+                skipped += [(str(image), str(error))] * len(group)
+                continue
+            for person in group:
+                try:
+                    pixels, scale, origin = _region(picture, person)
+                except ItemError as error:
+                    skipped.append((str(image), str(error)))
+                    continue
+                file.write(pixels.tobytes())
+                rows.append((person, scale, origin, pixels.shape[:2], offset))
+                offset += pixels.nbytes
+    if not rows:
+        raise BadFileError(f"None of {len(people)} people could be read; the first reason: {skipped[0][1]}.")
+    scale_N = np.array([r[1] for r in rows])
+    origin_N2 = np.stack([r[2] for r in rows])
+    box = np.array([r[0].box_xywh for r in rows])
+    xy = np.stack([r[0].xy for r in rows])
+    to_store = lambda points, o, s: (points - o + 0.5) / s - 0.5  # noqa: E731
+    with atomic_writer(index_path) as file:
+        np.savez(
+            file,
+            box_xywh=np.concatenate([to_store(box[:, :2], origin_N2, scale_N[:, None]), box[:, 2:] / scale_N[:, None]], 1),
+            xy=to_store(xy, origin_N2[:, None], scale_N[:, None, None]),
+            visibility=np.stack([r[0].visibility for r in rows]),
+            person_id=np.array([r[0].person_id for r in rows]),
+            image_name=np.array([str(r[0].image) for r in rows]),
+            scale=scale_N,
+            origin=origin_N2,
+            shape_hw=np.array([r[3] for r in rows], np.int32),
+            offset=np.array([r[4] for r in rows], np.int64),
+            skipped=np.array(skipped, dtype=str).reshape(-1, 2),
+            pixel_bytes=np.array(offset),
+            sha256=np.array(sha256_of(pixels_path)),
+        )
+
+
+def _by_image(people: Sequence[Person]) -> Iterator[tuple[Path, list[Person]]]:
+    groups: dict[Path, list[Person]] = {}
+    for person in people:
+        groups.setdefault(person.image, []).append(person)
+    yield from groups.items()
+
+
+def _region(picture: NDArray[np.uint8], person: Person) -> tuple[NDArray[np.uint8], float, NDArray[np.float64]]:
+    """Pixels of a person's surroundings, image px per store px, and the image point of the region's corner."""
+    x, y, w, h = person.box_xywh
+    if not (np.isfinite(person.box_xywh).all() and w > 0 and h > 0):
+        raise ItemError(f"box {list(person.box_xywh)} has no area")
+    padded_h = max(h * PADDING, w * PADDING / ASPECT)
+    half = np.array([padded_h * ASPECT, padded_h]) * CONTEXT / 2
+    # A rotated crop sees beyond its sides: keep the larger extent both ways.
+    half = np.maximum(half, half.max() * 0.8)
+    centre = np.array([x + w / 2, y + h / 2])
+    size = np.array([picture.shape[1], picture.shape[0]])
+    low = np.clip(np.floor(centre - half), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(centre + half), low + 1, size).astype(int)
+    region = picture[low[1] : high[1], low[0] : high[0]]
+    scale = max(1.0, padded_h / STORE_HEIGHT_PX)
+    if scale > 1.0:
+        small = np.maximum(1, np.round((high - low) / scale)).astype(int)
+        # One scale for both axes; the half-pixel that rounding leaves is below the labels' precision.
+        region = cv2.resize(region, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
+        scale = float((high[1] - low[1]) / small[1]) if small[1] > small[0] else float((high[0] - low[0]) / small[0])
+    return np.ascontiguousarray(region, np.uint8), scale, low.astype(np.float64)

@@ -1,0 +1,50 @@
+"""A quick look at a student while it trains: PCK on people held out by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from poseunion.models import simcc
+from poseunion.models.geometry import affine_to_crop, apply_affine, crop_from_box, cut_crop, invert_affine
+from poseunion.models.simcc import SimccGrid
+from poseunion.training.data import LabelledStore
+from poseunion.training.pseudo import LIMBS, person_length
+from poseunion.training.store import PADDING
+
+BATCH = 64
+# Enough for +-2 points; a validation must not cost more than a few per cent of the training.
+MAX_PEOPLE = 300
+
+
+@torch.no_grad()
+def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledStore]) -> dict[str, float]:
+    """PCK@.2 torso of the 12 limbs and of neck and head_top, per dataset, without flip test; keys `NAME_pck12` …"""
+    from poseunion.training.loop import normalise
+
+    network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    result: dict[str, float] = {}
+    for labelled in stores:
+        store, rows = labelled.store, labelled.rows[:MAX_PEOPLE]
+        skeleton = store.skeleton
+        predicted = np.zeros((len(rows), len(skeleton), 2))
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            crops = [crop_from_box(store.box_xywh[i], grid.size_wh, PADDING) for i in part]
+            pixels = np.stack([cut_crop(store.pixels(int(i)), c) for i, c in zip(part, crops, strict=True)])
+            x, y = network(normalise(torch.from_numpy(pixels)))
+            xy, _ = simcc.decode(x.numpy(), y.numpy(), grid, refine=True)
+            for j, (points, crop) in enumerate(zip(xy, crops, strict=True)):
+                predicted[start + j] = apply_affine(points, invert_affine(affine_to_crop(crop)))
+        human = store.visibility[rows] > 0
+        length = person_length(store.xy[rows], human, store.box_xywh[rows], skeleton)
+        hit = np.linalg.norm(predicted - store.xy[rows], axis=-1) <= 0.2 * length[:, None]
+        for label, names in (("pck12", LIMBS), ("neck", ("upper_neck",)), ("head_top", ("head_top",))):
+            columns = [k for k, n in enumerate(skeleton.keypoints) if n in names or n.split("_")[-1] in names]
+            counted = human[:, columns]
+            if counted.any():
+                result[f"{store.dataset}_{label}"] = round(100 * float(hit[:, columns][counted].mean()), 2)
+    return result
