@@ -28,6 +28,7 @@ LIMB_COLOURS = {"left": (60, 165, 255), "right": (120, 215, 80), "middle": (215,
 LIMB_OPACITY = 0.75
 
 _SUBPIXEL_BITS = 4  # cv2 takes fixed-point coordinates
+_UNIT_CIRCLE = np.stack([np.cos(np.arange(24) * np.pi / 12), np.sin(np.arange(24) * np.pi / 12)], -1)
 _FARTHEST = 1e5  # pixels; beyond it fixed-point coordinates overflow, and nothing is seen of such a point anyway
 
 Colour = tuple[int, int, int]
@@ -70,10 +71,16 @@ def draw_people(
     """
     xy = np.asarray(xy_NK2, np.float64)
     n, k = xy.shape[0], len(skeleton)
-    opacity = np.ones((n, k)) if opacity_NK is None else np.clip(np.nan_to_num(np.asarray(opacity_NK, np.float64)), 0, 1)
+    opacity = (
+        np.ones((n, k)) if opacity_NK is None else np.clip(np.nan_to_num(np.asarray(opacity_NK, np.float64)), 0, 1)
+    )
     roles = np.full((n, k), "proposed") if role_NK is None else np.asarray(role_NK, dtype=np.str_).reshape(n, -1)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise BadArgumentError(f"A picture to draw on is (H, W, 3) uint8; got {image.shape} {image.dtype}.")
+    if n == 0:
+        return image.copy()
+    opacity = np.ones((n, k)) if opacity_NK is None else np.nan_to_num(np.asarray(opacity_NK, np.float64)).clip(0, 1)
+    roles = np.full((n, k), "proposed") if role_NK is None else np.asarray(role_NK, dtype=np.str_)
     if xy.shape != (n, k, 2) or opacity.shape != (n, k) or roles.shape != (n, k):
         raise BadArgumentError(
             f"Drawing {skeleton.name} needs xy (N, {k}, 2) and roles and opacities (N, {k}); "
@@ -158,11 +165,15 @@ class _Region:
         cv2.line(self.opacity, a, b, opacity * 255, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def point(self, centre: NDArray[np.float64], radius: float, fill: Colour, outline: Colour, opacity: float) -> None:
-        at, rim = self._fixed(centre), max(0.8, 0.3 * radius)
-        fixed = 1 << _SUBPIXEL_BITS
-        cv2.circle(self.colour, at, round((radius + rim + 1) * fixed), outline, -1, cv2.LINE_8, _SUBPIXEL_BITS)
-        cv2.circle(self.opacity, at, round((radius + rim) * fixed), opacity * 255, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-        cv2.circle(self.colour, at, round(radius * fixed), fill, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        rim = max(0.8, 0.3 * radius)
+        for layer, size, value, edge in (
+            (self.colour, radius + rim + 1, outline, cv2.LINE_8),
+            (self.opacity, radius + rim, (opacity * 255,), cv2.LINE_AA),
+            (self.colour, radius, fill, cv2.LINE_AA),
+        ):
+            # cv2.circle makes a diamond of a circle of two pixels: a polygon of our own stays round.
+            corners = np.round((centre - self.origin_xy + size * _UNIT_CIRCLE) * (1 << _SUBPIXEL_BITS))
+            cv2.fillConvexPoly(layer, corners.astype(np.int32), value, edge, _SUBPIXEL_BITS)
 
     def blend(self) -> None:
         """Lay the layer on the picture and start a new one."""
