@@ -100,6 +100,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise BadFileError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; is it cut short?"
         ) from error
+    except ValueError as error:  # Python refuses to read numbers of thousands of digits
+        raise BadFileError(f"{path} holds a number that cannot be read: {error}.") from error
     except RecursionError as error:
         raise BadFileError(f"{path} is nested too deeply to be an annotation file.") from error
 

@@ -6,7 +6,7 @@ because writing starts from the document (see `coco_write`).
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -182,11 +182,13 @@ def _read_keypoints(
         return ["keypoints is not a list"]
     if len(values) != 3 * k:
         return [f"{len(values)} keypoint numbers, where {skeleton.name} has {k} keypoints and needs {3 * k}"]
-    array = np.array(values)
-    if array.dtype.kind not in "iuf":
-        odd = next((v for v in values if isinstance(v, bool) or not isinstance(v, (int, float))), values[0])
+    if not set(map(type, values)) <= {int, float}:
+        odd = next(v for v in values if type(v) not in (int, float))
         return [f"keypoints holds {odd!r}, which is not a number"]
-    array = array.astype(np.float64).reshape(k, 3)
+    try:
+        array = np.array(values, np.float64).reshape(k, 3)
+    except OverflowError:
+        return ["keypoints holds a number too large to be a coordinate"]
     if not np.isfinite(array).all():
         return [f"keypoint {skeleton.keypoints[int((~np.isfinite(array)).any(1).argmax())]} is not finite"]
     state = array[:, 2]
@@ -210,8 +212,8 @@ def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
 
 
 def is_number(value: Any) -> bool:
-    """A finite int or float; not a bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """An int or float that a float64 can hold; not a bool, not infinite."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _is_size(value: Any) -> bool:

@@ -165,3 +165,43 @@ def fake() -> type[FakePredictor]:
 @pytest.fixture
 def make_folder() -> type[Folder]:
     return Folder
+
+
+def assert_coco_kept(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Every human number, unknown field, id and order of a COCO-style file survived `extend`."""
+    changed = {"annotations", "categories", "poseunion"}
+    assert [k for k in after if k != "poseunion"] == list(before)
+    assert {k: v for k, v in after.items() if k not in changed} == {k: v for k, v in before.items() if k not in changed}
+    person = next(c for c in before["categories"] if c.get("keypoints"))
+    k = len(person["keypoints"])
+    for old, new in zip(before["categories"], after["categories"], strict=True):
+        assert {key: new[key] for key in old if key not in ("keypoints", "skeleton")} == {
+            key: old[key] for key in old if key not in ("keypoints", "skeleton")
+        }
+    out_names = next(c for c in after["categories"] if c["id"] == person["id"])["keypoints"]
+    assert out_names[:k] == person["keypoints"]
+    for old, new in zip(before["annotations"], after["annotations"], strict=True):
+        if "keypoint_source" not in new:
+            assert new == old
+            continue
+        assert [key for key in new if key in old] == list(old)
+        kept = [key for key in old if key not in ("keypoints", "num_keypoints")]
+        assert {key: new[key] for key in kept} == {key: old[key] for key in kept}
+        assert len(new["keypoints"]) == 3 * len(out_names)
+        assert len(new["keypoint_source"]) == len(new["keypoint_confidence"]) == len(out_names)
+        triples = [new["keypoints"][i : i + 3] for i in range(0, len(new["keypoints"]), 3)]
+        for i in range(k):
+            triple = old["keypoints"][3 * i : 3 * i + 3]
+            assert (new["keypoint_source"][i] == "human") == (triple[2] > 0)
+            if triple[2] > 0:
+                assert triples[i] == triple
+        for source, triple in zip(new["keypoint_source"], triples, strict=True):
+            assert (triple[2] == 0) == (source == "none")
+        if new["proposals"]:
+            assert new["num_keypoints"] == sum(t[2] > 0 for t in triples)
+            assert new.get("num_keypoints_original") == old.get("num_keypoints")
+
+
+@pytest.fixture
+def coco_kept() -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    return assert_coco_kept

@@ -1,0 +1,225 @@
+"""A run that is stopped anywhere loses nothing and ends in the same bytes; a journal of other work is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poseunion.annotate import work
+from poseunion.annotate.extend import Options, extend, journal_path, run_path
+from poseunion.annotate.formats import read_annotations
+from poseunion.models.errors import BadArgumentError, BadFileError
+
+RESUME = Options(resume=True)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "CHUNK", 5)
+
+
+def whole(folder: Any, fake: Any, document: Any) -> bytes:
+    """The bytes of a run that nobody stopped."""
+    folder.write(document)
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    content: bytes = folder.out.read_bytes()
+    folder.out.unlink()
+    run_path(folder.out).unlink()
+    return content
+
+
+@pytest.mark.parametrize("stops", [[0], [1], [3], [4, 0, 1, 0], [2, 2, 2]])
+def test_stopped_and_resumed_is_byte_identical(stops: list[int], folder: Any, coco: Any, fake: Any) -> None:
+    expected = whole(folder, fake, coco(37, per_image=3))
+    for calls in stops:
+        with pytest.raises(KeyboardInterrupt):
+            extend(read_annotations(folder.file), folder.images, fake(fail_at=calls), folder.out, RESUME)
+        assert not folder.out.exists()
+        assert journal_path(folder.out).exists()
+    predictor = fake()
+    report = extend(read_annotations(folder.file), folder.images, predictor, folder.out, RESUME)
+    assert folder.out.read_bytes() == expected
+    assert predictor.calls == 8 - sum(stops)
+    assert report.resumed == 5 * sum(stops)
+    assert report.predicted == 37
+    assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json", "out.json", "out.json.run.json"]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 200])
+def test_a_line_cut_off_by_a_crash_is_done_again(cut: int, folder: Any, coco: Any, fake: Any) -> None:
+    expected = whole(folder, fake, coco(20))
+    with pytest.raises(KeyboardInterrupt):
+        extend(read_annotations(folder.file), folder.images, fake(fail_at=3), folder.out)
+    journal = journal_path(folder.out)
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+    assert folder.out.read_bytes() == expected
+
+
+def test_a_journal_cut_off_in_its_first_line_starts_again(folder: Any, coco: Any, fake: Any) -> None:
+    expected = whole(folder, fake, coco(6))
+    journal_path(folder.out).write_text('{"poseunion_jour')
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+    assert folder.out.read_bytes() == expected
+
+
+def test_a_damaged_journal_is_refused(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(20))
+    with pytest.raises(KeyboardInterrupt):
+        extend(read_annotations(folder.file), folder.images, fake(fail_at=3), folder.out)
+    journal = journal_path(folder.out)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    record = json.loads(lines[2])
+    for damaged in (
+        b"#####\n",
+        json.dumps({**record, "pose": "AAAA"}).encode() + b"\n",
+        json.dumps({**record, "records": [0, 1]}).encode() + b"\n",
+        json.dumps({**record, "chunk": 99}).encode() + b"\n",
+        b'{"no": 1}\n',
+    ):
+        journal.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
+        with pytest.raises(BadFileError, match=r"damaged.*--overwrite"):
+            extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+
+
+def test_a_journal_of_other_work_is_refused(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(12))
+    with pytest.raises(KeyboardInterrupt):
+        extend(read_annotations(folder.file), folder.images, fake(fail_at=1), folder.out)
+    kept = journal_path(folder.out).read_bytes()
+    other = fake()
+    other.sha256 = "1" * 64
+    with pytest.raises(BadFileError, match=r"belongs to other work \(another model"):
+        extend(read_annotations(folder.file), folder.images, other, folder.out, RESUME)
+    with pytest.raises(BadFileError, match="another limit"):
+        extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(resume=True, limit=3))
+    folder.write(coco(12, seed=1))
+    with pytest.raises(BadFileError, match="another annotations"):
+        extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+    assert journal_path(folder.out).read_bytes() == kept
+    journal_path(folder.out).write_text('{"something": "else"}\n')
+    with pytest.raises(BadFileError, match="not a journal"):
+        extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+
+
+def test_what_is_there_is_not_replaced_unasked(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(12))
+    annotations = read_annotations(folder.file)
+    with pytest.raises(KeyboardInterrupt):
+        extend(annotations, folder.images, fake(fail_at=1), folder.out)
+    with pytest.raises(BadFileError, match="left by an interrupted run"):
+        extend(annotations, folder.images, fake(), folder.out)
+    extend(annotations, folder.images, fake(), folder.out, Options(overwrite=True))
+    before = folder.out.read_bytes()
+    with pytest.raises(BadFileError, match=r"exists: choose another --out, or replace it with --overwrite"):
+        extend(annotations, folder.images, fake(), folder.out)
+    predictor = fake()
+    report = extend(annotations, folder.images, predictor, folder.out, RESUME)  # already done: nothing to do
+    assert (predictor.calls, report.predicted) == (0, 12)
+    with pytest.raises(BadFileError, match="not made by this command"):
+        extend(annotations, folder.images, predictor, folder.out, Options(resume=True, threshold=0.9))
+    assert folder.out.read_bytes() == before
+    with pytest.raises(BadArgumentError, match="annotation file itself"):
+        extend(annotations, folder.images, fake(), folder.file, Options(overwrite=True))
+    with pytest.raises(BadArgumentError, match="is a folder"):
+        extend(annotations, folder.images, fake(), folder.images)
+
+
+def test_two_runs_at_once_are_refused(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(12))
+    annotations = read_annotations(folder.file)
+
+    def second(done: int, total: int) -> None:
+        with pytest.raises(BadArgumentError, match="in use by another run"):
+            extend(annotations, folder.images, fake(), folder.out, RESUME)
+
+    extend(annotations, folder.images, fake(), folder.out, progress=second)
+    assert folder.out.exists()
+
+
+def test_date_and_host_are_not_in_the_extended_file(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(3))
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, command=["annotate", "extend"])
+    block = folder.result()["poseunion"]
+    assert set(block) == {"version", "model", "skeleton", "thresholds", "options"}
+    run = json.loads(run_path(folder.out).read_text())
+    assert {"started", "command", "host", "provider", "work", "report"} <= set(run)
+    assert run["command"] == ["annotate", "extend"]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_full_disk_keeps_finished_work(
+    call: str, after: int, folder: Any, coco: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = whole(folder, fake, coco(20))
+    real, calls = getattr(os, call), 0
+
+    def full(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            if call == "write":  # a part still fits
+                real(args[0], args[1][:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(BadFileError, match="No space left on device") as caught:
+            extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    assert "\n" not in str(caught.value)
+    assert not folder.out.exists()
+    assert journal_path(folder.out).exists() == (after > 0)
+    predictor = fake()
+    extend(read_annotations(folder.file), folder.images, predictor, folder.out, RESUME)
+    assert folder.out.read_bytes() == expected
+    assert predictor.calls == 4 - max(after - 1, 0)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {folder!r})
+from pathlib import Path
+from conftest import FakePredictor
+from poseunion.annotate import work
+from poseunion.annotate.extend import Options, extend
+from poseunion.annotate.formats import read_annotations
+import time
+work.CHUNK = 5
+class Slow(FakePredictor):
+    def predict_crops(self, *args):
+        time.sleep(0.05)
+        return super().predict_crops(*args)
+root = Path(sys.argv[1])
+extend(read_annotations(root / "in.json"), root / "images", Slow(), root / "out.json", Options(resume=True))
+"""
+
+
+def test_a_killed_process_loses_nothing(folder: Any, coco: Any, fake: Any) -> None:
+    expected = whole(folder, fake, coco(60, per_image=3))
+    script = SCRIPT.format(folder=str(Path(__file__).parent))
+    command = [sys.executable, "-c", script, str(folder.root)]
+    process = subprocess.Popen(command)
+    journal = journal_path(folder.out)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b"\n") < 4):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 3 <= done < 12
+    assert not folder.out.exists()
+    predictor = fake()
+    extend(read_annotations(folder.file), folder.images, predictor, folder.out, RESUME)
+    assert folder.out.read_bytes() == expected
+    assert predictor.calls == 12 - done
