@@ -42,7 +42,9 @@ class Crop:
         return self.width / self.size_wh[0]
 
 
-def crop_from_box(box_xywh: NDArray[np.floating] | tuple[float, ...], size_wh: tuple[int, int], padding: float = 1.25) -> Crop:
+def crop_from_box(
+    box_xywh: NDArray[np.floating] | tuple[float, ...], size_wh: tuple[int, int], padding: float = 1.25
+) -> Crop:
     """The crop that holds `box_xywh` grown by `padding`, at the aspect of `size_wh` (mmpose's `GetBBoxCenterScale`).
 
     Raises:
@@ -122,7 +124,9 @@ def compose(second: NDArray[np.floating], first: NDArray[np.floating]) -> NDArra
     return np.asarray(second, np.float64) @ full
 
 
-def _shrink_region(image: NDArray[np.uint8], crop: Crop, shrink: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+def _shrink_region(
+    image: NDArray[np.uint8], crop: Crop, shrink: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Area-average the part of the picture that the crop sees by `shrink`; returns it and the image -> part affine."""
     width, height = crop.size_wh
     corners = np.array([[-2, -2], [width + 1, -2], [-2, height + 1], [width + 1, height + 1]], np.float64)

@@ -45,7 +45,9 @@ def decode(
         inside = (index > 0) & (index < size - 1)
         middle = np.clip(index, 1, max(size - 2, 1))
         values = [
-            flat[maps, row, np.clip(middle + d, 0, w - 1)] if axis == 0 else flat[maps, np.clip(middle + d, 0, h - 1), column]
+            flat[maps, row, np.clip(middle + d, 0, w - 1)]
+            if axis == 0
+            else flat[maps, np.clip(middle + d, 0, h - 1), column]
             for d in (-1, 0, 1)
         ]
         curvature = values[0] - 2 * values[1] + values[2]

@@ -1,7 +1,7 @@
 """How a model file describes itself: everything needed to run it correctly, inside the ONNX or in a TOML beside it.
 
-Our own exports carry the description in `metadata_props` under the key `poseunion`; someone else's model (a teacher, a public
-RTMPose) gets a small TOML file of the same schema.
+Our own exports carry the description in `metadata_props` under the key `poseunion`; someone else's model (a teacher, a
+public RTMPose) gets a small TOML file of the same schema.
 """
 
 from __future__ import annotations
@@ -130,5 +130,3 @@ def parse_description(data: Any, origin: str) -> ModelDescription:
 def read_description(path: str | Path) -> ModelDescription:
     """Read a description from a TOML file."""
     return parse_description(read_toml(path), str(path))
-
-

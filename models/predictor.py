@@ -68,7 +68,9 @@ class Predictor:
         """Keypoints of the people in several pictures; network calls are filled across pictures."""
         per_image = [np.asarray(b, np.float64).reshape(-1, 4) for b in boxes_xywh]
         if len(per_image) != len(images):
-            raise BadArgumentError(f"{len(images)} pictures and {len(per_image)} lists of boxes: give one list a picture.")
+            raise BadArgumentError(
+                f"{len(images)} pictures and {len(per_image)} lists of boxes: give one list a picture."
+            )
         pairs = (self.cut(image, box) for image, boxes in zip(images, per_image, strict=True) for box in boxes)
         done = [self.predict_crops(np.stack(crops), regions) for crops, regions in _batches(pairs, self.batch_size)]
         everyone = PoseBatch.concatenate(done) if done else PoseBatch.empty(self.skeleton)

@@ -43,7 +43,9 @@ class OnnxModel:
     ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise BadFileError(f"No model file {self.path}: give the path of an .onnx file or the name of a shipped model.")
+            raise BadFileError(
+                f"No model file {self.path}: give the path of an .onnx file or the name of a shipped model."
+            )
         self.session = _open_session(self.path, list(providers or [CPU]), threads)
         self.description = description or _own_description(self.session, self.path)
         self.sha256 = sha256_of(self.path)
@@ -58,7 +60,8 @@ class OnnxModel:
         missing = [n for n in wanted if n not in outputs] + [n for n in [self.description.input] if n not in inputs]
         if missing:
             raise ModelError(
-                f"{self.path} has inputs {inputs} and outputs {outputs}, but its description names {', '.join(missing)}."
+                f"{self.path} has inputs {inputs} and outputs {outputs}, "
+                f"but its description names {', '.join(missing)}."
             )
 
     def normalise(self, crop_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """SimCC: a keypoint as two one-dimensional classifications, over columns and over rows (Li et al., ECCV 2022).
 
-Bin b of an axis sits at b / split crop pixels, as in mmpose and RTMPose. Logits are on mmpose's "beta 10" scale: a perfect
-prediction peaks at about 1, and softmax(beta * logit) is the distribution.
+Bin b of an axis sits at b / split crop pixels, as in mmpose and RTMPose. Logits are on mmpose's "beta 10" scale: a
+perfect prediction peaks at about 1, and softmax(beta * logit) is the distribution.
 
 Shapes: N people, K keypoints, W and H bins of the two axes.
 """

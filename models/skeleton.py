@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from poseunion.models.errors import SkeletonError
 from poseunion.models.files import read_toml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FOLDER = Path(__file__).parent / "skeletons"
 
@@ -75,7 +76,9 @@ class Skeleton:
     def __post_init__(self) -> None:
         if len(set(self.keypoints)) != len(self.keypoints):
             twice = sorted({k for k in self.keypoints if self.keypoints.count(k) > 1})
-            raise SkeletonError(f"Skeleton {self.name} names {', '.join(twice)} twice: every keypoint needs its own name.")
+            raise SkeletonError(
+                f"Skeleton {self.name} names {', '.join(twice)} twice: every keypoint needs its own name."
+            )
         if len(self.sigmas) != len(self.keypoints) or not all(s > 0 for s in self.sigmas):
             raise SkeletonError(
                 f"Skeleton {self.name} has {len(self.keypoints)} keypoints and {len(self.sigmas)} sigmas: "
@@ -87,7 +90,9 @@ class Skeleton:
             raise SkeletonError(f"Skeleton {self.name} uses {', '.join(unknown)}, which is not among its keypoints.")
         for keypoint in self.keypoints:
             if mirrored(keypoint) not in self.keypoints:
-                raise SkeletonError(f"Skeleton {self.name} has {keypoint} but not {mirrored(keypoint)}: it cannot be flipped.")
+                raise SkeletonError(
+                    f"Skeleton {self.name} has {keypoint} but not {mirrored(keypoint)}: it cannot be flipped."
+                )
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -98,7 +103,9 @@ class Skeleton:
         try:
             return self.keypoints.index(canonical)
         except ValueError:
-            raise SkeletonError(f"Skeleton {self.name} has no keypoint {keypoint!r}: it has {', '.join(self.keypoints)}.") from None
+            raise SkeletonError(
+                f"Skeleton {self.name} has no keypoint {keypoint!r}: it has {', '.join(self.keypoints)}."
+            ) from None
 
     @property
     def flip_indices(self) -> NDArray[np.intp]:
@@ -162,7 +169,7 @@ def load_skeleton(name: str | Path) -> Skeleton:
 
 
 def union(*skeletons: Skeleton, name: str | None = None) -> Skeleton:
-    """All keypoints of all skeletons (paper A, eq. 1): the first one's order, then what each next one adds, in its order.
+    """All keypoints of all skeletons (paper A, eq. 1): the first one's order, then what each next one adds.
 
     Where two define the same keypoint, the earlier skeleton's sigma and note stand.
     """
@@ -212,7 +219,8 @@ def project(
         visibility_NK: (N, K_source) `Visibility` values.
 
     Returns:
-        (N, K_target, 2) coordinates, 0 where unknown, and (N, K_target) visibility, -1 where `source` lacks the keypoint.
+        (N, K_target, 2) coordinates, 0 where unknown, and (N, K_target) visibility, -1 where `source` lacks the
+        keypoint.
     """
     index = project_indices(source, target)
     xy = np.where((index >= 0)[None, :, None], np.asarray(xy_NKc, np.float64)[:, index], 0.0)

@@ -46,7 +46,9 @@ class PoseBatch:
     def empty(cls, skeleton: Skeleton) -> PoseBatch:
         """Nobody."""
         k = len(skeleton)
-        return cls(skeleton, np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros((0, 4), np.float32))
+        return cls(
+            skeleton, np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros((0, 4), np.float32)
+        )
 
     @classmethod
     def concatenate(cls, batches: list[PoseBatch]) -> PoseBatch:

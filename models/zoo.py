@@ -25,5 +25,7 @@ def model_path(name_or_path: str | Path) -> Path:
     path = WEIGHTS / f"{name_or_path}.onnx"
     if not path.is_file():
         shipped = ", ".join(shipped_models()) or "none yet"
-        raise BadArgumentError(f"No model {str(name_or_path)!r}: give an .onnx file or one of the shipped ones ({shipped}).")
+        raise BadArgumentError(
+            f"No model {str(name_or_path)!r}: give an .onnx file or one of the shipped ones ({shipped})."
+        )
     return path

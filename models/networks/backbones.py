@@ -62,8 +62,8 @@ def fold_normalisation(
 ) -> None:
     """Change the stem so that ImageNet-normalised pictures give what `trained_mean/std` pictures gave.
 
-    x_trained = x_imagenet * (std_i / std_t) + (mean_i - mean_t) / std_t; the scale goes into the kernel and the constant
-    into the batch norm's running mean. Exact away from the zero-padded border.
+    x_trained = x_imagenet * (std_i / std_t) + (mean_i - mean_t) / std_t; the scale goes into the kernel and the
+    constant into the batch norm's running mean. Exact away from the zero-padded border.
     """
     mean_i, std_i = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     mean_t, std_t = torch.tensor(list(trained_mean)), torch.tensor(list(trained_std))

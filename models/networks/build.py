@@ -20,7 +20,9 @@ def build_network(
     """
     if network == "equivariant":
         if pretrained and backbone != "efficientnet_lite0":
-            raise BadArgumentError(f"No ImageNet weights for {backbone}: only efficientnet_lite0 has them as a package.")
+            raise BadArgumentError(
+                f"No ImageNet weights for {backbone}: only efficientnet_lite0 has them as a package."
+            )
         return EquivariantSimcc(imagenet_lite0() if pretrained else build_backbone(backbone), keypoints, grid)
     if network.startswith("rtmpose-"):
         from poseunion.models.networks.rtmpose import RTMPose

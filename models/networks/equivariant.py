@@ -1,8 +1,8 @@
 """A SimCC network that need not learn every position by itself.
 
 RTMPose flattens the last feature map and learns a linear layer over positions. Here a feature pyramid gives one small
-heatmap of log-probabilities per keypoint, and the two SimCC axes are its marginals; a shift of the person shifts the output,
-so a few thousand people are enough to learn from. Same outputs, labels, losses and export as RTMPose.
+heatmap of log-probabilities per keypoint, and the two SimCC axes are its marginals; a shift of the person shifts the
+output, so a few thousand people are enough to learn from. Same outputs, labels, losses and export as RTMPose.
 
 Shapes: N people, C channels, h and w cells of a feature map, K keypoints, W and H bins, P = bins per cell.
 """
@@ -59,8 +59,8 @@ class Pyramid(nn.Module):
 class AxisUpsampler(nn.Module):
     """Log-probabilities of cells -> logits of bins, one small network for all keypoints.
 
-    Linear interpolation peaks only at cell centres; the learned part, which sees five cells to either side, places the peak
-    between them.
+    Linear interpolation peaks only at cell centres; the learned part, which sees five cells to either side, places the
+    peak between them.
     """
 
     def __init__(self, bins_per_cell: int, hidden: int = 24) -> None:
