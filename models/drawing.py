@@ -71,10 +71,6 @@ def draw_people(
     """
     xy = np.asarray(xy_NK2, np.float64)
     n, k = xy.shape[0], len(skeleton)
-    opacity = (
-        np.ones((n, k)) if opacity_NK is None else np.clip(np.nan_to_num(np.asarray(opacity_NK, np.float64)), 0, 1)
-    )
-    roles = np.full((n, k), "proposed") if role_NK is None else np.asarray(role_NK, dtype=np.str_).reshape(n, -1)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise BadArgumentError(f"A picture to draw on is (H, W, 3) uint8; got {image.shape} {image.dtype}.")
     if n == 0:
