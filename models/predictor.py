@@ -120,7 +120,7 @@ class Predictor:
             mirrored = [heatmap.unflip(mirrored[0], order, head.flip_shift_px)]
         else:
             mirrored = [simcc.unflip_x(mirrored[0][:, order], self.metadata.grid), mirrored[1][:, order]]
-        return [(a + b) / 2 for a, b in zip(outputs, mirrored, strict=True)]
+        return [np.asarray((a + b) / 2, np.float32) for a, b in zip(outputs, mirrored, strict=True)]
 
     def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Raw outputs -> (N, K, 2) crop pixels and (N, K) scores."""
