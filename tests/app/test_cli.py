@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from poseunion.models import cli as models_cli
 
 COMMANDS = ("annotate", "models", "train", "evaluate", "export")
 
@@ -45,8 +48,9 @@ def test_models_lists_skeletons_and_finds_their_files() -> None:
     listed = json.loads(run("models", "--json").stdout)
     assert {"coco17", "mpii16", "union21"} <= {s["name"] for s in listed["skeletons"]}
     for item in [*listed["models"], *listed["skeletons"]]:
-        path = run("models", "--path", item["name"]).stdout.strip()
-        assert Path(path).is_file()
+        result = CliRunner().invoke(models_cli.app, ["--path", item["name"]])
+        assert result.output.strip() == item["path"]
+        assert Path(item["path"]).is_file()
 
 
 def test_an_unknown_model_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
