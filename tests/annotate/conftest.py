@@ -27,6 +27,7 @@ class FakePredictor:
         self.size_wh, self.padding, self.batch_size = (12, 16), 1.25, 32
         self.metadata: Any = None
         self.fail_at, self.calls, self.shift_px = fail_at, 0, shift_px
+        self.seen: list[tuple[NDArray[np.uint8], Crop]] = []  # pictures and regions, as they were cut
 
     def cut(self, image: NDArray[np.uint8], box_xywh: Any) -> tuple[NDArray[np.uint8], Crop]:
         """As a real predictor."""
@@ -34,6 +35,7 @@ class FakePredictor:
         crop = crop_from_box((x, y, w, h), self.size_wh, self.padding)
         if x >= image.shape[1] or y >= image.shape[0] or x + w <= 0 or y + h <= 0:
             raise ItemError("box lies outside the picture")
+        self.seen.append((image, crop))
         return cut_crop(image, crop), crop
 
     def predict_crops(self, crop_NHW3: NDArray[np.uint8], crops: Sequence[Crop]) -> PoseBatch:

@@ -144,12 +144,10 @@ def test_rotated_and_tiny_pictures_are_simply_handled(folder: Any, coco: Any, fa
         Image.fromarray(pixels).save(folder.images / name, exif=exif)
     Image.new("L", (1, 1), 77).save(folder.images / "tiny.png")
 
-    seen = []
     predictor = fake()
-    cut = predictor.cut
-    predictor.cut = lambda image, box: seen.append(image) or cut(image, box)
     report = extend(read_annotations(folder.file), folder.images, predictor, folder.out)
     assert (report.predicted, report.bad) == (3, [])
+    seen = [image for image, _ in predictor.seen]
     assert [image.shape for image in seen] == [(60, 40, 3), (40, 60, 3), (1, 1, 3)]
     # Orientation 6: the stored left edge is the upright top.
     assert seen[0][:25].max() < 60
@@ -170,8 +168,13 @@ def test_mpii_pictures_that_cannot_be_read_have_no_size(folder: Any, mpii: Any, 
 
 def test_each_picture_is_read_once(folder: Any, coco: Any, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.write(coco(30, per_image=3))  # a picture's people do not follow each other in the file
-    read = []
+    read: list[Path] = []
     real = work.read_framed
-    monkeypatch.setattr(work, "read_framed", lambda path, image: read.append(path) or real(path, image))
+
+    def spy(path: Path, image: Any) -> Any:
+        read.append(path)
+        return real(path, image)
+
+    monkeypatch.setattr(work, "read_framed", spy)
     extend(read_annotations(folder.file), folder.images, fake(), folder.out)
     assert len(read) == len(set(read)) == 10

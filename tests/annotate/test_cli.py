@@ -1,0 +1,230 @@
+"""The command line, with a tiny real network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poseunion.annotate import cli
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call `annotate` in this process: exit code, standard output, standard error."""
+
+    def call(*words: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["annotate", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as error:
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A described ONNX file of a few weights: bins depend on the crop's mean colour."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    width, height, k = 24, 32, 21
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input"], ["pool"]),
+        helper.make_node("Flatten", ["pool"], ["flat"]),
+    ]
+    weights = []
+    for axis, bins in (("x", 2 * width), ("y", 2 * height)):
+        table = rng.uniform(0, 0.6, (3, k * bins)).astype(np.float32)
+        weights += [
+            numpy_helper.from_array(table, f"w{axis}"),
+            numpy_helper.from_array(np.array([0, k, bins], np.int64), f"s{axis}"),
+        ]
+        nodes.append(helper.make_node("MatMul", ["flat", f"w{axis}"], [f"m{axis}"]))
+        nodes.append(helper.make_node("Reshape", [f"m{axis}", f"s{axis}"], [f"simcc_{axis}"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, height, width])],
+        [
+            helper.make_tensor_value_info("simcc_x", TensorProto.FLOAT, ["n", k, 2 * width]),
+            helper.make_tensor_value_info("simcc_y", TensorProto.FLOAT, ["n", k, 2 * height]),
+        ],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    description = {"name": "tiny", "skeleton": "union21", "size_wh": [width, height], "head": {"kind": "simcc"}}
+    onnx.helper.set_model_props(model, {"poseunion": json.dumps(description)})
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+def test_extend_from_end_to_end(run: Run, folder: Any, coco: Any, coco_kept: Any, tiny_model: Path) -> None:
+    document = coco(9)
+    folder.write(document)
+    where = ("--annotations", folder.file, "--images", folder.images, "--out", folder.out, "--model", tiny_model)
+    code, out, err = run("extend", *where, "--dry-run", "--json")
+    assert code == 0, err
+    said = json.loads(out)
+    assert (said["to_predict"], said["pictures"], said["pictures_missing"]) == (9, 5, 0)
+    assert said["added"] == ["pelvis", "thorax", "upper_neck", "head_top"]
+    code, out, err = run("extend", *where, "--dry-run")
+    assert code == 0
+    assert "Would complete 9 of 9 persons" in out
+    assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
+
+    code, out, err = run("extend", *where, "--json", "--overlay", folder.root / "overlays")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert report["provider"] == "CPUExecutionProvider"
+    assert report["predicted"] == 9
+    assert len(list((folder.root / "overlays").iterdir())) == 5
+    coco_kept(document, folder.result())
+    first = folder.out.read_bytes()
+
+    code, out, err = run("extend", *where)
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    code, out, err = run("extend", *where, "--overwrite", "--threads", "1")
+    assert code == 0
+    for word in ("head_top", "human", "derived", "proposed", "accepted", "none", "9 persons"):
+        assert word in out
+    assert folder.out.read_bytes() == first
+
+    assert run("check", folder.out, "--images", folder.images)[0] == 0
+    code, out, err = run("show", folder.out, "--images", folder.images, "--out", folder.root / "shown", "--rejected")
+    assert code == 0
+    assert "5 overlays" in out
+
+
+def test_mpii_from_the_data_folder(
+    run: Run, folder: Any, mpii: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSEUNION_DATA", str(folder.root))
+    monkeypatch.chdir(folder.root)
+    code, out, err = run("extend", "--dataset", "mpii", "--model", tiny_model)
+    assert code == 2
+    assert str(folder.root / "mpii/annotations/mpii_train.json") in err
+    assert str(folder.root / "mpii/images") in err
+    folder.file, folder.images = folder.root / "mpii/annotations/mpii_train.json", folder.root / "mpii/images"
+    folder.write(mpii(4))
+    code, _, err = run("extend", "--dataset", "mpii", "--model", tiny_model)
+    assert code == 0, err
+    extended = json.loads((folder.root / "mpii_train.extended.json").read_text())
+    assert len(extended["categories"][0]["keypoints"]) == 21
+    code, _out, err = run("extend", "--dataset", "mpii", "--model", tiny_model, "--format", "mpii", "--out", "own.json")
+    assert code == 0, err
+    assert "joints_union" in json.loads((folder.root / "own.json").read_text())[0]
+
+
+def test_check_lists_what_is_wrong_and_leaves_with_2(run: Run, folder: Any, coco: Any) -> None:
+    document = coco(4)
+    document["annotations"][0]["keypoints"][2] = 9
+    document["annotations"][1]["keypoints"] = [1]
+    folder.write(document, pictures=False)
+    code, out, _ = run("check", folder.file)
+    assert code == 2
+    assert out.count("wrong: ") == 2
+    code, out, _err = run("check", folder.file, "--json")
+    assert code == 2
+    said = json.loads(out)
+    assert not said["usable"]
+    assert len(said["problems"]) == 2
+
+
+BAD_CALLS: list[tuple[str, list[str], str]] = [
+    ("unknown dataset", ["extend", "--dataset", "nope"], "No dataset 'nope'"),
+    ("nothing given", ["extend"], "Say which data"),
+    ("unknown model", ["extend", "--annotations", "F", "--images", "I", "--model", "nope"], "No model 'nope'"),
+    ("no such model file", ["extend", "--annotations", "F", "--images", "I", "--model", "no.onnx"], "no.onnx"),
+    ("threshold", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--threshold", "3"], "--threshold"),
+    ("max-bad", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--max-bad", "7"], "--max-bad"),
+    (
+        "format",
+        ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--format", "yolo"],
+        "cannot be written",
+    ),
+    ("no file", ["show", "nothing.json", "--images", "I", "--out", "o"], "nothing.json"),
+    ("skeleton", ["check", "F", "--skeleton", "nope"], "No skeleton 'nope'"),
+    ("unknown option", ["extend", "--wrong"], "No such option"),
+    ("not a number", ["extend", "--limit", "many"], "--limit"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), [b[1:] for b in BAD_CALLS], ids=[b[0] for b in BAD_CALLS])
+def test_a_bad_argument_is_said_and_leaves_with_2(
+    words: list[str],
+    message: str,
+    run: Run,
+    folder: Any,
+    coco: Any,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder.root)
+    monkeypatch.setenv("NO_COLOR", "1")
+    folder.write(coco(2))
+    known = {"F": str(folder.file), "I": str(folder.images), "M": str(tiny_model)}
+    code, out, err = run(*(known.get(w, w) for w in words))
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+    assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
+
+
+@pytest.mark.parametrize("command", ["extend", "show", "check"])
+def test_help_has_examples(command: str, run: Run) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"annotate {command} " in out.split("Examples", 1)[1]
+
+
+def test_an_interrupt_says_how_to_go_on(
+    run: Run, folder: Any, coco: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(coco(4))
+    monkeypatch.setattr("poseunion.models.predictor.load_predictor", lambda *a, **k: fake(fail_at=0))
+    code, _, err = run("extend", "--annotations", folder.file, "--images", folder.images, "--out", folder.out)
+    assert code == 130
+    assert "--resume" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_really_full_disk(folder: Any, coco: Any, tiny_model: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    try:
+        folder.write(coco(40))
+        command = [sys.executable, "-m", "poseunion.annotate.cli", "extend", "--annotations", str(folder.file)]
+        command += ["--images", str(folder.images), "--model", str(tiny_model), "--out", str(disk / "out.json")]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 2
+        assert "No space left on device" in result.stderr
+        assert result.stderr.count("\n") == 1
+        assert not (disk / "out.json").exists()
+        assert not list(disk.glob(".*"))  # no part files
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

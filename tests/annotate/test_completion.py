@@ -1,0 +1,126 @@
+"""The arithmetic of completing one person, and the rule of acceptance."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poseunion.annotate.acceptance import DEFAULT_THRESHOLD, accepted, thresholds_for
+from poseunion.annotate.completion import Origin, complete
+from poseunion.annotate.extend import Options, extend
+from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats.names import output_skeleton
+from poseunion.models.errors import BadArgumentError, ModelError
+from poseunion.models.skeleton import load_skeleton
+
+COCO, UNION = load_skeleton("coco17"), load_skeleton("union21")
+
+
+def test_thresholds_come_from_the_user_then_the_models_table_then_its_single_value() -> None:
+    metadata = SimpleNamespace(score_threshold=0.4, thresholds={"nose": 0.7})
+    assert thresholds_for(UNION, metadata, 0.2).tolist() == [0.2] * 21
+    assert thresholds_for(UNION, metadata).tolist() == [0.7] + [0.4] * 20
+    assert thresholds_for(UNION).tolist() == [DEFAULT_THRESHOLD] * 21
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(BadArgumentError, match="threshold"):
+            thresholds_for(UNION, metadata, wrong)
+
+
+def test_a_proposal_outside_the_picture_is_never_accepted() -> None:
+    xy = np.array([[[0, 0], [9, 4], [9.01, 4], [-0.01, 2], [3, 4.5], [np.nan, 1]]])
+    confidence = np.array([[1.0, 0.3, 1, 1, 1, 1]])
+    result = accepted(xy, confidence, np.full(6, 0.3), np.array([[10.0, 5.0]]))
+    assert result.tolist() == [[True, True, False, False, False, False]]
+
+
+def _one(visibility: dict[str, int], predicted: np.ndarray | None = None) -> Any:
+    xy, v = np.zeros((1, 17, 2)), np.zeros((1, 17), np.int8)
+    for name, state in visibility.items():
+        k = COCO.index(name)
+        xy[0, k], v[0, k] = (k + 0.25, 2 * k), state
+    pose = np.full((1, 21, 3), 0.5, np.float32) if predicted is None else predicted
+    size = np.array([[100.0, 100.0]])
+    return complete(0, xy, v, pose, size, np.full(21, 0.4), COCO, UNION, output_skeleton(COCO, UNION))
+
+
+def test_midpoints_are_derived_only_where_both_parents_are_labelled() -> None:
+    both = _one({"left_hip": 2, "right_hip": 1})
+    pelvis = UNION.index("pelvis")
+    assert both.origin[0, pelvis] == Origin.DERIVED
+    assert both.xy[0, pelvis].tolist() == [11.75, 23.0]
+    assert both.visibility[0, pelvis] == 1
+    assert np.isnan(both.confidence[0, pelvis])
+    one = _one({"left_hip": 2})
+    assert one.origin[0, pelvis] == Origin.PROPOSED
+    assert one.visibility[0, pelvis] == 2
+
+
+def test_human_points_get_no_proposal_and_a_person_not_looked_at_gets_nothing() -> None:
+    result = _one({"nose": 1})
+    assert result.origin[0, 0] == Origin.HUMAN
+    assert np.isnan(result.confidence[0, 0])
+    assert (result.confidence[0, 1:] == 0.5).all()
+    unseen = _one({"left_hip": 2, "right_hip": 2}, np.full((1, 21, 3), np.nan, np.float32))
+    assert sorted(np.unique(unseen.origin)) == [Origin.NONE, Origin.HUMAN]
+    assert np.isnan(unseen.confidence).all()
+
+
+def test_what_the_model_does_not_know_passes_through(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(3, skeleton="halpe26"))
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    result = folder.result()
+    names = result["categories"][1]["keypoints"]
+    assert len(names) == 27
+    for record in result["annotations"]:
+        assert not {p["name"] for p in record["proposals"]} & set(names[20:26])  # the feet
+
+
+def test_a_model_of_fewer_keypoints_completes_what_it_knows(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(3))
+    extend(read_annotations(folder.file), folder.images, fake(skeleton="mpii16"), folder.out)
+    assert len(folder.result()["categories"][1]["keypoints"]) == 21
+    assert all(p["name"] != "nose" for a in folder.result()["annotations"] for p in a["proposals"])
+
+
+def test_a_model_that_answers_nan_is_said_to_be_broken(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(3))
+    with pytest.raises(ModelError, match="not finite"):
+        extend(read_annotations(folder.file), folder.images, fake(shift_px=np.nan), folder.out)
+    assert not folder.out.exists()
+
+
+def test_limit_takes_the_first_people_of_the_file(folder: Any, coco: Any, fake: Any, coco_kept: Any) -> None:
+    document = coco(9, per_image=3)
+    folder.write(document)
+    report = extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(limit=4))
+    assert report.passed == {"beyond --limit": 5}
+    assert [bool(a["proposals"]) for a in folder.result()["annotations"]] == [True] * 4 + [False] * 5
+    coco_kept(document, folder.result())
+
+
+def test_the_table_adds_up(folder: Any, coco: Any, fake: Any) -> None:
+    document = coco(20)
+    folder.write(document)
+    report = extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    written = folder.result()["annotations"]
+    for k, (name, row) in enumerate(report.keypoints.items()):
+        sources = [a["keypoint_source"][k] for a in written]
+        proposals = [p for a in written for p in a["proposals"] if p["name"] == name]
+        assert row == {
+            "human": sources.count("human"),
+            "derived": sources.count("derived"),
+            "proposed": len(proposals),
+            "accepted": sum(p["accepted"] for p in proposals),
+            "none": sources.count("none"),
+        }
+        assert row["accepted"] == sources.count("proposed")
+        assert row["human"] + row["derived"] + row["accepted"] + row["none"] == 20
+
+
+@pytest.mark.parametrize("options", [{"max_bad": 1.5}, {"limit": 0}, {"resume": True, "overwrite": True}])
+def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
+    with pytest.raises(BadArgumentError):
+        Options(**options)
