@@ -119,7 +119,7 @@ def test_mpii_from_the_data_folder(
 ) -> None:
     monkeypatch.setenv("POSEUNION_DATA", str(folder.root))
     monkeypatch.chdir(folder.root)
-    code, out, err = run("extend", "--dataset", "mpii", "--model", tiny_model)
+    code, _, err = run("extend", "--dataset", "mpii", "--model", tiny_model)
     assert code == 2
     assert str(folder.root / "mpii/annotations/mpii_train.json") in err
     assert str(folder.root / "mpii/images") in err
