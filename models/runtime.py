@@ -17,6 +17,8 @@ from poseunion.models.files import sha256_of
 from poseunion.models.metadata import METADATA_KEY, ModelDescription, parse_description, read_description
 
 CPU = "CPUExecutionProvider"
+# Descriptions of well-known models that do not describe themselves, by file stem.
+DESCRIPTIONS = Path(__file__).parent / "descriptions"
 
 
 class OnnxModel:
@@ -24,7 +26,8 @@ class OnnxModel:
 
     Args:
         path: the `.onnx` file.
-        description: overrides what the file (or a `.toml` of the same stem beside it) says of itself.
+        description: overrides what the file says of itself; where it says nothing, a `.toml` of the same stem beside it
+            counts, then one that comes with the package.
         providers: onnxruntime execution providers, best first; default: the CPU.
         threads: intra-op threads; default: onnxruntime's choice.
 
@@ -125,9 +128,11 @@ def _own_description(session: Any, path: Path) -> ModelDescription:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text:
         return parse_description(text, str(path))
-    beside = path.with_suffix(".toml")
-    if beside.is_file():
-        return read_description(beside)
+    beside, shipped = path.with_suffix(".toml"), DESCRIPTIONS / f"{path.stem}.toml"
+    for described in (beside, shipped):
+        if described.is_file():
+            return read_description(described)
     raise ModelError(
-        f"{path} does not say what it is: it has no '{METADATA_KEY}' metadata and there is no {beside.name} beside it."
+        f"{path} does not say what it is: it has no '{METADATA_KEY}' metadata, there is no {beside.name} beside it, "
+        f"and no description of {path.stem} comes with poseunion."
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -59,3 +60,41 @@ def train(
     console.print(dataclasses.asdict(config))
     weights = fit(config, stores, validation, out, resume=resume, devices=devices)
     console.print(f"Weights: {weights}")
+
+
+@app.command(
+    epilog="Example:  poseunion evaluate --model unified --annotations coco/test.json --images coco/test --flip",
+)
+def evaluate(
+    model: Annotated[list[str], typer.Option(help="Shipped model's name, or an .onnx file; repeat to compare.")],
+    annotations: Annotated[Path, typer.Option(help="Annotation file with ground-truth boxes.")],
+    images: Annotated[Path, typer.Option(help="Folder of its pictures.")],
+    skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
+    flip: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
+) -> None:
+    """Measure models on labelled people, in the data set's own keypoint definitions.
+
+    A model that does not describe itself needs a .toml of the same name beside it, or one in poseunion's descriptions.
+    """
+    from poseunion.models.predictor import load_predictor
+    from poseunion.training.evaluate import evaluate as measure
+
+    results = [measure(load_predictor(m, flip=flip, threads=threads), annotations, images, skeleton) for m in model]
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    print(markdown_table(results))
+
+
+def markdown_table(results: list[dict[str, Any]]) -> str:
+    """One row a measure, one column a model."""
+    rows: dict[str, list[str]] = {}
+    for column, result in enumerate(results):
+        measures = {**result.get("coco", {}), **{f"PCK@.2 {k}": v for k, v in result["pck"].items()}}
+        for name, value in {"people": result["people"], **measures}.items():
+            cells = rows.setdefault(name, ["–"] * len(results))
+            cells[column] = str(value) if isinstance(value, int) else f"{value:.1f}"
+    lines = ["| | " + " | ".join(r["model"] for r in results) + " |", "|---|" + "---|" * len(results)]
+    return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])

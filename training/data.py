@@ -102,7 +102,7 @@ def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     annotations = read_annotations(entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None)
     source = annotations.skeleton
     xy, visibility = to_union(
-        annotations.xy_NK2, annotations.visibility_NK, source, target, OFFSETS.get(source.name, ())
+        annotations.xy, annotations.visibility, source, target, OFFSETS.get(source.name, ())
     )
     people = []
     for record in annotations.persons():

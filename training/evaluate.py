@@ -104,7 +104,9 @@ def coco_scores(annotations: AnnotationSet, predictions: Predictions) -> dict[st
         )
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = document
+        # pycocotools marks "unmatched" by id 0, so a file that counts from 0 would lose its first person.
+        numbered = [{**record, "id": number} for number, record in enumerate(document["annotations"], 1)]
+        truth.dataset = {**document, "annotations": numbered}
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
         evaluation.params.kpt_oks_sigmas = annotations.skeleton.sigma_array
@@ -115,9 +117,9 @@ def coco_scores(annotations: AnnotationSet, predictions: Predictions) -> dict[st
     ap, ap50, ap75, _, _, ar = (100 * float(v) for v in evaluation.stats[:6])
     rows = predictions.rows
     area = np.array([r.get("area") or 0.0 for r in records])
-    area = np.where(area > 0, area, area_from_box(annotations.box_N4[rows]))
+    area = np.where(area > 0, area, area_from_box(annotations.box_xywh[rows]))
     similarity = oks(
-        predictions.xy, annotations.xy_NK2[rows], annotations.visibility_NK[rows], area, annotations.skeleton.sigma_array
+        predictions.xy, annotations.xy[rows], annotations.visibility[rows], area, annotations.skeleton.sigma_array
     )
     return {"AP": ap, "AP50": ap50, "AP75": ap75, "AR": ar, "mean_OKS": 100 * float(np.nanmean(similarity))}
 
@@ -128,7 +130,7 @@ def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: 
     People whose torso is not fully labelled have no normaliser and do not count.
     """
     rows, skeleton = predictions.rows, annotations.skeleton
-    xy, visibility = annotations.xy_NK2[rows], annotations.visibility_NK[rows]
+    xy, visibility = annotations.xy[rows], annotations.visibility[rows]
     torso = torso_lengths(xy, visibility, skeleton)
     hits, counted = pck_hits(predictions.xy, xy, visibility, torso, threshold)
     hits, counted = hits & predictions.known, counted & predictions.known

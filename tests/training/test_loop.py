@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.skeleton import load_skeleton
+from poseunion.training.augment import Augmentation
+from poseunion.training.data import DatasetEntry, LabelledStore, read_people
+from poseunion.training.loop import Clock, NonFiniteLossError, fit, learning_rate, stage_index
+from poseunion.training.recipes import RECIPES, Recipe, Stage, find_recipe
+from poseunion.training.store import open_store
+
+UNION = load_skeleton("union21")
+TINY = Recipe(
+    name="tiny",
+    pretrained=False,
+    stages=(Stage((32, 64), 4.0, 0.5, 2), Stage((64, 128), 2.0, 1.0, 2)),
+    steps=8,
+    warmup_steps=2,
+    checkpoint_minutes=0.0,
+    validate_minutes=1e9,
+    augmentation=Augmentation(dropout_prob=0.2),
+)
+
+
+@pytest.fixture(scope="module")
+def stores(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[LabelledStore]:
+    cache = tmp_path_factory.mktemp("cache")
+    result = []
+    for name in ("coco17", "lsp14"):
+        entry = DatasetEntry(name=name, annotations=drawn_dataset / f"{name}.json", images=drawn_dataset)
+        store = open_store(name, read_people(entry, UNION), UNION, cache)
+        weight = (store.visibility > 0).astype(np.float64)
+        result.append(LabelledStore(store, store.xy, weight, np.arange(len(store)), 1.0))
+    return result
+
+
+def final_state(out: Path) -> dict[str, torch.Tensor]:
+    return torch.load(out / "last.ckpt", weights_only=True)["network"]  # type: ignore[no-any-return]
+
+
+def test_a_run_that_is_stopped_ends_like_one_that_is_not(
+    stores: list[LabelledStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(TINY, stores, [], tmp_path / "whole", accelerator="cpu")
+
+    from poseunion.training import loop
+
+    real, calls = loop.losses, []
+
+    def interrupted(*args: object) -> object:
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "losses", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(TINY, stores, [], tmp_path / "cut", accelerator="cpu")
+    monkeypatch.setattr(loop, "losses", real)
+    with pytest.raises(BadArgumentError, match="--resume"):
+        fit(TINY, stores, [], tmp_path / "cut", accelerator="cpu")
+    weights = fit(TINY, stores, [], tmp_path / "cut", resume=True, accelerator="cpu")
+
+    whole, cut = final_state(tmp_path / "whole"), final_state(tmp_path / "cut")
+    assert weights.is_file()
+    assert all(torch.equal(whole[k], cut[k]) for k in whole)
+
+
+def test_growing_keeps_what_was_learned(stores: list[LabelledStore], tmp_path: Path) -> None:
+    fit(dataclasses.replace(TINY, steps=4), stores, [], tmp_path, accelerator="cpu")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["stage"] == 1
+    assert saved["ema"]["upsample_x.outer.weight"].shape[0] == 8, "half as many bins a cell as at half the size"
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(stores: list[LabelledStore], tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match="not a number"):
+        fit(dataclasses.replace(TINY, lr=1e30, steps=50, clip_norm=1e30), stores, [], tmp_path, accelerator="cpu")
+    (saved,) = tmp_path.glob("not-finite-*.npz")
+    assert set(np.load(saved)) == {"image", "xy", "weight"}
+
+
+def test_the_log_is_json_lines(stores: list[LabelledStore], tmp_path: Path) -> None:
+    fit(dataclasses.replace(TINY, steps=40), stores, [], tmp_path, accelerator="cpu")
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows] == [20, 40]
+    assert all({"keypoint_x", "keypoint_y", "heatmap", "total", "lr"} <= set(r) for r in rows)
+
+
+def test_schedule() -> None:
+    recipe = Recipe(name="r", steps=1000, warmup_steps=10, decay_from=0.5, final_lr_factor=0.1, lr=1.0)
+    rates = [learning_rate(recipe, s, Clock(s).progress(recipe)) for s in range(1001)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:500] == [1.0] * 490
+    assert rates[-1] == pytest.approx(0.1)
+    assert all(a >= b for a, b in zip(rates[500:], rates[501:], strict=False))
+    assert [stage_index(TINY, p) for p in (0, 0.49, 0.5, 1)] == [0, 0, 1, 1]
+
+
+def test_recipes_and_overrides() -> None:
+    assert all(make().name == name for name, make in RECIPES.items())
+    assert find_recipe("unified", ["lr=0.01", "pretrained=false"]).lr == 0.01
+    for bad in ("nope=1", "lr", "lr=fast", "pretrained=perhaps", "stages=1"):
+        with pytest.raises(BadArgumentError):
+            find_recipe("unified", [bad])
+    with pytest.raises(BadArgumentError, match="unified"):
+        find_recipe("unknown", [])
