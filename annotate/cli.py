@@ -100,6 +100,9 @@ def extend_command(
     records = read_annotations(found.annotations, found.format, found.skeleton)
     from poseunion.models.predictor import load_predictor
 
+    output_format = writer_for(records, format_name)[0]
+    if overlay is not None and output_format != "coco":
+        raise BadArgumentError(f"--overlay draws COCO-style output: leave out --format {output_format}.")
     predictor = load_predictor(model, flip=flip, threads=threads)
     if dry_run:
         _dry_run(records, found, predictor, out, options, as_json)
@@ -111,13 +114,13 @@ def extend_command(
         typer.echo(f"Interrupted: finished work is kept in {journal_path(out)}; go on with --resume.", err=True)
         raise typer.Exit(130) from None
     if overlay is not None:
-        _draw_overlays(out, report.format, found.images, overlay)
+        _draw_overlays(out, found.images, overlay)
     if as_json:
         _print_json(report.to_json())
     else:
         from rich.console import Console
 
-        Console().print(report.render())
+        report.print(Console())
 
 
 @app.command("show")
@@ -199,13 +202,9 @@ def _print_json(value: object) -> None:
     sys.stdout.write("\n")
 
 
-def _draw_overlays(out: Path, format_name: str, images: Path, overlay: Path) -> None:
+def _draw_overlays(out: Path, images: Path, overlay: Path) -> None:
     from poseunion.annotate.show import show
 
-    if format_name != "coco":
-        raise BadArgumentError(
-            f"--overlay draws COCO-style output; {out} is written, draw it without --format {format_name}."
-        )
     with _progress("overlays") as progress:
         report = show(read_annotations(out), images, overlay, progress=progress)
     for name, reason in report.bad:

@@ -12,7 +12,7 @@ from poseunion.annotate.completion import Completion, Origin
 from poseunion.models.skeleton import Skeleton
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
 COLUMNS = ("human", "derived", "proposed", "accepted", "none")
 
@@ -80,16 +80,13 @@ class ExtendReport:
         """Plain values."""
         return dataclasses.asdict(self)
 
-    def render(self) -> RenderableType:
-        """The closing table for a terminal."""
-        from rich.console import Group
+    def print(self, console: Console) -> None:
+        """Print the closing table."""
         from rich.table import Table
-        from rich.text import Text
 
-        table = Table("keypoint", *(f"[right]{c}" for c in COLUMNS), title=None)
-        for column in table.columns[1:]:
-            column.header = str(column.header).replace("[right]", "")
-            column.justify = "right"
+        table = Table("keypoint")
+        for name in COLUMNS:
+            table.add_column(name, justify="right")
         for name, row in self.keypoints.items():
             table.add_row(name, *(str(row[c]) if row[c] else "·" for c in COLUMNS))
         lines = [
@@ -102,4 +99,6 @@ class ExtendReport:
             lines += [f"    record {b['record']} (id {b['id']}), {b['image']}: {b['reason']}" for b in self.bad[:10]]
             if len(self.bad) > 10:
                 lines.append(f"    … and {len(self.bad) - 10} more, all in {self.out}.run.json")
-        return Group(Text("\n".join(lines)), table, Text(f"Written: {self.out} ({self.seconds:.1f} s)"))
+        lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
+        for part in ("\n".join(lines), table, lines_after):
+            console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
