@@ -25,7 +25,7 @@ class Crop:
     Attributes:
         center_xy: image pixels.
         width: image pixels covered by the crop's full width (its height follows from the aspect of `size_wh`).
-        rotation_deg: rotation of the person against the picture, counter-clockwise as seen.
+        rotation_deg: how far the crop shows the person turned clockwise, as seen (mmpose counts the other way round).
         size_wh: network input size, pixels.
         flip: the crop is mirrored left to right.
     """
