@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -15,13 +14,9 @@ from torch import nn
 
 from poseunion.models.errors import ModelError
 from poseunion.models.files import write_bytes
-from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutput
-from poseunion.models.networks.build import build_network
+from poseunion.models.metadata import METADATA_KEY, ModelDescription
+from poseunion.models.networks.weights import load_network
 from poseunion.models.runtime import OnnxModel
-from poseunion.models.skeleton import load_skeleton
-from poseunion.training.checkpoint import load_weights
-from poseunion.training.loop import grid_of
-from poseunion.training.recipes import Stage
 
 # 18 brings the reductions with axes as inputs, 17 LayerNormalization; every runtime of the last three years reads it.
 OPSET = 18
@@ -30,39 +25,13 @@ PROVEN_BATCHES = (1, 2, 7)
 TOLERANCE = 1e-4
 
 
-def load_student(weights: Path) -> tuple[nn.Module, ModelDescription]:
-    """A trained network in evaluation mode, and its description, from the training's safetensors.
-
-    Raises:
-        BadFileError: not a safetensors file. ModelError: not one of our training.
-    """
-    state, facts = load_weights(weights)
-    try:
-        recipe, stage_number = json.loads(facts["recipe"]), int(facts["stage"])
-        stage = Stage(**{**recipe["stages"][stage_number], "size_wh": tuple(recipe["stages"][stage_number]["size_wh"])})
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise ModelError(f"{weights} does not say which recipe it was trained by: train it with `poseunion train`.") from error
-    grid = grid_of(stage)
-    network = build_network(recipe["network"], recipe["backbone"], len(load_skeleton(recipe["skeleton"])), grid)
-    network.load_state_dict(state)
-    description = ModelDescription(
-        name=recipe["name"],
-        skeleton=recipe["skeleton"],
-        size_wh=stage.size_wh,
-        head=SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins),
-        licence="Apache-2.0 (code); trained on pictures licensed for research only",
-        source=f"poseunion train {recipe['name']}, {facts.get('step', '?')} steps",
-    )
-    return network.eval(), description
-
-
 def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescription:
     """Write `out` and prove it: checker-clean, batches of 1, 2 and 7, logits equal to torch's within 1e-4.
 
     Raises:
         ModelError: the exported network differs from the trained one; nothing is written.
     """
-    network, description = load_student(weights)
+    network, description = load_network(weights)
     description = description.model_copy(update={"revision": revision})
     width, height = description.size_wh
     example = torch.zeros(2, 3, height, width)
@@ -73,7 +42,7 @@ def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescriptio
         torch.onnx.export(
             network,
             (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object, its stub does not say so
             dynamo=False,
             opset_version=OPSET,
             input_names=["input"],

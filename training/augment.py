@@ -1,7 +1,7 @@
 """Augmentation: which crop of a person a training step sees, and what is done to its pixels.
 
-The strengths are RTMPose's (rotation +-80 deg with probability .6, scale .6-1.4, shift .16 with probability .3, half-body .3,
-HSV jitter, blur .1, one coarse dropout); `Augmentation.mild` is its last stage.
+The strengths are RTMPose's (rotation +-80 deg with probability .6, scale .6-1.4, shift .16 with probability .3,
+half-body .3, HSV jitter, blur .1, one coarse dropout); `Augmentation.mild` is its last stage.
 
 Shapes: K keypoints.
 """
@@ -67,7 +67,9 @@ def random_crop(
         centre = centre + _truncated_normal(rng, 2) * strength.shift * extent / padding
     low, high = strength.scale
     scale = (low + high) / 2 + float(_truncated_normal(rng, 1)[0]) * (high - low) / 2
-    rotation = float(_truncated_normal(rng, 1)[0]) * strength.rotation_deg if rng.random() < strength.rotation_prob else 0.0
+    rotation = (
+        float(_truncated_normal(rng, 1)[0]) * strength.rotation_deg if rng.random() < strength.rotation_prob else 0.0
+    )
     return Crop(
         (float(centre[0]), float(centre[1])),
         base.width * scale,

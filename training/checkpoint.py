@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, and weights files that carry nothing but tensors."""
+"""Checkpoints that survive a kill, and the averaged weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import atomic_writer, write_bytes
+from poseunion.models.files import atomic_writer
 
 
 class Ema:
@@ -52,18 +50,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises pickle, zip and runtime errors alike
         raise BadFileError(f"{path} is not a checkpoint of tensors: {str(error).splitlines()[0]}") from error
     return dict(content)
-
-
-def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write weights as safetensors, atomically."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-    write_bytes(path, save_tensors(tensors, dict(metadata)))
-
-
-def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Weights and metadata of a safetensors file; raises BadFileError when it is not one."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BadFileError(f"{path} is not a safetensors file: {error}.") from error

@@ -16,7 +16,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and ev
 
 
 @app.command(
-    epilog="Examples:  poseunion train --list  ·  poseunion train unified --data data.yaml --out runs/unified minutes=60  ·  "
+    epilog="Examples:  poseunion train --list  ·  "
+    "poseunion train unified --data data.yaml --out runs/unified minutes=60  ·  "
     "poseunion train unified --data data.yaml --out runs/unified --resume",
 )
 def train(

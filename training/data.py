@@ -1,4 +1,4 @@
-"""From a data file to batches: datasets with different skeletons, pseudo-labels, hold-out split, sampling, augmentation.
+"""From a data file to batches: datasets of different skeletons, pseudo-labels, hold-out split, sampling, augmentation.
 
 Shapes: N people of a batch, K keypoints, H and W input size.
 """
@@ -99,11 +99,11 @@ def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     """The people of a dataset, in the target skeleton's order and definitions."""
     if entry.kind == "boxes":
         return _read_boxes(entry, target)
-    annotations = read_annotations(entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None)
-    source = annotations.skeleton
-    xy, visibility = to_union(
-        annotations.xy, annotations.visibility, source, target, OFFSETS.get(source.name, ())
+    annotations = read_annotations(
+        entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None
     )
+    source = annotations.skeleton
+    xy, visibility = to_union(annotations.xy, annotations.visibility, source, target, OFFSETS.get(source.name, ()))
     people = []
     for record in annotations.persons():
         if record.skip is not None or record.image is None or not np.isfinite(record.box_xywh).all():

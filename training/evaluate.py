@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,9 @@ def predict_people(predictor: Predictor, annotations: AnnotationSet, images: Pat
         xy.append(poses.xy)
         score.append(poses.score)
     if not rows:
-        raise BadFileError(f"Nobody in {annotations.source.path} could be predicted: {skipped[:1] or 'no labelled person'}.")
+        raise BadFileError(
+            f"Nobody in {annotations.source.path} could be predicted: {skipped[:1] or 'no labelled person'}."
+        )
     target = annotations.skeleton
     # A model trained in the union's definitions is scored in the data set's own.
     xy_N = np.concatenate(xy).astype(np.float64)
@@ -144,9 +145,7 @@ def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: 
     }
 
 
-def evaluate(
-    predictor: Predictor, annotations_path: Path, images: Path, skeleton: str | None = None
-) -> dict[str, Any]:
+def evaluate(predictor: Predictor, annotations_path: Path, images: Path, skeleton: str | None = None) -> dict[str, Any]:
     """Everything that is measured of one model on one file."""
     annotations = read_annotations(annotations_path, skeleton=load_skeleton(skeleton) if skeleton else None)
     predictions = predict_people(predictor, annotations, images)
@@ -155,5 +154,3 @@ def evaluate(
         result["coco"] = coco_scores(annotations, predictions)
     result["pck"] = pck_scores(annotations, predictions)
     return result
-
-

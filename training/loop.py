@@ -1,7 +1,7 @@
 """The training loop.
 
-Every random choice of step s on device r comes from the seed (seed, r, s): a resumed run draws the same people as one that
-was never stopped.
+Every random choice of step s on device r comes from the seed (seed, r, s): a resumed run draws the same people as one
+that was never stopped.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from poseunion.models.errors import BadArgumentError, PoseUnionError
-from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD
+from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD, ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import STRIDE, EquivariantSimcc
+from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint, save_weights
+from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.data import Batch, LabelledStore, draw_batch
 from poseunion.training.losses import conditional_keypoint_loss, heatmap_loss, simcc_labels
 from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
 
 
@@ -67,7 +69,9 @@ def normalise(image_NHW3: Tensor) -> Tensor:
     return ((image_NHW3.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-def losses(network: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device) -> dict[str, Tensor]:
+def losses(
+    network: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device
+) -> dict[str, Tensor]:
     """The parts of a step's loss; `total` is what is minimised."""
     image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
     xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
@@ -171,6 +175,7 @@ def fit(
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp" if devices > 1 else "auto")
     if devices > 1:
         fabric.launch()
+    out.mkdir(parents=True, exist_ok=True)
     last = out / "last.ckpt"
     if last.exists() and not resume:
         raise BadArgumentError(f"{out} already holds a run: add --resume to go on, or choose another folder.")
@@ -212,7 +217,7 @@ def _run_stage(
     out: Path,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     stage, grid = recipe.stages[number], grid_of(recipe.stages[number])
-    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last).train()
     ema = Ema(network, recipe.ema_decay)
     if ema_state is not None:
         ema.state = {k: v.clone() for k, v in ema_state.items()}
@@ -291,11 +296,22 @@ def _save(
 
 
 def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock) -> None:
-    facts = {"recipe": json.dumps(dataclasses.asdict(recipe)), "stage": str(stage), "step": str(clock.step)}
-    save_weights(out / "weights.safetensors", state, facts)
+    grid = grid_of(recipe.stages[stage])
+    description = ModelDescription(
+        name=recipe.name,
+        skeleton=recipe.skeleton,
+        size_wh=grid.size_wh,
+        padding=PADDING,
+        head=SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins),
+        licence="Apache-2.0 (code); trained on pictures licensed for research only",
+        source=f"poseunion train {recipe.name}: {clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}",
+    )
+    save_weights(out / "weights.safetensors", state, NetworkSpec(network=recipe.network, backbone=recipe.backbone), description)
 
 
 def _save_bad_batch(out: Path, batch: Batch, step: int) -> None:
     path = out / f"not-finite-{step}.npz"
     np.savez(path, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
-    raise NonFiniteLossError(f"The loss at step {step} is not a number; its batch is in {path}: lower lr or look at it.")
+    raise NonFiniteLossError(
+        f"The loss at step {step} is not a number; its batch is in {path}: lower lr or look at it."
+    )

@@ -30,7 +30,7 @@ def simcc_labels(xy_px_NK2: Tensor, grid: SimccGrid) -> tuple[Tensor, Tensor]:
 def conditional_keypoint_loss(
     logit_x_NKW: Tensor, logit_y_NKH: Tensor, label_x_NKW: Tensor, label_y_NKH: Tensor, weight_NK: Tensor
 ) -> dict[str, Tensor]:
-    """KL form of the conditional keypoint loss (paper A, eq. 6): only keypoints that the person's dataset defines count.
+    """KL form of the conditional keypoint loss (paper A, eq. 6): only keypoints the person's dataset defines count.
 
     Args:
         weight_NK: 1 for a label, less for a pseudo-label, 0 where there is none: such a keypoint gets no gradient.
@@ -54,7 +54,9 @@ def _kl(label_NKB: Tensor, logit_NKB: Tensor) -> Tensor:
     return -(label_NKB * log_p).sum(-1) - entropy
 
 
-def heatmap_loss(heat_NKhw: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, stride: int, sigma_cells: float = 0.75) -> Tensor:
+def heatmap_loss(
+    heat_NKhw: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, stride: int, sigma_cells: float = 0.75
+) -> Tensor:
     """Cross-entropy of the two-dimensional heatmap: it ties the two axes to the same person where a crop shows several.
 
     Heatmap cell i covers crop pixels around (i + 1/2) * stride - 1/2.

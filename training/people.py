@@ -45,9 +45,10 @@ class DefinitionOffset:
     factor: float
 
 
-# LSP annotators put head_top lower than MPII's. Upright people of LSPET's training half (1,220) and of MPII's (14,311), medians in
-# torso lengths: neck .09 and .13, head_top .54 and .69 above mid-shoulder; neck to head_top .49 and .59. The ratio of the heads
-# is 1.24 along the torso and 1.18 as a length; MPII's torso is itself about 2.5 % shorter (its hips sit higher).
+# LSP annotators put head_top lower than MPII's. Upright people of LSPET's training half (1,220) and of MPII's (14,311),
+# medians in torso lengths: neck .09 and .13, head_top .54 and .69 above mid-shoulder; neck to head_top .49 and .59. The
+# ratio of the heads is 1.24 along the torso and 1.18 as a length; MPII's torso is itself about 2.5 % shorter (its
+# hips sit higher).
 LSP_OFFSETS = (DefinitionOffset("head_top", "upper_neck", 1.2),)
 
 OFFSETS: Mapping[str, tuple[DefinitionOffset, ...]] = {"lsp14": LSP_OFFSETS}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.metadata import read_description
+from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.skeleton import Visibility, load_skeleton
 from poseunion.training.data import DataFile, LabelledStore, is_held_out, read_people
 from poseunion.training.pseudo import complete, teach

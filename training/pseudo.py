@@ -1,7 +1,7 @@
 """Pseudo-labels: what the teachers see of the keypoints that a dataset does not define, where they can be believed.
 
-A teacher that misplaces the limbs which humans (or the other teacher) placed is looking at another person or is lost: its
-other keypoints are not used. Where it agrees, they are labels of reduced weight.
+A teacher that misplaces the limbs which humans (or the other teacher) placed is looking at another person or is lost:
+its other keypoints are not used. Where it agrees, they are labels of reduced weight.
 
 Shapes: N people, K keypoints of the target skeleton.
 """
@@ -22,8 +22,8 @@ from poseunion.models.skeleton import Skeleton, project_indices
 from poseunion.training.progress import track
 from poseunion.training.store import PADDING, CropStore
 
-# On people with ground truth: at least 75 % of limbs closer than .25 torso keeps 60 % of LSPET and lifts EfficientPose's
-# neck from 66.8 to 82.3 PCK@.2.
+# On people with ground truth: at least 75 % of limbs closer than .25 torso keeps 60 % of LSPET and lifts
+# EfficientPose's neck from 66.8 to 82.3 PCK@.2.
 AGREE_WITHIN_TORSO = 0.25
 AGREE_SHARE = 0.75
 MIN_COMPARED = 4
@@ -31,7 +31,9 @@ MIN_COMPARED = 4
 MIN_SCORE = 0.4
 
 
-def teach(store: CropStore, teacher: Predictor, target: Skeleton, cache: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def teach(
+    store: CropStore, teacher: Predictor, target: Skeleton, cache: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A teacher's keypoints of everybody in a store; computed once, then read from `cache`.
 
     Returns:
@@ -85,8 +87,10 @@ def agreement(
     return np.asarray((count >= MIN_COMPARED) & (close.sum(1) >= AGREE_SHARE * count) & np.isfinite(torso_N))
 
 
-def person_length(xy_NK2: NDArray[np.floating], known_NK: NDArray[np.bool_], box_xywh: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64]:
-    """(N,) the torso's length in px; a third of the box's longer side where shoulders or hips are unknown or foreshortened."""
+def person_length(
+    xy_NK2: NDArray[np.floating], known_NK: NDArray[np.bool_], box_xywh: NDArray[np.floating], skeleton: Skeleton
+) -> NDArray[np.float64]:
+    """(N,) torso lengths in px; a quarter of the box's longer side where the torso is unknown or foreshortened."""
     torso = torso_lengths(xy_NK2, known_NK.astype(np.int8) * 2, skeleton)
     fallback = box_xywh[:, 2:].max(1) / 4
     return np.where(np.isfinite(torso) & (torso > fallback / 2), torso, fallback)

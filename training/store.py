@@ -1,8 +1,8 @@
 """The crop store: every training person's surroundings, decoded once, at the resolution training needs.
 
-Decoding and shrinking a picture costs more than a training step of a small network, so it is done once per person. A store is
-one flat file of uint8 pixels, memory-mapped, and one index. It carries a key over everything it was made from; a store whose
-key, size or checksum does not match is rebuilt.
+Decoding and shrinking a picture costs more than a training step of a small network, so it is done once per person. A
+store is one flat file of uint8 pixels, memory-mapped, and one index. It carries a key over everything it was made from;
+a store whose key, size or checksum does not match is rebuilt.
 
 Coordinates: "store px" are the pixels of a person's stored region; boxes and labels are kept in them.
 """
@@ -123,7 +123,9 @@ def _is_whole(pixels_path: Path, index_path: Path) -> bool:
         return False
     try:
         index = np.load(index_path, allow_pickle=False)
-        return int(index["pixel_bytes"]) == pixels_path.stat().st_size and str(index["sha256"]) == sha256_of(pixels_path)
+        return int(index["pixel_bytes"]) == pixels_path.stat().st_size and str(index["sha256"]) == sha256_of(
+            pixels_path
+        )
     except (OSError, ValueError, KeyError, BadFileError):
         return False
 
@@ -159,7 +161,9 @@ def _build(people: Sequence[Person], pixels_path: Path, index_path: Path) -> Non
     with atomic_writer(index_path) as file:
         np.savez(
             file,
-            box_xywh=np.concatenate([to_store(box[:, :2], origin_N2, scale_N[:, None]), box[:, 2:] / scale_N[:, None]], 1),
+            box_xywh=np.concatenate(
+                [to_store(box[:, :2], origin_N2, scale_N[:, None]), box[:, 2:] / scale_N[:, None]], 1
+            ),
             xy=to_store(xy, origin_N2[:, None], scale_N[:, None, None]),
             visibility=np.stack([r[0].visibility for r in rows]),
             person_id=np.array([r[0].person_id for r in rows]),
@@ -199,6 +203,6 @@ def _region(picture: NDArray[np.uint8], person: Person) -> tuple[NDArray[np.uint
     if scale > 1.0:
         small = np.maximum(1, np.round((high - low) / scale)).astype(int)
         # One scale for both axes; the half-pixel that rounding leaves is below the labels' precision.
-        region = cv2.resize(region, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
+        region = np.asarray(cv2.resize(region, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA), np.uint8)
         scale = float((high[1] - low[1]) / small[1]) if small[1] > small[0] else float((high[0] - low[0]) / small[0])
     return np.ascontiguousarray(region, np.uint8), scale, low.astype(np.float64)

@@ -25,7 +25,7 @@ def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledS
     """PCK@.2 torso of the 12 limbs and of neck and head_top, per dataset, without flip test; keys `NAME_pck12` …"""
     from poseunion.training.loop import normalise
 
-    network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.eval().to(memory_format=torch.channels_last)
     result: dict[str, float] = {}
     for labelled in stores:
         store, rows = labelled.store, labelled.rows[:MAX_PEOPLE]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def stores(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
 
 
 def final_state(out: Path) -> dict[str, torch.Tensor]:
-    return torch.load(out / "last.ckpt", weights_only=True)["network"]  # type: ignore[no-any-return]
+    return torch.load(out / "last.ckpt", weights_only=True)["network"]
 
 
 def test_a_run_that_is_stopped_ends_like_one_that_is_not(
@@ -100,7 +101,7 @@ def test_schedule() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:500] == [1.0] * 490
     assert rates[-1] == pytest.approx(0.1)
-    assert all(a >= b for a, b in zip(rates[500:], rates[501:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[500:]))
     assert [stage_index(TINY, p) for p in (0, 0.49, 0.5, 1)] == [0, 0, 1, 1]
 
 

@@ -45,7 +45,9 @@ def test_the_label_itself_costs_nothing_and_anything_else_costs_more() -> None:
 
 def test_without_any_label_the_loss_is_zero_not_nan() -> None:
     label_x, label_y = simcc_labels(torch.zeros(1, 2, 2), GRID)
-    parts = conditional_keypoint_loss(torch.randn(1, 2, 96), torch.randn(1, 2, 128), label_x, label_y, torch.zeros(1, 2))
+    parts = conditional_keypoint_loss(
+        torch.randn(1, 2, 96), torch.randn(1, 2, 128), label_x, label_y, torch.zeros(1, 2)
+    )
     assert all(float(v) == 0 for v in parts.values())
 
 
