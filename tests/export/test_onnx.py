@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -8,26 +7,28 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from poseunion.export.onnx import export_onnx
-from poseunion.models.errors import ModelError
-from poseunion.models.metadata import METADATA_KEY
+from poseunion.models.errors import BadFileError, ModelError
+from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
+from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.predictor import load_predictor
-from poseunion.training.checkpoint import save_weights
-from poseunion.training.loop import grid_of
-from poseunion.training.recipes import Recipe, Stage
+from poseunion.models.simcc import SimccGrid
 
-RECIPE = Recipe(name="tiny", stages=(Stage((64, 96), 2.0, 1.0, 2),))
+SIZE_WH = (64, 96)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    network = build_network("equivariant", "efficientnet_lite0", 21, grid_of(RECIPE.stages[0]))
+    grid = SimccGrid.for_bins(SIZE_WH, (128, 192))
+    network = build_network("equivariant", "efficientnet_lite0", 21, grid)
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    facts = {"recipe": json.dumps(dataclasses.asdict(RECIPE)), "stage": "0", "step": "0"}
-    save_weights(path, network.state_dict(), facts)
+    head = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
+    description = ModelDescription(name="tiny", skeleton="union21", size_wh=SIZE_WH, head=head)
+    save_weights(path, network.state_dict(), NetworkSpec(network="equivariant", backbone="efficientnet_lite0"), description)
     return path
 
 
@@ -70,7 +71,10 @@ def test_an_export_that_differs_from_the_training_is_refused(
     assert not (tmp_path / "broken.onnx").exists()
 
 
-def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:
-    save_weights(tmp_path / "w.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(ModelError, match="recipe"):
+def test_weights_of_unknown_origin_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="poseunion train"):
         export_onnx(tmp_path / "w.safetensors", tmp_path / "w.onnx")
+    (tmp_path / "text.safetensors").write_text("not tensors")
+    with pytest.raises(BadFileError, match="not a safetensors file"):
+        export_onnx(tmp_path / "text.safetensors", tmp_path / "w.onnx")

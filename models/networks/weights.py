@@ -1,0 +1,67 @@
+"""Weights files: safetensors that carry nothing but tensors, what network they belong to, and what model that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from poseunion.models.errors import BadFileError, ModelError
+from poseunion.models.files import write_bytes
+from poseunion.models.metadata import METADATA_KEY, ModelDescription, parse_description
+from poseunion.models.networks.build import build_network
+
+_NETWORK_KEY = "network"
+
+
+class NetworkSpec(BaseModel):
+    """Which network the tensors belong to; see `build_network`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: str
+    backbone: str
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], spec: NetworkSpec, description: ModelDescription) -> None:
+    """Write weights as safetensors, atomically."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    facts = {METADATA_KEY: description.model_dump_json(), _NETWORK_KEY: spec.model_dump_json()}
+    write_bytes(path, save_tensors(tensors, facts))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescription]:
+    """Tensors, network and description of a weights file.
+
+    Raises:
+        BadFileError: not a safetensors file. ModelError: it does not say what it holds.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  not a mapping
+            facts = dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise BadFileError(f"{path} is not a safetensors file: {error}.") from error
+    try:
+        spec = NetworkSpec.model_validate(json.loads(facts[_NETWORK_KEY]))
+        description = parse_description(facts[METADATA_KEY], str(path))
+    except (KeyError, ValueError, ValidationError) as error:
+        raise ModelError(f"{path} does not say which network it holds: train it with `poseunion train`.") from error
+    return state, spec, description
+
+
+def load_network(path: Path) -> tuple[nn.Module, ModelDescription]:
+    """A trained network in evaluation mode, and its description."""
+    state, spec, description = read_weights(path)
+    keypoints = len(description.resolved_skeleton)
+    network = build_network(spec.network, spec.backbone, keypoints, description.grid)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not hold the weights of {spec.network}: {str(error).splitlines()[0]}") from error
+    return network.eval(), description
