@@ -57,7 +57,7 @@ class Extension:
     """All a writer needs besides the annotations.
 
     Attributes:
-        skeleton: of the output: the dataset's keypoints, then what the model adds.
+        skeleton: of the output: the model's keypoints, then what only the dataset has.
         block: the top-level `poseunion` block.
         size_of: picture index -> (width, height) of the stored pixels, None where it cannot be read.
         rows: gives the completion of records [start, stop).

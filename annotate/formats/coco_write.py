@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from poseunion.annotate.completion import Completion, Extension, Origin
-from poseunion.annotate.formats.extended import added_fields, blocks, write_object
+from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_object
 from poseunion.annotate.formats.mpii import SHIFT, person_box
 from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.annotate.formats.visibility import STATE_TO_COCO
@@ -35,8 +35,11 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
 def _category(category: dict[str, Any], annotations: AnnotationSet, output: Skeleton) -> dict[str, Any]:
     if category["id"] != annotations.category:
         return category
-    own = list(category.get("keypoints") or annotations.skeleton.keypoints)
-    return {**category, "keypoints": own + list(output.keypoints[len(own) :]), "skeleton": links_of(output)}
+    names = list(output.keypoints)
+    # The file's own spelling stays (LSP says `neck`).
+    for position, name in zip(own_positions(annotations, output), category.get("keypoints") or (), strict=False):
+        names[position] = name
+    return {**category, "keypoints": names, "skeleton": links_of(output)}
 
 
 def links_of(skeleton: Skeleton) -> list[list[int]]:
@@ -45,13 +48,14 @@ def links_of(skeleton: Skeleton) -> list[list[int]]:
 
 
 def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[str, Any]]:
+    own = own_positions(annotations, extension.skeleton)
     for index, completion in blocks(len(annotations), extension):
         record = annotations.records[index]
         another = record.get("category_id", annotations.category) != annotations.category
         if another or not (record.get("keypoints") or _gained(completion, index)):
             yield record  # as it was
             continue
-        yield _extended(record, record.get("keypoints") or [], completion, index - completion.start, extension.skeleton)
+        yield _extended(record, record.get("keypoints") or [], own, completion, index - completion.start, extension.skeleton)
 
 
 def _gained(completion: Completion, index: int) -> bool:
@@ -59,15 +63,21 @@ def _gained(completion: Completion, index: int) -> bool:
 
 
 def _extended(
-    record: dict[str, Any], triples: list[Any], completion: Completion, row: int, output: Skeleton
+    record: dict[str, Any],
+    triples: list[Any],
+    own: list[int],
+    completion: Completion,
+    row: int,
+    output: Skeleton,
 ) -> dict[str, Any]:
-    """`record` with its keypoints widened to `output`; `triples` are the human ones, copied as they are."""
+    """`record` with its keypoints widened to `output`; `triples`, the human ones, are copied as they are to `own`."""
     added = added_fields(completion, row, output.keypoints)
     origin = completion.origin[row].tolist()
     xy = completion.xy[row].tolist()
     visibility = completion.visibility[row].tolist()
-    keypoints: list[Any] = list(triples)
-    keypoints += [0] * (3 * len(output) - len(keypoints))
+    keypoints: list[Any] = [0] * (3 * len(output))
+    for k, start in zip(own, range(0, len(triples), 3), strict=False):
+        keypoints[3 * k : 3 * k + 3] = triples[start : start + 3]
     for k, source in enumerate(origin):
         if source in (Origin.DERIVED, Origin.PROPOSED):
             keypoints[3 * k : 3 * k + 3] = [*xy[k], visibility[k]]
@@ -87,6 +97,7 @@ def write_from_mpii(file: BinaryIO, annotations: AnnotationSet, extension: Exten
     unpadded square that MPII's centre and scale stand for; it may reach over the picture's edge.
     """
     output = extension.skeleton
+    own = own_positions(annotations, output)
 
     def images() -> Iterator[dict[str, Any]]:
         for index, image in enumerate(annotations.images):
@@ -113,7 +124,7 @@ def write_from_mpii(file: BinaryIO, annotations: AnnotationSet, extension: Exten
                 "num_keypoints": sum(v > 0 for v in triples[2::3]),
             }
             kept = {k: v for k, v in record.items() if k not in ("joints", "joints_vis") and k not in base}
-            yield _extended({**base, **kept}, triples, completion, index - completion.start, output)
+            yield _extended({**base, **kept}, triples, own, completion, index - completion.start, output)
 
     category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(output.keypoints)}
     write_object(

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats.types import AnnotationSet
+from poseunion.models.skeleton import Skeleton, project_indices
 
 BLOCK = 512  # records completed and encoded at a time: memory stays flat, arrays stay worthwhile
 
@@ -23,6 +25,11 @@ def blocks(n: int, extension: Extension) -> Iterator[tuple[int, Completion]]:
         stop = min(start + BLOCK, n)
         completion = extension.rows(start, stop)
         yield from zip(range(start, stop), itertools.repeat(completion))
+
+
+def own_positions(annotations: AnnotationSet, output: Skeleton) -> list[int]:
+    """Where each of the file's own keypoints stands in the output."""
+    return [int(k) for k in project_indices(output, annotations.skeleton)]
 
 
 def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift: int = 0) -> dict[str, Any]:

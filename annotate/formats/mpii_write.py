@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from poseunion.annotate.completion import Extension, Origin
-from poseunion.annotate.formats.extended import added_fields, blocks, write_list
+from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_list
 from poseunion.annotate.formats.mpii import SHIFT
 from poseunion.annotate.formats.types import AnnotationSet
 
@@ -16,17 +16,20 @@ UNLABELLED = (-1.0, -1.0)
 def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
     """Add `joints_union`, `keypoint_source`, `keypoint_confidence` and `proposals`, all 1-based like the file's joints.
 
-    `joints_union` starts with the file's own joints, to the digit; a keypoint without a point is (-1,-1).
+    `joints_union` is in the output skeleton's order and holds the file's own joints to the digit; a keypoint without a
+    point is (-1,-1).
     """
     names = extension.skeleton.keypoints
+    own = own_positions(annotations, extension.skeleton)
 
     def records() -> Iterator[dict[str, Any]]:
         for index, completion in blocks(len(annotations), extension):
             record = annotations.records[index]
             row = index - completion.start
             origin = completion.origin[row].tolist()
-            joints: list[Any] = [list(j) for j in record["joints"]]
-            joints += [list(UNLABELLED) for _ in range(len(names) - len(joints))]
+            joints: list[Any] = [list(UNLABELLED) for _ in names]
+            for k, joint in zip(own, record["joints"], strict=True):
+                joints[k] = list(joint)
             for k, (x, y) in enumerate(completion.xy[row].tolist()):
                 if origin[k] == Origin.DERIVED:
                     joints[k] = [x + SHIFT, y + SHIFT]

@@ -66,13 +66,15 @@ def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) ->
 
 
 def output_skeleton(dataset: Skeleton, model: Skeleton) -> Skeleton:
-    """Keypoints of an extended file: the dataset's own, in their order, then what the model adds.
+    """Keypoints of an extended file: the model's, in its order, then what only the dataset has.
+
+    The order is the model's, so that every dataset extended by one model comes out alike (for `union21`: COCO's 17 first).
 
     >>> from poseunion.models.skeleton import load_skeleton
-    >>> len(output_skeleton(load_skeleton("coco17"), load_skeleton("union21")))
-    21
+    >>> [len(output_skeleton(load_skeleton(name), load_skeleton("union21"))) for name in ("coco17", "mpii16", "halpe26")]
+    [21, 21, 27]
     """
-    both = union(dataset, model)
+    both = union(model, dataset)
     name = model.name if both.keypoints == model.keypoints else both.name
     return dataclasses.replace(both, name=name, aliases=dict(dataset.aliases))  # a file may spell its own names its way
 

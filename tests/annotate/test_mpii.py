@@ -14,6 +14,12 @@ from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.geometry import crop_from_box, crop_from_center
+from poseunion.models.skeleton import load_skeleton, project_indices
+
+UNION = load_skeleton("union21")
+# Where MPII's joints stand among the 21.
+OWN = project_indices(UNION, load_skeleton("mpii16")).tolist()
+PELVIS = UNION.index("pelvis")
 
 coordinate = st.one_of(st.integers(1, 4000), st.floats(0.5, 4000, allow_nan=False))
 joint = st.one_of(
@@ -51,7 +57,7 @@ def test_mpii_round_trips(
     for old, new in zip(document, folder.result(), strict=True):
         assert {key: new[key] for key in old} == old
         assert list(new)[: len(old)] == list(old)
-        for i, (before, vis) in enumerate(zip(old["joints"], old["joints_vis"], strict=True)):
+        for i, before, vis in zip(OWN, old["joints"], old["joints_vis"], strict=True):
             labelled = before not in ([-1, -1], [0, 0])
             assert (new["keypoint_source"][i] == "human") == labelled, (before, vis)
             if labelled or new["keypoint_source"][i] == "none":
@@ -67,7 +73,7 @@ def test_mpii_round_trips(
         assert {key: new[key] for key in ("x unknown", "center", "scale", "image")} == {
             key: old[key] for key in ("x unknown", "center", "scale", "image")
         }
-        for i, (before, vis) in enumerate(zip(old["joints"], old["joints_vis"], strict=True)):
+        for i, before, vis in zip(OWN, old["joints"], old["joints_vis"], strict=True):
             x, y, v = new["keypoints"][3 * i : 3 * i + 3]
             if before in ([-1, -1], [0, 0]):
                 assert new["keypoint_source"][i] != "human"
@@ -110,12 +116,12 @@ def test_pelvis_is_derived_and_a_labelled_one_kept(folder: Any, mpii: Any, fake:
     folder.write(document)
     extend(read_annotations(folder.file), folder.images, fake(), folder.out)
     first, second = folder.result()["annotations"]
-    assert first["keypoints"][18:21] == [11.5, 21.5, 1]  # the lower visibility of its parents
-    assert first["keypoint_source"][6] == "derived"
-    assert second["keypoints"][18:21] == [32.25, 43.5, 2]
-    assert second["keypoint_source"][6] == "human"
+    assert first["keypoints"][3 * PELVIS : 3 * PELVIS + 3] == [11.5, 21.5, 1]  # the lower visibility of its parents
+    assert first["keypoint_source"][PELVIS] == "derived"
+    assert second["keypoints"][3 * PELVIS : 3 * PELVIS + 3] == [32.25, 43.5, 2]
+    assert second["keypoint_source"][PELVIS] == "human"
     extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(format="mpii", overwrite=True))
-    assert folder.result()[0]["joints_union"][6] == [12.5, 22.5]
+    assert folder.result()[0]["joints_union"][PELVIS] == [12.5, 22.5]
 
 
 def test_proposals_are_one_based_in_mpiis_own_file(folder: Any, mpii: Any, fake: Any) -> None:

@@ -11,6 +11,10 @@ from poseunion.annotate.check import check
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.files import read_json
+from poseunion.models.skeleton import load_skeleton, project_indices
+
+# Where MPII's joints stand among the 21.
+OWN = project_indices(load_skeleton("union21"), load_skeleton("mpii16")).tolist()
 
 pytestmark = pytest.mark.data
 
@@ -33,7 +37,7 @@ def test_mpii(shared: Path, tmp_path: Path, fake: Any) -> None:
     for old, new, own in zip(before, after["annotations"], read_json(tmp_path / "mpii.json"), strict=True):
         assert {k: own[k] for k in old} == old
         assert (new["center"], new["scale"], new["image"]) == (old["center"], old["scale"], old["image"])
-        for i, (joint, vis) in enumerate(zip(old["joints"], old["joints_vis"], strict=True)):
+        for i, joint, vis in zip(OWN, old["joints"], old["joints_vis"], strict=True):
             assert (new["keypoint_source"][i] == "human") == bool(vis)
             if vis:
                 assert new["keypoints"][3 * i : 3 * i + 3] == [joint[0] - 1, joint[1] - 1, 2]
