@@ -64,12 +64,14 @@ def train(
 
 
 @app.command(
-    epilog="Example:  poseunion evaluate --model unified --annotations coco/test.json --images coco/test --flip",
+    epilog="Examples:  poseunion evaluate --model unified --annotations coco/test.json --images coco/test --flip  ·  "
+    "poseunion evaluate --model unified --model other.onnx --annotations a.json --images a --annotations b.json "
+    "--images b",
 )
 def evaluate(
     model: Annotated[list[str], typer.Option(help="Shipped model's name, or an .onnx file; repeat to compare.")],
-    annotations: Annotated[Path, typer.Option(help="Annotation file with ground-truth boxes.")],
-    images: Annotated[Path, typer.Option(help="Folder of its pictures.")],
+    annotations: Annotated[list[Path], typer.Option(help="Annotation file with ground-truth boxes; may be repeated.")],
+    images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
     skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
     flip: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
@@ -82,11 +84,18 @@ def evaluate(
     from poseunion.models.predictor import load_predictor
     from poseunion.training.evaluate import evaluate as measure
 
-    results = [measure(load_predictor(m, flip=flip, threads=threads), annotations, images, skeleton) for m in model]
+    if len(annotations) != len(images):
+        raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
+    predictors = [load_predictor(m, flip=flip, threads=threads) for m in model]
+    results = {
+        str(file): [measure(predictor, file, folder, skeleton) for predictor in predictors]
+        for file, folder in zip(annotations, images, strict=True)
+    }
     if as_json:
         print(json.dumps(results, indent=1))
         return
-    print(markdown_table(results))
+    for file, columns in results.items():
+        print(f"{file}{', flip test' if flip else ''}\n\n{markdown_table(columns)}\n")
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:

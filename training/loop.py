@@ -306,7 +306,8 @@ def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor
         licence="Apache-2.0 (code); trained on pictures licensed for research only",
         source=f"poseunion train {recipe.name}: {clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}",
     )
-    save_weights(out / "weights.safetensors", state, NetworkSpec(network=recipe.network, backbone=recipe.backbone), description)
+    spec = NetworkSpec(network=recipe.network, backbone=recipe.backbone)
+    save_weights(out / "weights.safetensors", state, spec, description)
 
 
 def _save_bad_batch(out: Path, batch: Batch, step: int) -> None:

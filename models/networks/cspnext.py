@@ -18,14 +18,18 @@ POOLINGS = (5, 9, 13)
 
 
 class ConvModule(nn.Module):
-    """Convolution without bias, batch norm, SiLU."""
+    """Convolution without bias, batch norm, SiLU.
+
+    The batch norm has torch's eps and momentum, as RTMPose's configurations set them; CSPNeXt's own, 1e-3 and .03, are
+    RTMDet's, and would change a checkpoint's outputs.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.03)
+        self.bn = nn.BatchNorm2d(out_channels)
         self.activate = nn.SiLU(inplace=True)
 
     def forward(self, x_NChw: Tensor) -> Tensor:

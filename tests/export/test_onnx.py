@@ -28,7 +28,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     head = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
     description = ModelDescription(name="tiny", skeleton="union21", size_wh=SIZE_WH, head=head)
-    save_weights(path, network.state_dict(), NetworkSpec(network="equivariant", backbone="efficientnet_lite0"), description)
+    save_weights(
+        path, network.state_dict(), NetworkSpec(network="equivariant", backbone="efficientnet_lite0"), description
+    )
     return path
 
 
