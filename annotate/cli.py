@@ -12,11 +12,13 @@ from typing import Annotated
 import typer
 
 from poseunion.annotate.datasets import Dataset, find_dataset
+from poseunion.annotate.engines import share_cores
 from poseunion.annotate.extend import Options, extend, journal_path
 from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations, writer_for
 from poseunion.annotate.formats.names import output_skeleton
 from poseunion.annotate.work import PosePredictor, plan
 from poseunion.models.errors import BadArgumentError, PoseUnionError
+from poseunion.models.runtime import providers_for
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
 app = typer.Typer(
@@ -79,12 +81,22 @@ def extend_command(
     overlay: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also draw every picture with its people into this folder.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the network; default: all cores.")] = None,
+    device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda or tensorrt.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(help="Chunks of people worked on at once; default: what fills the cores.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each worker's network; default: what fills the cores.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: the same work as a Ray Data job (pip install 'poseunion[ray]').")
+    ] = "local",
 ) -> None:
     """Add the keypoints that a file's people lack; change nothing that is there.
 
     Human points stay to the digit; pelvis and thorax are derived where both parents are labelled; the rest is proposed
-    with a confidence. An interrupted run goes on with --resume and ends in the same bytes.
+    with a confidence. An interrupted run goes on with --resume and ends in the same bytes. Neither --workers, --threads
+    nor --engine changes the result, only the time it takes.
 
     Examples:
 
@@ -93,17 +105,21 @@ def extend_command(
         annotate extend --annotations train.json --images train/ --out train_21.json
 
         annotate extend --dataset my_data.toml --out my_21.json --overlay overlays/ --limit 50
+
+        annotate extend --dataset coco --device cuda
     """
+    providers = providers_for(device)
+    workers, threads = share_cores(workers, threads, on_cpu=device == "cpu")
     found = find_dataset(dataset, annotations, images, scratch=(out.parent if out else Path("runs/example")))
     out = out or Path(f"{found.annotations.stem}.extended.json")
-    options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite)
+    options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine)
     records = read_annotations(found.annotations, found.format, found.skeleton)
     from poseunion.models.predictor import load_predictor
 
     output_format = writer_for(records, format_name)[0]
     if overlay is not None and output_format != "coco":
         raise BadArgumentError(f"--overlay draws COCO-style output: leave out --format {output_format}.")
-    predictor = load_predictor(model, flip=flip, threads=threads)
+    predictor = load_predictor(model, flip=flip, providers=providers, threads=threads)
     if dry_run:
         _dry_run(records, found, predictor, out, options, as_json)
         return

@@ -20,6 +20,7 @@ import numpy as np
 
 from poseunion.annotate.acceptance import thresholds_for
 from poseunion.annotate.completion import Completion, Extension, complete
+from poseunion.annotate.engines import ENGINES, run_local
 from poseunion.annotate.formats import AnnotationSet, writer_for
 from poseunion.annotate.formats.names import output_skeleton, skeleton_to_json
 from poseunion.annotate.formats.types import name_of
@@ -31,9 +32,9 @@ from poseunion.annotate.work import (
     Pictures,
     Plan,
     PosePredictor,
-    cut_chunk,
+    cut_task,
     plan,
-    run_chunks,
+    task_of,
 )
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import atomic_writer, read_json, write_json
@@ -55,6 +56,8 @@ class Options:
         max_bad: share of people that may be unusable before the run gives up, 0 … 1.
         resume: go on with the journal beside the output.
         overwrite: replace an output or journal that is there.
+        workers: people-chunks worked on at once; changes the time, not the result.
+        engine: who works on them, see `engines`.
     """
 
     format: str | None = None
@@ -64,12 +67,18 @@ class Options:
     max_bad: float = 0.05
     resume: bool = False
     overwrite: bool = False
+    workers: int = 1
+    engine: str = "local"
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad <= 1:
             raise BadArgumentError(f"--max-bad {self.max_bad} is not a share: give a number from 0 to 1.")
         if self.limit is not None and self.limit < 1:
             raise BadArgumentError(f"--limit {self.limit} leaves nothing to do: give at least 1.")
+        if self.workers < 1:
+            raise BadArgumentError(f"--workers {self.workers} leaves nobody to work: give at least 1.")
+        if self.engine not in ENGINES:
+            raise BadArgumentError(f"No engine {self.engine!r}: choose {' or '.join(ENGINES)}.")
         if self.resume and self.overwrite:
             raise BadArgumentError("--resume goes on with what is there, --overwrite drops it: give one of them.")
 
@@ -117,7 +126,7 @@ def extend(
         return _finished_report(out, work, made)
 
     planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
-    pictures = Pictures(annotations, images)
+    pictures = Pictures(images)
     journal, lines = (
         Journal.resume(journal_path(out), work) if options.resume else (Journal.create(journal_path(out), work), [])
     )
@@ -131,9 +140,13 @@ def extend(
         resumed = state.people
         if progress is not None:
             progress(state.people, len(planned.order))
-        todo = [chunk for chunk in range(planned.chunks) if chunk not in state.chunks]
+        tasks = (
+            task_of(annotations, chunk, planned.chunk(chunk), predictor.padding)
+            for chunk in range(planned.chunks)
+            if chunk not in state.chunks
+        )
         state.refuse_too_many(journal.path)
-        for result in run_chunks(annotations, planned, todo, pictures, predictor):
+        for result in run_local(tasks, images, predictor, options.workers):
             journal.append(result.to_line())
             state.add(result)
             if progress is not None:
@@ -279,8 +292,8 @@ def _mended(result: ChunkResult, annotations: AnnotationSet, pictures: Pictures,
     """Has a bad item of a journalled chunk become usable? Then the whole chunk is done again: batches stay equal."""
     if not result.bad:
         return False
-    good, *_ = cut_chunk(annotations, np.array([index for index, _ in result.bad], np.int64), pictures, predictor)
-    return bool(good)
+    bad = np.array([index for index, _ in result.bad], np.int64)
+    return bool(cut_task(task_of(annotations, result.chunk, bad, predictor.padding), pictures, predictor).record)
 
 
 def _refuse_extended(annotations: AnnotationSet) -> None:

@@ -1,19 +1,17 @@
-"""Running the model over a file's people: which ones, in which order, in which batches.
+"""The units of `extend`: which people are predicted, in which order, in which batches, and how one chunk is done.
 
 People are ordered by the first mention of their picture, so that each picture is decoded once, and cut into chunks of
-`CHUNK` by that order alone: batches never depend on where a run stopped. Pictures are read one at a time; the next
-chunk's crops are cut while the network works on the last one's.
+`CHUNK` by that order alone: batches never depend on where a run stopped, nor on who works on a chunk (see `engines`).
 """
 
 from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,25 +134,71 @@ class ChunkResult:
             raise BadFileError(f"{path} is damaged ({error}): start again with --overwrite.") from error
 
 
-class Pictures:
-    """Reads a set's pictures in the frame their annotations are in; keeps only the last one."""
+class Person(NamedTuple):
+    """One person of a task.
 
-    def __init__(self, annotations: AnnotationSet, folder: Path) -> None:
-        self.annotations, self.folder = annotations, folder
-        self._last: tuple[int, NDArray[np.uint8] | ItemError] = (-1, ItemError("no picture"))
+    Attributes:
+        record: index in the annotation file.
+        box_xywh: image pixels; NaN where the record has no box. The model pads it.
+    """
+
+    record: int
+    image: ImageRef
+    box_xywh: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that predicting one chunk needs of the annotation file: small, and picklable for workers elsewhere."""
+
+    chunk: int
+    persons: tuple[Person, ...]
+
+
+def task_of(annotations: AnnotationSet, chunk: int, records: NDArray[np.int64], model_padding: float) -> Task:
+    """The task that predicts `records`."""
+    return Task(
+        chunk,
+        tuple(
+            Person(
+                index,
+                annotations.images[int(annotations.image_index[index])],
+                _grown(annotations.box_xywh[index], annotations.padding, model_padding),
+            )
+            for index in records.tolist()
+        ),
+    )
+
+
+def _grown(
+    box_xywh: NDArray[np.float64], padding: float | None, model_padding: float
+) -> tuple[float, float, float, float]:
+    """The box which, padded by the model, shows what the dataset's own padding would show."""
+    x, y, w, h = map(float, box_xywh)
+    if padding is None or padding == model_padding:
+        return x, y, w, h
+    factor = padding / model_padding
+    return x + w / 2 - w * factor / 2, y + h / 2 - h * factor / 2, w * factor, h * factor
+
+
+class Pictures:
+    """Reads pictures in the frame their annotations are in; keeps only the last one. For one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._last: tuple[ImageRef | None, NDArray[np.uint8] | ItemError] = (None, ItemError("no picture"))
 
     def path(self, image: ImageRef) -> Path:
         """Where a picture lies."""
         return self.folder / image.file_name
 
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of picture `index`; raises ItemError."""
-        if self._last[0] != index:
-            image = self.annotations.images[index]
+    def read(self, image: ImageRef) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; raises ItemError."""
+        if self._last[0] != image:
             try:
-                self._last = (index, read_framed(self.path(image), image))
+                self._last = (image, read_framed(self.path(image), image))
             except ItemError as error:
-                self._last = (index, error)
+                self._last = (image, error)
         content = self._last[1]
         if isinstance(content, ItemError):
             raise content
@@ -167,66 +211,52 @@ def read_framed(path: Path, image: ImageRef) -> NDArray[np.uint8]:
     return read_annotated_image(path, stated)
 
 
-Cut = tuple[list[int], list[NDArray[np.uint8]], list[Crop], list[tuple[int, int]], list[tuple[int, str]]]
+@dataclass
+class Cut:
+    """A task's crops.
+
+    Attributes:
+        record: the usable records.
+        pixels, crops, size_wh: of each of them: what was cut, where, and out of a picture of which size.
+        bad: (record, why it cannot be used).
+    """
+
+    record: list[int]
+    pixels: list[NDArray[np.uint8]]
+    crops: list[Crop]
+    size_wh: list[tuple[int, int]]
+    bad: list[tuple[int, str]]
 
 
-def cut_chunk(
-    annotations: AnnotationSet, records: NDArray[np.int64], pictures: Pictures, predictor: PosePredictor
-) -> Cut:
-    """Crops of a chunk: usable records, crops, where they were cut, picture sizes; and the bad ones with reasons."""
-    good, pixels, crops, sizes, bad = [], [], [], [], []
-    for index in records.tolist():
-        person = annotations.person(index)
+def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
+    """Decode a task's pictures and cut its people out."""
+    cut = Cut([], [], [], [], [])
+    for person in task.persons:
         try:
-            if np.isnan(person.box_xywh).any():
+            if any(v != v for v in person.box_xywh):
                 raise ItemError("it has no bbox")
-            picture = pictures.read(int(annotations.image_index[index]))
-            pixel, crop = predictor.cut(picture, _grown(person.box_xywh, person.padding, predictor.padding))
+            picture = pictures.read(person.image)
+            pixels, crop = predictor.cut(picture, person.box_xywh)
         except ItemError as error:
-            bad.append((index, str(error)))
+            cut.bad.append((person.record, str(error)))
             continue
-        good.append(index)
-        pixels.append(pixel)
-        crops.append(crop)
-        sizes.append((picture.shape[1], picture.shape[0]))
-    return good, pixels, crops, sizes, bad
+        cut.record.append(person.record)
+        cut.pixels.append(pixels)
+        cut.crops.append(crop)
+        cut.size_wh.append((picture.shape[1], picture.shape[0]))
+    return cut
 
 
-def _grown(box_xywh: NDArray[np.float64], padding: float | None, model_padding: float) -> NDArray[np.float64]:
-    """The box which, padded by the model, shows what the dataset's own padding would show."""
-    if padding is None or padding == model_padding:
-        return box_xywh
-    factor = padding / model_padding
-    centre, extent = box_xywh[:2] + box_xywh[2:] / 2, box_xywh[2:] * factor
-    return np.concatenate([centre - extent / 2, extent])
-
-
-def predict_chunk(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
+def predict_cut(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
     """Run the network over a chunk's crops; raises ModelError when its output is not finite."""
-    good, pixels, crops, sizes, bad = cut
-    k = len(predictor.skeleton)
-    pose = np.zeros((len(good), k, 3), np.float32)
-    for start in range(0, len(good), predictor.batch_size):
+    n = len(cut.record)
+    pose = np.zeros((n, len(predictor.skeleton), 3), np.float32)
+    for start in range(0, n, predictor.batch_size):
         part = slice(start, start + predictor.batch_size)
-        batch = predictor.predict_crops(np.stack(pixels[part]), crops[part])
+        batch = predictor.predict_crops(np.stack(cut.pixels[part]), cut.crops[part])
         pose[part, :, :2], pose[part, :, 2] = batch.xy, batch.score
     if not np.isfinite(pose).all():
         raise ModelError(f"Model {predictor.name} gave a number that is not finite: the model file is broken.")
-    return ChunkResult(chunk, np.array(good, np.int64), pose, np.array(sizes, np.int32).reshape(-1, 2), bad)
-
-
-def run_chunks(
-    annotations: AnnotationSet, work: Plan, todo: Sequence[int], pictures: Pictures, predictor: PosePredictor
-) -> Iterator[ChunkResult]:
-    """Results of the chunks `todo`, in that order; the next chunk is cut while this one is predicted."""
-    with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
-
-        def submit(chunk: int) -> Future[Cut]:
-            return pool.submit(cut_chunk, annotations, work.chunk(chunk), pictures, predictor)
-
-        following = submit(todo[0]) if todo else None
-        for position, chunk in enumerate(todo):
-            assert following is not None
-            cut = following.result()
-            following = submit(todo[position + 1]) if position + 1 < len(todo) else None
-            yield predict_chunk(chunk, cut, predictor)
+    return ChunkResult(
+        chunk, np.array(cut.record, np.int64), pose, np.array(cut.size_wh, np.int32).reshape(-1, 2), cut.bad
+    )

