@@ -58,7 +58,8 @@ def encode(
     centre = np.round(np.asarray(xy_px_NK2, np.float64) * grid.split)
     sigma = np.asarray(grid.sigma_bins)
     bins = np.asarray(grid.bins_wh)
-    inside = np.isfinite(centre).all(-1) & (centre >= -3 * sigma).all(-1) & (centre < bins + 3 * sigma).all(-1)
+    # mmpose's bounds, one bin wider on the left than on the right.
+    inside = np.isfinite(centre).all(-1) & (centre >= -3 * sigma - 1).all(-1) & (centre < bins + 3 * sigma).all(-1)
     labels = []
     for axis in (0, 1):
         distance = np.arange(bins[axis]) - np.where(inside, centre[..., axis], 0.0)[..., None]
@@ -82,7 +83,8 @@ def decode(
 
     Args:
         refine: add the sub-bin offset of a parabola through the three bins around the maximum (exact for a Gaussian
-            label in the log domain, and a bin is the label's resolution). Off equals mmpose's `get_simcc_maximum`.
+            label in the log domain, and a bin is the label's resolution). Off equals mmpose's `get_simcc_maximum`,
+            except that it moves a keypoint whose score is not positive to bin -1.
 
     Returns:
         (N, K, 2) crop pixels and (N, K) scores: the lower of the two maxima, as in mmpose, not clipped.
