@@ -1,4 +1,4 @@
-"""Write mmpose's own answers to the recipe: `tests/golden/mmpose_*`. Runs in the virtual environment of setup_mmpose.sh.
+"""Write mmpose's own answers to the recipe to `tests/golden/mmpose*`. Runs in setup_mmpose.sh's environment.
 
 Everything is called as mmpose calls it: networks are built from the configuration files inside its package, transforms,
 codecs and metrics are its classes.
@@ -186,7 +186,8 @@ def oks() -> dict[str, Any]:
             person["keypoints"] = np.column_stack([truth[i], visibility[i]]).ravel().tolist()
             person["num_keypoints"] = int((visibility[i] > 0).sum())
             gt.append(person)
-            dt.append({**person, "score": 1.0, "keypoints": np.column_stack([predicted[i], np.ones(k)]).ravel().tolist()})
+            keypoints = np.column_stack([predicted[i], np.ones(k)]).ravel().tolist()
+            dt.append({**person, "score": 1.0, "keypoints": keypoints})
         coco = COCO()
         images = [{"id": p["id"], "width": 640, "height": 640} for p in gt]
         coco.dataset = {"images": images, "annotations": gt, "categories": [{"id": 1, "name": "person"}]}

@@ -37,10 +37,10 @@ def test_extent_and_points(number: int, recipe: ModuleType, mmpose_crops: Mappin
 def test_mirrored_crops_sit_one_pixel_beside_those_of_random_flip(
     number: int, recipe: ModuleType, mmpose_crops: Mapping[str, NDArray[Any]]
 ) -> None:
-    """mmpose mirrors the picture and puts the box centre back on W/2; here, as in its flip test, the crop is mirrored."""
+    """mmpose mirrors the picture and puts the centre back on W/2; here, as in its flip test, the crop is mirrored."""
     crop, points = _crop(number, recipe, flip=True)
     got = apply_affine(points, affine_to_crop(crop))
-    np.testing.assert_allclose(got + [1, 0], mmpose_crops[f"{number}-flip-points"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(got + np.array([1, 0]), mmpose_crops[f"{number}-flip-points"], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
