@@ -1,8 +1,11 @@
 """`Predictor`: pictures and boxes in, keypoints out.
 
-    >>> from poseunion.models import load_predictor, read_image  # doctest: +SKIP
-    >>> poses = load_predictor("unified")(read_image("people.jpg"), [[40, 30, 120, 260]])  # doctest: +SKIP
-    >>> poses.keypoint("upper_neck")  # (N, 2) image pixels  # doctest: +SKIP
+    >>> from matplotlib.cbook import get_sample_data  # any picture will do; this one is a portrait of Grace Hopper
+    >>> from poseunion.models import load_predictor, read_image
+    >>> image = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    >>> poses = load_predictor("unified")(image, [[20, 10, 470, 590]])  # boxes: x, y, width, height
+    >>> bool(poses.keypoint("head_top")[0, 1] < poses.keypoint("nose")[0, 1] < poses.keypoint("upper_neck")[0, 1])
+    True
 
 Shapes: N people, K keypoints.
 """

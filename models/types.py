@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.errors import SkeletonError
+from poseunion.models.errors import MissingExtraError, SkeletonError
 from poseunion.models.skeleton import Skeleton
 
 
@@ -41,6 +42,37 @@ class PoseBatch:
     def keypoint(self, name: str) -> NDArray[np.float32]:
         """(N, 2) coordinates of one named keypoint."""
         return self.xy[:, self.skeleton.index(name)]
+
+    def to_supervision(self) -> Any:
+        """These people as `supervision.KeyPoints`, for its annotators and sinks; boxes go into `data["box_xywh"]`.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        try:
+            from supervision import KeyPoints
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("supervision", "interop") from error
+        return KeyPoints(xy=self.xy, keypoint_confidence=self.score, data={"box_xywh": self.box_xywh})
+
+    @classmethod
+    def from_supervision(cls, keypoints: Any, skeleton: Skeleton) -> PoseBatch:
+        """The inverse of `to_supervision`; missing confidences count as 1, missing boxes become those of the points.
+
+        Raises:
+            SkeletonError: another number of keypoints than `skeleton` has.
+        """
+        if not len(keypoints.xy):
+            return cls.empty(skeleton)
+        xy = np.asarray(keypoints.xy, np.float32)
+        score = keypoints.keypoint_confidence
+        box = keypoints.data.get("box_xywh")
+        return cls(
+            skeleton,
+            xy,
+            np.ones(xy.shape[:2], np.float32) if score is None else np.asarray(score, np.float32),
+            np.concatenate([xy.min(1), np.ptp(xy, 1)], 1) if box is None else np.asarray(box, np.float32),
+        )
 
     @classmethod
     def empty(cls, skeleton: Skeleton) -> PoseBatch:
