@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime
 import platform
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from poseunion.annotate.acceptance import thresholds_for
 from poseunion.annotate.completion import Completion, Extension, complete
 from poseunion.annotate.engines import ENGINES, run_local
+from poseunion.annotate.engines_ray import mark_of, read_shards, run_ray, shards_path
 from poseunion.annotate.formats import AnnotationSet, writer_for
 from poseunion.annotate.formats.names import output_skeleton, skeleton_to_json
 from poseunion.annotate.formats.types import name_of
@@ -140,13 +142,8 @@ def extend(
         resumed = state.people
         if progress is not None:
             progress(state.people, len(planned.order))
-        tasks = (
-            task_of(annotations, chunk, planned.chunk(chunk), predictor.padding)
-            for chunk in range(planned.chunks)
-            if chunk not in state.chunks
-        )
         state.refuse_too_many(journal.path)
-        for result in run_local(tasks, images, predictor, options.workers):
+        for result in _results(state, images, predictor, out, options, mark_of(work)):
             journal.append(result.to_line())
             state.add(result)
             if progress is not None:
@@ -176,9 +173,32 @@ def extend(
         )
         _write_run(out, report, work, made, started, command)
         journal.remove()
+        shutil.rmtree(shards_path(out), ignore_errors=True)
         return report
     finally:
         journal.close()
+
+
+def _results(
+    state: _State, images: Path, predictor: PosePredictor, out: Path, options: Options, mark: str
+) -> Iterator[ChunkResult]:
+    """Results of the chunks that are missing: those that a job left as shards, then what the engine computes."""
+    annotations, planned, shards = state.annotations, state.planned, shards_path(out)
+    if not options.resume:
+        shutil.rmtree(shards, ignore_errors=True)
+    for result in read_shards(shards, mark, len(predictor.skeleton)):
+        if result.chunk not in state.chunks and not result.bad:  # what was bad may have been mended
+            state.check_belongs(result, shards)
+            yield result
+    tasks = (
+        task_of(annotations, chunk, planned.chunk(chunk), predictor.padding)
+        for chunk in range(planned.chunks)
+        if chunk not in state.chunks
+    )
+    if options.engine == "ray":
+        yield from run_ray(tasks, images, predictor, options.workers, shards, mark)
+    else:
+        yield from run_local(tasks, images, predictor, options.workers)
 
 
 def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:

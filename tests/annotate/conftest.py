@@ -144,6 +144,46 @@ class Folder:
         return json.loads(self.out.read_text())
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A described ONNX file of a few weights: bins depend on the crop's mean colour."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    width, height, k = 24, 32, 21
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input"], ["pool"]),
+        helper.make_node("Flatten", ["pool"], ["flat"]),
+    ]
+    weights = []
+    for axis, bins in (("x", 2 * width), ("y", 2 * height)):
+        table = rng.uniform(0, 0.6, (3, k * bins)).astype(np.float32)
+        weights += [
+            numpy_helper.from_array(table, f"w{axis}"),
+            numpy_helper.from_array(np.array([0, k, bins], np.int64), f"s{axis}"),
+        ]
+        nodes.append(helper.make_node("MatMul", ["flat", f"w{axis}"], [f"m{axis}"]))
+        nodes.append(helper.make_node("Reshape", [f"m{axis}", f"s{axis}"], [f"simcc_{axis}"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, height, width])],
+        [
+            helper.make_tensor_value_info("simcc_x", TensorProto.FLOAT, ["n", k, 2 * width]),
+            helper.make_tensor_value_info("simcc_y", TensorProto.FLOAT, ["n", k, 2 * height]),
+        ],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    description = {"name": "tiny", "skeleton": "union21", "size_wh": [width, height], "head": {"kind": "simcc"}}
+    onnx.helper.set_model_props(model, {"poseunion": json.dumps(description)})
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
