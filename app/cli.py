@@ -70,7 +70,13 @@ def evaluate(context: typer.Context) -> None:
 @app.command("export", context_settings=_REST, add_help_option=False)
 def export(context: typer.Context) -> None:
     """Write a trained checkpoint as an ONNX file that describes itself (needs the `train` extra)."""
-    _hand_over("export", "poseunion.export.cli", context)
+    _hand_over("export", "poseunion.export.cli", context, is_subcommand=True)
+
+
+@app.command("convert", context_settings=_REST, add_help_option=False)
+def convert(context: typer.Context) -> None:
+    """Turn an mmpose RTMPose checkpoint into safetensors and ONNX (needs the `train` extra)."""
+    _hand_over("convert", "poseunion.export.cli", context, is_subcommand=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def test_labels(data: str, recipe: ModuleType, mmpose_codec: Mapping[str, NDArra
 @pytest.mark.parametrize("data", ["coco", "mpii"])
 def test_decoding(data: str, recipe: ModuleType, mmpose_codec: Mapping[str, NDArray[Any]]) -> None:
     size_wh, sigma = recipe.GRIDS[data]
-    xy, score = decode(*recipe.codec_logits(size_wh), SimccGrid(size_wh, 2.0, sigma))
+    logit_x, logit_y = recipe.codec_logits(size_wh)
+    xy, score = decode(logit_x, logit_y, SimccGrid(size_wh, 2.0, sigma))
     np.testing.assert_array_equal(score, mmpose_codec[f"{data}-score"])
     # Where no bin is positive mmpose gives bin -1; here the position is the maximum all the same, and the score tells.
     positive = score > 0

@@ -1,0 +1,126 @@
+"""mmpose's RTMPose checkpoints as safetensors and ONNX files that describe themselves.
+
+What a checkpoint does not say follows from its shapes: the size from the stem's channels, the keypoints and bins from
+the head, the input from the bins at mmpose's split of 2, checked against the cells that the head expects.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from poseunion.export.checkpoint import read_checkpoint
+from poseunion.export.onnx import export_onnx
+from poseunion.models.errors import BadArgumentError, ModelError
+from poseunion.models.files import sha256_of, write_bytes
+from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.networks.cspnext import STEM_CHANNELS
+from poseunion.models.networks.rtmpose import SIZES, STRIDE, RTMPose
+from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.simcc import SimccGrid
+from poseunion.models.skeleton import load_skeleton
+
+# What sizes are read from: the name of a tensor and how many axes it has.
+_TELLING = {
+    "backbone.stem.0.conv.weight": 4,
+    "head.final_layer.weight": 4,
+    "head.mlp.1.weight": 2,
+    "head.cls_x.weight": 2,
+    "head.cls_y.weight": 2,
+}
+MMPOSE_SPLIT = 2
+
+
+def convert(
+    checkpoint: Path,
+    stem: Path,
+    skeleton: str,
+    *,
+    network: str | None = None,
+    size_wh: tuple[int, int] | None = None,
+    licence: str = "",
+) -> ModelDescription:
+    """Write `<stem>.safetensors` and `<stem>.onnx`, both or neither.
+
+    Args:
+        skeleton: name or file of the skeleton whose keypoints, in its order, the network predicts.
+        network: what the checkpoint is expected to be, `rtmpose-m`; nothing is chosen by it.
+        size_wh: input size, where it is not bins / 2.
+        licence: of the checkpoint, to be noted in the files.
+
+    Raises:
+        BadFileError: not a checkpoint, or one that holds more than tensors and logs. ModelError: not an RTMPose of size
+            t, s, m or l, or not of these keypoints and this size.
+    """
+    state = read_checkpoint(checkpoint)
+    size, keypoints, grid = network_of(state, checkpoint, size_wh)
+    if network is not None and network != f"rtmpose-{size}":
+        raise ModelError(f"{checkpoint} is an rtmpose-{size}, not {network}.")
+    known = load_skeleton(skeleton)
+    if len(known) != keypoints:
+        raise ModelError(
+            f"{checkpoint} predicts {keypoints} keypoints, but skeleton {known.name} has {len(known)}: name its own."
+        )
+    module = RTMPose(size, keypoints, grid)
+    _load(module, state, checkpoint)
+    description = ModelDescription(
+        name=stem.name,
+        skeleton=skeleton,
+        size_wh=grid.size_wh,
+        head=SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins),
+        source=f"converted from {checkpoint.name}, sha256 {sha256_of(checkpoint)}",
+        licence=licence,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        weights, onnx = Path(folder) / "w.safetensors", Path(folder) / "m.onnx"
+        save_weights(weights, module.state_dict(), NetworkSpec(network=f"rtmpose-{size}", backbone=""), description)
+        export_onnx(weights, onnx)
+        for part in (weights, onnx):
+            write_bytes(stem.parent / f"{stem.name}{part.suffix}", part.read_bytes())
+    return description
+
+
+def network_of(
+    state: Mapping[str, Tensor], checkpoint: Path, size_wh: tuple[int, int] | None = None
+) -> tuple[str, int, SimccGrid]:
+    """Size (t, s, m, l), keypoints and grid of an RTMPose's tensors; errors as in `convert`."""
+    for name, axes in _TELLING.items():
+        if name not in state or state[name].ndim != axes:
+            raise ModelError(f"{checkpoint} is not an RTMPose: it has no {name} of {axes} axes.")
+    stem, final, cells, x, y = (state[name].shape for name in _TELLING)
+    sizes = {int(STEM_CHANNELS * widen // 2): size for size, (_, widen) in SIZES.items()}
+    if stem[0] not in sizes:
+        raise ModelError(
+            f"{checkpoint} is no RTMPose of size {', '.join(SIZES)}: its stem has {stem[0]} channels, "
+            f"theirs {', '.join(map(str, sizes))}."
+        )
+    bins_wh = (x[0], y[0])
+    width, height = size_wh or (bins_wh[0] // MMPOSE_SPLIT, bins_wh[1] // MMPOSE_SPLIT)
+    if min(width, height) < 1:
+        raise BadArgumentError(f"An input of {width}x{height} has no pixels: give --size WIDTHxHEIGHT.")
+    if -(-width // STRIDE) * -(-height // STRIDE) != cells[1] or bins_wh[0] * height != bins_wh[1] * width:
+        raise ModelError(
+            f"{checkpoint} does not fit an input of {width}x{height}: its head sees {cells[1]} cells of {STRIDE} px "
+            f"and has {bins_wh[0]} and {bins_wh[1]} bins; give its own --size WIDTHxHEIGHT."
+        )
+    return sizes[stem[0]], final[0], SimccGrid.for_bins((width, height), bins_wh)
+
+
+def _load(module: torch.nn.Module, state: Mapping[str, Tensor], checkpoint: Path) -> None:
+    own = module.state_dict()
+    for name, what in [
+        *((n, "lacks") for n in own if n not in state),
+        *((n, "has one too many,") for n in state if n not in own),
+    ]:
+        raise ModelError(f"{checkpoint} {what} {name}: it is not the RTMPose that its other shapes say.")
+    for name, value in own.items():
+        if state[name].shape != value.shape:
+            raise ModelError(
+                f"{checkpoint} has {name} of {tuple(state[name].shape)}, where an RTMPose like this has "
+                f"{tuple(value.shape)}."
+            )
+    module.load_state_dict(state)
