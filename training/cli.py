@@ -73,6 +73,9 @@ def evaluate(
     annotations: Annotated[list[Path], typer.Option(help="Annotation file with ground-truth boxes; may be repeated.")],
     images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
     skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
+    head_boxes: Annotated[
+        Path | None, typer.Option(help="mpii_gt_val.mat, for PCKh on MPII's json (its .mat has the head boxes itself).")
+    ] = None,
     flip: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
@@ -88,7 +91,7 @@ def evaluate(
         raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
     predictors = [load_predictor(m, flip=flip, threads=threads) for m in model]
     results = {
-        str(file): [measure(predictor, file, folder, skeleton) for predictor in predictors]
+        str(file): [measure(predictor, file, folder, skeleton, head_boxes) for predictor in predictors]
         for file, folder in zip(annotations, images, strict=True)
     }
     if as_json:
@@ -103,6 +106,7 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
     rows: dict[str, list[str]] = {}
     for column, result in enumerate(results):
         measures = {**result.get("coco", {}), **{f"PCK@.2 {k}": v for k, v in result["pck"].items()}}
+        measures |= {k if k.startswith("PCKh") else f"PCKh@.5 {k}": v for k, v in result.get("pckh", {}).items()}
         for name, value in {"people": result["people"], **measures}.items():
             cells = rows.setdefault(name, ["–"] * len(results))
             cells[column] = str(value) if isinstance(value, int) else f"{value:.1f}"

@@ -22,6 +22,7 @@ from poseunion.models.predictor import Predictor
 from poseunion.models.skeleton import load_skeleton, project, project_indices
 from poseunion.training.people import OFFSETS, apply_offsets
 from poseunion.training.progress import track
+from poseunion.training.protocols_mpii import head_sizes_of, pckh_scores
 
 PCK12 = tuple(
     f"{side}_{limb}" for limb in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
@@ -145,12 +146,25 @@ def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: 
     }
 
 
-def evaluate(predictor: Predictor, annotations_path: Path, images: Path, skeleton: str | None = None) -> dict[str, Any]:
-    """Everything that is measured of one model on one file."""
+def evaluate(
+    predictor: Predictor,
+    annotations_path: Path,
+    images: Path,
+    skeleton: str | None = None,
+    head_boxes: Path | None = None,
+) -> dict[str, Any]:
+    """Everything that is measured of one model on one file.
+
+    Args:
+        head_boxes: for PCKh on MPII's json; see `head_sizes_of`.
+    """
     annotations = read_annotations(annotations_path, skeleton=load_skeleton(skeleton) if skeleton else None)
     predictions = predict_people(predictor, annotations, images)
     result: dict[str, Any] = {"model": predictor.name, "people": len(predictions.rows), "skipped": predictions.skipped}
     if annotations.skeleton.name == "coco17":
         result["coco"] = coco_scores(annotations, predictions)
     result["pck"] = pck_scores(annotations, predictions)
+    head_size_N = head_sizes_of(annotations, head_boxes)
+    if np.isfinite(head_size_N).any():
+        result["pckh"] = pckh_scores(annotations, predictions, head_size_N)
     return result

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.metrics import area_from_box, head_sizes, oks
 from poseunion.models.skeleton import load_skeleton
+from poseunion.training.evaluate import Predictions
+from poseunion.training.protocols_mpii import head_sizes_of, pckh_scores
 
 
 def test_mpii_persons(recipe: ModuleType, mmpose: dict[str, Any], tmp_path: Path) -> None:
@@ -46,3 +49,17 @@ def test_oks(name: str, k: int, skeleton: str, recipe: ModuleType, mmpose: dict[
     np.testing.assert_allclose(by_box, answers[f"{name}-box"], atol=1e-9)
     everyone = oks(predicted, truth, np.full_like(visibility, 2), area, sigmas)  # `oks_iou` ignores visibility
     np.testing.assert_allclose(everyone, answers[f"{name}-oks_iou"], atol=1e-6)
+
+
+def test_pckh(recipe: ModuleType, mmpose: dict[str, Any], tmp_path: Path) -> None:
+    n = 40
+    (tmp_path / "mpii.json").write_text(json.dumps(recipe.mpii_records(n)))
+    boxes = recipe.head_boxes(n)
+    savemat(tmp_path / "heads.mat", {"headboxes_src": boxes.reshape(n, 2, 2).transpose(1, 2, 0)})
+    annotations = read_annotations(tmp_path / "mpii.json")
+    _, predicted, _ = recipe.people(n, 16)
+    predictions = Predictions(np.arange(n), predicted, np.ones((n, 16)), np.ones(16, bool), ())
+    scores = pckh_scores(annotations, predictions, head_sizes_of(annotations, tmp_path / "heads.mat"))
+    theirs = {name.removesuffix(" PCK"): value for name, value in mmpose["mpii"]["scores"].items()}
+    theirs["PCKh@.5"], theirs["PCKh@.1"] = theirs.pop("PCK"), theirs.pop("PCK@0.1")
+    assert scores == pytest.approx(theirs, abs=1e-5)  # its PCKh@.1 is float32
