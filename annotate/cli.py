@@ -113,7 +113,7 @@ def extend_command(
     found = find_dataset(dataset, annotations, images, scratch=(out.parent if out else Path("runs/example")))
     out = out or Path(f"{found.annotations.stem}.extended.json")
     options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine)
-    records = read_annotations(found.annotations, found.format, found.skeleton)
+    records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
     from poseunion.models.predictor import load_predictor
 
     output_format = writer_for(records, format_name)[0]

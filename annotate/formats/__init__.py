@@ -61,7 +61,12 @@ FORMATS: dict[str, Format] = {
 
 
 def read_annotations(
-    path: str | Path, format_name: str | None = None, skeleton: Skeleton | None = None, report: Report | None = None
+    path: str | Path,
+    format_name: str | None = None,
+    skeleton: Skeleton | None = None,
+    report: Report | None = None,
+    *,
+    lean: bool = False,
 ) -> AnnotationSet:
     """Read an annotation file.
 
@@ -69,11 +74,12 @@ def read_annotations(
         format_name: None: recognised by its content.
         skeleton: the one it must have; None: recognised by its keypoint names.
         report: gets every problem instead of the first being raised.
+        lean: hold a large file's records as text, a fifth of their size in memory; they must not be changed then.
 
     Raises:
         BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere.
     """
-    source = Source(Path(path))
+    source = Source(Path(path), lean)
     if format_name is None:
         found = [f for f in FORMATS.values() if f.detect(source)]
         if not found:

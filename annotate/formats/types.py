@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.formats.lean import read_lean
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import read_json, sha256_of
 from poseunion.models.skeleton import Skeleton, Visibility
@@ -54,14 +55,19 @@ def refuse(path: Path) -> Report:
 
 @dataclass(frozen=True)
 class Source:
-    """A file on disk that some format has to make sense of; parsed and summed once, when first asked."""
+    """A file on disk that some format has to make sense of; parsed and summed once, when first asked.
+
+    Attributes:
+        lean: keep long lists as text, see `lean`: slower, in a fifth of the memory, and not to be changed.
+    """
 
     path: Path
+    lean: bool = False
 
     @cached_property
     def document(self) -> Any:
         """The parsed JSON. Raises BadFileError."""
-        return read_json(self.path)
+        return read_lean(self.path) if self.lean else read_json(self.path)
 
     @cached_property
     def sha256(self) -> str:

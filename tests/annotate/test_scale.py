@@ -1,0 +1,93 @@
+"""Memory of `extend` on a large file: bound by the file, not by its pictures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poseunion.models.skeleton import load_skeleton
+
+PEOPLE = 100_000
+FILES = 2_000
+BASE_MB = 300
+PER_FILE_MB = 4
+
+SCRIPT = """
+import json, resource, sys
+from pathlib import Path
+from poseunion.annotate.extend import Options, extend
+from poseunion.annotate.formats import read_annotations
+from poseunion.models.predictor import load_predictor
+
+file, images, out, model, workers = *map(Path, sys.argv[1:5]), int(sys.argv[5])
+predictor = load_predictor(model, threads=1)
+report = extend(read_annotations(file), images, predictor, out, Options(workers=workers))
+peak_kB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"peak_MB": peak_kB / 1024, "predicted": report.predicted, "seconds": report.seconds}))
+"""
+
+
+def write_pictures(folder: Path, size: int) -> None:
+    """`FILES` small pictures of noise."""
+    import cv2
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(FILES):
+        cv2.imwrite(str(folder / f"{number:04d}.png"), rng.integers(0, 255, (size, size, 3), dtype=np.uint8))
+
+
+def write_people(path: Path, people: int, images: int, size: int) -> None:
+    """A COCO file with `people` records over `images` image entries, which share the `FILES` pictures."""
+    names = list(load_skeleton("coco17").keypoints)
+    rng = np.random.default_rng(1)
+    with path.open("w") as file:
+        category = {"id": 1, "name": "person", "keypoints": names}
+        file.write(f'{{"categories": {json.dumps([category])}, "images": [')
+        for i in range(images):
+            entry = {"id": i, "file_name": f"{i % FILES:04d}.png", "width": size, "height": size}
+            file.write((", " if i else "") + json.dumps(entry))
+        file.write('], "annotations": [')
+        for i in range(people):
+            xy = rng.uniform(0, size, (17, 2)).round(3).tolist()
+            v = rng.choice([0, 1, 2], 17, p=[0.2, 0.3, 0.5]).tolist()
+            v[0] = 2
+            record = {
+                "id": i,
+                "image_id": int(i * images // people),
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": rng.uniform(1, size / 2, 4).round(2).tolist(),
+                "area": 512.5,
+                "num_keypoints": sum(s > 0 for s in v),
+                "keypoints": [n for (x, y), s in zip(xy, v, strict=True) for n in ((x, y, s) if s else (0, 0, 0))],
+                "segmentation": [rng.uniform(0, size, 24).round(2).tolist()],
+            }
+            file.write((", " if i else "") + json.dumps(record))
+        file.write("]}")
+
+
+def measure(file: Path, images: Path, model: Path, workers: int) -> dict[str, float]:
+    out = file.with_suffix(".out.json")
+    command = [sys.executable, "-c", SCRIPT, *map(str, (file, images, out, model, workers))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.slow
+def test_memory_is_bound_by_the_file(tmp_path: Path, tiny_model: Path) -> None:
+    file, images = tmp_path / "in.json", tmp_path / "images"
+    write_pictures(images, 64)
+    write_people(file, PEOPLE, FILES, 64)
+    file_MB = file.stat().st_size / 2**20
+    result = measure(file, images, tiny_model, workers=2)
+    print(f"{file_MB:.0f} MB of annotations: {result}")
+    assert result["predicted"] == PEOPLE
+    assert result["peak_MB"] <= BASE_MB + PER_FILE_MB * file_MB
