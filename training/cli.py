@@ -51,7 +51,11 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if devices > 1:
         torch.set_num_threads(1)
-    stores, validation = prepare(read_data_file(data), config.skeleton, config.pseudo_weight, cache_folder())
+    stores, validation = prepare(read_data_file(data), config, cache_folder())
+    if config.epochs:
+        people = sum(len(labelled.rows) for labelled in stores)
+        steps = round(config.epochs * people / config.stages[-1].batch_size)
+        config = dataclasses.replace(config, steps=max(1, steps))
     for labelled in stores:
         pseudo = int(((labelled.weight > 0) & (labelled.weight < 1)).sum())
         console.print(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import read_json
-from poseunion.models.geometry import affine_to_crop, apply_affine, cut_crop
+from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_crop
+from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 from poseunion.training.augment import Augmentation, jitter_pixels, random_crop
+from poseunion.training.modes import render
 from poseunion.training.people import OFFSETS, Person, to_union
 from poseunion.training.store import PADDING, CropStore
+from poseunion.training.teachers import Taught
 
 # Share of training pictures that no student sees: validation while training, and calibration afterwards.
 HOLDOUT_SHARE = 0.08
@@ -139,6 +142,14 @@ def is_held_out(image_name: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a teacher knows of a store, and of whom it can be believed, (N,)."""
+
+    taught: Taught
+    believed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class LabelledStore:
     """A store with the labels that training uses.
 
@@ -147,6 +158,7 @@ class LabelledStore:
         weight: (N, K), 1 for labels, less for pseudo-labels, 0 for none.
         rows: people to sample from.
         sampling: relative number of draws of a person.
+        lessons: teachers to distil from.
     """
 
     store: CropStore
@@ -154,6 +166,16 @@ class LabelledStore:
     weight: NDArray[np.float64]
     rows: NDArray[np.intp]
     sampling: float
+    lessons: tuple[Lesson, ...] = ()
+
+
+@dataclass(frozen=True)
+class TeacherTarget:
+    """One teacher's word on a batch: distributions over the student's bins, and how much each keypoint's counts."""
+
+    x_NKW: NDArray[np.float32]
+    y_NKH: NDArray[np.float32]
+    weight_NK: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -164,24 +186,34 @@ class Batch:
         image_NHW3: uint8 RGB.
         xy_NK2: crop px.
         weight_NK: 0 where there is no label in the crop.
+        teachers: by the skeleton a teacher was trained on.
     """
 
     image_NHW3: NDArray[np.uint8]
     xy_NK2: NDArray[np.float32]
     weight_NK: NDArray[np.float32]
+    teachers: dict[str, TeacherTarget] = field(default_factory=dict)
 
 
 def draw_batch(
     stores: Sequence[LabelledStore],
     rng: np.random.Generator,
     count: int,
-    size_wh: tuple[int, int],
+    grid: SimccGrid,
     strength: Augmentation,
+    *,
+    agreement_mask: bool = True,
 ) -> Batch:
-    """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly."""
+    """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
+
+    Args:
+        agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
+    """
+    size_wh = grid.size_wh
     chances = np.array([s.sampling * len(s.rows) for s in stores])
     which = rng.choice(len(stores), count, p=chances / chances.sum())
     images, points, weights = [], [], []
+    drawn: list[tuple[LabelledStore, int, Crop]] = []
     for s in which:
         labelled = stores[s]
         i = int(rng.choice(labelled.rows))
@@ -195,4 +227,34 @@ def draw_batch(
         inside = ((xy > -0.5) & (xy < np.array(size_wh) - 0.5)).all(-1)
         points.append(xy)
         weights.append(weight * inside)
-    return Batch(np.stack(images), np.stack(points).astype(np.float32), np.stack(weights).astype(np.float32))
+        drawn.append((labelled, i, crop))
+    return Batch(
+        np.stack(images),
+        np.stack(points).astype(np.float32),
+        np.stack(weights).astype(np.float32),
+        _teacher_targets(drawn, grid, agreement_mask),
+    )
+
+
+def _teacher_targets(
+    drawn: Sequence[tuple[LabelledStore, int, Crop]], grid: SimccGrid, agreement_mask: bool
+) -> dict[str, TeacherTarget]:
+    """Every teacher's modes of the drawn people, turned with their crops and rendered on the student's bins."""
+    names = sorted({lesson.taught.skeleton for labelled, _, _ in drawn for lesson in labelled.lessons})
+    bins_w, bins_h = grid.bins_wh
+    result = {}
+    for name in names:
+        n, k = len(drawn), len(drawn[0][0].store.skeleton)
+        x, y = np.full((n, k, bins_w), 1 / bins_w, np.float32), np.full((n, k, bins_h), 1 / bins_h, np.float32)
+        weight = np.zeros((n, k), np.float32)
+        for row, (labelled, i, crop) in enumerate(drawn):
+            lesson = next((one for one in labelled.lessons if one.taught.skeleton == name), None)
+            if lesson is None or (agreement_mask and not lesson.believed[i]):
+                continue
+            modes = lesson.taught.modes.rows(slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
+            if crop.flip:
+                modes = modes.reordered(labelled.store.skeleton.flip_indices)
+            (x[row],), (y[row],), (share,) = render(modes, grid)
+            weight[row] = share * (modes.confidence[0] if agreement_mask else 1.0)
+        result[name] = TeacherTarget(x, y, weight)
+    return result

@@ -29,7 +29,14 @@ from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.data import Batch, LabelledStore, draw_batch
-from poseunion.training.losses import conditional_keypoint_loss, heatmap_loss, simcc_labels
+from poseunion.training.losses import (
+    conditional_keypoint_loss,
+    distillation_loss,
+    heatmap_loss,
+    position_loss,
+    simcc_labels,
+    total_loss,
+)
 from poseunion.training.recipes import Recipe, Stage
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
@@ -54,7 +61,8 @@ class Clock:
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     """Linear warm-up over steps, constant, then a cosine over the last part of the budget."""
-    warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+    share_warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+    warm = recipe.warmup_factor + (1 - recipe.warmup_factor) * share_warm
     if progress <= recipe.decay_from:
         return recipe.lr * warm
     share = (progress - recipe.decay_from) / max(1e-9, 1 - recipe.decay_from)
@@ -78,11 +86,20 @@ def losses(
     logit_x, logit_y, heat = network(image)
     label_x, label_y = simcc_labels(xy, grid)
     parts = conditional_keypoint_loss(logit_x, logit_y, label_x, label_y, weight)
-    total = parts["keypoint_x"] + parts["keypoint_y"]
+    if recipe.task_loss == "position":
+        parts = position_loss(logit_x, logit_y, xy, weight, grid)
+    task = torch.stack(list(parts.values())).sum()
     if heat is not None and recipe.heatmap_weight:
         parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)
-        total = total + recipe.heatmap_weight * parts["heatmap"]
-    return {**parts, "total": total}
+        task = task + recipe.heatmap_weight * parts["heatmap"]
+    distil: dict[str, Tensor] = {}
+    for name, target in batch.teachers.items():
+        lesson = distillation_loss(
+            logit_x, logit_y, *(torch.from_numpy(a).to(device) for a in (target.x_NKW, target.y_NKH, target.weight_NK))
+        )
+        parts |= {f"{part}_{name}": value for part, value in lesson.items()}
+        distil[name] = lesson["distil_x"] + lesson["distil_y"]
+    return {**parts, "total": total_loss(task, distil, recipe.alpha, dict(recipe.betas))}
 
 
 class _WithHeatmap(nn.Module):
@@ -233,7 +250,7 @@ def _run_stage(
         if clock.progress(recipe) >= recipe.mild_from:
             strength = strength.mild()
         rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
-        return draw_batch(stores, rng, per_device, stage.size_wh, strength)
+        return draw_batch(stores, rng, per_device, grid, strength, agreement_mask=recipe.agreement_mask)
 
     started, base_seconds = time.monotonic(), clock.seconds
     next_save, next_validation = (base_seconds + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))

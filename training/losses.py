@@ -48,6 +48,48 @@ def conditional_keypoint_loss(
     }
 
 
+def distillation_loss(
+    logit_x_NKW: Tensor, logit_y_NKH: Tensor, teacher_x_NKW: Tensor, teacher_y_NKH: Tensor, weight_NK: Tensor
+) -> dict[str, Tensor]:
+    """KL(teacher || student) over the keypoints that the teacher knows (paper A, eq. 7).
+
+    Args:
+        teacher_x_NKW, teacher_y_NKH: its distributions on the student's bins, from `modes.render` or `regrid`.
+        weight_NK: the teacher's confidence where it is believed, 0 where it is not or does not know the keypoint.
+
+    Returns:
+        `distil_x` and `distil_y`: weighted means.
+    """
+    parts = conditional_keypoint_loss(logit_x_NKW, logit_y_NKH, teacher_x_NKW, teacher_y_NKH, weight_NK)
+    return {"distil_x": parts["keypoint_x"], "distil_y": parts["keypoint_y"]}
+
+
+def position_loss(
+    logit_x_NKW: Tensor, logit_y_NKH: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, grid: SimccGrid
+) -> dict[str, Tensor]:
+    """Squared-distance form of the conditional keypoint loss, as paper A writes it (eq. 6).
+
+    p is the expectation of each axis; positions count in crop sizes, so that the value does not depend on the size.
+
+    Returns:
+        `position`: the weighted mean squared distance, in squared crop sizes.
+    """
+    error = torch.zeros_like(weight_NK)
+    for axis, logit in ((0, logit_x_NKW), (1, logit_y_NKH)):
+        bins = torch.arange(logit.shape[-1], device=logit.device, dtype=logit.dtype)
+        expected = (torch.softmax(BETA * logit, -1) * bins).sum(-1) / grid.split
+        error = error + ((expected - xy_px_NK2[..., axis]) / grid.size_wh[axis]) ** 2
+    return {"position": (error * weight_NK).sum() / weight_NK.sum().clamp_min(1e-6)}
+
+
+def total_loss(task: Tensor, distil: dict[str, Tensor], alpha: float, betas: dict[str, float]) -> Tensor:
+    """alpha L_CK + (1 - alpha) sum_j beta_j L_D(T_j) (paper A, eq. 8); teachers by name."""
+    total = alpha * task
+    for name, loss in distil.items():
+        total = total + (1 - alpha) * betas[name] * loss
+    return total
+
+
 def _kl(label_NKB: Tensor, logit_NKB: Tensor) -> Tensor:
     log_p = F.log_softmax(BETA * logit_NKB, -1)
     entropy = torch.special.entr(label_NKB).sum(-1)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.metadata import read_description
 from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.skeleton import Visibility, load_skeleton
-from poseunion.training.data import DataFile, LabelledStore, is_held_out, read_people
-from poseunion.training.pseudo import complete, teach
+from poseunion.training.data import DataFile, LabelledStore, Lesson, is_held_out, read_people
+from poseunion.training.pseudo import believed, complete
+from poseunion.training.recipes import Recipe
 from poseunion.training.store import CropStore, open_store
+from poseunion.training.teachers import teach
 
 
 def cache_folder() -> Path:
@@ -20,28 +23,34 @@ def cache_folder() -> Path:
     return Path(os.environ.get("POSEUNION_CACHE") or Path.home() / ".cache" / "poseunion")
 
 
-def prepare(
-    data: DataFile, skeleton_name: str, pseudo_weight: float, cache: Path
-) -> tuple[list[LabelledStore], list[LabelledStore]]:
+def prepare(data: DataFile, recipe: Recipe, cache: Path) -> tuple[list[LabelledStore], list[LabelledStore]]:
     """Labelled stores to train on and held-out ones with human labels to validate on."""
-    skeleton = load_skeleton(skeleton_name)
+    skeleton = load_skeleton(recipe.skeleton)
+    distils = recipe.alpha < 1
     teachers: list[Predictor] = [
         load_predictor(
             t.model, flip=t.flip, description=read_description(t.description) if t.description else None, threads=2
         )
         for t in data.teachers
-        if pseudo_weight > 0
+        if recipe.pseudo_weight > 0 or distils
     ]
+    known = [entry.name for entry in data.datasets]
+    if unknown := [name for name in recipe.datasets if name not in known]:
+        raise BadArgumentError(
+            f"Recipe {recipe.name} trains on {', '.join(unknown)}; the data file has {', '.join(known)}."
+        )
     train, held = [], []
-    for entry in data.datasets:
+    for entry in (e for e in data.datasets if not recipe.datasets or e.name in recipe.datasets):
         store = open_store(entry.name, read_people(entry, skeleton), skeleton, cache)
-        xy, weight = store.xy, (store.visibility > 0).astype(np.float64)
-        if useful_teachers := [t for t in teachers if _has_something_to_say(t, store)]:
-            taught = [teach(store, t, skeleton, cache) for t in useful_teachers]
-            xy, weight = complete(store, taught, pseudo_weight)
+        asked = teachers if distils else [t for t in teachers if _has_something_to_say(t, store)]
+        taught = [teach(store, teacher, skeleton, cache) for teacher in asked]
+        beliefs = believed(store, taught)
+        xy, weight = complete(store, taught, beliefs, recipe.pseudo_weight)
+        weighted = dict(recipe.betas) if distils else {}
+        lessons = tuple(Lesson(t, b) for t, b in zip(taught, beliefs, strict=True) if t.skeleton in weighted)
         apart = np.array([is_held_out(n) for n in store.image_name])
-        useful = weight.sum(1) > 0
-        train.append(LabelledStore(store, xy, weight, np.flatnonzero(~apart & useful), entry.weight))
+        useful = (weight.sum(1) > 0) | np.any(beliefs, 0) if lessons else weight.sum(1) > 0
+        train.append(LabelledStore(store, xy, weight, np.flatnonzero(~apart & useful), entry.weight, lessons))
         if entry.kind == "keypoints":
             human = (store.visibility > 0).any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), entry.weight))

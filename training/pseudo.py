@@ -9,18 +9,16 @@ Shapes: N people, K keypoints of the target skeleton.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.files import atomic_writer
-from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, crop_from_box, cut_crop, invert_affine
 from poseunion.models.metrics import torso_lengths
-from poseunion.models.predictor import Predictor
-from poseunion.models.skeleton import Skeleton, project_indices
-from poseunion.training.progress import track
-from poseunion.training.store import PADDING, CropStore
+from poseunion.models.skeleton import Skeleton, Visibility
+from poseunion.training.store import CropStore
+from poseunion.training.teachers import Taught
+
+LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 # On people with ground truth: at least 75 % of limbs closer than .25 torso keeps 60 % of LSPET and lifts
 # EfficientPose's neck from 66.8 to 82.3 PCK@.2.
@@ -29,40 +27,6 @@ AGREE_SHARE = 0.75
 MIN_COMPARED = 4
 # Below it the teachers' peaks are mostly background (their median score on labelled keypoints is about .8).
 MIN_SCORE = 0.4
-
-
-def teach(
-    store: CropStore, teacher: Predictor, target: Skeleton, cache: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A teacher's keypoints of everybody in a store; computed once, then read from `cache`.
-
-    Returns:
-        (N, K, 2) store px and (N, K) scores, 0 for keypoints that the teacher does not know.
-    """
-    flipped = "-flip" if teacher.flip else ""
-    path = cache / f"{store.dataset}-{len(store)}-{store.index_sha[:12]}-{teacher.sha256[:12]}{flipped}.teacher.npz"
-    if path.is_file():
-        saved = np.load(path, allow_pickle=False)
-        xy_own, score_own = saved["xy"], saved["score"]
-    else:
-        xy_own, score_own = _run(store, teacher)
-        with atomic_writer(path) as file:
-            np.savez(file, xy=xy_own, score=score_own)
-    index = project_indices(teacher.skeleton, target)
-    known = index >= 0
-    return np.where(known[None, :, None], xy_own[:, index], 0.0), np.where(known[None], score_own[:, index], 0.0)
-
-
-def _run(store: CropStore, teacher: Predictor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    xy, score = [], []
-    for start in track(range(0, len(store), teacher.batch_size), f"{teacher.name} on {store.dataset}"):
-        who = range(start, min(start + teacher.batch_size, len(store)))
-        crops: list[Crop] = [crop_from_box(store.box_xywh[i], teacher.size_wh, PADDING) for i in who]
-        pixels = np.stack([cut_crop(store.pixels(i), crop) for i, crop in zip(who, crops, strict=True)])
-        xy_crop, peaks = teacher.decode(teacher.outputs(pixels))
-        xy += [apply_affine(p, invert_affine(affine_to_crop(c))) for p, c in zip(xy_crop, crops, strict=True)]
-        score += list(peaks)
-    return np.stack(xy), np.stack(score).astype(np.float64)
 
 
 def agreement(
@@ -96,38 +60,46 @@ def person_length(
     return np.where(np.isfinite(torso) & (torso > fallback / 2), torso, fallback)
 
 
+def believed(store: CropStore, taught: Sequence[Taught]) -> list[NDArray[np.bool_]]:
+    """For each teacher, (N,) whether its keypoints of a person can be believed.
+
+    Someone with enough labelled limbs is judged by these; anybody else by another teacher's limbs.
+    """
+    skeleton = store.skeleton
+    limbs = [k for k, name in enumerate(skeleton.keypoints) if name.split("_")[-1] in LIMBS]
+    human = store.visibility > 0
+    labelled = human[:, limbs].sum(1) >= MIN_COMPARED
+    length = person_length(store.xy, human, store.box_xywh, skeleton)
+    result = []
+    for number, one in enumerate(taught):
+        seen = one.score >= MIN_SCORE
+        agrees = agreement(store.xy, human, one.xy, seen, length, limbs)
+        for other in (t for i, t in enumerate(taught) if i != number):
+            seen_other = other.score >= MIN_SCORE
+            length_other = person_length(other.xy, seen_other, store.box_xywh, skeleton)
+            agrees |= ~labelled & agreement(one.xy, seen, other.xy, seen_other, length_other, limbs)
+        result.append(agrees)
+    return result
+
+
 def complete(
-    store: CropStore, teachers: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], weight: float
+    store: CropStore, taught: Sequence[Taught], beliefs: Sequence[NDArray[np.bool_]], weight: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Labels plus believable pseudo-labels.
 
     Args:
-        teachers: (xy, score) of each teacher on this store, from `teach`; the first is the one to trust on limbs.
+        taught: the first teacher that knows a keypoint gives it.
+        beliefs: see `believed`.
         weight: of a pseudo-label, against 1 for a human label.
 
     Returns:
         (N, K, 2) store px and (N, K) weights in [0, 1].
     """
-    skeleton = store.skeleton
     xy, weights = store.xy.copy(), (store.visibility > 0).astype(np.float64)
-    limbs = [k for k, name in enumerate(skeleton.keypoints) if name.split("_")[-1] in LIMBS]
-    human = store.visibility > 0
-    labelled = human[:, limbs].sum(1) >= MIN_COMPARED
-    for number, (xy_t, score_t) in enumerate(teachers):
-        seen = score_t >= MIN_SCORE
-        believed = agreement(
-            store.xy, human, xy_t, seen, person_length(store.xy, human, store.box_xywh, skeleton), limbs
-        )
-        for other, (xy_o, score_o) in enumerate(teachers):
-            if other != number:
-                seen_o = score_o >= MIN_SCORE
-                length = person_length(xy_o, seen_o, store.box_xywh, skeleton)
-                believed |= ~labelled & agreement(xy_t, seen, xy_o, seen_o, length, limbs)
+    for one, agrees in zip(taught, beliefs, strict=True):
         # Only what the dataset does not define: where an annotator looked and gave none, a teacher's guess is no label.
-        fill = believed[:, None] & seen & (store.visibility == -1) & (weights == 0)
-        xy[fill] = xy_t[fill]
+        unknown = (store.visibility == Visibility.UNDEFINED) & (weights == 0)
+        fill = agrees[:, None] & (one.score >= MIN_SCORE) & unknown
+        xy[fill] = one.xy[fill]
         weights[fill] = weight
     return xy, weights
-
-
-LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")

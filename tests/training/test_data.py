@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from poseunion.models.errors import BadFileError
+from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.augment import NONE, Augmentation
 from poseunion.training.data import DatasetEntry, LabelledStore, draw_batch, is_held_out, read_data_file, read_people
 from poseunion.training.store import CropStore, open_store
 
 UNION = load_skeleton("union21")
+GRID = SimccGrid((96, 128), 4.0)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def labelled(store: CropStore) -> LabelledStore:
 
 @pytest.mark.parametrize("strength", [NONE, Augmentation(hsv=(0, 0, 0), blur_prob=0, dropout_prob=0)])
 def test_labels_follow_the_pixels(store: CropStore, strength: Augmentation) -> None:
-    batch = draw_batch([labelled(store)], np.random.default_rng(3), 40, (96, 128), strength)
+    batch = draw_batch([labelled(store)], np.random.default_rng(3), 40, GRID, strength)
     lit = []
     for image, xy, weight in zip(batch.image_NHW3, batch.xy_NK2, batch.weight_NK, strict=True):
         for (x, y), w in zip(xy[:17], weight[:17], strict=True):
@@ -39,7 +41,7 @@ def test_labels_follow_the_pixels(store: CropStore, strength: Augmentation) -> N
 
 
 def test_the_same_seed_draws_the_same_batch(store: CropStore) -> None:
-    a, b = (draw_batch([labelled(store)], np.random.default_rng([1, 0, 7]), 8, (96, 128), Augmentation()) for _ in "ab")
+    a, b = (draw_batch([labelled(store)], np.random.default_rng([1, 0, 7]), 8, GRID, Augmentation()) for _ in "ab")
     assert (a.image_NHW3 == b.image_NHW3).all()
     assert (a.xy_NK2 == b.xy_NK2).all()
 

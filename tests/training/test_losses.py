@@ -6,7 +6,14 @@ import torch
 
 from poseunion.models import simcc
 from poseunion.models.simcc import SimccGrid
-from poseunion.training.losses import conditional_keypoint_loss, heatmap_loss, simcc_labels
+from poseunion.training.losses import (
+    conditional_keypoint_loss,
+    distillation_loss,
+    heatmap_loss,
+    position_loss,
+    simcc_labels,
+    total_loss,
+)
 
 GRID = SimccGrid((48, 64), 2.0, (2.5, 2.8))
 
@@ -59,3 +66,33 @@ def test_heatmap_loss_is_lowest_at_the_keypoint() -> None:
 
     costs = {(c, r): at(c, r) for c in range(12) for r in range(16)}
     assert min(costs, key=costs.__getitem__) == (5, 7)
+
+
+def test_eq_8_and_its_limits() -> None:
+    task, distil = torch.tensor(2.0), {"coco17": torch.tensor(3.0), "mpii16": torch.tensor(5.0)}
+    betas = {"coco17": 0.45, "mpii16": 0.25}
+    assert float(total_loss(task, distil, 0.3, betas)) == pytest.approx(0.3 * 2 + 0.7 * (0.45 * 3 + 0.25 * 5))
+    assert float(total_loss(task, distil, 1.0, betas)) == pytest.approx(2.0)
+    assert float(total_loss(task, {}, 0.3, betas)) == pytest.approx(0.6)
+
+
+def test_a_student_that_equals_its_teacher_pays_nothing() -> None:
+    logit_x, logit_y = torch.randn(2, 4, 96), torch.randn(2, 4, 128)
+    teacher = (torch.softmax(10 * logit_x, -1), torch.softmax(10 * logit_y, -1))
+    parts = distillation_loss(logit_x, logit_y, *teacher, torch.rand(2, 4))
+    assert all(float(v) == pytest.approx(0, abs=1e-5) for v in parts.values())
+    parts = distillation_loss(logit_x.flip(0), logit_y, *teacher, torch.ones(2, 4))
+    assert float(parts["distil_x"]) > 1
+    assert float(parts["distil_y"]) == pytest.approx(0, abs=1e-5)
+
+
+def test_squared_distance_of_eq_6() -> None:
+    xy = torch.tensor([[[10.0, 20.0], [30.0, 40.0]]])
+    x, y, _ = simcc.encode(xy.numpy(), GRID)
+    sharp_x, sharp_y = torch.from_numpy(x) * 20, torch.from_numpy(y) * 20
+    at = [
+        float(position_loss(sharp_x, sharp_y, xy + torch.tensor([shift, 0.0]), torch.ones(1, 2), GRID)["position"])
+        for shift in (0.0, 4.8)
+    ]
+    assert at[0] == pytest.approx(0, abs=1e-6)
+    assert at[1] == pytest.approx((4.8 / 48) ** 2, rel=0.02)
