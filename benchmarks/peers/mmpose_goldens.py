@@ -48,6 +48,7 @@ from mmpose.datasets.transforms import GetBBoxCenterScale, RandomFlip, TopdownAf
 from mmpose.evaluation.functional.nms import oks_iou  # noqa: E402
 from mmpose.evaluation.metrics import MpiiPCKAccuracy  # noqa: E402
 from mmpose.models import build_pose_estimator  # noqa: E402
+from mmpose.models.utils.tta import flip_vectors  # noqa: E402
 from scipy.io import savemat  # noqa: E402
 from xtcocotools.coco import COCO  # noqa: E402
 from xtcocotools.cocoeval import COCOeval  # noqa: E402
@@ -111,6 +112,8 @@ def codec() -> dict[str, np.ndarray]:
         golden[f"{name}-xy"], golden[f"{name}-score"] = label.decode(x.copy(), y.copy())
         locations, _ = get_simcc_maximum(x.copy(), y.copy())
         golden[f"{name}-bins"] = locations
+        flipped, _ = flip_vectors(torch.from_numpy(x), torch.from_numpy(y), recipe.FLIP)
+        golden[f"{name}-unflipped-x"] = flipped.numpy()[..., 1 :: recipe.STRIDE]
     return golden
 
 

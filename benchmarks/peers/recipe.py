@@ -21,6 +21,9 @@ STRIDE = 8
 # (input size, SimCC label sigma) of mmpose's configurations for COCO and for MPII.
 GRIDS = {"coco": ((192, 256), (4.9, 5.66)), "mpii": ((256, 256), (5.66, 5.66))}
 
+# Partners of `codec_logits`' five keypoints.
+FLIP = [0, 2, 1, 4, 3]
+
 # x, y, w, h; input size; rotation as mmpose counts it.
 CROPS = (
     ((10.0, 20.0, 60.0, 80.0), (48, 64), 0.0),

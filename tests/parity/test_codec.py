@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from poseunion.models.simcc import SimccGrid, decode, encode
+from poseunion.models.simcc import SimccGrid, decode, encode, unflip_x
 
 
 @pytest.mark.parametrize("data", ["coco", "mpii"])
@@ -35,6 +35,17 @@ def test_decoding(data: str, recipe: ModuleType, mmpose_codec: Mapping[str, NDAr
     assert not positive.all()
     np.testing.assert_array_equal(xy[positive], mmpose_codec[f"{data}-xy"][positive])
     assert (mmpose_codec[f"{data}-bins"][~positive] == -1).all()
+
+
+@pytest.mark.parametrize("data", ["coco", "mpii"])
+def test_the_flip_test_sits_one_bin_beside(
+    data: str, recipe: ModuleType, mmpose_codec: Mapping[str, NDArray[Any]]
+) -> None:
+    """mmpose reverses the bins; a mirrored pixel u is W - 1 - u, so bin b is 2W - 2 - b, not 2W - 1 - b."""
+    size_wh, sigma = recipe.GRIDS[data]
+    logit_x, _ = recipe.codec_logits(size_wh)
+    back = unflip_x(logit_x[:, recipe.FLIP], SimccGrid(size_wh, 2.0, sigma))
+    np.testing.assert_array_equal(back[..., :: recipe.STRIDE], mmpose_codec[f"{data}-unflipped-x"])
 
 
 def test_the_rule_for_sigma_is_that_of_the_published_configurations(recipe: ModuleType) -> None:
