@@ -1,20 +1,37 @@
 """Annotation formats: one module each, found through this registry.
 
-A new format is a module with `NAME`, `detect`, `read`, and one writer per format it can be written as.
+A new format is a module with `NAME`, `detect`, `read`, and a writer of its own; the README's table is made from
+`FORMATS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from poseunion.annotate.completion import Extension
-from poseunion.annotate.formats import coco, coco_write, mpii, mpii_write
+from poseunion.annotate.formats import (
+    aic,
+    coco,
+    coco_write,
+    converted,
+    datumaro,
+    datumaro_write,
+    dialects,
+    lsp,
+    mpii,
+    mpii_mat,
+    mpii_mat_write,
+    mpii_write,
+    results,
+    yolo,
+    yolo_write,
+)
 from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.skeleton import Skeleton
+from poseunion.models.skeleton import Skeleton, Visibility
 
 __all__ = [
     "FORMATS",
@@ -29,6 +46,16 @@ __all__ = [
 ]
 
 Writer = Callable[[BinaryIO, AnnotationSet, Extension], None]
+Reader = Callable[[Source, Skeleton | None, Report | None], AnnotationSet]
+
+# Written from whatever was read: formats of tools rather than of datasets.
+_TOOLS: dict[str, Writer] = {
+    yolo.NAME: yolo_write.write,
+    datumaro.NAME: datumaro_write.write,
+    results.NAME: results.write,
+}
+_V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
+EXACT = "exact"
 
 
 @dataclass(frozen=True)
@@ -39,24 +66,104 @@ class Format:
         detect: looks at a file; must not raise for a file of another kind.
         read: (source, skeleton or None, report or None) -> AnnotationSet.
         writers: output format -> writer; the first one is the default.
+        states: that survive being written in this format and read again.
+        precision: of coordinates written in this format and read again: `exact`, or in words.
+        own: what writing it back means, in words for the README's table.
     """
 
     name: str
     title: str
     detect: Callable[[Source], bool]
-    read: Callable[[Source, Skeleton | None, Report | None], AnnotationSet]
-    writers: dict[str, Writer]
+    read: Reader
+    writers: dict[str, Writer] = field(hash=False)
+    states: tuple[Visibility, ...] = (_V, _O, _A)
+    precision: str = EXACT
+    own: str = ""
 
 
+def _coco_style(name: str, title: str, own: str, states: tuple[Visibility, ...] = (_V, _O, _A)) -> Format:
+    """A dataset whose files are COCO style: the extended file keeps its document, its own shape can be had, too."""
+    writers = {coco.NAME: coco_write.write, name: dialects.write, **_TOOLS}
+    return Format(name, title, dialects.detect(name), dialects.read(name), writers, states, EXACT, own)
+
+
+_SAME_KEYPOINTS = "same keypoints, the missing ones filled in"
 FORMATS: dict[str, Format] = {
-    coco.NAME: Format(coco.NAME, "COCO keypoints json", coco.detect, coco.read, {coco.NAME: coco_write.write}),
-    mpii.NAME: Format(
-        mpii.NAME,
-        "MPII json (image, center, scale, joints, joints_vis)",
-        mpii.detect,
-        mpii.read,
-        {coco.NAME: coco_write.write_from_mpii, mpii.NAME: mpii_write.write},
-    ),
+    f.name: f
+    for f in (
+        # The more particular ones first: the first that recognises a file reads it.
+        _coco_style("halpe", "Halpe json (136 keypoints, the first 26)", _SAME_KEYPOINTS),
+        _coco_style("crowdpose", "CrowdPose json", _SAME_KEYPOINTS),
+        _coco_style("posetrack18", "PoseTrack18 json", _SAME_KEYPOINTS, (_V, _A)),
+        _coco_style("jhmdb", "sub-JHMDB json (COCO style, as mmpose's)", _SAME_KEYPOINTS),
+        Format(
+            coco.NAME,
+            "COCO keypoints json, with any known skeleton's names",
+            coco.detect,
+            coco.read,
+            {coco.NAME: coco_write.write, **_TOOLS},
+            own="the extended file",
+        ),
+        Format(
+            mpii.NAME,
+            "MPII json (image, center, scale, joints, joints_vis)",
+            mpii.detect,
+            mpii.read,
+            {coco.NAME: converted.write, mpii.NAME: mpii_write.write, **_TOOLS},
+            own="`joints_union` beside `joints`",
+        ),
+        Format(
+            mpii_mat.NAME,
+            "MPII .mat (RELEASE.annolist)",
+            mpii_mat.detect,
+            mpii_mat.read,
+            {coco.NAME: converted.write, mpii_mat.NAME: mpii_mat_write.write, **_TOOLS},
+            (_V, _O, _A, _U),
+            own="`joints_union` beside `annopoints`",
+        ),
+        Format(
+            lsp.NAME,
+            "LSP joints.mat, (3,14,N) and LSP extended's (14,3,N)",
+            lsp.detect,
+            lsp.read,
+            {coco.NAME: converted.write, lsp.NAME: lsp.write, **_TOOLS},
+            own="`joints_union` beside `joints`",
+        ),
+        Format(
+            aic.NAME,
+            "AI Challenger json",
+            aic.detect,
+            aic.read,
+            {coco.NAME: converted.write, aic.NAME: aic.write, **_TOOLS},
+            own="`keypoint_union` beside `keypoint_annotations`",
+        ),
+        Format(
+            yolo.NAME,
+            "YOLO-pose: data.yaml with label files",
+            yolo.detect,
+            yolo.read,
+            {coco.NAME: converted.write, **_TOOLS},
+            precision="1e-8 of the picture's side",
+            own="a zip of data.yaml and labels",
+        ),
+        Format(
+            datumaro.NAME,
+            "CVAT skeletons: Datumaro 1.0 json",
+            datumaro.detect,
+            datumaro.read,
+            {coco.NAME: converted.write, **_TOOLS},
+            own="skeletons with more points",
+        ),
+        Format(
+            results.NAME,
+            "COCO results json (predictions)",
+            results.detect,
+            results.read,
+            {results.NAME: results.write, coco.NAME: converted.write, **_TOOLS},
+            (_V, _A),
+            own="predictions with more keypoints",
+        ),
+    )
 }
 
 

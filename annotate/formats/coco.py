@@ -7,6 +7,7 @@ because writing starts from the document (see `coco_write`).
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,29 @@ from poseunion.annotate.formats.types import (
     empty_rows,
     refuse,
 )
-from poseunion.annotate.formats.visibility import COCO_TO_STATE
+from poseunion.annotate.formats.visibility import COCO, StateTable
 from poseunion.models.errors import BadFileError, SkeletonError
 from poseunion.models.skeleton import Skeleton
 
 NAME = "coco"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What sets one dataset's file apart from COCO's own.
+
+    Attributes:
+        name: of the format.
+        table: what its visibility numbers mean.
+        length: keypoints of a record's list, of which the skeleton's are the first; None: only the skeleton's.
+    """
+
+    name: str = NAME
+    table: StateTable = COCO
+    length: int | None = None
+
+
+PLAIN = Dialect()
 
 
 def detect(source: Source) -> bool:
@@ -41,7 +60,9 @@ def detect(source: Source) -> bool:
     return isinstance(document, dict) and "annotations" in document and "images" in document
 
 
-def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:
+def read(
+    source: Source, skeleton: Skeleton | None = None, report: Report | None = None, dialect: Dialect = PLAIN
+) -> AnnotationSet:
     """Read a COCO-style file.
 
     Args:
@@ -64,9 +85,9 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
     images, position_of = _read_images(document["images"], report)
     category, found = _person_category(document, skeleton, source)
     rows = empty_rows(len(records), len(found))
-    skip = _read_records(records, rows, position_of, category, found, report)
+    skip = _read_records(records, rows, position_of, category, found, report, dialect)
     xy, visibility, box, image = rows
-    return AnnotationSet(NAME, found, source, records, images, image, xy, visibility, box, None, skip, category)
+    return AnnotationSet(dialect.name, found, source, records, images, image, xy, visibility, box, None, skip, category)
 
 
 def _read_images(entries: list[Any], report: Report) -> tuple[list[ImageRef], dict[Any, int]]:
@@ -131,6 +152,7 @@ def _read_records(
     category: Any,
     skeleton: Skeleton,
     report: Report,
+    dialect: Dialect,
 ) -> dict[int, str]:
     """Fill `rows`; returns why records are to be skipped."""
     xy_NK2, visibility_NK, box_N4, image_N = rows
@@ -157,7 +179,7 @@ def _read_records(
             continue
         problems = [
             *_read_box(record, box_N4[index]),
-            *_read_keypoints(record, xy_NK2[index], visibility_NK[index], skeleton),
+            *_read_keypoints(record, xy_NK2[index], visibility_NK[index], skeleton, dialect),
         ]
         for text in problems:
             report(Problem(place, text))
@@ -171,7 +193,11 @@ def _read_records(
 
 
 def _read_keypoints(
-    record: dict[str, Any], xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8], skeleton: Skeleton
+    record: dict[str, Any],
+    xy_K2: NDArray[np.float64],
+    visibility_K: NDArray[np.int8],
+    skeleton: Skeleton,
+    dialect: Dialect,
 ) -> list[str]:
     k = len(skeleton)
     values = record.get("keypoints")
@@ -180,6 +206,8 @@ def _read_keypoints(
         return []
     if not isinstance(values, list):
         return ["keypoints is not a list"]
+    if dialect.length is not None and len(values) == 3 * dialect.length:
+        values = values[: 3 * k]
     if len(values) != 3 * k:
         return [f"{len(values)} keypoint numbers, where {skeleton.name} has {k} keypoints and needs {3 * k}"]
     if not set(map(type, values)) <= {int, float}:
@@ -192,12 +220,12 @@ def _read_keypoints(
     if not np.isfinite(array).all():
         return [f"keypoint {skeleton.keypoints[int((~np.isfinite(array)).any(1).argmax())]} is not finite"]
     state = array[:, 2]
-    known = np.isin(state, list(COCO_TO_STATE))
-    if not known.all():
-        first = int((~known).argmax())
+    states = dialect.table.read(state)
+    if states is None:
+        first = int((~np.isin(state, list(dialect.table.to_state))).argmax())
         return [f"keypoint {skeleton.keypoints[first]} has visibility {state[first]:g}, where 0, 1 or 2 is expected"]
-    visibility_K[:] = state
-    xy_K2[:] = np.where(state[:, None] > 0, array[:, :2], 0.0)
+    visibility_K[:] = states
+    xy_K2[:] = np.where(visibility_K[:, None] > 0, array[:, :2], 0.0)
     return []
 
 

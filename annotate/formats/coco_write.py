@@ -1,4 +1,4 @@
-"""Writing extended COCO-style files: from a COCO-style file, or from MPII's json."""
+"""Writing extended COCO-style files from COCO-style files; `converted` does it from any other format."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from poseunion.annotate.completion import Completion, Extension, Origin
+from poseunion.annotate.formats import coco
 from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_object
-from poseunion.annotate.formats.mpii import SHIFT, person_box
 from poseunion.annotate.formats.types import AnnotationSet
-from poseunion.annotate.formats.visibility import STATE_TO_COCO
-from poseunion.models.skeleton import Skeleton, Visibility
+from poseunion.models.skeleton import Skeleton
 
 
 def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
@@ -27,7 +26,9 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
                 yield key, iter(value)
             elif key != "poseunion":
                 yield key, value
-        yield "poseunion", extension.block
+        # The human points keep the file's own visibility numbers: whoever reads them again has to know whose they are.
+        dialect = {} if annotations.format == coco.NAME else {"format": annotations.format}
+        yield "poseunion", {**extension.block, **dialect}
 
     write_object(file, members())
 
@@ -55,14 +56,16 @@ def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[
         if another or not (record.get("keypoints") or _gained(completion, index)):
             yield record  # as it was
             continue
-        yield _extended(record, record.get("keypoints") or [], own, completion, index - completion.start, extension.skeleton)
+        yield extended_record(
+            record, record.get("keypoints") or [], own, completion, index - completion.start, extension.skeleton
+        )
 
 
 def _gained(completion: Completion, index: int) -> bool:
     return bool((completion.confidence[index - completion.start] >= 0).any())
 
 
-def _extended(
+def extended_record(
     record: dict[str, Any],
     triples: list[Any],
     own: list[int],
@@ -82,59 +85,11 @@ def _extended(
         if source in (Origin.DERIVED, Origin.PROPOSED):
             keypoints[3 * k : 3 * k + 3] = [*xy[k], visibility[k]]
     result = {**record, "keypoints": keypoints}
+    if len(triples) > 3 * len(own):  # Halpe's face and hands
+        result["keypoints_original"] = triples
     labelled = sum(v > 0 for v in keypoints[2::3])
     if Origin.DERIVED in origin or added["proposals"]:
         if "num_keypoints" in record:
             result["num_keypoints_original"] = record["num_keypoints"]
         result["num_keypoints"] = labelled
     return {**result, **added}
-
-
-def write_from_mpii(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
-    """An MPII json as a COCO-style file: pixels 0-based, ids given, sizes as read from the pictures.
-
-    Every field of a person but `joints` and `joints_vis` is kept as it is (`center` stays 1-based). `bbox` is the
-    unpadded square that MPII's centre and scale stand for; it may reach over the picture's edge.
-    """
-    output = extension.skeleton
-    own = own_positions(annotations, output)
-
-    def images() -> Iterator[dict[str, Any]]:
-        for index, image in enumerate(annotations.images):
-            size = extension.size_of(index)
-            entry: dict[str, Any] = {"id": image.id, "file_name": image.file_name}
-            yield entry if size is None else {**entry, "width": size[0], "height": size[1]}
-
-    def records() -> Iterator[dict[str, Any]]:
-        for index, completion in blocks(len(annotations), extension):
-            record = annotations.records[index]
-            triples: list[Any] = []
-            for joint, state in zip(record["joints"], annotations.visibility[index].tolist(), strict=True):
-                labelled = state > Visibility.ABSENT
-                v = STATE_TO_COCO[Visibility(state)]
-                triples += [joint[0] - SHIFT, joint[1] - SHIFT, v] if labelled else [0, 0, 0]
-            x, y, w, h = person_box(record["center"], record["scale"])
-            base = {
-                "id": index + 1,
-                "image_id": annotations.images[int(annotations.image_index[index])].id,
-                "category_id": 1,
-                "iscrowd": 0,
-                "bbox": [x, y, w, h],
-                "area": w * h,
-                "num_keypoints": sum(v > 0 for v in triples[2::3]),
-            }
-            kept = {k: v for k, v in record.items() if k not in ("joints", "joints_vis") and k not in base}
-            yield _extended({**base, **kept}, triples, own, completion, index - completion.start, output)
-
-    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(output.keypoints)}
-    write_object(
-        file,
-        iter(
-            [
-                ("images", images()),
-                ("annotations", records()),
-                ("categories", [{**category, "skeleton": links_of(output)}]),
-                ("poseunion", extension.block),
-            ]
-        ),
-    )

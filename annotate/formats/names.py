@@ -68,10 +68,12 @@ def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) ->
 def output_skeleton(dataset: Skeleton, model: Skeleton) -> Skeleton:
     """Keypoints of an extended file: the model's, in its order, then what only the dataset has.
 
-    The order is the model's, so that every dataset extended by one model comes out alike (for `union21`: COCO's 17 first).
+    The order is the model's, so that every dataset extended by one model comes out alike (for `union21`: COCO's 17
+    first).
 
     >>> from poseunion.models.skeleton import load_skeleton
-    >>> [len(output_skeleton(load_skeleton(name), load_skeleton("union21"))) for name in ("coco17", "mpii16", "halpe26")]
+    >>> model = load_skeleton("union21")
+    >>> [len(output_skeleton(load_skeleton(name), model)) for name in ("coco17", "mpii16", "halpe26")]
     [21, 21, 27]
     """
     both = union(model, dataset)

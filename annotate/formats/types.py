@@ -66,7 +66,16 @@ class Source:
 
     @cached_property
     def document(self) -> Any:
-        """The parsed JSON. Raises BadFileError."""
+        """The parsed content: JSON, or by its ending YAML or MATLAB. Raises BadFileError, MissingExtraError."""
+        ending = self.path.suffix.lower()
+        if ending == ".mat":
+            from poseunion.annotate.formats.mat import load_mat
+
+            return load_mat(self.path)
+        if ending in (".yaml", ".yml"):
+            from poseunion.annotate.formats.yaml_file import load_yaml
+
+            return load_yaml(self.path)
         return read_lean(self.path) if self.lean else read_json(self.path)
 
     @cached_property
@@ -158,6 +167,21 @@ class AnnotationSet:
     def persons(self) -> Iterator[PersonRecord]:
         """All records in the file's order."""
         return (self.person(index) for index in range(len(self)))
+
+
+# Beyond the outermost joints, as a share of the longer side of their box: COCO's boxes reach .06 (sides), .11 (top) and
+# .09 (bottom) beyond, median of 1,483 people with 14 or more labelled keypoints.
+BOX_MARGIN = 0.1
+
+
+def box_of_points(xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> NDArray[np.float64]:
+    """(4,) xywh around the labelled points of a person who has no box of his own; NaN where fewer than two are."""
+    points = xy_K2[visibility_K > 0]
+    if len(points) < 2:
+        return np.full(4, np.nan)
+    low, high = points.min(0), points.max(0)
+    margin = BOX_MARGIN * (high - low).max()
+    return np.concatenate([low - margin, high - low + 2 * margin])
 
 
 def name_of(record: dict[str, Any], index: int) -> Any:

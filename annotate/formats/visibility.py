@@ -1,30 +1,76 @@
 """The one table that maps what formats write about a keypoint to the four states, and back.
 
-| state            | COCO v | MPII json `joints_vis`, coordinates | meaning                                    |
-|------------------|--------|-------------------------------------|--------------------------------------------|
-| VISIBLE (2)      | 2      | 1, real                             | labelled and visible                       |
-| OCCLUDED (1)     | 1      | 0, real                             | labelled but hidden (the .mat's is_visible)|
-| ABSENT (0)       | 0      | any, (-1,-1) or (0,0)               | an annotator looked and gave none          |
-| UNDEFINED (-1)   | (0)    | not in the list                     | the dataset does not define this keypoint  |
+| state          | COCO and kin, YOLO, CVAT | MPII json        | MPII .mat            | AIC | PoseTrack18 |
+|----------------|--------------------------|------------------|----------------------|-----|-------------|
+| VISIBLE (2)    | 2                        | vis 1, real      | is_visible 1 or []   | 1   | 1 (or 2)    |
+| OCCLUDED (1)   | 1                        | vis 0, real      | is_visible 0         | 2   | –           |
+| ABSENT (0)     | 0                        | (-1,-1) or (0,0) | point missing        | 3   | 0           |
+| UNDEFINED (-1) | –                        | –                | no annopoints at all | –   | –           |
 
-COCO has no -1: a file's skeleton says what it defines, and every keypoint outside it is UNDEFINED. Written to COCO,
-UNDEFINED becomes 0 with source `none`, so that reading the file back with its `keypoint_source` loses nothing.
+| state          | LSP (3,14,N)           | LSP extended (14,3,N) | YOLO without v   | COCO results |
+|----------------|------------------------|-----------------------|------------------|--------------|
+| VISIBLE (2)    | 0                      | 1                     | any but (0,0)    | score > 0    |
+| OCCLUDED (1)   | 1                      | –                     | –                | –            |
+| ABSENT (0)     | below 0, (0,0) or NaN  | 0                     | (0,0) or below 0 | score <= 0   |
+
+- COCO's kin here are Halpe, CrowdPose and JHMDB; CVAT is its Datumaro json.
+- MPII's `is_visible` is [] for the two head points, which were clicked as a box: labelled, nothing said, so VISIBLE.
+  Its test people have no annopoints: nobody's points are published, which is UNDEFINED and not ABSENT.
+- LSP's third row says *occluded*, LSP extended's says *labelled*: the same row, the other way round.
+- PoseTrack18 does not tell occluded points; 2 is read too, because proposals are written as COCO's 2.
+- COCO has no -1: a file's skeleton says what it defines, and every keypoint outside it is UNDEFINED. Written to COCO,
+  UNDEFINED becomes 0 with source `none`, so that reading the file back with its `keypoint_source` loses nothing.
+- Where a format cannot hold a state, `from_state` gives the nearest one that keeps the point: OCCLUDED becomes VISIBLE,
+  UNDEFINED becomes ABSENT.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.skeleton import Visibility
 
-COCO_TO_STATE = {0: Visibility.ABSENT, 1: Visibility.OCCLUDED, 2: Visibility.VISIBLE}
-STATE_TO_COCO = {
-    Visibility.UNDEFINED: 0,
-    Visibility.ABSENT: 0,
-    Visibility.OCCLUDED: 1,
-    Visibility.VISIBLE: 2,
-}
+_V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
+
+
+@dataclass(frozen=True)
+class StateTable:
+    """One format's column of the table above, where a state is a number.
+
+    Attributes:
+        to_state: every number that may be read.
+        from_state: for each of the four states the number that is written.
+    """
+
+    to_state: dict[int, Visibility]
+    from_state: dict[Visibility, int]
+
+    @property
+    def states(self) -> tuple[Visibility, ...]:
+        """The states that survive writing and reading, the most visible first."""
+        kept = [s for s in Visibility if self.to_state.get(self.from_state[s]) == s]
+        return tuple(sorted(kept, reverse=True))
+
+    def read(self, value_K: NDArray[np.floating]) -> NDArray[np.int8] | None:
+        """(K,) states; None where a value is not in the table."""
+        state = np.full(len(value_K), -9, np.int8)
+        for number, meaning in self.to_state.items():
+            state[value_K == number] = meaning
+        return None if (state == -9).any() else state
+
+
+COCO = StateTable({0: _A, 1: _O, 2: _V}, {_U: 0, _A: 0, _O: 1, _V: 2})
+POSETRACK18 = StateTable({0: _A, 1: _V, 2: _V}, {_U: 0, _A: 0, _O: 1, _V: 1})
+AIC = StateTable({3: _A, 2: _O, 1: _V}, {_U: 3, _A: 3, _O: 2, _V: 1})
+LSP = StateTable({0: _V, 1: _O}, {_U: 0, _A: 0, _O: 1, _V: 0})  # ABSENT is a matter of the coordinates
+LSPET = StateTable({0: _A, 1: _V}, {_U: 0, _A: 0, _O: 1, _V: 1})
+MPII_MAT = StateTable({0: _O, 1: _V}, {_U: 0, _A: 0, _O: 0, _V: 1})  # ABSENT points are not in the list
+
+COCO_TO_STATE = COCO.to_state
+STATE_TO_COCO = COCO.from_state
 
 # MPII's two ways of writing "no label"; neither is a position, so neither is ever shifted.
 MPII_UNLABELLED = ((-1.0, -1.0), (0.0, 0.0))
@@ -37,3 +83,13 @@ def mpii_states(joints_K2: NDArray[np.floating], joints_vis_K: NDArray[np.floati
         labelled &= (joints_K2 != sentinel).any(-1)
     states = np.where(joints_vis_K > 0, Visibility.VISIBLE, Visibility.OCCLUDED)
     return np.where(labelled, states, Visibility.ABSENT).astype(np.int8)
+
+
+def lsp_states(joint_K3: NDArray[np.floating], *, extended: bool) -> NDArray[np.int8]:
+    """(K,) states of one person of LSP's or LSP extended's `joints.mat`, from x, y and the third row."""
+    x, y, flag = joint_K3.T
+    nowhere = ~np.isfinite(joint_K3[:, :2]).all(-1) | (x < 0) | (y < 0) | ((x == 0) & (y == 0))
+    table = LSPET if extended else LSP
+    state = np.where(flag > 0, table.to_state[1], table.to_state[0])
+    # LSP extended marks what is labelled, wherever it lies: people are cut by the picture's edge.
+    return np.where(~np.isfinite(joint_K3[:, :2]).all(-1) if extended else nowhere, _A, state).astype(np.int8)

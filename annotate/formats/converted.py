@@ -1,0 +1,94 @@
+"""Any file as an extended COCO-style file: pixels 0-based, ids given, sizes as stated or as read from the pictures.
+
+A person's record holds what its format says of him beside his keypoints (`AnnotationSet.records`), under the names the
+format uses. `bbox` is the unpadded box that the crop was made from; it may reach over the picture's edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from poseunion.annotate.completion import Extension
+from poseunion.annotate.formats.coco_write import extended_record, links_of
+from poseunion.annotate.formats.extended import blocks, own_positions, write_object
+from poseunion.annotate.formats.types import OTHER_CATEGORY, AnnotationSet
+from poseunion.annotate.formats.visibility import COCO
+from poseunion.models.skeleton import Skeleton, Visibility
+
+# Fields of MPII's json that hold the keypoints themselves, and stand in `keypoints` here.
+_KEYPOINT_FIELDS = ("joints", "joints_vis")
+PERSON, OTHER = 1, 2  # categories
+
+
+def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
+    """Write `annotations` with what was added; see the module."""
+    write_object(
+        file,
+        iter(
+            [
+                ("images", _images(annotations, extension)),
+                ("annotations", _records(annotations, extension)),
+                ("categories", _categories(annotations, extension.skeleton)),
+                ("poseunion", extension.block),
+            ]
+        ),
+    )
+
+
+def _images(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[str, Any]]:
+    for index, image in enumerate(annotations.images):
+        size = picture_size(annotations, extension, index)
+        entry: dict[str, Any] = {"id": index + 1, "file_name": image.file_name}
+        yield entry if size is None else {**entry, "width": size[0], "height": size[1]}
+
+
+def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[str, Any]]:
+    own = own_positions(annotations, extension.skeleton)
+    for index, completion in blocks(len(annotations), extension):
+        image = int(annotations.image_index[index])
+        triples = coco_triples(annotations, index)
+        base: dict[str, Any] = {
+            "id": index + 1,
+            "image_id": image + 1 if image >= 0 else None,
+            "category_id": OTHER if annotations.skip.get(index) == OTHER_CATEGORY else PERSON,
+            "iscrowd": 0,
+        }
+        box = annotations.box_xywh[index]
+        if not np.isnan(box).any():
+            base |= {"bbox": box.tolist(), "area": float(box[2] * box[3])}
+        base["num_keypoints"] = sum(v > 0 for v in triples[2::3])
+        record = annotations.records[index]
+        kept = {k: v for k, v in record.items() if k not in _KEYPOINT_FIELDS and k not in base and k != "keypoints"}
+        yield extended_record({**base, **kept}, triples, own, completion, index - completion.start, extension.skeleton)
+
+
+def coco_triples(annotations: AnnotationSet, index: int) -> list[Any]:
+    """A person's own keypoints as COCO's x, y, v; what is not labelled is 0, 0, 0."""
+    triples: list[Any] = []
+    rows = zip(annotations.xy[index].tolist(), annotations.visibility[index].tolist(), strict=True)
+    for (x, y), state in rows:
+        labelled = state > Visibility.ABSENT
+        triples += [x, y, COCO.from_state[Visibility(state)]] if labelled else [0, 0, 0]
+    return triples
+
+
+def picture_size(annotations: AnnotationSet, extension: Extension, index: int) -> tuple[int, int] | None:
+    """(width, height) of picture `index` as the file states it, else as the picture has it."""
+    image = annotations.images[index]
+    if image.width is not None and image.height is not None:
+        return image.width, image.height
+    return extension.size_of(index)
+
+
+def _categories(annotations: AnnotationSet, output: Skeleton) -> list[dict[str, Any]]:
+    person = {
+        "id": PERSON,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(output.keypoints),
+        "skeleton": links_of(output),
+    }
+    return [person, {"id": OTHER, "name": "other"}] if OTHER_CATEGORY in annotations.skip.values() else [person]

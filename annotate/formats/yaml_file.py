@@ -1,0 +1,33 @@
+"""YAML files, as YOLO's data.yaml is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from poseunion.models.errors import BadFileError, MissingExtraError
+
+
+def load_yaml(path: Path) -> Any:
+    """The parsed file. Raises BadFileError, MissingExtraError."""
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pyyaml", "formats") from error
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise BadFileError(f"{path} is not a text file: a YAML file is expected.") from error
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
+        raise BadFileError(f"{path} is not valid YAML{where}.") from error
+
+
+def dump_yaml(value: Any) -> str:
+    """As YAML, keys in their order, short lists on one line."""
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
