@@ -8,6 +8,7 @@ the end, so an interrupted run that is resumed writes the same bytes as one that
 from __future__ import annotations
 
 import datetime
+import glob
 import platform
 import shutil
 import time
@@ -130,12 +131,14 @@ def extend(
     planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
     pictures = Pictures(images)
     journal, lines = (
-        Journal.resume(journal_path(out), work) if options.resume else (Journal.create(journal_path(out), work), [])
+        Journal.resume(journal_path(out), work)
+        if options.resume
+        else (Journal.create(journal_path(out), work), iter(()))
     )
     try:
+        _sweep(out)
         state = _State(annotations, planned, len(predictor.skeleton), options.max_bad)
-        done = [ChunkResult.from_line(line, len(predictor.skeleton), journal.path) for line in lines]
-        for result in {r.chunk: r for r in done}.values():
+        for result in (ChunkResult.from_line(line, len(predictor.skeleton), journal.path) for line in lines):
             state.check_belongs(result, journal.path)
             if not _mended(result, annotations, pictures, predictor):
                 state.add(result)
@@ -293,12 +296,13 @@ class _State:
     def sizer(self, pictures: Pictures) -> Callable[[int], tuple[int, int] | None]:
         """The function that gives a picture's size: as decoded, else from its header; None where it cannot be read."""
         images = self.annotations.images
-        rows = np.flatnonzero(self.size_wh[:, 0]).tolist()
-        decoded = {int(self.annotations.image_index[i]): tuple(self.size_wh[i].tolist()) for i in rows}
+        rows = np.flatnonzero(self.size_wh[:, 0])
+        decoded = np.zeros((len(images), 2), np.int32)
+        decoded[self.annotations.image_index[rows]] = self.size_wh[rows]
 
         def size_of(index: int) -> tuple[int, int] | None:
-            if index in decoded:
-                width, height = decoded[index]
+            width, height = decoded[index].tolist()
+            if width:
                 return width, height
             try:
                 return image_size(pictures.path(images[index]), exif=False)
@@ -335,6 +339,12 @@ def _check_output(out: Path, annotations: AnnotationSet, options: Options) -> No
         )
     if out.exists():
         raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+
+
+def _sweep(out: Path) -> None:
+    """Remove the part files of a run that was killed while it wrote (`atomic_writer` names them)."""
+    for part in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _finished_report(out: Path, work: dict[str, Any], made: dict[str, Any]) -> ExtendReport:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,16 @@ class Journal:
         return journal
 
     @classmethod
-    def resume(cls, path: Path, work: dict[str, Any]) -> tuple[Journal, list[dict[str, Any]]]:
-        """Open a journal to go on with it; also returns its chunk lines. Starts one where there is none.
+    def resume(cls, path: Path, work: dict[str, Any]) -> tuple[Journal, Iterator[dict[str, Any]]]:
+        """Open a journal to go on with it; also returns its chunk lines, read as they are asked for, the last one of
+        each chunk. Starts one where there is none.
 
         Raises:
             BadFileError: it belongs to other work, or is damaged before its last line.
         """
-        if not path.exists():
-            return cls.create(path, work), []
-        lines, end = _read_lines(path)
-        if not lines:
-            return cls.create(path, work), []
-        first = lines[0]
+        first, spans, end = _survey(path) if path.exists() else (None, {}, 0)
+        if first is None:
+            return cls.create(path, work), iter(())
         if first.get("poseunion_journal") != VERSION:
             raise BadFileError(f"{path} is not a journal this version can go on with: start again with --overwrite.")
         if first.get("work") != work:
@@ -59,7 +57,7 @@ class Journal:
                 f"{path} belongs to other work ({_difference(first.get('work'), work)}): "
                 "give the same input, model and options, or start again with --overwrite."
             )
-        return cls._open(path, end), lines[1:]
+        return cls._open(path, end), _lines(path, spans.values())
 
     @classmethod
     def _open(cls, path: Path, end: int) -> Journal:
@@ -119,31 +117,37 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def _read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """All whole lines, and the byte where the last whole one ends."""
+def _survey(path: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[int, int]], int]:
+    """The first line, where each chunk's last line lies, and the byte where the last whole line ends."""
+    first: dict[str, Any] | None = None
+    spans: dict[str, tuple[int, int]] = {}
+    end = 0
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            for number, content in enumerate(file, 1):
+                try:
+                    line = json.loads(content)
+                    if not content.endswith(b"\n") or not isinstance(line, dict):
+                        raise ValueError("not a whole line")
+                except ValueError as error:
+                    if not file.read(1):  # the last line: cut off by a crash
+                        break
+                    raise BadFileError(f"{path} is damaged in line {number}: start again with --overwrite.") from error
+                start, end = end, end + len(content)
+                if first is None:
+                    first = line
+                else:
+                    spans[str(line.get("chunk"))] = (start, end)
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    lines: list[dict[str, Any]] = []
-    end = 0
-    for number, (start, stop) in enumerate(_line_spans(content), 1):
-        try:
-            line = json.loads(content[start:stop])
-        except ValueError as error:
-            if content.find(b"\n", stop + 1) < 0:  # the last line: cut off by a crash
-                break
-            raise BadFileError(f"{path} is damaged in line {number}: start again with --overwrite.") from error
-        lines.append(line)
-        end = stop + 1
-    return lines, end
+    return first, spans, end
 
 
-def _line_spans(content: bytes) -> Iterator[tuple[int, int]]:
-    start = 0
-    while (stop := content.find(b"\n", start)) >= 0:
-        yield start, stop
-        start = stop + 1
+def _lines(path: Path, spans: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for start, end in spans:
+            file.seek(start)
+            yield json.loads(file.read(end - start))
 
 
 def _difference(theirs: Any, ours: dict[str, Any]) -> str:

@@ -167,11 +167,13 @@ def test_an_interrupt_says_how_to_go_on(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_really_full_disk(folder: Any, coco: Any, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("old", [b"", b'{"what was": "there"}'], ids=["nothing", "an old file"])
+@pytest.mark.parametrize("size", ["8k", "40k"], ids=["journal", "output"])  # what no longer fits
+def test_a_really_full_disk(size: str, old: bytes, folder: Any, coco: Any, tiny_model: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("mounting a small disk is not allowed here")
@@ -179,11 +181,16 @@ def test_a_really_full_disk(folder: Any, coco: Any, tiny_model: Path, tmp_path: 
         folder.write(coco(40))
         command = [sys.executable, "-m", "poseunion.annotate.cli", "extend", "--annotations", str(folder.file)]
         command += ["--images", str(folder.images), "--model", str(tiny_model), "--out", str(disk / "out.json")]
+        if old:
+            (disk / "out.json").write_bytes(old)
+            command.append("--overwrite")
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 2
         assert "No space left on device" in result.stderr
         assert result.stderr.count("\n") == 1
-        assert not (disk / "out.json").exists()
+        assert (disk / "out.json").exists() == bool(old)
+        assert not old or (disk / "out.json").read_bytes() == old
+        assert ("journal" in result.stderr) == (size == "8k")
         assert not list(disk.glob(".*"))  # no part files
     finally:
         subprocess.run(["umount", str(disk)], check=True)

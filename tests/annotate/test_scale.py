@@ -26,7 +26,7 @@ from poseunion.models.predictor import load_predictor
 
 file, images, out, model, workers = *map(Path, sys.argv[1:5]), int(sys.argv[5])
 predictor = load_predictor(model, threads=1)
-report = extend(read_annotations(file), images, predictor, out, Options(workers=workers))
+report = extend(read_annotations(file, lean=True), images, predictor, out, Options(workers=workers))
 peak_kB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"peak_MB": peak_kB / 1024, "predicted": report.predicted, "seconds": report.seconds}))
 """
@@ -42,8 +42,8 @@ def write_pictures(folder: Path, size: int) -> None:
         cv2.imwrite(str(folder / f"{number:04d}.png"), rng.integers(0, 255, (size, size, 3), dtype=np.uint8))
 
 
-def write_people(path: Path, people: int, images: int, size: int) -> None:
-    """A COCO file with `people` records over `images` image entries, which share the `FILES` pictures."""
+def write_people(path: Path, people: int, images: int, used: int, size: int) -> None:
+    """A COCO file with `people` records in the first `used` of `images` image entries, which share `FILES` pictures."""
     names = list(load_skeleton("coco17").keypoints)
     rng = np.random.default_rng(1)
     with path.open("w") as file:
@@ -59,7 +59,7 @@ def write_people(path: Path, people: int, images: int, size: int) -> None:
             v[0] = 2
             record = {
                 "id": i,
-                "image_id": int(i * images // people),
+                "image_id": i * used // people,
                 "category_id": 1,
                 "iscrowd": 0,
                 "bbox": rng.uniform(1, size / 2, 4).round(2).tolist(),
@@ -81,13 +81,31 @@ def measure(file: Path, images: Path, model: Path, workers: int) -> dict[str, fl
     return result
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scale") / "images"
+    write_pictures(folder, 64)
+    return folder
+
+
 @pytest.mark.slow
-def test_memory_is_bound_by_the_file(tmp_path: Path, tiny_model: Path) -> None:
-    file, images = tmp_path / "in.json", tmp_path / "images"
-    write_pictures(images, 64)
-    write_people(file, PEOPLE, FILES, 64)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_memory_is_bound_by_the_file(workers: int, tmp_path: Path, pictures: Path, tiny_model: Path) -> None:
+    file = tmp_path / "in.json"
+    write_people(file, PEOPLE, FILES, FILES, 64)
     file_MB = file.stat().st_size / 2**20
-    result = measure(file, images, tiny_model, workers=2)
+    result = measure(file, pictures, tiny_model, workers)
     print(f"{file_MB:.0f} MB of annotations: {result}")
     assert result["predicted"] == PEOPLE
     assert result["peak_MB"] <= BASE_MB + PER_FILE_MB * file_MB
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_pictures(tmp_path: Path, pictures: Path, tiny_model: Path) -> None:
+    peaks = []
+    for used in (100, 20_000):
+        file = tmp_path / f"{used}.json"
+        write_people(file, 20_000, 20_000, used, 64)
+        peaks.append(measure(file, pictures, tiny_model, workers=2)["peak_MB"])
+    print(f"100 and 20,000 pictures: {peaks}")
+    assert abs(peaks[1] - peaks[0]) < 15
