@@ -177,6 +177,12 @@ def show_command(
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Annotation file, extended or not.")],
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
+    patch: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what can be mended as a JSON Patch (RFC 6902).")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="MPII's .mat, to compare an MPII json with.")
+    ] = None,
     format_name: FormatOption = None,
     skeleton: SkeletonOption = None,
     as_json: JsonOption = False,
@@ -188,14 +194,21 @@ def check_command(
         annotate check train.json
 
         annotate check train_21.json --images train/ --json
+
+        annotate check mpii_train.json --against mpii_human_pose_v1_u12_1.mat --patch mpii.patch.json
     """
     from poseunion.annotate.check import check
+    from poseunion.annotate.patch import write_patch
 
-    records, problems = check(file, images=images, format_name=format_name, skeleton=_skeleton(skeleton))
+    records, problems = check(
+        file, images=images, format_name=format_name, skeleton=_skeleton(skeleton), reference=against
+    )
     wrong = sum(p.fatal for p in problems)
+    mended = write_patch(patch, problems, file) if patch is not None else None
     if as_json:
-        found = [{"place": p.place, "problem": p.text, "fatal": p.fatal} for p in problems]
-        _print_json({"file": str(file), "usable": not wrong, "problems": found})
+        found = [{"place": p.place, "problem": p.text, "fatal": p.fatal, "fix": bool(p.fix)} for p in problems]
+        said = {"file": str(file), "usable": not wrong, "problems": found}
+        _print_json(said if patch is None else {**said, "patch": str(patch), "mended": mended})
     else:
         for problem in problems:
             typer.echo(f"{'wrong' if problem.fatal else 'look'}: {problem.place}: {problem.text}")
@@ -205,8 +218,30 @@ def check_command(
                 f"{file}: {records.format}, {records.skeleton.name}, {len(records.images)} images, "
                 f"{len(records)} records, {human} labelled keypoints; {wrong} wrong, {len(problems) - wrong} to look at"
             )
+        if patch is not None:
+            apply = f"annotate apply-patch {file} {patch} --out NEW"
+            typer.echo(f"{patch}: mends {mended} of {len(problems)}; to apply it: {apply}")
     if wrong:
         raise typer.Exit(2)
+
+
+@app.command("apply-patch")
+def apply_patch_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON file that the patch was made for.")],
+    patch: Annotated[Path, typer.Argument(metavar="PATCH", help="JSON Patch, as `annotate check --patch` writes it.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The mended file; never one that is there.")],
+) -> None:
+    """Write a mended copy of a file; the file itself stays as it is.
+
+    Take operations you do not agree with out of the patch first: it is a plain JSON list.
+
+    Examples:
+
+        annotate apply-patch train.json train.patch.json --out train.mended.json
+    """
+    from poseunion.annotate.patch import mend
+
+    typer.echo(f"{out}: {mend(file, patch, out)} operations applied")
 
 
 def _skeleton(name: str | None) -> Skeleton | None:

@@ -33,11 +33,13 @@ class Problem(NamedTuple):
         place: where, in words a person can search for: `annotations[3] (id 17)`.
         text: what, and what is expected.
         fatal: the file cannot be used as it is (otherwise: suspicious, worth a look).
+        fix: JSON Patch operations that mend it (see `annotate.patch`); empty where a person has to decide.
     """
 
     place: str
     text: str
     fatal: bool = True
+    fix: tuple[dict[str, Any], ...] = ()
 
 
 Report = Callable[[Problem], None]

@@ -20,7 +20,8 @@ def test_good_files_have_nothing_wrong(folder: Any, coco: Any, mpii: Any, fake: 
     for document in (coco(5), mpii(4)):
         folder.out.unlink(missing_ok=True)
         folder.write(document)
-        assert check(folder.file, images=folder.images)[1] == []
+        found = check(folder.file, images=folder.images)[1]
+        assert [p for p in found if "may be exchanged" not in p.text] == []  # its people are points thrown at random
         extend(read_annotations(folder.file), folder.images, fake(), folder.out)
         assert [p for p in check(folder.out, images=folder.images)[1] if p.fatal] == []
 

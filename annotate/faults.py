@@ -1,0 +1,199 @@
+"""The known faults of annotation files, found in what was read; each with a fix where there is only one.
+
+Nothing here is fatal: a file with these faults can be used. What a person has to decide has no fix.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poseunion.annotate import patch, sides
+from poseunion.annotate.formats import AnnotationSet, Problem
+from poseunion.annotate.formats.types import MALFORMED, OTHER_CATEGORY
+from poseunion.models.errors import ItemError
+from poseunion.models.images import image_size
+
+# A box may reach over the edge by what rounding does.
+EDGE_PX = 1.0
+# Two people of one picture are one labelled twice when their shared points are this close, in sides of their box.
+SAME_PERSON = 0.02
+SHARED_POINTS = 5
+
+
+def place_of(annotations: AnnotationSet, index: int) -> str:
+    """Where record `index` stands, in words a person can search for."""
+    record = annotations.records[index]
+    return f"annotations[{index}] (id {record['id']})" if "id" in record else f"record {index}"
+
+
+def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The people whose records could be read."""
+    for index, record in enumerate(annotations.records):
+        if annotations.skip.get(index) not in (MALFORMED, OTHER_CATEGORY):
+            yield index, record
+
+
+def _pointer(annotations: AnnotationSet, index: int) -> tuple[str | int, ...] | None:
+    """Where record `index` stands in the JSON document; None for formats whose records are not its items."""
+    document = annotations.source.document
+    if isinstance(document, list) and document and document[0] is annotations.records[0]:
+        return (index,)
+    if isinstance(document, dict) and document.get("annotations") is annotations.records:
+        return ("annotations", index)
+    return None
+
+
+def counts(annotations: AnnotationSet) -> Iterator[Problem]:
+    """`num_keypoints` that is not the number of labelled keypoints (Halpe's is wrong throughout)."""
+    for index, record in readable(annotations):
+        stated, values = record.get("num_keypoints"), record.get("keypoints")
+        if stated is None or not isinstance(values, list):
+            continue
+        labelled = sum(v > 0 for v in values[2::3])
+        if labelled and stated != labelled:
+            where = _pointer(annotations, index)
+            fix = patch.replace(patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()
+            text = f"num_keypoints is {stated}, {labelled} are labelled"
+            yield Problem(place_of(annotations, index), text, False, fix)
+
+
+def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Boxes that are missing, or reach over the picture's edge.
+
+    MPII's square round the centre reaches over the edge by design; a box that `bbox` does not hold has no fix.
+    """
+    for index, record in readable(annotations):
+        person = annotations.person(index)
+        place = place_of(annotations, index)
+        if person.skip is None and not (person.box_xywh[2:] > 0).all():
+            yield Problem(place, "it has no bbox with an area, so it cannot be cropped", False)
+        if person.image is None or person.image.width is None or person.image.height is None:
+            continue
+        width, height = person.image.width, person.image.height
+        x, y, w, h = person.box_xywh.tolist()
+        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+            yield Problem(place, f"bbox outside the picture of {width}x{height}", False)
+        elif max(-x, -y, x + w - width, y + h - height) > EDGE_PX and "bbox" in record and "center" not in record:
+            left, top = max(x, 0), max(y, 0)
+            inside = [left, top, min(x + w, width) - left, min(y + h, height) - top]
+            where = _pointer(annotations, index)
+            fix = patch.replace(patch.pointer(*where, "bbox"), record["bbox"], inside) if where else ()
+            yield Problem(place, f"bbox reaches over the edge of the picture of {width}x{height}", False, fix)
+
+
+def points(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Labelled points outside the picture."""
+    for index, _ in readable(annotations):
+        person = annotations.person(index)
+        if person.image is None or person.image.width is None or person.image.height is None:
+            continue
+        size = (person.image.width, person.image.height)
+        outside = (person.visibility > 0) & ((person.xy < 0) | (person.xy > size)).any(-1)
+        if outside.any():
+            names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(outside))
+            yield Problem(place_of(annotations, index), f"{names} outside the picture of {size[0]}x{size[1]}", False)
+
+
+def duplicates(annotations: AnnotationSet) -> Iterator[Problem]:
+    """One person labelled twice: with the same points (the later record is removed), or with nearly the same."""
+    by_image: dict[int, list[int]] = defaultdict(list)
+    for index, _ in readable(annotations):
+        if (annotations.visibility[index] > 0).sum() >= 2:
+            by_image[int(annotations.image_index[index])].append(index)
+    for people in by_image.values():
+        gone: set[int] = set()
+        for a, b in combinations(people, 2):
+            if a in gone or b in gone:
+                continue
+            shared = (annotations.visibility[a] > 0) & (annotations.visibility[b] > 0)
+            distance = np.linalg.norm(annotations.xy[a, shared] - annotations.xy[b, shared], axis=-1)
+            first = place_of(annotations, a)
+            if np.array_equal(annotations.visibility[a], annotations.visibility[b]) and not distance.any():
+                gone.add(b)
+                where = _pointer(annotations, b)
+                same_box = np.array_equal(annotations.box_xywh[a], annotations.box_xywh[b], equal_nan=True)
+                fix = patch.remove(patch.pointer(*where), annotations.records[b]) if where and same_box else ()
+                yield Problem(place_of(annotations, b), f"has the same points as {first}", False, fix)
+            elif shared.sum() >= SHARED_POINTS and distance.mean() < SAME_PERSON * _extent(annotations, a):
+                yield Problem(place_of(annotations, b), f"may be the person of {first}: nearly the same points", False)
+
+
+def _extent(annotations: AnnotationSet, index: int) -> float:
+    """The longer side of what is labelled, pixels."""
+    labelled = annotations.xy[index, annotations.visibility[index] > 0]
+    return float(np.ptp(labelled, axis=0).max())
+
+
+def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Left and right that may have been exchanged; see `sides`."""
+    for index, _ in readable(annotations):
+        text = sides.suspicion(annotations.skeleton, annotations.xy[index], annotations.visibility[index])
+        if text is not None:
+            yield Problem(place_of(annotations, index), text, False)
+
+
+def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
+    """Pictures that are not there, have another size, or are turned by their EXIF."""
+    people: dict[int, list[int]] = defaultdict(list)
+    for index, _ in readable(annotations):
+        people[int(annotations.image_index[index])].append(index)
+    for position, image in enumerate(annotations.images):
+        if not image.file_name:
+            continue
+        place = f"image {image.id}"
+        try:
+            stored, upright = (image_size(folder / image.file_name, exif=exif) for exif in (False, True))
+        except ItemError as error:
+            yield Problem(place, str(error))
+            continue
+        stated = None if image.width is None or image.height is None else (image.width, image.height)
+        if stated is not None and stated not in (stored, upright):
+            text = f"{image.file_name} is {stored[0]}x{stored[1]}, stated is {stated[0]}x{stated[1]}"
+            yield Problem(place, text)
+        elif stored != upright:
+            yield _turned(annotations, position, people[position], stated, stored, upright)
+
+
+def _turned(
+    annotations: AnnotationSet,
+    position: int,
+    people: list[int],
+    stated: tuple[int, int] | None,
+    stored: tuple[int, int],
+    upright: tuple[int, int],
+) -> Problem:
+    """What to say of a picture that is stored lying and shown standing."""
+    image = annotations.images[position]
+    text = f"{image.file_name} is turned by its EXIF: stored {stored[0]}x{stored[1]}, upright {upright[0]}x{upright[1]}"
+    if stated is None:
+        return Problem(f"image {image.id}", f"{text}; no size is stated, so the stored pixels are taken", False)
+    other = upright if stated == stored else stored
+    labelled = [annotations.xy[i][annotations.visibility[i] > 0] for i in people]
+    xy = np.concatenate([np.zeros((0, 2)), *labelled])
+    if (xy > stated).any() and not (xy > other).any():
+        return Problem(
+            f"image {image.id}",
+            f"{text}; its people lie outside the stated {stated[0]}x{stated[1]}, but inside the other frame",
+            False,
+            _other_frame(annotations, position, stated, other),
+        )
+    frame = "the stored" if stated == stored else "the upright"
+    return Problem(
+        f"image {image.id}", f"{text}; its people are taken to be in {frame} frame, whose size is stated", False
+    )
+
+
+def _other_frame(
+    annotations: AnnotationSet, position: int, stated: tuple[int, int], other: tuple[int, int]
+) -> tuple[patch.Operation, ...]:
+    document = annotations.source.document
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        return ()
+    width, height = (patch.pointer("images", position, side) for side in ("width", "height"))
+    return (*patch.replace(width, stated[0], other[0]), *patch.replace(height, stated[1], other[1]))

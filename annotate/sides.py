@@ -1,0 +1,79 @@
+"""Left and right exchanged? A suspicion from one person's own points, never a proof.
+
+Seen along the trunk (shoulders to hips, taken as down) a pair's left point lies to one side of its right point. Face,
+shoulders, hips and legs of one person nearly always agree about the side, which tells whether one sees front or back.
+A pair that is wide and disagrees with all the others has probably been labelled the wrong way round; so has a whole
+person whose both eyes and nose are visible while every left point lies where the right ones of someone who faces the
+camera lie.
+
+Measured: 1.8 % of COCO's people with a trunk are suspected (57 of 3,139; crossed legs mostly) and 3.2 % of LSP
+extended's; of people whose shoulders or hips were exchanged on purpose 61 % are, of those exchanged altogether 41 % in
+COCO and 3 % in LSP extended, which has no face.
+
+Legend of shape suffixes: K keypoints of the skeleton.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.skeleton import Skeleton, Visibility
+
+GROUPS = {
+    "face": ("eye", "ear"),
+    "shoulders": ("shoulder",),
+    "hips": ("hip",),
+    "legs": ("knee", "ankle"),
+}
+# In trunk lengths. Narrower pairs are seen from the side, where a pixel decides; people cross their legs.
+WIDE = {"face": 0.1, "shoulders": 0.25, "hips": 0.15, "legs": 0.4}
+
+
+def sides(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> dict[str, float]:
+    """Group -> how far its left points lie to the left of someone who faces the camera, in trunk lengths.
+
+    Only groups of which a pair is labelled; nothing without a trunk (both shoulders and both hips).
+    """
+
+    def point(name: str) -> NDArray[np.float64] | None:
+        k = skeleton.keypoints.index(name) if name in skeleton.keypoints else -1
+        return xy_K2[k] if k >= 0 and visibility_K[k] > 0 else None
+
+    def pair(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        left, right = point(f"left_{name}"), point(f"right_{name}")
+        return None if left is None or right is None else (left, right)
+
+    shoulders, hips = pair("shoulder"), pair("hip")
+    if shoulders is None or hips is None:
+        return {}
+    down = (hips[0] + hips[1] - shoulders[0] - shoulders[1]) / 2
+    squared = float(down @ down)
+    if squared < 1:
+        return {}
+    found: dict[str, float] = {}
+    for group, names in GROUPS.items():
+        offsets = [float((p[0] - p[1])[0] * down[1] - (p[0] - p[1])[1] * down[0]) for n in names if (p := pair(n))]
+        if offsets:
+            found[group] = float(np.mean(offsets)) / squared
+    return found
+
+
+def suspicion(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> str | None:
+    """What looks exchanged, in words; None where nothing does."""
+    found = {
+        group: offset for group, offset in sides(skeleton, xy_K2, visibility_K).items() if abs(offset) >= WIDE[group]
+    }
+    signs = {group: offset > 0 for group, offset in found.items()}
+    if len(signs) >= 3:
+        for group, sign in signs.items():
+            if all(other != sign for name, other in signs.items() if name != group):
+                return f"left and right of the {group} may be exchanged: all other pairs lie the other way round"
+    if len(signs) >= 2 and not any(signs.values()) and "face" in signs and _faces_camera(skeleton, visibility_K):
+        return "left and right may be exchanged altogether: both eyes and the nose are visible, as from the front"
+    return None
+
+
+def _faces_camera(skeleton: Skeleton, visibility_K: NDArray[np.int8]) -> bool:
+    wanted = [skeleton.keypoints.index(n) for n in ("nose", "left_eye", "right_eye") if n in skeleton.keypoints]
+    return len(wanted) == 3 and bool((visibility_K[wanted] == Visibility.VISIBLE).all())
