@@ -54,18 +54,7 @@ def read_image(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXEL
         ItemError: missing, empty, truncated, too large, or not a picture.
     """
     with _opened(source, max_pixels) as (image, name):
-        orientation = _orientation(image)
-        try:
-            image.load()
-            rgb = _to_rgb(image, name)
-        except ItemError:
-            raise
-        except Exception as error:  # decoders raise whatever the bytes lead them to, struct.error included
-            raise ItemError(f"{name} is truncated or damaged ({_reason(error)})") from error
-        applied = image.format == "TIFF"  # Pillow turns TIFF upright while loading, and only TIFF
-        if orientation in _UPRIGHT and exif != applied:
-            rgb = rgb.transpose(_UPRIGHT[orientation][1 if applied else 0])
-        return np.array(rgb, dtype=np.uint8)
+        return _decoded(image, name, exif)
 
 
 def image_size(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -90,10 +79,10 @@ def read_annotated_image(
         return read_image(source, exif=False, max_pixels=max_pixels)
     with _opened(source, max_pixels) as (image, name):
         stored, upright = _sizes(image)
-    expected = (int(expected_wh[0]), int(expected_wh[1]))
-    if expected not in (stored, upright):
-        raise ItemError(f"{name} is {stored[0]}x{stored[1]}, but its annotation says {expected[0]}x{expected[1]}")
-    return read_image(source, exif=expected != stored, max_pixels=max_pixels)
+        expected = (int(expected_wh[0]), int(expected_wh[1]))
+        if expected not in (stored, upright):
+            raise ItemError(f"{name} is {stored[0]}x{stored[1]}, but its annotation says {expected[0]}x{expected[1]}")
+        return _decoded(image, name, expected != stored)
 
 
 @contextlib.contextmanager
@@ -118,6 +107,22 @@ def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]
         if width * height > max_pixels:
             raise ItemError(f"{name} is {width}x{height}, over the limit of {max_pixels / 1e6:g} million pixels")
         yield image, name
+
+
+def _decoded(image: Image.Image, name: str, exif: bool) -> NDArray[np.uint8]:
+    """The pixels of an opened picture, upright or as stored."""
+    orientation = _orientation(image)
+    try:
+        image.load()
+        rgb = _to_rgb(image, name)
+    except ItemError:
+        raise
+    except Exception as error:  # decoders raise whatever the bytes lead them to, struct.error included
+        raise ItemError(f"{name} is truncated or damaged ({_reason(error)})") from error
+    applied = image.format == "TIFF"  # Pillow turns TIFF upright while loading, and only TIFF
+    if orientation in _UPRIGHT and exif != applied:
+        rgb = rgb.transpose(_UPRIGHT[orientation][1 if applied else 0])
+    return np.array(rgb, dtype=np.uint8)
 
 
 def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
