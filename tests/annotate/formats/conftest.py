@@ -415,3 +415,19 @@ def written_name(folder: Path, output: str) -> Path:
 def kit() -> SimpleNamespace:
     """Everything of this file, for test modules, which cannot import it."""
     return SimpleNamespace(**globals())
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
+    """(name of a format) -> its sample file of three people, and what they are."""
+
+    def build(name: str, state: int = 2) -> tuple[Path, Any]:
+        sample = SAMPLES[name]
+        k = len(load_skeleton(sample.skeleton))
+        xy = np.arange(3 * k * 2).reshape(3, k, 2) % 37 + 4.5
+        image = [0, 1, 2] if sample.single else [0, 0, 1]
+        wanted = People(sample.skeleton, xy, np.full((3, k), state), image, 3 if sample.single else 2)
+        write_pictures(tmp_path, sample, wanted.pictures)
+        return sample.write(tmp_path, wanted), wanted
+
+    return build

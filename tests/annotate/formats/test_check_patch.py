@@ -108,7 +108,14 @@ def test_a_box_over_the_edge_is_cut_one_outside_is_left_to_people(tmp_path: Path
 
 def test_a_person_labelled_twice(tmp_path: Path) -> None:
     near = [v + 0.4 if i % 3 < 2 else v for i, v in enumerate(standing())]
-    people = [{}, {"note": "x"}, {"keypoints": near}, {"bbox": [1, 2, 3, 4]}, {"keypoints": standing(0.5)}, {}]
+    people: list[dict[str, Any]] = [
+        {},
+        {"note": "x"},
+        {"keypoints": near},
+        {"bbox": [1, 2, 3, 4]},
+        {"keypoints": standing(0.5)},
+        {},
+    ]
     path = written(tmp_path, document(people))
     problems = found(path)
     same = [p for p in problems if p.text == "has the same points as annotations[0] (id 1)"]
@@ -252,13 +259,14 @@ def test_a_patch_never_touches_a_file_that_is_there(tmp_path: Path) -> None:
 )
 def test_a_step_that_does_not_fit_changes_nothing(step: Any) -> None:
     content = {"list": [1, 2], "one": 1}
+    steps: list[Any] = [{"op": "replace", "path": "/one", "value": 5}, step]
     with pytest.raises(BadFileError):
-        apply_patch(content, [{"op": "replace", "path": "/one", "value": 5}, step])
+        apply_patch(content, steps)
     assert content == {"list": [1, 2], "one": 1}
 
 
 def test_steps_of_rfc_6902() -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"op": "test", "path": "/a~1b/0", "value": 1.0},
         {"op": "add", "path": "/a~1b/-", "value": 3},
         {"op": "add", "path": "/a~1b/0", "value": 0},
