@@ -61,7 +61,7 @@ def extend_command(
     model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described .onnx file.")] = "unified",
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help="Format of the output; `mpii` writes MPII's json back, else COCO style."),
+        typer.Option("--format", help="Format of the output; default: COCO style. The input's own, or a tool's."),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Confidence from which a proposal is accepted; default: the model's, else 0.3.")

@@ -1,7 +1,7 @@
 """Where a dataset's annotations and pictures lie: known ones by name, any other by a small TOML file.
 
 # my_dataset.toml; paths are relative to this file
-format = "coco"                       # coco or mpii; left out: recognised by content
+format = "coco"                       # one of `--format`; left out: recognised by content
 annotations = "annotations/train.json"
 images = "images"
 skeleton = "lsp14"                    # a shipped skeleton or a skeleton .toml; left out: recognised by names

@@ -25,11 +25,17 @@ EDGE_PX = 1.0
 SAME_PERSON = 0.02
 SHARED_POINTS = 5
 
+# Fields by which formats without ids say where a person stands.
+_WHERE = ("image", "human", "annolist", "annorect", "label_file", "line", "item", "annotation", "image_id")
+
 
 def place_of(annotations: AnnotationSet, index: int) -> str:
     """Where record `index` stands, in words a person can search for."""
     record = annotations.records[index]
-    return f"annotations[{index}] (id {record['id']})" if "id" in record else f"record {index}"
+    if "id" in record:
+        return f"annotations[{index}] (id {record['id']})"
+    said = ", ".join(f"{key} {record[key]}" for key in _WHERE if key in record)
+    return f"record {index} ({said})" if said else f"record {index}"
 
 
 def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,7 +3,7 @@
 Of CVAT's exports this is the one json that keeps a skeleton's own names, occlusion and attributes beside everything
 else in the task: "CVAT for images" is XML, "COCO Keypoints 1.0" is a COCO file (read as `coco`) without other shapes.
 To import, zip the written file as `annotations/default.json` and upload it as Datumaro 1.0. A CVAT whose Datumaro
-reader ignores `visibility` (as releases of 2024 do) shows every point as visible: there, import the COCO-style file as
+reader ignores `visibility` (some releases' does) shows every point as visible: there, import the COCO-style file as
 COCO Keypoints 1.0.
 
     {"info": {},

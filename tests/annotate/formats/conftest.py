@@ -210,6 +210,7 @@ def mpii_release(people: People, spellings: tuple[Any, ...] = (1, "1")) -> dict[
         "single_person": cell_row([np.array([[1]])] * people.pictures),
         "act": act,
         "video_list": cell_row(["abc"]),
+        "unknown": struct_array([{"x": np.array([[1.5, np.pi]]), "note": "kept"}]),
     }
     return {"RELEASE": struct_array([release])}
 
@@ -229,7 +230,7 @@ def _lsp(folder: Path, people: People) -> Path:
     """(3, 14, N): the third row is 1 where occluded."""
     flag = (people.state == O).astype(float)[..., None]
     xy = np.where(people.state[..., None] > 0, people.xy, -5.0)
-    return _mat(folder, {"joints": np.concatenate([xy, flag], -1).transpose(2, 1, 0)})
+    return _mat(folder, {"joints": np.concatenate([xy, flag], -1).transpose(2, 1, 0), "unknown": "kept"})
 
 
 def lspet(folder: Path, people: People) -> Path:

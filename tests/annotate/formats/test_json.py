@@ -74,6 +74,18 @@ def test_a_dataset_is_filled_in_with_its_own_numbers(
     assert wanted.state.shape == (3, 17)
 
 
+def test_posetracks_own_files_state_no_size(make: Any, tmp_path: Path, fake: Any) -> None:
+    path, wanted = make("posetrack18")
+
+    def strip(document: Any) -> None:
+        for image in document["images"]:
+            del image["width"], image["height"]
+
+    annotations = read_annotations(rewrite(path, strip))
+    assert annotations.visibility.tolist() == wanted.state.tolist()
+    assert extend(annotations, tmp_path / "images", fake(), tmp_path / "o.json").predicted == 3
+
+
 def test_a_coco_file_with_a_datasets_names_alone_is_coco(make: Any) -> None:
     """Without what the dataset's own pictures say, its numbers are COCO's."""
     for name, fields in (("posetrack18", ("vid_id",)), ("crowdpose", ("crowdIndex",)), ("jhmdb", ("vid_id",))):
