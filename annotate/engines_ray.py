@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 
 from poseunion.annotate.engines import run_task
 from poseunion.annotate.work import ChunkResult, Pictures, PosePredictor, Task
-from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.errors import BadFileError, MissingExtraError, PoseUnionError
 from poseunion.models.files import read_json, write_json
 
 # Ray needs CPUs of its own beside one an actor, to feed them and to take their results.
@@ -58,7 +59,9 @@ def run_ray(
         MissingExtraError: Ray is not installed. BadFileError: an actor's shard cannot be written or read.
     """
     try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import: it would call home
+        # Before the import: Ray would call home, and its core writes warnings past every logger.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import ray
         import ray.data
     except ModuleNotFoundError as error:
@@ -71,6 +74,7 @@ def run_ray(
     if ours:
         _start(ray, workers)
     try:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         # One chunk a block, so that each arrives, and is journalled, as soon as it is done.
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -80,6 +84,8 @@ def run_ray(
             num_cpus=1,
         )
         for row in done.iter_rows():
+            if row["error"]:
+                raise pickle.loads(row["error"])
             path = Path(row["shard"])
             if not path.exists():
                 raise BadFileError(f"{path} was written by a Ray worker but is not here: all nodes must share --out.")
@@ -98,10 +104,13 @@ class _Worker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         task: Task = pickle.loads(row["task"])  # ours, through Ray's own store
-        result = run_task(task, self.pictures, self.predictor)
         shard = self.shards / f"chunk-{task.chunk:08d}.json"
-        write_json(shard, {"mark": self.mark, **result.to_line()})
-        return {"shard": str(shard)}
+        try:
+            result = run_task(task, self.pictures, self.predictor)
+            write_json(shard, {"mark": self.mark, **result.to_line()})
+        except PoseUnionError as error:  # Ray would bury its one sentence under its own
+            return {"shard": "", "error": pickle.dumps(error)}
+        return {"shard": str(shard), "error": b""}
 
 
 def _start(ray: Any, workers: int) -> None:

@@ -36,7 +36,7 @@ from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.zoo import model_path
 
 SETS = ("coco", "lspet")
-# Two references: onnxruntime's own threads, and as many single-threaded calls side by side, which is how `extend` works.
+# Two references: onnxruntime's own threads, and as many single-threaded calls side by side, as `extend` makes them.
 BARE = "bare `session.run`, batches of {batch}, {threads} thread(s)"
 BESIDE = "the same, {threads} at once on 1 thread each"
 EXTEND = "`extend`, {workers} worker(s) of {threads} thread(s)"

@@ -120,6 +120,10 @@ BAD_CALLS: list[tuple[str, list[str], str]] = [
         ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--format", "yolo"],
         "cannot be written",
     ),
+    ("device", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--device", "tpu"], "No device 'tpu'"),
+    ("engine", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--engine", "spark"], "'spark'"),
+    ("workers", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--workers", "0"], "--workers 0"),
+    ("threads", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--threads", "0"], "--threads 0"),
     ("no file", ["show", "nothing.json", "--images", "I", "--out", "o"], "nothing.json"),
     ("skeleton", ["check", "F", "--skeleton", "nope"], "No skeleton 'nope'"),
     ("unknown option", ["extend", "--wrong"], "No such option"),
@@ -147,6 +151,23 @@ def test_a_bad_argument_is_said_and_leaves_with_2(
     assert message in err
     assert "Traceback" not in err
     assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_device_that_is_not_there_is_said(
+    device: str, run: Run, folder: Any, coco: Any, tiny_model: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    folder.write(coco(2))
+    where = ("--annotations", folder.file, "--images", folder.images, "--out", folder.out, "--model", tiny_model)
+    code, out, err = run("extend", *where, "--device", device)
+    if code == 0:
+        pytest.skip(f"{device} is there")
+    assert (code, out) == (2, "")
+    assert "was asked for, but tiny.onnx would run on CPUExecutionProvider" in err
+    assert "poseunion[gpu]" in err
+    assert err.count("\n") == 1
+    assert not recwarn.list
+    assert not folder.out.exists()
 
 
 @pytest.mark.parametrize("command", ["extend", "show", "check"])

@@ -17,7 +17,7 @@ from poseunion.annotate.engines_ray import _Worker, mark_of, shards_path
 from poseunion.annotate.extend import Options, describe_work, extend, journal_path, run_path
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.work import Pictures, Task, plan, task_of
-from poseunion.models.errors import BadArgumentError
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.predictor import load_predictor
 
 
@@ -113,13 +113,24 @@ def test_where_it_runs_is_not_in_the_file(folder: Any, coco: Any, fake: Any) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 def test_a_ray_job_gives_the_same_bytes(folder: Any, coco: Any, tiny_model: Path) -> None:
     pytest.importorskip("ray")
     folder.write(coco(64 * 5 + 9))
     expected = bytes_of(folder, load_predictor(tiny_model, threads=1))
     assert bytes_of(folder, load_predictor(tiny_model, threads=1), engine="ray", workers=2) == expected
     assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json", "out.json", "out.json.run.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_goes_wrong_in_a_ray_job_is_said_in_one_sentence(folder: Any, coco: Any, tiny_model: Path) -> None:
+    pytest.importorskip("ray")
+    folder.write(coco(6))
+    shards_path(folder.out).write_text("a file where the folder should be")
+    with pytest.raises(BadFileError, match=r"^Cannot write .*chunk-00000000\.json: .*$"):
+        bytes_of(folder, load_predictor(tiny_model, threads=1), engine="ray", workers=2)
+    assert not folder.out.exists()
 
 
 def test_shards_left_by_a_job_are_taken(folder: Any, coco: Any, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,10 @@ def test_a_journal_of_other_work_is_refused(folder: Any, coco: Any, fake: Any) -
     other.sha256 = "1" * 64
     with pytest.raises(BadFileError, match=r"belongs to other work \(another model"):
         extend(read_annotations(folder.file), folder.images, other, folder.out, RESUME)
+    elsewhere = fake()
+    elsewhere.provider = "CUDAExecutionProvider"
+    with pytest.raises(BadFileError, match="another provider"):
+        extend(read_annotations(folder.file), folder.images, elsewhere, folder.out, RESUME)
     with pytest.raises(BadFileError, match="another limit"):
         extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(resume=True, limit=3))
     folder.write(coco(12, seed=1))

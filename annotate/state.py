@@ -1,0 +1,115 @@
+"""What a run of `extend` knows so far: the predictions of all records, in arrays, and which of them are bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poseunion.annotate.completion import Completion, complete
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats.types import name_of
+from poseunion.annotate.report import KeypointCounts
+from poseunion.annotate.work import ChunkResult, Pictures, Plan
+from poseunion.models.errors import BadFileError, ItemError
+from poseunion.models.images import image_size
+from poseunion.models.skeleton import Skeleton
+
+
+class State:
+    """What is known so far; takes chunks in any order.
+
+    Args:
+        keypoints: of the model.
+        max_bad: see `extend.Options`.
+    """
+
+    def __init__(self, annotations: AnnotationSet, planned: Plan, keypoints: int, max_bad: float) -> None:
+        self.annotations, self.planned, self.max_bad = annotations, planned, max_bad
+        self.pose = np.full((len(annotations), keypoints, 3), np.nan, np.float32)
+        self.size_wh = np.zeros((len(annotations), 2), np.int32)
+        self.bad: dict[int, str] = {}
+        self.chunks: set[int] = set()
+        self.people = 0
+
+    def check_belongs(self, result: ChunkResult, path: Path) -> None:
+        """A chunk of the journal must hold exactly the plan's records."""
+        expected = self.planned.chunk(result.chunk) if 0 <= result.chunk < self.planned.chunks else np.zeros(0)
+        if sorted([*result.record.tolist(), *(index for index, _ in result.bad)]) != sorted(expected.tolist()):
+            raise BadFileError(f"{path} is damaged (chunk {result.chunk}): start again with --overwrite.")
+
+    def add(self, result: ChunkResult) -> None:
+        """Take in a chunk."""
+        self.pose[result.record] = result.pose
+        self.size_wh[result.record] = result.size_wh
+        self.bad.update(result.bad)
+        self.chunks.add(result.chunk)
+        self.people += len(result.record) + len(result.bad)
+
+    def refuse_too_many(self, journal: Path) -> None:
+        """Raise BadFileError as soon as the share of bad people must end above the allowed one."""
+        total = len(self.planned.order)
+        if len(self.bad) > self.max_bad * total:
+            first = self.bad_list()[0]
+            raise BadFileError(
+                f"{len(self.bad)} of {total} persons could not be used, more than --max-bad {self.max_bad:g} allows "
+                f"(first: record {first['record']}, id {first['id']}: {first['reason']}): mend them or raise "
+                f"--max-bad, then go on with --resume; finished work is kept in {journal}."
+            )
+
+    def bad_list(self) -> list[dict[str, Any]]:
+        """The bad records in the file's order, to be read by people."""
+        records, images = self.annotations.records, self.annotations.images
+        return [
+            {
+                "record": index,
+                "id": name_of(records[index], index),
+                "image": images[int(self.annotations.image_index[index])].file_name,
+                "reason": reason,
+            }
+            for index, reason in sorted(self.bad.items())
+        ]
+
+    def completer(
+        self, threshold_M: np.ndarray, model: Skeleton, output: Skeleton, counts: KeypointCounts
+    ) -> Callable[[int, int], Completion]:
+        """The function that gives writers the completion of records [start, stop), and counts them."""
+        annotations = self.annotations
+
+        def rows(start: int, stop: int) -> Completion:
+            part = slice(start, stop)
+            completion = complete(
+                start,
+                annotations.xy[part],
+                annotations.visibility[part],
+                self.pose[part],
+                self.size_wh[part].astype(np.float64),
+                threshold_M,
+                annotations.skeleton,
+                model,
+                output,
+            )
+            counts.add(completion, np.isfinite(self.pose[part, 0, 0]))
+            return completion
+
+        return rows
+
+    def sizer(self, pictures: Pictures) -> Callable[[int], tuple[int, int] | None]:
+        """The function that gives a picture's size: as decoded, else from its header; None where it cannot be read."""
+        images = self.annotations.images
+        rows = np.flatnonzero(self.size_wh[:, 0])
+        decoded = np.zeros((len(images), 2), np.int32)
+        decoded[self.annotations.image_index[rows]] = self.size_wh[rows]
+
+        def size_of(index: int) -> tuple[int, int] | None:
+            width, height = decoded[index].tolist()
+            if width:
+                return width, height
+            try:
+                return image_size(pictures.path(images[index]), exif=False)
+            except ItemError:
+                return None
+
+        return size_of
