@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.completion import Extension
+from poseunion.annotate.formats import results
 from poseunion.annotate.formats.coco_write import extended_record, links_of
 from poseunion.annotate.formats.extended import blocks, own_positions, write_object
 from poseunion.annotate.formats.types import OTHER_CATEGORY, AnnotationSet
@@ -62,7 +63,10 @@ def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[
         base["num_keypoints"] = sum(v > 0 for v in triples[2::3])
         record = annotations.records[index]
         kept = {k: v for k, v in record.items() if k not in _KEYPOINT_FIELDS and k not in base and k != "keypoints"}
-        yield extended_record({**base, **kept}, triples, own, completion, index - completion.start, extension.skeleton)
+        written = extended_record(
+            {**base, **kept}, triples, own, completion, index - completion.start, extension.skeleton
+        )
+        yield results.told_apart(annotations, index, own, written)
 
 
 def coco_triples(annotations: AnnotationSet, index: int) -> list[Any]:

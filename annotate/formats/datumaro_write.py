@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats import results
 from poseunion.annotate.formats.coco_write import links_of
 from poseunion.annotate.formats.converted import picture_size
 from poseunion.annotate.formats.datumaro import NAME, element_labels, labels_of
@@ -38,7 +39,10 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
             state = Visibility(int(annotations.visibility[index, k]))
             if state > Visibility.ABSENT:
                 xy = annotations.xy[index, k].tolist()
-                elements.append(_element(len(elements), label_of[names[position]], xy, COCO.from_state[state], {}))
+                attributes = _of_prediction(annotations, index, k)
+                elements.append(
+                    _element(len(elements), label_of[names[position]], xy, COCO.from_state[state], attributes)
+                )
         elements += _added(completion, index - completion.start, label_of, names, len(elements))
         if elements:
             shapes = by_image.setdefault(image, [])
@@ -58,6 +62,14 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
     categories = {"label": {"labels": labels, "attributes": ["occluded"]}, "points": {"items": [points]}}
     members = [("info", {}), ("categories", categories), ("items", items()), ("poseunion", extension.block)]
     write_object(file, iter(members))
+
+
+def _of_prediction(annotations: AnnotationSet, index: int, k: int) -> dict[str, Any]:
+    """Attributes of a point that was read: none, but for predictions, which are no human's."""
+    if annotations.format != results.NAME:
+        return {}
+    score = annotations.records[index]["keypoints"][3 * k + 2]
+    return {"keypoint_source": ORIGIN_NAMES[Origin.PROPOSED], "confidence": score}
 
 
 def _label(name: str, parent: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """COCO results json: predictions, `[{"image_id", "category_id", "keypoints": [x, y, score] * K, "score"}]`.
 
 Read, every predicted point is a label that is VISIBLE (a score of 0 or less: ABSENT); the scores stay in the records.
+Written in another format, it is no human's but `proposed`, with its score as confidence.
 The format names neither keypoints nor pictures: 17 keypoints are COCO's unless a skeleton is given, and a number as
 image_id is the picture that COCO 2017 calls so, `000000000139.jpg`; text is the picture's name itself. `bbox` is used
 where it is there (Detectron2 writes it), else the crop is made around the points (`types.BOX_MARGIN`).
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from poseunion.annotate.completion import Completion, Extension, Origin
+from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
 from poseunion.annotate.formats.coco import is_number
 from poseunion.annotate.formats.extended import blocks, own_positions, write_list
 from poseunion.annotate.formats.types import (
@@ -142,6 +143,22 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
 
     write_list(file, records())
     file.write(b"\n")
+
+
+def told_apart(annotations: AnnotationSet, index: int, own: list[int], added: dict[str, Any]) -> dict[str, Any]:
+    """`extended.added_fields` of a record, where what was read is a prediction and no human's label.
+
+    Args:
+        own: where each of the file's keypoints stands in the output.
+    """
+    if annotations.format != NAME:
+        return added
+    source, confidence = list(added["keypoint_source"]), list(added["keypoint_confidence"])
+    for k, position in enumerate(own):
+        if annotations.visibility[index, k] > 0:
+            source[position] = ORIGIN_NAMES[Origin.PROPOSED]
+            confidence[position] = annotations.records[index]["keypoints"][3 * k + 2]
+    return {**added, "keypoint_source": source, "keypoint_confidence": confidence}
 
 
 def _points(completion: Completion, row: int) -> list[list[Any]]:

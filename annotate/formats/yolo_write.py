@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.completion import Completion, Extension, Origin
+from poseunion.annotate.formats import results
 from poseunion.annotate.formats.converted import picture_size
 from poseunion.annotate.formats.extended import added_fields, blocks, dump, own_positions
 from poseunion.annotate.formats.types import AnnotationSet
@@ -45,7 +46,8 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
         tokens = _tokens(annotations, extension, index, completion, own)
         if tokens is not None:
             lines[label].append(" ".join(tokens))
-            sources[label].append(added_fields(completion, index - completion.start, names))
+            added = added_fields(completion, index - completion.start, names)
+            sources[label].append(results.told_apart(annotations, index, own, added))
     with zipfile.ZipFile(file, "w") as archive:
         _add(archive, "data.yaml", dump_yaml(_data(annotations, extension)).encode())
         for label, content in lines.items():

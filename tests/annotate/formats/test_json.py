@@ -207,6 +207,20 @@ def test_results_name_no_keypoints(make: Any) -> None:
     assert annotations.box_xywh[0].tolist() == [1, 2, 3, 4]
 
 
+def test_predictions_are_never_called_human(kit: Any, make: Any, tmp_path: Path, fake: Any) -> None:
+    path, _ = make("coco-results")
+    for output in ("coco", "yolo-pose", "datumaro"):
+        (tmp_path / output).mkdir()
+        out = kit.written_name(tmp_path / output, output)
+        extend(read_annotations(path), tmp_path / "images", fake(), out, Options(format=output))
+        kit.unpacked(out)
+        texts = [f.read_text() for f in (tmp_path / output).rglob("*.json") if not f.name.endswith(".run.json")]
+        assert texts
+        assert all('"proposed"' in text and '"human"' not in text for text in texts)
+    record = json.loads((tmp_path / "coco/out.json").read_text())["annotations"][0]
+    assert record["keypoint_confidence"][:2] == [0.125, 0.125 + 1 / 32]
+
+
 def test_results_written_hold_confidences(make: Any, tmp_path: Path, fake: Any) -> None:
     path, wanted = make("coco", 2)
     rewrite(path, lambda d: d["annotations"][0]["keypoints"].__setitem__(slice(0, 3), [0, 0, 0]))
