@@ -40,6 +40,7 @@ class HeatmapOutput(BaseModel):
     output: str
     size_wh: tuple[int, int]
     alignment: Alignment
+    sigma_cells: float = Field(default=2.0, gt=0)  # width of the training labels; 2 is the field's habit
     blur_px: float = 0.0
     flip_shift_px: int = 0  # how far the mirrored map of a flip test is moved to the right before averaging
 

@@ -51,7 +51,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if devices > 1:
         torch.set_num_threads(1)
-    stores, validation = prepare(read_data_file(data), config, cache_folder())
+    prepared = prepare(read_data_file(data), config, cache_folder())
+    stores = prepared.train
     if config.epochs:
         people = sum(len(labelled.rows) for labelled in stores)
         steps = round(config.epochs * people / config.stages[-1].batch_size)
@@ -63,7 +64,7 @@ def train(
             f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
         )
     console.print(dataclasses.asdict(config))
-    weights = fit(config, stores, validation, out, resume=resume, devices=devices)
+    weights = fit(config, prepared, out, resume=resume, devices=devices)
     console.print(f"Weights: {weights}")
 
 

@@ -20,10 +20,12 @@ from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import read_json
 from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_crop
+from poseunion.models.predictor import Predictor
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 from poseunion.training.augment import Augmentation, jitter_pixels, random_crop
 from poseunion.training.modes import render
+from poseunion.training.online import ask
 from poseunion.training.people import OFFSETS, Person, to_union
 from poseunion.training.store import PADDING, CropStore
 from poseunion.training.teachers import Taught
@@ -203,11 +205,13 @@ def draw_batch(
     strength: Augmentation,
     *,
     agreement_mask: bool = True,
+    online: Sequence[Predictor] = (),
 ) -> Batch:
     """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
 
     Args:
         agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
+        online: teachers to ask about these very crops, instead of the stores' lessons.
     """
     size_wh = grid.size_wh
     chances = np.array([s.sampling * len(s.rows) for s in stores])
@@ -232,11 +236,26 @@ def draw_batch(
         np.stack(images),
         np.stack(points).astype(np.float32),
         np.stack(weights).astype(np.float32),
-        _teacher_targets(drawn, grid, agreement_mask),
+        _asked(drawn, grid, online, agreement_mask) if online else _remembered(drawn, grid, agreement_mask),
     )
 
 
-def _teacher_targets(
+def _asked(
+    drawn: Sequence[tuple[LabelledStore, int, Crop]],
+    grid: SimccGrid,
+    teachers: Sequence[Predictor],
+    use_confidence: bool,
+) -> dict[str, TeacherTarget]:
+    """Every teacher's answer on the crops themselves."""
+    pictures, crops = [labelled.store.pixels(i) for labelled, i, _ in drawn], [crop for _, _, crop in drawn]
+    result = {}
+    for teacher in teachers:
+        x, y, weight = ask(teacher, pictures, crops, grid, drawn[0][0].store.skeleton)
+        result[teacher.skeleton.name] = TeacherTarget(x, y, weight if use_confidence else np.sign(weight))
+    return result
+
+
+def _remembered(
     drawn: Sequence[tuple[LabelledStore, int, Crop]], grid: SimccGrid, agreement_mask: bool
 ) -> dict[str, TeacherTarget]:
     """Every teacher's modes of the drawn people, turned with their crops and rendered on the student's bins."""

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
-from poseunion.training.data import Batch, LabelledStore, draw_batch
+from poseunion.training.data import Batch, draw_batch
 from poseunion.training.losses import (
     conditional_keypoint_loss,
     distillation_loss,
@@ -37,6 +36,7 @@ from poseunion.training.losses import (
     simcc_labels,
     total_loss,
 )
+from poseunion.training.prepare import Prepared
 from poseunion.training.recipes import Recipe, Stage
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
@@ -173,8 +173,7 @@ def _grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) ->
 
 def fit(
     recipe: Recipe,
-    stores: Sequence[LabelledStore],
-    validation: Sequence[LabelledStore],
+    data: Prepared,
     out: Path,
     *,
     resume: bool = False,
@@ -205,9 +204,7 @@ def fit(
     while clock.progress(recipe) < 1.0:
         torch.manual_seed(recipe.seed)
         network = _network_for(current, recipe, weights)
-        weights, ema_state = _run_stage(
-            fabric, recipe, current, network, ema_state, optimizer_state, stores, validation, clock, out
-        )
+        weights, ema_state = _run_stage(fabric, recipe, current, network, ema_state, optimizer_state, data, clock, out)
         optimizer_state = None
         finished = current
         if clock.progress(recipe) < 1.0:
@@ -228,8 +225,7 @@ def _run_stage(
     network: nn.Module,
     ema_state: dict[str, Tensor] | None,
     optimizer_state: dict[str, Any] | None,
-    stores: Sequence[LabelledStore],
-    validation: Sequence[LabelledStore],
+    data: Prepared,
     clock: Clock,
     out: Path,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -250,7 +246,9 @@ def _run_stage(
         if clock.progress(recipe) >= recipe.mild_from:
             strength = strength.mild()
         rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
-        return draw_batch(stores, rng, per_device, grid, strength, agreement_mask=recipe.agreement_mask)
+        return draw_batch(
+            data.train, rng, per_device, grid, strength, agreement_mask=recipe.agreement_mask, online=data.online
+        )
 
     started, base_seconds = time.monotonic(), clock.seconds
     next_save, next_validation = (base_seconds + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
@@ -288,10 +286,10 @@ def _run_stage(
                     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
                     _save(out, clock, number, state, ema.state, optimizer.state_dict())
                 fabric.barrier()
-            if validation and clock.seconds >= next_validation:
+            if data.held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * recipe.validate_minutes
                 if log is not None:
-                    score = held_out_pck(_network_for(number, recipe, ema.state), grid, validation)
+                    score = held_out_pck(_network_for(number, recipe, ema.state), grid, data.held_out)
                     log.write(json.dumps({"step": clock.step, "seconds": round(clock.seconds, 1), **score}) + "\n")
                     log.flush()
                 fabric.barrier()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,28 @@ from poseunion.training.store import CropStore, open_store
 from poseunion.training.teachers import teach
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs besides its recipe.
+
+    Attributes:
+        train: labelled stores to draw from.
+        held_out: people of pictures kept apart, with human labels only.
+        online: teachers to ask during training.
+    """
+
+    train: list[LabelledStore]
+    held_out: list[LabelledStore]
+    online: list[Predictor]
+
+
 def cache_folder() -> Path:
     """Where stores and teacher outputs are kept: $POSEUNION_CACHE, else ~/.cache/poseunion."""
     return Path(os.environ.get("POSEUNION_CACHE") or Path.home() / ".cache" / "poseunion")
 
 
-def prepare(data: DataFile, recipe: Recipe, cache: Path) -> tuple[list[LabelledStore], list[LabelledStore]]:
-    """Labelled stores to train on and held-out ones with human labels to validate on."""
+def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
+    """Open stores, ask teachers, complete labels."""
     skeleton = load_skeleton(recipe.skeleton)
     distils = recipe.alpha < 1
     teachers: list[Predictor] = [
@@ -42,7 +58,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> tuple[list[LabelledS
     train, held = [], []
     for entry in (e for e in data.datasets if not recipe.datasets or e.name in recipe.datasets):
         store = open_store(entry.name, read_people(entry, skeleton), skeleton, cache)
-        asked = teachers if distils else [t for t in teachers if _has_something_to_say(t, store)]
+        asked = teachers if distils and not recipe.online else [t for t in teachers if _has_something_to_say(t, store)]
         taught = [teach(store, teacher, skeleton, cache) for teacher in asked]
         beliefs = believed(store, taught)
         xy, weight = complete(store, taught, beliefs, recipe.pseudo_weight)
@@ -54,7 +70,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> tuple[list[LabelledS
         if entry.kind == "keypoints":
             human = (store.visibility > 0).any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), entry.weight))
-    return train, held
+    return Prepared(train, held, [t for t in teachers if recipe.online and t.skeleton.name in dict(recipe.betas)])
 
 
 def _has_something_to_say(teacher: Predictor, store: CropStore) -> bool:

@@ -48,6 +48,7 @@ class Recipe:
         task_loss: `kl` on SimCC, or `position`: paper A's squared distance.
         alpha, betas: of paper A's eq. 8; betas by the skeleton a teacher was trained on. alpha 1 does not distil.
         agreement_mask: distil only from teachers that agree with the labels, or with each other where there are none.
+        online: ask the teachers about every augmented crop, instead of the cache of their modes.
         ema_decay: of the averaged weights, which are what is evaluated and exported.
     """
 
@@ -77,6 +78,7 @@ class Recipe:
     alpha: float = 1.0
     betas: tuple[tuple[str, float], ...] = ()
     agreement_mask: bool = True
+    online: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     checkpoint_minutes: float = 3.0

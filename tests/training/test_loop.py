@@ -14,6 +14,7 @@ from poseunion.models.skeleton import load_skeleton
 from poseunion.training.augment import Augmentation
 from poseunion.training.data import DatasetEntry, LabelledStore, read_people
 from poseunion.training.loop import Clock, NonFiniteLossError, fit, learning_rate, stage_index
+from poseunion.training.prepare import Prepared
 from poseunion.training.recipes import RECIPES, Recipe, Stage, find_recipe
 from poseunion.training.store import open_store
 
@@ -31,7 +32,7 @@ TINY = Recipe(
 
 
 @pytest.fixture(scope="module")
-def stores(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[LabelledStore]:
+def data(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     cache = tmp_path_factory.mktemp("cache")
     result = []
     for name in ("coco17", "lsp14"):
@@ -39,7 +40,7 @@ def stores(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
         store = open_store(name, read_people(entry, UNION), UNION, cache)
         weight = (store.visibility > 0).astype(np.float64)
         result.append(LabelledStore(store, store.xy, weight, np.arange(len(store)), 1.0))
-    return result
+    return Prepared(result, [], [])
 
 
 def final_state(out: Path) -> dict[str, torch.Tensor]:
@@ -47,9 +48,9 @@ def final_state(out: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_run_that_is_stopped_ends_like_one_that_is_not(
-    stores: list[LabelledStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit(TINY, stores, [], tmp_path / "whole", accelerator="cpu")
+    fit(TINY, data, tmp_path / "whole", accelerator="cpu")
 
     from poseunion.training import loop
 
@@ -63,33 +64,33 @@ def test_a_run_that_is_stopped_ends_like_one_that_is_not(
 
     monkeypatch.setattr(loop, "losses", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(TINY, stores, [], tmp_path / "cut", accelerator="cpu")
+        fit(TINY, data, tmp_path / "cut", accelerator="cpu")
     monkeypatch.setattr(loop, "losses", real)
     with pytest.raises(BadArgumentError, match="--resume"):
-        fit(TINY, stores, [], tmp_path / "cut", accelerator="cpu")
-    weights = fit(TINY, stores, [], tmp_path / "cut", resume=True, accelerator="cpu")
+        fit(TINY, data, tmp_path / "cut", accelerator="cpu")
+    weights = fit(TINY, data, tmp_path / "cut", resume=True, accelerator="cpu")
 
     whole, cut = final_state(tmp_path / "whole"), final_state(tmp_path / "cut")
     assert weights.is_file()
     assert all(torch.equal(whole[k], cut[k]) for k in whole)
 
 
-def test_growing_keeps_what_was_learned(stores: list[LabelledStore], tmp_path: Path) -> None:
-    fit(dataclasses.replace(TINY, steps=4), stores, [], tmp_path, accelerator="cpu")
+def test_growing_keeps_what_was_learned(data: Prepared, tmp_path: Path) -> None:
+    fit(dataclasses.replace(TINY, steps=4), data, tmp_path, accelerator="cpu")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["stage"] == 1
     assert saved["ema"]["upsample_x.outer.weight"].shape[0] == 8, "half as many bins a cell as at half the size"
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(stores: list[LabelledStore], tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(data: Prepared, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match="not a number"):
-        fit(dataclasses.replace(TINY, lr=1e30, steps=50, clip_norm=1e30), stores, [], tmp_path, accelerator="cpu")
+        fit(dataclasses.replace(TINY, lr=1e30, steps=50, clip_norm=1e30), data, tmp_path, accelerator="cpu")
     (saved,) = tmp_path.glob("not-finite-*.npz")
     assert set(np.load(saved)) == {"image", "xy", "weight"}
 
 
-def test_the_log_is_json_lines(stores: list[LabelledStore], tmp_path: Path) -> None:
-    fit(dataclasses.replace(TINY, steps=40), stores, [], tmp_path, accelerator="cpu")
+def test_the_log_is_json_lines(data: Prepared, tmp_path: Path) -> None:
+    fit(dataclasses.replace(TINY, steps=40), data, tmp_path, accelerator="cpu")
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows] == [20, 40]
     assert all({"keypoint_x", "keypoint_y", "heatmap", "total", "lr"} <= set(r) for r in rows)

@@ -1,0 +1,79 @@
+"""Whole runs as a user starts them: paper A's recipe with teachers of both public grids, and two processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from poseunion.export.onnx import export_onnx
+from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.networks.build import build_network
+from poseunion.models.networks.weights import NetworkSpec, load_network, save_weights
+from poseunion.models.skeleton import load_skeleton
+from poseunion.training.data import read_data_file
+from poseunion.training.loop import fit
+from poseunion.training.prepare import prepare
+from poseunion.training.recipes import Stage, paper_a_t
+
+PUBLIC_GRIDS = {"coco17": ((192, 256), (4.9, 5.66)), "mpii16": ((256, 256), (5.66, 5.66))}
+
+
+@pytest.fixture(scope="module")
+def data_file(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data file of two skeletons and two RTMPose-t teachers on the grids of mmpose's public RTMPose-m."""
+    folder = tmp_path_factory.mktemp("teachers")
+    lines = ["datasets:"]
+    for name in ("coco17", "lsp14"):
+        lines.append(f"  - {{name: {name}, annotations: {drawn_dataset}/{name}.json, images: {drawn_dataset}}}")
+    lines.append("teachers:")
+    for name, (size_wh, sigma) in PUBLIC_GRIDS.items():
+        torch.manual_seed(1)
+        head = SimccOutput(sigma_bins=sigma)
+        description = ModelDescription(name=f"teacher-{name}", skeleton=name, size_wh=size_wh, head=head)
+        network = build_network("rtmpose-t", "", len(load_skeleton(name)), description.grid)
+        weights = folder / f"{name}.safetensors"
+        save_weights(weights, network.state_dict(), NetworkSpec(network="rtmpose-t", backbone=""), description)
+        export_onnx(weights, folder / f"{name}.onnx")
+        lines.append(f"  - {{model: {folder}/{name}.onnx}}")
+    path = folder / "data.yaml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("online", [False, True])
+def test_twenty_steps_of_paper_a(data_file: Path, tmp_path: Path, online: bool) -> None:
+    recipe = dataclasses.replace(
+        paper_a_t(), epochs=0, steps=20, online=online, stages=(Stage((192, 256), 2.0, 1.0, 4),), warmup_steps=5
+    )
+    weights = fit(recipe, prepare(read_data_file(data_file), recipe, tmp_path / "cache"), tmp_path, accelerator="cpu")
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {"keypoint_x", "distil_x_coco17", "distil_y_mpii16", "total"} <= set(row)
+    assert row["total"] == pytest.approx(
+        0.3 * (row["keypoint_x"] + row["keypoint_y"])
+        + 0.7 * 0.45 * (row["distil_x_coco17"] + row["distil_y_coco17"])
+        + 0.7 * 0.25 * (row["distil_x_mpii16"] + row["distil_y_mpii16"]),
+        rel=1e-3,
+    )
+    network, description = load_network(weights)
+    assert description.grid.bins_wh == (384, 512)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(3.412e6, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_student(data_file: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "POSEUNION_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "poseunion.app.cli", "train", "unified", "steps=20", "pretrained=false"]
+    command += ["--data", str(data_file), "--out", str(tmp_path / "run"), "--devices", "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    load_network(tmp_path / "run" / "weights.safetensors")
+    rows = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert len(rows) == 1, "one process writes the log"
