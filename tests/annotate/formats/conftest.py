@@ -19,7 +19,7 @@ from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.coco_write import links_of
 from poseunion.annotate.formats.mat import cell_row, elements, fields, save_mat, struct_array
 from poseunion.annotate.formats.names import skeleton_to_json
-from poseunion.models.skeleton import load_skeleton
+from poseunion.models.skeleton import Visibility, load_skeleton
 
 V, O, A, U = 2, 1, 0, -1  # the four states  # noqa: E741
 SIZE = (64, 48)
@@ -365,6 +365,15 @@ SAMPLES: dict[str, Sample] = {
     "datumaro": Sample("coco17", _datumaro, _png),
     "coco-results": Sample("coco17", _results, lambda i: f"{i:012d}.jpg"),
 }
+
+# Other layouts of a format: LSP extended's joints.mat, which tells labelled points and not occluded ones.
+VARIANTS = {"lspet": Sample("lsp14", lspet, lambda i: f"im{i + 1:05d}.jpg", single=True)}
+VARIANT_STATES = {"lspet": (Visibility.VISIBLE, Visibility.ABSENT)}
+
+
+def format_of(name: str) -> str:
+    """The registry's name of a sample."""
+    return {"lspet": "lsp-mat"}.get(name, name)
 
 
 def nothing_added(annotations: AnnotationSet) -> Extension:

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poseunion.annotate.extend import Options, extend
-from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations
+from poseunion.annotate.formats import FORMATS, AnnotationSet, lean, read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import atomic_writer
 from poseunion.models.skeleton import Visibility, load_skeleton, project_indices
 
+VARIANTS = ("lspet",)  # another layout of a format of the registry
 PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 # Values of a field that no format knows.
 UNKNOWN = st.dictionaries(
@@ -26,10 +27,17 @@ UNKNOWN = st.dictionaries(
 )
 
 
+def samples_of(kit: SimpleNamespace) -> dict[str, Any]:
+    """The samples of the registry's formats, and of their variants."""
+    return {**kit.SAMPLES, **kit.VARIANTS}
+
+
 @st.composite
 def people(draw: st.DrawFn, kit: SimpleNamespace, name: str) -> Any:
     """People with every state that the format can hold."""
-    sample, states = kit.SAMPLES[name], FORMATS[name].states
+    sample, states = samples_of(kit)[name], FORMATS[kit.format_of(name)].states
+    if name != kit.format_of(name):
+        states = kit.VARIANT_STATES[name]
     k = len(load_skeleton(sample.skeleton))
     n = draw(st.integers(1, 4))
     numbers = st.integers(1024, 46 * 1024).map(lambda v: v / 1024)  # dyadic: +1 - 1 changes nothing
@@ -78,23 +86,23 @@ def test_every_format_has_a_sample(kit: SimpleNamespace) -> None:
         assert {"coco", "yolo-pose", "datumaro", "coco-results"} <= set(known.writers)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *VARIANTS])
 def test_it_is_read_as_written(name: str, kit: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> None:
     @PROPERTY
     @given(wanted=people(kit, name))
     def check(wanted: Any) -> None:
         folder = tmp_path_factory.mktemp("f")
-        kit.write_pictures(folder, kit.SAMPLES[name], wanted.pictures)
-        annotations = read_annotations(kit.SAMPLES[name].write(folder, wanted))
-        assert annotations.format == name
-        check_people(annotations, wanted, kit.SAMPLES[name].tolerance_px)
+        kit.write_pictures(folder, samples_of(kit)[name], wanted.pictures)
+        annotations = read_annotations(samples_of(kit)[name].write(folder, wanted))
+        assert annotations.format == kit.format_of(name)
+        check_people(annotations, wanted, samples_of(kit)[name].tolerance_px)
         for image in annotations.images:
-            assert (folder / kit.SAMPLES[name].images / image.file_name).is_file()
+            assert (folder / samples_of(kit)[name].images / image.file_name).is_file()
 
     check()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *VARIANTS])
 def test_written_back_nothing_is_lost(
     name: str, kit: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -102,12 +110,12 @@ def test_written_back_nothing_is_lost(
     @given(wanted=people(kit, name))
     def check(wanted: Any) -> None:
         folder = tmp_path_factory.mktemp("f")
-        kit.write_pictures(folder, kit.SAMPLES[name], wanted.pictures)
-        before = read_annotations(kit.SAMPLES[name].write(folder, wanted))
+        kit.write_pictures(folder, samples_of(kit)[name], wanted.pictures)
+        before = read_annotations(samples_of(kit)[name].write(folder, wanted))
         out = folder / "written"
-        kit.write_pictures(out, kit.SAMPLES[name], wanted.pictures)
-        after = read_annotations(kit.unpacked(write_as(before, name, kit, out)), name)
-        check_people(after, wanted, kit.SAMPLES[name].tolerance_px)
+        kit.write_pictures(out, samples_of(kit)[name], wanted.pictures)
+        after = read_annotations(kit.unpacked(write_as(before, kit.format_of(name), kit, out)), kit.format_of(name))
+        check_people(after, wanted, samples_of(kit)[name].tolerance_px)
         np.testing.assert_array_equal(after.box_xywh, before.box_xywh)
         assert after.images == before.images
         old, new = before.source.document, after.source.document
@@ -146,17 +154,21 @@ def test_as_another_format_it_keeps_what_that_one_can_hold(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_it_is_extended_in_every_form(name: str, kit: SimpleNamespace, tmp_path: Path, fake: Any) -> None:
+def test_it_is_extended_in_every_form(
+    name: str, kit: SimpleNamespace, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean, "LONG", 1)
     wanted = some_people(kit, name)
     images = kit.write_pictures(tmp_path, kit.SAMPLES[name], wanted.pictures)
-    annotations = read_annotations(kit.SAMPLES[name].write(tmp_path, wanted))
+    path = kit.SAMPLES[name].write(tmp_path, wanted)
+    annotations, as_text = read_annotations(path), read_annotations(path, lean=True)
     default = next(iter(FORMATS[name].writers))
     for output in FORMATS[name].writers:
         out = kit.written_name(tmp_path / output, output)
         report = extend(annotations, images, fake(), out, Options(format=output))
         assert (report.predicted, report.bad, report.format) == (3, [], output)
         first = out.read_bytes()
-        extend(annotations, images, fake(), out, Options(format=output, overwrite=True))
+        extend(as_text, images, fake(), out, Options(format=output, overwrite=True, workers=2))
         assert out.read_bytes() == first
         if output == "coco":
             check_extended(annotations, read_annotations(out), wanted, name)
