@@ -17,6 +17,8 @@ from poseunion.annotate.formats.types import Source
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import load_skeleton
 
+COCO = Options(format="coco", overwrite=True)
+
 
 def rewrite(path: Path, change: Callable[[Any], Any]) -> Path:
     document = json.loads(path.read_text())
@@ -205,6 +207,35 @@ def test_results_name_no_keypoints(make: Any) -> None:
     annotations = read_annotations(path, skeleton=load_skeleton("union21"))
     assert annotations.visibility.shape == (3, 21)
     assert annotations.box_xywh[0].tolist() == [1, 2, 3, 4]
+
+
+def test_the_fields_own_evaluation_reads_what_is_written(
+    kit: Any, make: Any, tmp_path: Path, fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco_api, evaluation = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    path, _ = make("coco")
+
+    def complete(document: Any) -> None:
+        for record in document["annotations"]:
+            x, y = record["keypoints"][0::3], record["keypoints"][1::3]
+            record |= {"bbox": [min(x), min(y), np.ptp(x), np.ptp(y)], "area": 900.0, "iscrowd": 0}
+
+    annotations = read_annotations(rewrite(path, complete))
+    for output in ("coco", "coco-results"):
+        with (tmp_path / f"{output}.json").open("wb") as file:
+            FORMATS["coco"].writers[output](file, annotations, kit.nothing_added(annotations))
+    truth = coco_api.COCO(str(tmp_path / "coco.json"))
+    scores = evaluation.COCOeval(truth, truth.loadRes(str(tmp_path / "coco-results.json")), "keypoints")
+    scores.params.areaRng, scores.params.areaRngLbl = [[0, 1e10]], ["all"]
+    scores.evaluate()
+    scores.accumulate()
+    assert float(scores.eval["precision"].min()) == 1.0
+    for name in FORMATS:  # whatever was extended, the tool takes it for a COCO file
+        sample, _ = make(name)
+        extend(read_annotations(sample), tmp_path / kit.SAMPLES[name].images, fake(), tmp_path / f"{name}.json", COCO)
+        loaded = coco_api.COCO(str(tmp_path / f"{name}.json"))
+        assert len(loaded.getAnnIds(catIds=loaded.getCatIds(catNms=["person"]))) == 3
+        assert len(loaded.getImgIds()) >= 2
 
 
 def test_predictions_are_never_called_human(kit: Any, make: Any, tmp_path: Path, fake: Any) -> None:
