@@ -16,7 +16,7 @@ from poseunion.annotate.engines import share_cores
 from poseunion.annotate.extend import Options, extend, journal_path
 from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations, writer_for
 from poseunion.annotate.formats.names import output_skeleton
-from poseunion.annotate.work import PosePredictor, plan
+from poseunion.annotate.work import CHUNK, PosePredictor, plan
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 from poseunion.models.runtime import providers_for
 from poseunion.models.skeleton import Skeleton, load_skeleton
@@ -111,15 +111,16 @@ def extend_command(
     providers = providers_for(device)
     workers, threads = share_cores(workers, threads, on_cpu=device == "cpu")
     found = find_dataset(dataset, annotations, images, scratch=(out.parent if out else Path("runs/example")))
-    out = out or Path(f"{found.annotations.stem}.extended.json")
     options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine)
     records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
-    from poseunion.models.predictor import load_predictor
+    from poseunion.models.predictor import BATCH_SIZE, load_predictor
 
     output_format = writer_for(records, format_name)[0]
+    out = out or Path(f"{found.annotations.stem}.extended{FORMATS[output_format].ending}")
     if overlay is not None and output_format != "coco":
         raise BadArgumentError(f"--overlay draws COCO-style output: leave out --format {output_format}.")
-    predictor = load_predictor(model, flip=flip, providers=providers, threads=threads)
+    batch_size = BATCH_SIZE if device == "cpu" else CHUNK
+    predictor = load_predictor(model, flip=flip, providers=providers, threads=threads, batch_size=batch_size)
     if dry_run:
         _dry_run(records, found, predictor, out, options, as_json)
         return

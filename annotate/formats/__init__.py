@@ -69,6 +69,7 @@ class Format:
         states: that survive being written in this format and read again.
         precision: of coordinates written in this format and read again: `exact`, or in words.
         own: what writing it back means, in words for the README's table.
+        ending: of a file written in this format.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Format:
     states: tuple[Visibility, ...] = (_V, _O, _A)
     precision: str = EXACT
     own: str = ""
+    ending: str = ".json"
 
 
 def _coco_style(name: str, title: str, own: str, states: tuple[Visibility, ...] = (_V, _O, _A)) -> Format:
@@ -120,6 +122,7 @@ FORMATS: dict[str, Format] = {
             {coco.NAME: converted.write, mpii_mat.NAME: mpii_mat_write.write, **_TOOLS},
             (_V, _O, _A, _U),
             own="`joints_union` beside `annopoints`",
+            ending=".mat",
         ),
         Format(
             lsp.NAME,
@@ -128,6 +131,7 @@ FORMATS: dict[str, Format] = {
             lsp.read,
             {coco.NAME: converted.write, lsp.NAME: lsp.write, **_TOOLS},
             own="`joints_union` beside `joints`",
+            ending=".mat",
         ),
         Format(
             aic.NAME,
@@ -145,6 +149,7 @@ FORMATS: dict[str, Format] = {
             {coco.NAME: converted.write, **_TOOLS},
             precision="1e-8 of the picture's side",
             own="a zip of data.yaml and labels",
+            ending=".zip",
         ),
         Format(
             datumaro.NAME,

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from poseunion.annotate.completion import Completion, Extension, Origin
-from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats import FORMATS, AnnotationSet
 from poseunion.annotate.formats.coco_write import links_of
 from poseunion.annotate.formats.mat import cell_row, elements, fields, save_mat, struct_array
 from poseunion.annotate.formats.names import skeleton_to_json
@@ -417,8 +417,7 @@ def unpacked(path: Path) -> Path:
 
 def written_name(folder: Path, output: str) -> Path:
     """A file name that fits a format."""
-    ending = {"yolo-pose": "zip", "mpii-mat": "mat", "lsp-mat": "mat"}.get(output, "json")
-    return folder / f"out.{ending}"
+    return folder / f"out{FORMATS[output].ending}"
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from poseunion.annotate import cli
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.yolo import label_name, label_path
 from poseunion.models.errors import BadFileError
@@ -110,3 +115,23 @@ def test_yolo_labels_are_part_of_the_input(make: Any, tmp_path: Path) -> None:
 def test_where_yolo_labels_lie(picture: str, label: str) -> None:
     assert label_name(picture) == label
     assert label_path(Path("/d/images/images/a.b.jpg")) == Path("/d/images/labels/a.b.txt")
+
+
+def test_yolo_from_the_command_line(
+    kit: SimpleNamespace, make: Any, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path, wanted = make("yolo-pose")
+    words = ["extend", "--annotations", str(path), "--images", str(tmp_path), "--model", str(tiny_model)]
+    monkeypatch.setattr(sys, "argv", ["annotate", *words, "--format", "yolo-pose"])
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(SystemExit):
+        cli.main()
+    assert "3 persons" in capsys.readouterr().out
+    (tmp_path / "new").mkdir()
+    written = (tmp_path / "data.extended.zip").rename(tmp_path / "new/data.zip")
+    (tmp_path / "images").rename(tmp_path / "new/images")
+    again = read_annotations(kit.unpacked(written))
+    assert again.skeleton.keypoints == load_skeleton("union21").keypoints
+    np.testing.assert_allclose(again.xy[:, :17], wanted.xy, atol=1e-6)
+    source = json.loads((tmp_path / "new/keypoint_source.json").read_text())
+    assert set(source["labels"]) == {"labels/train/p0.txt", "labels/train/p1.txt"}
