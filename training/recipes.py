@@ -130,7 +130,76 @@ def paper_a_s() -> Recipe:
     return _paper_a("s")
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {r.__name__: r for r in (unified, paper_a_t, paper_a_s)}
+def _ablation(name: str, **changes: Any) -> Recipe:
+    """One budget for all: the equivariant student at 96x128 on labels alone, unless `changes` say otherwise."""
+    plain = dataclasses.replace(
+        unified(), name=name, stages=(Stage((96, 128), 4.0, 1.0, 64),), minutes=10.0, pseudo_weight=0.0
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def coco_only() -> Recipe:
+    """Ablation: the COCO specialist."""
+    return _ablation("coco_only", datasets=("coco",))
+
+
+def lspet_only() -> Recipe:
+    """Ablation: the LSP Extended specialist."""
+    return _ablation("lspet_only", datasets=("lspet",))
+
+
+def union_labels() -> Recipe:
+    """Ablation: both datasets, conditional loss, no teacher."""
+    return _ablation("union_labels", datasets=("coco", "lspet"))
+
+
+def union_one_teacher() -> Recipe:
+    """Ablation: both datasets and the COCO teacher alone, as in paper A."""
+    return _ablation(
+        "union_one_teacher",
+        datasets=("coco", "lspet"),
+        alpha=0.30,
+        betas=(("coco17", 0.45),),
+        agreement_mask=False,
+    )
+
+
+def union_two_teachers() -> Recipe:
+    """Ablation: both datasets and both teachers, with paper A's weights."""
+    return _ablation(
+        "union_two_teachers",
+        datasets=("coco", "lspet"),
+        alpha=0.30,
+        betas=(("coco17", 0.45), ("mpii16", 0.25)),
+        agreement_mask=False,
+    )
+
+
+def union_agreement() -> Recipe:
+    """Ablation: pseudo-labels, and both teachers where they agree with the labels or with each other."""
+    return _ablation(
+        "union_agreement",
+        datasets=("coco", "lspet"),
+        pseudo_weight=0.5,
+        alpha=0.6,
+        betas=(("coco17", 0.7), ("mpii16", 0.3)),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe
+    for recipe in (
+        unified,
+        paper_a_t,
+        paper_a_s,
+        coco_only,
+        lspet_only,
+        union_labels,
+        union_one_teacher,
+        union_two_teachers,
+        union_agreement,
+    )
+}
 
 
 def find_recipe(name: str, overrides: list[str]) -> Recipe:
