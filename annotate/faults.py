@@ -15,6 +15,7 @@ import numpy as np
 
 from poseunion.annotate import patch, sides
 from poseunion.annotate.formats import AnnotationSet, Problem
+from poseunion.annotate.formats.coco import is_number
 from poseunion.annotate.formats.types import MALFORMED, OTHER_CATEGORY
 from poseunion.models.errors import ItemError
 from poseunion.models.images import image_size
@@ -61,7 +62,7 @@ def counts(annotations: AnnotationSet) -> Iterator[Problem]:
         stated, values = record.get("num_keypoints"), record.get("keypoints")
         if stated is None or not isinstance(values, list):
             continue
-        labelled = sum(v > 0 for v in values[2::3])
+        labelled = sum(is_number(v) and v > 0 for v in values[2::3])
         if labelled and stated != labelled:
             where = _pointer(annotations, index)
             fix = patch.replace(patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()

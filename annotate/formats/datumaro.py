@@ -100,13 +100,21 @@ def labels_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {} for entry in labels] if isinstance(labels, list) else []
 
 
+def points_of(document: dict[str, Any]) -> list[Any]:
+    """The skeletons' points; [] where the file has none of this category."""
+    categories = document.get("categories")
+    points = categories.get("points") if isinstance(categories, dict) else None
+    items = points.get("items") if isinstance(points, dict) else None
+    return items if isinstance(items, list) else []
+
+
 def person_label(document: dict[str, Any], source: Source) -> tuple[int, list[str]]:
     """label_id of the people's skeleton (named person, else the first one), and its points' names in order."""
     labels = labels_of(document)
-    points = document["categories"].get("points") if isinstance(document.get("categories"), dict) else None
-    items = points.get("items") if isinstance(points, dict) else None
     candidates: list[tuple[int, list[str]]] = []
-    for item in items if isinstance(items, list) else []:
+    for item in points_of(document):
+        if not isinstance(item, dict):
+            raise BadFileError(f"{source.path}, categories: {item!r} describes no skeleton's points.")
         number, names = item.get("label_id"), item.get("labels")
         if isinstance(number, int) and 0 <= number < len(labels) and isinstance(names, list) and names:
             candidates.append((number, [str(n) for n in names]))
@@ -177,16 +185,18 @@ def _read_elements(
         return "a skeleton needs elements"
     seen: set[int] = set()
     for element in elements:
-        k = element_of.get(element.get("label_id", -1)) if isinstance(element, dict) else None
+        label = element.get("label_id") if isinstance(element, dict) else None
+        k = element_of.get(label) if isinstance(label, int) else None
         if k is None or k in seen:
             return "an element has no label of this skeleton, or its label stands twice"
         seen.add(k)
         points, visibility = element.get("points"), element.get("visibility", [2])
         if not isinstance(points, list) or len(points) != 2 or not all(is_number(v) for v in points):
             return f"element {k} is not one point"
-        if not isinstance(visibility, list) or len(visibility) != 1 or visibility[0] not in COCO.to_state:
+        v = visibility[0] if isinstance(visibility, list) and len(visibility) == 1 else None
+        if not is_number(v) or v not in COCO.to_state:
             return f"element {k} has visibility {visibility!r}, where [0], [1] or [2] is expected"
-        visibility_K[k] = COCO.to_state[visibility[0]]
+        visibility_K[k] = COCO.to_state[v]
         if visibility_K[k] > 0:
             xy_K2[k] = points
     return None

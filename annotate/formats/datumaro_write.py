@@ -14,7 +14,7 @@ from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, O
 from poseunion.annotate.formats import results
 from poseunion.annotate.formats.coco_write import links_of
 from poseunion.annotate.formats.converted import picture_size
-from poseunion.annotate.formats.datumaro import NAME, element_labels, labels_of
+from poseunion.annotate.formats.datumaro import NAME, element_labels, labels_of, points_of
 from poseunion.annotate.formats.extended import blocks, own_positions, write_object
 from poseunion.annotate.formats.types import MALFORMED, AnnotationSet
 from poseunion.annotate.formats.visibility import COCO
@@ -142,7 +142,10 @@ def _write_back(file: BinaryIO, annotations: AnnotationSet, extension: Extension
             if key == "items":
                 yield key, items()
             elif key == "categories":
-                yield key, _categories(value, label, parent, own_names, new, extension.skeleton)
+                widened = _points(points_of(document), label, own_names, new, extension.skeleton)
+                labelled = {**value["label"], "labels": [*value["label"]["labels"], *(_label(n, parent) for n in new)]}
+                points = value["points"] if isinstance(value.get("points"), dict) else {}
+                yield key, {**value, "label": labelled, "points": {**points, "items": widened}}
             elif key != "poseunion":
                 yield key, value
         yield "poseunion", extension.block
@@ -152,8 +155,7 @@ def _write_back(file: BinaryIO, annotations: AnnotationSet, extension: Extension
 
 def _own_names(document: dict[str, Any], skeleton: Skeleton, label: int) -> list[str]:
     """The file's spelling of its skeleton's points, in the skeleton's order."""
-    items = (document["categories"].get("points") or {}).get("items") or []
-    for item in items:
+    for item in points_of(document):
         if item.get("label_id") == label:
             return [str(name) for name in item["labels"]]
     labels = labels_of(document)
@@ -169,20 +171,12 @@ def _widened(shape: dict[str, Any], added: list[dict[str, Any]]) -> dict[str, An
     return {**shape, "elements": [*kept, *added]}
 
 
-def _categories(
-    categories: dict[str, Any], label: int, parent: str, own: list[str], new: list[str], output: Skeleton
-) -> dict[str, Any]:
-    """The categories with the new points at the end: the label_ids of the file's own ones stay."""
-    labels = [*categories["label"]["labels"], *(_label(name, parent) for name in new)]
-    points = categories.get("points") or {"items": []}
-    items = [item for item in points.get("items") or [] if item.get("label_id") != label]
-    before: dict[str, Any] = next((item for item in points.get("items") or [] if item.get("label_id") == label), {})
+def _points(items: list[Any], label: int, own: list[str], new: list[str], output: Skeleton) -> list[Any]:
+    """The points of all skeletons, with the new ones at the end of the people's."""
+    before: dict[str, Any] = next((item for item in items if item.get("label_id") == label), {})
     order = [*own, *new]
     added = [pair for pair in output.links if set(pair) <= set(order) and set(pair) & set(new)]
-    joints = [*before.get("joints", []), *([order.index(n) + 1 for n in pair] for pair in added)]
+    old = before.get("joints")
+    joints = [*(old if isinstance(old, list) else []), *([order.index(n) + 1 for n in pair] for pair in added)]
     mine = {"label_id": label, **before, "labels": order, "joints": joints}
-    return {
-        **categories,
-        "label": {**categories["label"], "labels": labels},
-        "points": {**points, "items": [*items, mine]},
-    }
+    return [mine if item is before else item for item in items] if before else [*items, mine]
