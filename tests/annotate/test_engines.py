@@ -103,7 +103,7 @@ def test_cores_are_shared() -> None:
             share_cores(workers, threads)
     for options in ({"workers": 0}, {"engine": "spark"}):
         with pytest.raises(BadArgumentError):
-            Options(**options)  # type: ignore[arg-type]
+            Options(**options)
 
 
 def test_where_it_runs_is_not_in_the_file(folder: Any, coco: Any, fake: Any) -> None:
