@@ -1,7 +1,9 @@
 """Augmentation: which crop of a person a training step sees, and what is done to its pixels.
 
-The strengths are RTMPose's (rotation +-80 deg with probability .6, scale .6-1.4, shift .16 with probability .3,
-half-body .3, HSV jitter, blur .1, one coarse dropout); `Augmentation.mild` is its last stage.
+`Augmentation()` is mmpose 1.3.2's `train_pipeline` of configs/body_2d_keypoint/rtmpose/coco/
+rtmpose-t_8xb256-420e_coco-256x192.py, `Augmentation().mild()` its `train_pipeline_stage2`. What the config leaves open
+are the defaults of mmpose's RandomHalfBody and RandomBBoxTransform, of mmdet's YOLOXHSVRandomAug and of albumentations'
+Blur and MedianBlur. Low resolution is ours, and off.
 
 Shapes: K keypoints.
 """
@@ -9,18 +11,29 @@ Shapes: K keypoints.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.geometry import Crop, crop_from_box
+from poseunion.models.geometry import Crop, crop_from_center
 from poseunion.models.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; 0 or a probability of 0 turns a part off."""
+    """Strengths; 0 or a probability of 0 turns a part off.
+
+    Attributes:
+        rotation_deg, scale, shift: bounds of normal distributions that are cut at one standard deviation.
+        shift: share of the padded box's width and height.
+        hsv: largest change of hue (of 180), saturation and value (of 255).
+        blur_prob: of the box blur, and again of the median blur; kernels of 3, 5 or 7 px.
+        dropout_side: sides of the one blackened rectangle, as a share of the crop's.
+        low_res_prob: of shrinking the crop and enlarging it again, as if the person were small in the picture.
+        low_res_height_px: lowest and highest height of the shrunken crop.
+    """
 
     rotation_deg: float = 80.0
     rotation_prob: float = 0.6
@@ -33,17 +46,28 @@ class Augmentation:
     blur_prob: float = 0.1
     dropout_prob: float = 1.0
     dropout_side: tuple[float, float] = (0.2, 0.4)
+    low_res_prob: float = 0.0
+    low_res_height_px: tuple[int, int] = (24, 96)
 
     def mild(self) -> Augmentation:
-        """RTMPose's last stage: no shift, less scale and rotation trouble, dropout half of the time."""
-        return replace(self, shift_prob=0.0, scale=(0.75, 1.25), rotation_deg=60.0, dropout_prob=0.5)
+        """RTMPose's last stage: no shift, less scale and rotation, dropout half of the time; never more than before."""
+        return replace(
+            self,
+            shift_prob=0.0,
+            scale=(max(self.scale[0], 0.75), min(self.scale[1], 1.25)),
+            rotation_deg=min(self.rotation_deg, 60.0),
+            dropout_prob=min(self.dropout_prob, 0.5),
+        )
 
 
 NONE = Augmentation(0, 0, (1, 1), 0, 0, 0, 0, (0, 0, 0), 0, 0)
 
 UPPER_BODY = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "thorax", "upper_neck", "head_top")
-# mmpose's RandomHalfBody: at least 8 labelled keypoints in all and 2 in the half, the half's box grown by 1.5.
-HALF_BODY_MIN_TOTAL, HALF_BODY_MIN_HALF, HALF_BODY_PADDING = 8, 2, 1.5
+# mmpose's RandomHalfBody: this many labelled keypoints in all, in an upper and in a lower half; the crop holds the
+# half's keypoints grown by 1.5 around their mean (and is not padded again); the upper half is preferred.
+HALF_BODY_MIN_TOTAL, HALF_BODY_MIN_UPPER, HALF_BODY_MIN_LOWER = 9, 2, 3
+HALF_BODY_PADDING, HALF_BODY_UPPER_PROB = 1.5, 0.7
+BLUR_SIDES_PX = (3, 5, 7)
 
 
 def random_crop(
@@ -58,51 +82,44 @@ def random_crop(
 ) -> Crop:
     """Place a crop on a person."""
     box = np.asarray(box_xywh, np.float64)
+    centre, extent = box[:2] + box[2:] / 2, box[2:] * padding
     if known_K.sum() >= HALF_BODY_MIN_TOTAL and rng.random() < strength.half_body_prob:
-        box = _half_body_box(rng, box, xy_K2, known_K, skeleton)
-    base = crop_from_box(box, size_wh, padding)
-    extent = np.array([base.width, base.width * size_wh[1] / size_wh[0]])
-    centre = np.array(base.center_xy)
+        centre, extent = _half_body(rng, xy_K2, known_K, skeleton) or (centre, extent)
+    shift_x, shift_y, scaling, turning = _truncated_normal(rng, 4)
     if rng.random() < strength.shift_prob:
-        centre = centre + _truncated_normal(rng, 2) * strength.shift * extent / padding
+        centre = centre + np.array([shift_x, shift_y]) * strength.shift * extent
     low, high = strength.scale
-    scale = (low + high) / 2 + float(_truncated_normal(rng, 1)[0]) * (high - low) / 2
-    rotation = (
-        float(_truncated_normal(rng, 1)[0]) * strength.rotation_deg if rng.random() < strength.rotation_prob else 0.0
-    )
-    return Crop(
-        (float(centre[0]), float(centre[1])),
-        base.width * scale,
-        size_wh,
-        rotation_deg=rotation,
-        flip=bool(rng.random() < strength.flip_prob),
-    )
+    extent = extent * ((low + high) / 2 + scaling * (high - low) / 2)
+    rotation = float(turning) * strength.rotation_deg if rng.random() < strength.rotation_prob else 0.0
+    crop = crop_from_center((centre[0], centre[1]), (extent[0], extent[1]), size_wh)
+    return replace(crop, rotation_deg=rotation, flip=bool(rng.random() < strength.flip_prob))
 
 
-def _half_body_box(
-    rng: np.random.Generator,
-    box: NDArray[np.float64],
-    xy_K2: NDArray[np.floating],
-    known_K: NDArray[np.bool_],
-    skeleton: Skeleton,
-) -> NDArray[np.float64]:
-    upper = np.array([k.split("_", 1)[-1] in UPPER_BODY or k in UPPER_BODY for k in skeleton.keypoints])
-    half = known_K & (upper if rng.random() < 0.5 else ~upper)
-    if half.sum() < HALF_BODY_MIN_HALF:
-        return box
-    low, high = xy_K2[half].min(0), xy_K2[half].max(0)
-    size = np.maximum(high - low, 1.0) * HALF_BODY_PADDING
-    return np.concatenate([(low + high) / 2 - size / 2, size])
+def _half_body(
+    rng: np.random.Generator, xy_K2: NDArray[np.floating], known_K: NDArray[np.bool_], skeleton: Skeleton
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Centre and extent of the upper or lower half; None where neither has enough keypoints."""
+    is_upper = np.array([k.split("_", 1)[-1] in UPPER_BODY or k in UPPER_BODY for k in skeleton.keypoints])
+    upper, lower = known_K & is_upper, known_K & ~is_upper
+    has_upper, has_lower = upper.sum() >= HALF_BODY_MIN_UPPER, lower.sum() >= HALF_BODY_MIN_LOWER
+    prefers_upper = rng.random() < HALF_BODY_UPPER_PROB
+    if not (has_upper or has_lower):
+        return None
+    points = np.asarray(xy_K2[upper if has_upper and (prefers_upper or not has_lower) else lower], np.float64)
+    return points.mean(0), np.maximum(points.max(0) - points.min(0), 1.0) * HALF_BODY_PADDING
 
 
 def _truncated_normal(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Normal with sd 1/2 cut at +-1, as mmpose's `truncnorm`."""
-    return np.asarray(np.clip(rng.normal(0.0, 0.5, count), -1.0, 1.0))
+    """Standard normal, values beyond +-1 drawn anew (scipy's `truncnorm(-1, 1)`, as in mmpose); its sd is .54."""
+    normal = NormalDist()
+    return np.array([normal.inv_cdf(p) for p in rng.uniform(normal.cdf(-1), normal.cdf(1), count)])
 
 
 def jitter_pixels(rng: np.random.Generator, crop_HW3: NDArray[np.uint8], strength: Augmentation) -> NDArray[np.uint8]:
-    """HSV jitter, blur and coarse dropout of one crop."""
+    """Low resolution, HSV jitter, blur and coarse dropout of one crop; nothing moves."""
     image = crop_HW3
+    if rng.random() < strength.low_res_prob:
+        image = _shrink_and_enlarge(image, int(rng.integers(*strength.low_res_height_px, endpoint=True)))
     if any(strength.hsv):
         # Each channel moves half of the time, as in YOLOX.
         gain = rng.uniform(-1, 1, 3) * strength.hsv * (rng.random(3) < 0.5)
@@ -110,7 +127,9 @@ def jitter_pixels(rng: np.random.Generator, crop_HW3: NDArray[np.uint8], strengt
         hsv[..., 0] %= 180
         image = np.asarray(cv2.cvtColor(np.clip(hsv, 0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
     if rng.random() < strength.blur_prob:
-        image = np.asarray(cv2.blur(image, (3, 3)) if rng.random() < 0.5 else cv2.medianBlur(image, 3), np.uint8)
+        image = np.asarray(cv2.blur(image, (int(rng.choice(BLUR_SIDES_PX)),) * 2), np.uint8)
+    if rng.random() < strength.blur_prob:
+        image = np.asarray(cv2.medianBlur(image, int(rng.choice(BLUR_SIDES_PX))), np.uint8)
     if rng.random() < strength.dropout_prob:
         height, width = image.shape[:2]
         h, w = (int(s * rng.uniform(*strength.dropout_side)) for s in (height, width))
@@ -118,3 +137,12 @@ def jitter_pixels(rng: np.random.Generator, crop_HW3: NDArray[np.uint8], strengt
         image = image.copy()
         image[y : y + h, x : x + w] = 0
     return image
+
+
+def _shrink_and_enlarge(image_HW3: NDArray[np.uint8], height_px: int) -> NDArray[np.uint8]:
+    """The same picture with the detail of one that is `height_px` high."""
+    height, width = image_HW3.shape[:2]
+    if height_px >= height:
+        return image_HW3
+    small = cv2.resize(image_HW3, (max(1, round(width * height_px / height)), height_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
