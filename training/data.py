@@ -24,9 +24,10 @@ from poseunion.models.predictor import Predictor
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 from poseunion.training.augment import Augmentation, jitter_pixels, random_crop
+from poseunion.training.extended import labels_of
 from poseunion.training.modes import render
 from poseunion.training.online import ask
-from poseunion.training.people import OFFSETS, Person, to_union
+from poseunion.training.people import OFFSETS, Person, apply_offsets, to_union, weight_in_union
 from poseunion.training.store import PADDING, CropStore
 from poseunion.training.teachers import Taught
 
@@ -35,7 +36,13 @@ HOLDOUT_SHARE = 0.08
 
 
 class DatasetEntry(BaseModel):
-    """One dataset of a data file."""
+    """One dataset of a data file.
+
+    Attributes:
+        skeleton: of a file that does not name its keypoints.
+        weight: how often a person is drawn, against 1.
+        definitions: skeleton whose definitions humans followed, where it is not the file's: a file that was extended.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +52,7 @@ class DatasetEntry(BaseModel):
     kind: Literal["keypoints", "boxes"] = "keypoints"
     skeleton: str | None = None
     weight: float = Field(default=1.0, ge=0)
+    definitions: str | None = None
 
 
 class TeacherEntry(BaseModel):
@@ -107,8 +115,17 @@ def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     annotations = read_annotations(
         entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None
     )
-    source = annotations.skeleton
-    xy, visibility = to_union(annotations.xy, annotations.visibility, source, target, OFFSETS.get(source.name, ()))
+    source, labels = annotations.skeleton, labels_of(annotations)
+    offsets = OFFSETS.get(entry.definitions or source.name, ())
+    moved, seen = apply_offsets(labels.xy, labels.visibility, source, offsets)
+    xy, visibility = to_union(
+        np.where(labels.human[..., None], moved, labels.xy),
+        np.where(labels.human, seen, labels.visibility),
+        source,
+        target,
+    )
+    weight = weight_in_union(labels.weight, visibility, source, target)
+    is_plain = bool((weight == (visibility > 0)).all())
     people = []
     for record in annotations.persons():
         if record.skip is not None or record.image is None or not np.isfinite(record.box_xywh).all():
@@ -122,6 +139,7 @@ def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
                 xy=xy[record.index],
                 visibility=visibility[record.index],
                 image_wh=(ref.width, ref.height) if ref.width and ref.height else None,
+                weight=None if is_plain else weight[record.index],
             )
         )
     return people

@@ -68,7 +68,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         useful = (weight.sum(1) > 0) | np.any(beliefs, 0) if lessons else weight.sum(1) > 0
         train.append(LabelledStore(store, xy, weight, np.flatnonzero(~apart & useful), entry.weight, lessons))
         if entry.kind == "keypoints":
-            human = (store.visibility > 0).any(1)
+            human = store.certain.any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), entry.weight))
     return Prepared(train, held, [t for t in teachers if recipe.online and t.skeleton.name in dict(recipe.betas)])
 

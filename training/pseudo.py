@@ -67,7 +67,7 @@ def believed(store: CropStore, taught: Sequence[Taught]) -> list[NDArray[np.bool
     """
     skeleton = store.skeleton
     limbs = [k for k, name in enumerate(skeleton.keypoints) if name.split("_")[-1] in LIMBS]
-    human = store.visibility > 0
+    human = store.certain
     labelled = human[:, limbs].sum(1) >= MIN_COMPARED
     length = person_length(store.xy, human, store.box_xywh, skeleton)
     result = []
@@ -95,7 +95,7 @@ def complete(
     Returns:
         (N, K, 2) store px and (N, K) weights in [0, 1].
     """
-    xy, weights = store.xy.copy(), (store.visibility > 0).astype(np.float64)
+    xy, weights = store.xy.copy(), np.where(store.visibility > 0, store.weight, 0.0)
     for one, agrees in zip(taught, beliefs, strict=True):
         # Only what the dataset does not define: where an annotator looked and gave none, a teacher's guess is no label.
         unknown = (store.visibility == Visibility.UNDEFINED) & (weights == 0)

@@ -44,6 +44,7 @@ class CropStore:
         box_xywh: (N, 4) store px, without padding.
         xy: (N, K, 2) store px.
         visibility: (N, K) `Visibility`.
+        weight: (N, K) how much each label counts, in [0, 1]; below 1 a model proposed it.
         image_name, image_px_per_store_px, origin_xy: how to get back: image = origin + (store + 1/2) * scale - 1/2.
         skipped: (picture, reason) of what could not be used.
         index_sha: key over everything the store was made from.
@@ -54,6 +55,7 @@ class CropStore:
     box_xywh: NDArray[np.float64]
     xy: NDArray[np.float64]
     visibility: NDArray[np.int8]
+    weight: NDArray[np.float64]
     person_id: NDArray[np.int64]
     image_name: tuple[str, ...]
     image_px_per_store_px: NDArray[np.float64]
@@ -66,6 +68,11 @@ class CropStore:
 
     def __len__(self) -> int:
         return len(self.box_xywh)
+
+    @property
+    def certain(self) -> NDArray[np.bool_]:
+        """(N, K) whether a keypoint is labelled, and not merely proposed."""
+        return (self.visibility > 0) & (self.weight >= 1)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB of one person."""
@@ -88,14 +95,18 @@ def open_store(dataset: str, people: Sequence[Person], skeleton: Skeleton, folde
     stem = folder / f"{dataset}-{key[:16]}"
     pixels_path, index_path = stem.with_suffix(".pixels"), stem.with_suffix(".npz")
     if not _is_whole(pixels_path, index_path):
+        if not people:
+            raise BadFileError(f"Data set {dataset} has nobody to learn from: its file holds no person with a box.")
         _build(people, pixels_path, index_path)
     index = np.load(index_path, allow_pickle=False)
+    visibility = index["visibility"]
     return CropStore(
         dataset=dataset,
         skeleton=skeleton,
         box_xywh=index["box_xywh"],
         xy=index["xy"],
-        visibility=index["visibility"],
+        visibility=visibility,
+        weight=index["weight"] if "weight" in index else (visibility > 0).astype(np.float64),
         person_id=index["person_id"],
         image_name=tuple(str(n) for n in index["image_name"]),
         image_px_per_store_px=index["scale"],
@@ -115,6 +126,8 @@ def _key(dataset: str, people: Sequence[Person], skeleton: Skeleton) -> str:
     for person in people:
         digest.update(f"{person.image}|{person.person_id}|{person.box_xywh}".encode())
         digest.update(person.xy.tobytes() + person.visibility.tobytes())
+        if person.weight is not None:
+            digest.update(person.weight.tobytes())
     return digest.hexdigest()
 
 
@@ -166,6 +179,9 @@ def _build(people: Sequence[Person], pixels_path: Path, index_path: Path) -> Non
             ),
             xy=to_store(xy, origin_N2[:, None], scale_N[:, None, None]),
             visibility=np.stack([r[0].visibility for r in rows]),
+            weight=np.stack(
+                [(p.visibility > 0).astype(np.float64) if p.weight is None else p.weight for p, *_ in rows]
+            ),
             person_id=np.array([r[0].person_id for r in rows]),
             image_name=np.array([str(r[0].image) for r in rows]),
             scale=scale_N,

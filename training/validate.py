@@ -39,7 +39,7 @@ def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledS
             xy, _ = simcc.decode(x.numpy(), y.numpy(), grid, refine=True)
             for j, (points, crop) in enumerate(zip(xy, crops, strict=True)):
                 predicted[start + j] = apply_affine(points, invert_affine(affine_to_crop(crop)))
-        human = store.visibility[rows] > 0
+        human = store.certain[rows]
         length = person_length(store.xy[rows], human, store.box_xywh[rows], skeleton)
         hit = np.linalg.norm(predicted - store.xy[rows], axis=-1) <= 0.2 * length[:, None]
         for label, names in (("pck12", LIMBS), ("neck", ("upper_neck",)), ("head_top", ("head_top",))):

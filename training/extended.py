@@ -1,0 +1,109 @@
+"""Labels of files that `annotate extend` wrote: what humans placed, what a model proposed, what a reviewer decided.
+
+Shapes: N records of a file, K keypoints of its skeleton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.models.errors import BadFileError
+from poseunion.models.skeleton import Visibility
+
+HUMAN, DERIVED, PROPOSED, NONE = "human", "derived", "proposed", "none"
+ACCEPT, REJECT, FIX = "accept", "reject", "fix"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What training takes from a file.
+
+    Attributes:
+        xy: (N, K, 2) image px.
+        visibility: (N, K) `Visibility`; -1 for keypoints without a point that no human of the file ever placed.
+        weight: (N, K) 1 for human, derived and reviewed points, an accepted proposal's confidence, else 0.
+        human: (N, K) whether a human placed the point: only these follow the dataset's own definitions.
+    """
+
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    weight: NDArray[np.float64]
+    human: NDArray[np.bool_]
+
+
+def labels_of(annotations: AnnotationSet) -> Labels:
+    """The labels of any annotation file; in an extended one each point counts for what it is.
+
+    Raises:
+        BadFileError: `keypoint_source`, `keypoint_confidence` or `review` is not as `annotate` writes it.
+    """
+    visibility = annotations.visibility.copy()
+    labels = Labels(
+        annotations.xy.copy(), visibility, (visibility > 0).astype(np.float64), (visibility > 0).astype(bool)
+    )
+    extended = [i for i, record in enumerate(annotations.records) if _is_extended(record)]
+    nowhere = np.zeros_like(labels.human)
+    for i in extended:
+        try:
+            nowhere[i] = _read_sources(annotations.records[i], i, labels)
+            rejected = _read_review(annotations.records[i], i, labels, annotations.skeleton.keypoints)
+            # Somebody looked: no teacher's guess may take the proposal's place.
+            nowhere[i, rejected] = False
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadFileError(
+                f"{annotations.source.path}, record {i}: keypoint_source, keypoint_confidence or review is not what "
+                f"annotate writes ({' '.join(str(error).split()) or type(error).__name__}): run annotate check."
+            ) from error
+    # A dataset in which nobody ever placed a keypoint does not define it.
+    undefined = nowhere & ~labels.human[extended].any(0) if extended else nowhere
+    visibility[undefined & (labels.weight == 0) & (visibility <= 0)] = Visibility.UNDEFINED
+    return labels
+
+
+def _is_extended(record: Any) -> bool:
+    # MPII's own layout keeps what was added beside `joints`, which then hold human points only.
+    return isinstance(record, dict) and "keypoint_source" in record and "joints_union" not in record
+
+
+def _read_sources(record: dict[str, Any], i: int, labels: Labels) -> NDArray[np.bool_]:
+    """Set one record's weights; returns (K,) where the file has no point."""
+    count = labels.visibility.shape[1]
+    source = np.array(record["keypoint_source"], dtype=object)
+    confidence = np.array(record["keypoint_confidence"], dtype=np.float64)
+    if source.shape != (count,) or confidence.shape != (count,):
+        raise ValueError(f"{count} entries are expected")
+    if unknown := sorted({str(s) for s in source} - {HUMAN, DERIVED, PROPOSED, NONE}):
+        raise ValueError(f"{unknown[0]!r} is no source")
+    proposed = (source == PROPOSED) & (labels.visibility[i] > 0)
+    if not (np.isfinite(confidence[proposed]).all() and ((confidence >= 0) & (confidence <= 1))[proposed].all()):
+        raise ValueError("the confidence of a proposal lies between 0 and 1")
+    labels.weight[i, proposed] = confidence[proposed]
+    labels.human[i] &= source == HUMAN
+    return np.asarray(source == NONE)
+
+
+def _read_review(record: dict[str, Any], i: int, labels: Labels, names: tuple[str, ...]) -> list[int]:
+    """Apply a reviewer's decisions, the last one of each keypoint; returns the keypoints that were rejected."""
+    rejected = []
+    for entry in {e["keypoint"]: e for e in record.get("review") or []}.values():
+        k, decision = names.index(entry["keypoint"]), entry["decision"]
+        if decision == REJECT:
+            labels.visibility[i, k], labels.weight[i, k] = Visibility.ABSENT, 0.0
+            rejected.append(k)
+            continue
+        if decision not in (ACCEPT, FIX):
+            raise ValueError(f"{decision!r} is no decision")
+        if decision == FIX and entry.get("to") is not None:
+            x, y = entry["to"][:2]
+            labels.xy[i, k] = float(x), float(y)
+        elif labels.visibility[i, k] <= 0:
+            proposal = {p["name"]: p for p in record["proposals"]}[names[k]]
+            labels.xy[i, k] = float(proposal["x"]), float(proposal["y"])
+        labels.visibility[i, k] = max(labels.visibility[i, k], Visibility.VISIBLE)
+        labels.weight[i, k] = 1.0
+    return rejected
