@@ -6,9 +6,10 @@ that was never stopped.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import math
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from poseunion.models.errors import BadArgumentError, PoseUnionError
+from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
+from poseunion.models.files import atomic_writer
 from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD, ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import STRIDE, EquivariantSimcc
@@ -28,6 +31,7 @@ from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.data import Batch, draw_batch
+from poseunion.training.log import RunLog
 from poseunion.training.losses import (
     conditional_keypoint_loss,
     distillation_loss,
@@ -153,7 +157,12 @@ def _network_for(stage_number: int, recipe: Recipe, state: dict[str, Tensor] | N
     pretrained = recipe.pretrained and state is None and recipe.network == "equivariant"
     network = build_network(recipe.network, recipe.backbone, keypoints, grid_of(stage), pretrained=pretrained)
     if state is not None:
-        network.load_state_dict(state)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise BadArgumentError(
+                f"The run holds weights of another network than recipe {recipe.name}'s: choose another --out."
+            ) from error
     return network
 
 
@@ -178,44 +187,84 @@ def fit(
     *,
     resume: bool = False,
     devices: int = 1,
+    nodes: int = 1,
     accelerator: str = "auto",
 ) -> Path:
     """Train a student; returns the path of its averaged weights.
 
-    `out` gets `last.ckpt` (for resuming), `log.jsonl` and, at the end of a stage and of the run, `weights.safetensors`.
+    `out` gets `last.ckpt` (for resuming), `log.jsonl`, `tensorboard/` and, when the run is over, `weights.safetensors`.
+
+    Args:
+        devices: processes or GPUs of each node.
+        nodes: machines; the same command is started on each (see `_fabric`).
 
     Raises:
-        BadArgumentError: `out` holds a run and `resume` is off.
+        BadArgumentError: `out` holds a run and `resume` is off, or another recipe's run; devices that are not there.
+        BadFileError: `out` cannot be written.
         NonFiniteLossError: the loss is not a number; the batch is saved beside the checkpoint.
     """
-    fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp" if devices > 1 else "auto")
-    if devices > 1:
-        fabric.launch()
-    out.mkdir(parents=True, exist_ok=True)
+    fabric = _fabric(accelerator, devices, nodes)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFileError(f"Cannot write the run's folder {out}: {error.strerror or error}.") from error
     last = out / "last.ckpt"
     if last.exists() and not resume:
         raise BadArgumentError(f"{out} already holds a run: add --resume to go on, or choose another folder.")
     saved = load_checkpoint(last) if last.exists() else None
+    if saved and not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
+        raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
     clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
     current = saved["stage"] if saved else 0
     weights = saved["network"] if saved else None
     ema_state = saved["ema"] if saved else None
     optimizer_state = saved["optimizer"] if saved else None
-    while clock.progress(recipe) < 1.0:
-        torch.manual_seed(recipe.seed)
-        network = _network_for(current, recipe, weights)
-        weights, ema_state = _run_stage(fabric, recipe, current, network, ema_state, optimizer_state, data, clock, out)
-        optimizer_state = None
-        finished = current
-        if clock.progress(recipe) < 1.0:
-            weights, ema_state = _grown_state(recipe, current, weights), _grown_state(recipe, current, ema_state)
-            current = stage_index(recipe, clock.progress(recipe))
+    with contextlib.ExitStack() as stack:
+        log = None
         if fabric.is_global_zero:
-            _save(out, clock, current, weights, ema_state, None)
-            if clock.progress(recipe) >= 1.0:
-                _save_weights(out, recipe, finished, ema_state, clock)
-        fabric.barrier()
+            log = RunLog(out, recipe.name, recipe.log_every, clock.step, clock.progress(recipe))
+            stack.enter_context(log)
+        while clock.progress(recipe) < 1.0:
+            torch.manual_seed(recipe.seed)
+            network = _network_for(current, recipe, weights)
+            weights, ema_state = _run_stage(
+                fabric, recipe, current, network, ema_state, optimizer_state, data, clock, out, log
+            )
+            optimizer_state = None
+            finished = current
+            if clock.progress(recipe) < 1.0:
+                weights, ema_state = _grown_state(recipe, current, weights), _grown_state(recipe, current, ema_state)
+                current = stage_index(recipe, clock.progress(recipe))
+            if fabric.is_global_zero:
+                _save(out, clock, current, weights, ema_state, None)
+                if clock.progress(recipe) >= 1.0:
+                    _save_weights(out, recipe, finished, ema_state, clock)
+            fabric.barrier()
     return out / "weights.safetensors"
+
+
+def _fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
+    """The processes that train together, launched.
+
+    Several nodes find each other as torchrun, SLURM and Lightning have it: MASTER_ADDR, MASTER_PORT and NODE_RANK.
+
+    Raises:
+        BadArgumentError: a node does not know the others, or devices are not there.
+    """
+    if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & set(os.environ):
+        raise BadArgumentError(
+            f"{nodes} nodes: start the command on each with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under SLURM."
+        )
+    together = devices * nodes > 1
+    try:
+        fabric = Fabric(
+            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if together else "auto"
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise BadArgumentError(f"Cannot train on {devices} devices: {' '.join(str(error).split())}") from error
+    if together:
+        fabric.launch()
+    return fabric
 
 
 def _run_stage(
@@ -228,6 +277,7 @@ def _run_stage(
     data: Prepared,
     clock: Clock,
     out: Path,
+    log: RunLog | None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     stage, grid = recipe.stages[number], grid_of(recipe.stages[number])
     network = network.to(memory_format=torch.channels_last).train()
@@ -238,7 +288,6 @@ def _run_stage(
     if optimizer_state is not None:
         optimizer.load_state_dict(optimizer_state)
     wrapped, optimizer = fabric.setup(_WithHeatmap(network), optimizer)
-    log = (out / "log.jsonl").open("a") if fabric.is_global_zero else None
     per_device = max(1, stage.batch_size // fabric.world_size)
 
     def draw(step: int) -> Batch:
@@ -252,7 +301,6 @@ def _run_stage(
 
     started, base_seconds = time.monotonic(), clock.seconds
     next_save, next_validation = (base_seconds + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
-    shown: list[float] = []
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(draw, clock.step)
         while (progress := clock.progress(recipe)) < 1.0 and stage_index(recipe, progress) == number:
@@ -273,13 +321,10 @@ def _run_stage(
             # All devices must agree on when a stage ends: the first one's clock counts.
             seconds = base_seconds + time.monotonic() - started
             clock.seconds = float(fabric.broadcast(seconds)) if fabric.world_size > 1 else seconds
-            shown.append(float(parts["total"].detach()))
-            if log is not None and clock.step % 20 == 0:
-                row = {k: round(float(v.detach()), 5) for k, v in parts.items()}
-                row |= {"step": clock.step, "seconds": round(clock.seconds, 1), "stage": number, "lr": lr}
-                row |= {"mean20": round(float(np.mean(shown[-20:])), 5), "grad_norm": round(float(norm or 0), 3)}
-                log.write(json.dumps(row) + "\n")
-                log.flush()
+            if log is not None:
+                more = {"stage": number, "lr": lr, "grad_norm": round(float(norm or 0), 3)}
+                seen = per_device * fabric.world_size
+                log.trained(clock.step, clock.seconds, clock.progress(recipe), seen, parts, **more)
             if clock.seconds >= next_save:
                 next_save = clock.seconds + 60 * recipe.checkpoint_minutes
                 if fabric.is_global_zero:
@@ -290,11 +335,8 @@ def _run_stage(
                 next_validation = clock.seconds + 60 * recipe.validate_minutes
                 if log is not None:
                     score = held_out_pck(_network_for(number, recipe, ema.state), grid, data.held_out)
-                    log.write(json.dumps({"step": clock.step, "seconds": round(clock.seconds, 1), **score}) + "\n")
-                    log.flush()
+                    log.validated(clock.step, clock.seconds, score)
                 fabric.barrier()
-    if log is not None:
-        log.close()
     return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}, ema.state
 
 
@@ -327,7 +369,8 @@ def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor
 
 def _save_bad_batch(out: Path, batch: Batch, step: int) -> None:
     path = out / f"not-finite-{step}.npz"
-    np.savez(path, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
+    with atomic_writer(path) as file:
+        np.savez(file, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
     raise NonFiniteLossError(
         f"The loss at step {step} is not a number; its batch is in {path}: lower lr or look at it."
     )

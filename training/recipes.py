@@ -50,6 +50,7 @@ class Recipe:
         agreement_mask: distil only from teachers that agree with the labels, or with each other where there are none.
         online: ask the teachers about every augmented crop, instead of the cache of their modes.
         ema_decay: of the averaged weights, which are what is evaluated and exported.
+        log_every: steps between two rows of the log.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Recipe:
     online: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
+    log_every: int = 20
     checkpoint_minutes: float = 3.0
     validate_minutes: float = 10.0
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from poseunion.models.skeleton import load_skeleton
+from poseunion.training.data import DatasetEntry, LabelledStore, read_people
+from poseunion.training.prepare import Prepared
+from poseunion.training.store import open_store
 
 PEOPLE = 12
 
@@ -40,3 +43,15 @@ def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         content = {"images": images, "annotations": annotations, "categories": [category]}
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Both drawn data sets, ready to be trained on, without teachers."""
+    cache, union = tmp_path_factory.mktemp("prepared"), load_skeleton("union21")
+    result = []
+    for name in ("coco17", "lsp14"):
+        entry = DatasetEntry(name=name, annotations=drawn_dataset / f"{name}.json", images=drawn_dataset)
+        store = open_store(name, read_people(entry, union), union, cache)
+        result.append(LabelledStore(store, store.xy, store.weight, np.arange(len(store)), 1.0))
+    return Prepared(result, [], [])

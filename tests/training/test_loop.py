@@ -10,15 +10,12 @@ import pytest
 import torch
 
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.skeleton import load_skeleton
 from poseunion.training.augment import Augmentation
-from poseunion.training.data import DatasetEntry, LabelledStore, read_people
+from poseunion.training.log import RunLog
 from poseunion.training.loop import Clock, NonFiniteLossError, fit, learning_rate, stage_index
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipes import RECIPES, Recipe, Stage, find_recipe
-from poseunion.training.store import open_store
 
-UNION = load_skeleton("union21")
 TINY = Recipe(
     name="tiny",
     pretrained=False,
@@ -31,26 +28,14 @@ TINY = Recipe(
 )
 
 
-@pytest.fixture(scope="module")
-def data(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    cache = tmp_path_factory.mktemp("cache")
-    result = []
-    for name in ("coco17", "lsp14"):
-        entry = DatasetEntry(name=name, annotations=drawn_dataset / f"{name}.json", images=drawn_dataset)
-        store = open_store(name, read_people(entry, UNION), UNION, cache)
-        weight = (store.visibility > 0).astype(np.float64)
-        result.append(LabelledStore(store, store.xy, weight, np.arange(len(store)), 1.0))
-    return Prepared(result, [], [])
-
-
 def final_state(out: Path) -> dict[str, torch.Tensor]:
     return torch.load(out / "last.ckpt", weights_only=True)["network"]
 
 
 def test_a_run_that_is_stopped_ends_like_one_that_is_not(
-    data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit(TINY, data, tmp_path / "whole", accelerator="cpu")
+    fit(TINY, prepared, tmp_path / "whole", accelerator="cpu")
 
     from poseunion.training import loop
 
@@ -64,36 +49,62 @@ def test_a_run_that_is_stopped_ends_like_one_that_is_not(
 
     monkeypatch.setattr(loop, "losses", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(TINY, data, tmp_path / "cut", accelerator="cpu")
+        fit(TINY, prepared, tmp_path / "cut", accelerator="cpu")
     monkeypatch.setattr(loop, "losses", real)
     with pytest.raises(BadArgumentError, match="--resume"):
-        fit(TINY, data, tmp_path / "cut", accelerator="cpu")
-    weights = fit(TINY, data, tmp_path / "cut", resume=True, accelerator="cpu")
+        fit(TINY, prepared, tmp_path / "cut", accelerator="cpu")
+    weights = fit(TINY, prepared, tmp_path / "cut", resume=True, accelerator="cpu")
 
     whole, cut = final_state(tmp_path / "whole"), final_state(tmp_path / "cut")
     assert weights.is_file()
     assert all(torch.equal(whole[k], cut[k]) for k in whole)
 
 
-def test_growing_keeps_what_was_learned(data: Prepared, tmp_path: Path) -> None:
-    fit(dataclasses.replace(TINY, steps=4), data, tmp_path, accelerator="cpu")
+def test_growing_keeps_what_was_learned(prepared: Prepared, tmp_path: Path) -> None:
+    fit(dataclasses.replace(TINY, steps=4), prepared, tmp_path, accelerator="cpu")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["stage"] == 1
     assert saved["ema"]["upsample_x.outer.weight"].shape[0] == 8, "half as many bins a cell as at half the size"
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(data: Prepared, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match="not a number"):
-        fit(dataclasses.replace(TINY, lr=1e30, steps=50, clip_norm=1e30), data, tmp_path, accelerator="cpu")
+        fit(dataclasses.replace(TINY, lr=1e30, steps=50, clip_norm=1e30), prepared, tmp_path, accelerator="cpu")
     (saved,) = tmp_path.glob("not-finite-*.npz")
     assert set(np.load(saved)) == {"image", "xy", "weight"}
 
 
-def test_the_log_is_json_lines(data: Prepared, tmp_path: Path) -> None:
-    fit(dataclasses.replace(TINY, steps=40), data, tmp_path, accelerator="cpu")
+def test_the_log_is_json_lines_and_tensorboard(prepared: Prepared, tmp_path: Path) -> None:
+    quiet = dataclasses.replace(TINY, steps=20, log_every=10, checkpoint_minutes=1e9)
+    fit(quiet, prepared, tmp_path, accelerator="cpu")
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [r["step"] for r in rows] == [20, 40]
-    assert all({"keypoint_x", "keypoint_y", "heatmap", "total", "lr"} <= set(r) for r in rows)
+    assert [r["step"] for r in rows] == [10, 20]
+    assert all({"keypoint_x", "keypoint_y", "heatmap", "total", "lr", "people_per_s"} <= set(r) for r in rows)
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    curve = board.Scalars("total")
+    assert [event.step for event in curve] == [10, 20]
+    assert [event.value for event in curve] == pytest.approx([r["total"] for r in rows])
+
+
+def test_rows_past_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "total": 1.0}\n{"step": 2, "total": 2.0}\n{"step": 3, "tot')
+    with RunLog(tmp_path, "run", every=1, step=1, progress=0.1) as log:
+        log.trained(2, 1.0, 0.2, 4, {"total": torch.tensor(0.1)})
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert np.float32(rows[1]["total"]) == np.float32(0.1), "exact"
+
+
+def test_the_bar_is_silent_without_a_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with RunLog(tmp_path, "run", every=10, step=0, progress=0.0) as log:
+        for step in range(1, 5):
+            log.trained(step, step * 0.5, step / 4, 8, {"total": torch.tensor(1.0)})
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_schedule() -> None:

@@ -1,0 +1,131 @@
+"""What a run says of itself: JSON lines that a program reads, TensorBoard curves, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.files import write_bytes
+
+# Steps over which the shown loss and speed are averaged.
+WINDOW = 20
+
+
+class RunLog:
+    """Writes `log.jsonl` and `tensorboard/` in a run's folder, and draws a bar where stderr is a terminal.
+
+    Rows after `step`, left by a session that was killed past its last checkpoint, are dropped: those steps come again.
+
+    Args:
+        every: steps between two rows.
+        step, progress: where the run stands.
+
+    Raises:
+        BadFileError: the folder cannot be written. MissingExtraError: no TensorBoard installed.
+    """
+
+    def __init__(self, out: Path, label: str, every: int, step: int, progress: float) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise MissingExtraError("tensorboard", "train") from error
+        self.every, self._path = every, out / "log.jsonl"
+        self._losses: deque[float] = deque(maxlen=WINDOW)
+        # (seconds, people) at the end of recent steps.
+        self._pace: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
+        try:
+            _drop_rows_after(self._path, step)
+            self._file = self._path.open("a")
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+        except OSError as error:
+            raise BadFileError(f"Cannot write {self._path}: {error.strerror or error}.") from error
+        console = Console(stderr=True)
+        columns = (TextColumn(label), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[state]}"))
+        self._bar = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+        )
+        self._task = self._bar.add_task(label, total=1.0, completed=progress, state="")
+
+    def __enter__(self) -> RunLog:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        # A full disk has been told of already, by the row that did not fit.
+        with contextlib.suppress(OSError):
+            self._board.close()
+            self._file.close()
+
+    def trained(
+        self, step: int, seconds: float, progress: float, people: int, parts: Mapping[str, Tensor], **more: float
+    ) -> None:
+        """One step is done.
+
+        Args:
+            seconds: of the run so far.
+            people: that the step saw, on all devices.
+            parts: of the loss, with `total`; written so that a float32 is read back exactly.
+            more: what else belongs in the row.
+        """
+        self._losses.append(float(parts["total"].detach()))
+        self._pace.append((seconds, people))
+        mean, speed = float(np.mean(self._losses)), self._people_per_second()
+        state = f"step {step}  loss {mean:.3f}" + (f"  {speed:.0f} people/s" if speed else "")
+        self._bar.update(self._task, completed=progress, state=state)
+        if step % self.every:
+            return
+        losses = {k: float(f"{float(v.detach()):.9g}") for k, v in parts.items()}
+        row = {**losses, "step": step, "seconds": round(seconds, 1), **more, f"mean{WINDOW}": round(mean, 5)}
+        self._write({**row, "people_per_s": round(speed, 1)})
+
+    def validated(self, step: int, seconds: float, score: Mapping[str, float]) -> None:
+        """Held-out people were looked at."""
+        self._write({"step": step, "seconds": round(seconds, 1), **score})
+
+    def _people_per_second(self) -> float:
+        if len(self._pace) < 2 or self._pace[-1][0] <= self._pace[0][0]:
+            return 0.0
+        return sum(people for _, people in list(self._pace)[1:]) / (self._pace[-1][0] - self._pace[0][0])
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+            for name, value in row.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, row["step"])
+        except OSError as error:
+            raise BadFileError(
+                f"Cannot write {self._path}: {error.strerror or error}; free space, then --resume."
+            ) from error
+
+
+def _drop_rows_after(path: Path, step: int) -> None:
+    if not path.is_file():
+        return
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if _step_of(line) <= step]
+    if len(kept) < len(lines):
+        write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+
+def _step_of(line: str) -> float:
+    """Infinity for a line that was cut short by a kill."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
