@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from poseunion.annotate import against, faults
-from poseunion.annotate.completion import ORIGIN_NAMES
+from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
+from poseunion.annotate.formats.extended import field_problems, has_added_fields
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Skeleton
 
@@ -31,7 +32,12 @@ def check(
 
     Returns:
         The annotations (None where nothing of the file can be read) and the problems; a fatal one makes it unusable.
+
+    Raises:
+        BadArgumentError: `images` is no folder, or `reference` is of another kind.
     """
+    if images is not None:
+        picture_folder(images)
     problems: list[Problem] = []
     try:
         annotations = read_annotations(path, format_name, skeleton, problems.append)
@@ -49,23 +55,17 @@ def check(
 
 def _extended_problems(annotations: AnnotationSet) -> Iterator[Problem]:
     """The fields that `extend` adds."""
-    k = len(annotations.skeleton)
     for index, record in faults.readable(annotations):
-        sources, confidence = record.get("keypoint_source"), record.get("keypoint_confidence")
-        if sources is None or "joints_union" in record:  # MPII's own json: its skeleton is not the union
+        if not has_added_fields(record):
             continue
         place = faults.place_of(annotations, index)
-        if not isinstance(sources, list) or len(sources) != k:
-            yield Problem(place, f"keypoint_source does not have {k} entries")
+        problems = list(field_problems(record, annotations.skeleton))
+        yield from (Problem(place, text) for text in problems)
+        if problems:
             continue
-        if unknown := sorted({str(s) for s in sources} - set(ORIGIN_NAMES)):
-            yield Problem(place, f"keypoint_source says {unknown[0]!r}, where {', '.join(ORIGIN_NAMES)} are known")
-        if not isinstance(confidence, list) or len(confidence) != k:
-            yield Problem(place, f"keypoint_confidence does not have {k} entries")
         labelled = annotations.visibility[index] > 0
-        for keypoint, source, there in zip(annotations.skeleton.keypoints, sources, labelled, strict=True):
+        for keypoint, source, there in zip(
+            annotations.skeleton.keypoints, record["keypoint_source"], labelled, strict=True
+        ):
             if (source != "none") != bool(there):
                 yield Problem(place, f"{keypoint} has source {source!r} but {'a' if there else 'no'} point")
-        for proposal in record.get("proposals") or []:
-            if not isinstance(proposal, dict) or proposal.get("name") not in annotations.skeleton.keypoints:
-                yield Problem(place, f"a proposal names no keypoint of {annotations.skeleton.name}")

@@ -17,7 +17,8 @@ from poseunion.annotate.extend import Options, extend, journal_path
 from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations, writer_for
 from poseunion.annotate.formats.names import output_skeleton
 from poseunion.annotate.work import CHUNK, PosePredictor, plan
-from poseunion.models.errors import BadArgumentError, PoseUnionError
+from poseunion.models import command_line
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.runtime import providers_for
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
@@ -31,11 +32,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; what goes wrong on purpose is one sentence on standard error and exit code 2."""
-    try:
-        app(prog_name="annotate")
-    except PoseUnionError as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+    command_line.run(app, "annotate")
 
 
 FormatOption = Annotated[
@@ -119,6 +116,10 @@ def extend_command(
     out = out or Path(f"{found.annotations.stem}.extended{FORMATS[output_format].ending}")
     if overlay is not None and output_format != "coco":
         raise BadArgumentError(f"--overlay draws COCO-style output: leave out --format {output_format}.")
+    if overlay is not None:
+        from poseunion.annotate.show import refuse_folder
+
+        refuse_folder(overlay, found.images)
     batch_size = BATCH_SIZE if device == "cpu" else CHUNK
     predictor = load_predictor(model, flip=flip, providers=providers, threads=threads, batch_size=batch_size)
     if dry_run:
@@ -250,7 +251,7 @@ def _skeleton(name: str | None) -> Skeleton | None:
 
 
 def _print_json(value: object) -> None:
-    json.dump(value, sys.stdout, ensure_ascii=False)
+    json.dump(value, sys.stdout)
     sys.stdout.write("\n")
 
 

@@ -138,6 +138,13 @@ def _from_file(path: Path, annotations: Path | None, images: Path | None) -> Dat
     )
 
 
+def picture_folder(folder: Path) -> Path:
+    """`folder` itself; raises BadArgumentError where there is none."""
+    if not folder.is_dir():
+        raise BadArgumentError(f"--images {folder} is no folder: give the one that picture names are relative to.")
+    return folder
+
+
 def _checked(dataset: Dataset) -> Dataset:
     missing = []
     if not dataset.annotations.is_file():

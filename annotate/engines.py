@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from poseunion.annotate.work import ChunkResult, Pictures, PosePredictor, Task, cut_task, predict_cut
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.runtime import MOST_THREADS
 
 T = TypeVar("T")
 
@@ -39,11 +40,13 @@ def share_cores(workers: int | None, threads: int | None, *, on_cpu: bool = True
     On another device the network needs no cores: the workers decode and cut.
 
     Raises:
-        BadArgumentError: a number below 1.
+        BadArgumentError: a number below 1, or beyond what can be started.
     """
     for name, number in (("--workers", workers), ("--threads", threads)):
         if number is not None and number < 1:
             raise BadArgumentError(f"{name} {number} leaves nobody to work: give at least 1.")
+        if number is not None and number > MOST_THREADS:
+            raise BadArgumentError(f"{name} {number} is more than can be started: give at most {MOST_THREADS}.")
     if not on_cpu:
         return workers or min(cores(), 4), threads
     if workers is None:

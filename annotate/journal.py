@@ -88,7 +88,7 @@ class Journal:
         Raises:
             BadFileError: the disk is full; what was written before stays.
         """
-        content = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        content = json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         try:
             written = 0
             while written < len(content):

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats.extended import field_problems, has_added_fields
 from poseunion.annotate.work import read_framed
 from poseunion.models.drawing import draw_people
-from poseunion.models.errors import BadFileError, ItemError
+from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import write_bytes
 
 # A proposal is never so faint that it cannot be found.
@@ -43,7 +45,14 @@ def show(
     Args:
         limit: only the first so many pictures.
         rejected: draw proposals that were not accepted, too.
+
+    Raises:
+        BadArgumentError: `images` is no folder, `limit` is below 1; and see `refuse_folder`.
+        BadFileError: an extended record's own fields are damaged, or an overlay cannot be written.
     """
+    if limit is not None and limit < 1:
+        raise BadArgumentError(f"--limit {limit} leaves nothing to do: give at least 1.")
+    refuse_folder(out, picture_folder(images))
     by_image: dict[int, list[int]] = {}
     for index in range(len(annotations)):
         if annotations.image_index[index] >= 0:
@@ -65,6 +74,14 @@ def show(
     return ShowReport(written, bad)
 
 
+def refuse_folder(out: Path, images: Path) -> None:
+    """Raise BadArgumentError where overlays cannot go: a file, or the pictures' own folder, where names are equal."""
+    if out.exists() and not out.is_dir():
+        raise BadArgumentError(f"{out} is a file: give a folder for the overlays.")
+    if out.resolve() == images.resolve():
+        raise BadArgumentError(f"{out} holds the pictures themselves: give another folder for the overlays.")
+
+
 def overlay_name(file_name: str) -> str:
     """A flat file name, so that a picture named `../x.jpg` cannot be written outside the folder.
 
@@ -79,7 +96,7 @@ def overlay_name(file_name: str) -> str:
 def draw(
     picture: NDArray[np.uint8], annotations: AnnotationSet, indices: list[int], *, rejected: bool = False
 ) -> NDArray[np.uint8]:
-    """`picture` with the people `indices` on it."""
+    """`picture` with the people `indices` on it; raises BadFileError where an extended record's fields are damaged."""
     k = len(annotations.skeleton)
     xy = np.full((len(indices), k, 2), np.nan)
     opacity = np.ones((len(indices), k))
@@ -88,9 +105,12 @@ def draw(
         labelled = annotations.visibility[index] > 0
         xy[row, labelled] = annotations.xy[index, labelled]
         record = annotations.records[index]
-        sources = record.get("keypoint_source")
-        role[row] = np.where(labelled, "human" if sources is None else np.asarray(sources), "none")
-        _add_proposals(record, annotations, xy[row], opacity[row], role[row], rejected)
+        role[row] = np.where(labelled, "human", "none")
+        if has_added_fields(record):
+            for problem in field_problems(record, annotations.skeleton):
+                raise BadFileError(f"{annotations.source.path}, record {index}: {problem}.")
+            role[row] = np.where(labelled, np.asarray(record["keypoint_source"]), "none")
+            _add_proposals(record, annotations, xy[row], opacity[row], role[row], rejected)
     return draw_people(picture, annotations.skeleton, xy, role_NK=role, opacity_NK=opacity)
 
 

@@ -6,11 +6,10 @@ A room is imported when its command is called, so that `poseunion --help` needs 
 from __future__ import annotations
 
 import importlib
-import sys
 
 import typer
 
-from poseunion.models.errors import PoseUnionError
+from poseunion.models import command_line
 
 app = typer.Typer(
     help="Train small pose models across datasets that disagree about the skeleton; complete annotations with them.",
@@ -21,11 +20,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; what goes wrong on purpose is one sentence on standard error and exit code 2."""
-    try:
-        app(prog_name="poseunion")
-    except PoseUnionError as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+    command_line.run(app, "poseunion")
 
 
 def _hand_over(command: str, module: str, context: typer.Context, *, is_subcommand: bool = False) -> None:

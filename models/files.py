@@ -63,7 +63,7 @@ def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None =
         encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent)
         try:
             for chunk in _batched(encoder.iterencode(value), 4096):
-                file.write(chunk.encode())
+                file.write(chunk.encode("utf-8", "backslashreplace"))  # half a surrogate pair stays an escape
         except ValueError as error:
             raise BadFileError(f"Cannot write {path}: {error}; a number in the result is not finite.") from error
         file.write(b"\n")

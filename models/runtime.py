@@ -22,6 +22,7 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 # What a device's name asks onnxruntime for, best first. What one provider cannot compute falls to the next.
 DEVICES = {"cpu": (CPU,), "cuda": (CUDA, CPU), "tensorrt": ("TensorrtExecutionProvider", CUDA, CPU)}
+MOST_THREADS = 1024  # more than any machine has cores; a slip of the finger beyond
 # Descriptions of well-known models that do not describe themselves, by file stem.
 DESCRIPTIONS = Path(__file__).parent / "descriptions"
 
@@ -39,6 +40,10 @@ class OnnxModel:
     Attributes:
         provider: the execution provider that the session really uses.
         sha256: of the file.
+
+    Raises:
+        BadFileError: no such file. ModelError: it is not what it is described as. BadArgumentError: a number of
+            threads that nobody has.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class OnnxModel:
             raise BadFileError(
                 f"No model file {self.path}: give the path of an .onnx file or the name of a shipped model."
             )
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise BadArgumentError(f"{threads} threads cannot be had: give 1 to {MOST_THREADS}.")
         self._again = partial(OnnxModel, self.path.absolute(), description, providers=providers, threads=threads)
         self.session = _open_session(self.path, list(providers or [CPU]), threads)
         self.description = description or _own_description(self.session, self.path)

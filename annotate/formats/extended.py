@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats.coco import is_number
 from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.models.skeleton import Skeleton, project_indices
 
@@ -59,9 +60,40 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     }
 
 
+def has_added_fields(record: dict[str, Any]) -> bool:
+    """Do the added fields describe the keypoints that were read? MPII's json keeps its 16 and has the union beside."""
+    return record.get("keypoint_source") is not None and "joints_union" not in record
+
+
+def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
+    """What of an extended record's added fields is not as `added_fields` makes them."""
+    k = len(skeleton)
+    sources, confidence = record.get("keypoint_source"), record.get("keypoint_confidence")
+    if not isinstance(sources, list) or len(sources) != k:
+        yield f"keypoint_source does not have {k} entries"
+    elif unknown := sorted({str(s) for s in sources if s not in ORIGIN_NAMES}):
+        yield f"keypoint_source says {unknown[0]!r}, where {', '.join(ORIGIN_NAMES)} are known"
+    if not isinstance(confidence, list) or len(confidence) != k:
+        yield f"keypoint_confidence does not have {k} entries"
+    elif not all(c is None or is_number(c) for c in confidence):
+        yield "keypoint_confidence holds something else than numbers and null"
+    proposals = record.get("proposals") or []
+    if not isinstance(proposals, list) or not all(isinstance(p, dict) for p in proposals):
+        yield "proposals is not a list of objects"
+        return
+    for proposal in proposals:
+        if proposal.get("name") not in skeleton.keypoints:
+            yield f"a proposal names no keypoint of {skeleton.name}"
+        elif not all(is_number(proposal.get(key)) for key in ("x", "y", "confidence")):
+            yield f"the proposal of {proposal['name']} has no numbers x, y and confidence"
+        elif not isinstance(proposal.get("accepted"), bool):
+            yield f"the proposal of {proposal['name']} does not say whether it was accepted"
+
+
 def dump(value: Any) -> bytes:
     """One value as JSON; not-finite numbers raise ValueError."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair stays the escape that it was
 
 
 def write_list(file: BinaryIO, items: Iterator[Any]) -> None:

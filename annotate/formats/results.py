@@ -84,8 +84,8 @@ def _skeleton(records: list[Any], source: Source) -> Skeleton:
     count = next((len(found) // 3 for found in lists if isinstance(found, list) and found), 17)
     if count != 17:
         raise BadFileError(
-            f"{source.path} holds {count} keypoints a person and does not name them: give their skeleton "
-            "(--skeleton, or a dataset .toml)."
+            f"{source.path} holds {count} keypoints a person and does not name them: describe them in a "
+            "dataset .toml with a skeleton (`check` and `show` also take --skeleton)."
         )
     return load_skeleton("coco17")
 

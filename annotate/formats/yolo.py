@@ -137,8 +137,8 @@ def _skeleton(document: dict[str, Any], k: int, given: Skeleton | None, path: Pa
             found = load_skeleton("coco17")
         else:
             raise SkeletonError(
-                f"it names no keypoints (kpt_names), so nothing says what its {k} are: give their skeleton "
-                "(--skeleton, or a dataset .toml)"
+                f"it names no keypoints (kpt_names), so nothing says what its {k} are: describe them in a "
+                "dataset .toml with a skeleton (`check` and `show` also take --skeleton)"
             )
     except SkeletonError as error:
         raise BadFileError(f"{path}: {str(error).rstrip('.')}.") from error

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from poseunion.annotate.check import check
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.show import overlay_name, show
 from poseunion.models.drawing import ROLE_COLOURS
-from poseunion.models.errors import BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.images import read_image
 
 
@@ -111,6 +112,55 @@ def test_show_skips_bad_pictures_and_takes_plain_files(folder: Any, coco: Any) -
     assert len(report.written) == 2
     assert [name for name, _ in report.bad] == ["sub/p1.png"]
     assert len(show(annotations, folder.images, folder.root / "one", limit=1).written) == 1
+
+
+def test_overlays_never_replace_the_pictures(folder: Any, coco: Any) -> None:
+    folder.write(coco(2))
+    before = {path: path.read_bytes() for path in folder.images.rglob("*.png")}
+    annotations = read_annotations(folder.file)
+    for out in (folder.images, folder.root / "." / "images", folder.file):
+        with pytest.raises(BadArgumentError, match=r"another folder|is a file"):
+            show(annotations, folder.images, out)
+    assert {path: path.read_bytes() for path in folder.images.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda r: r.update(keypoint_source=[]), "keypoint_source does not have 21 entries"),
+        (lambda r: r["keypoint_source"].__setitem__(2, [[]]), "keypoint_source says"),
+        (lambda r: r["keypoint_confidence"].__setitem__(2, "x"), "keypoint_confidence holds"),
+        (lambda r: r.update(proposals=7), "proposals is not a list of objects"),
+        (lambda r: r["proposals"].__setitem__(0, [1]), "proposals is not a list of objects"),
+        (lambda r: r["proposals"][0].update(name=[1]), "names no keypoint"),
+        (lambda r: r["proposals"][0].update(x="far"), "has no numbers x, y and confidence"),
+        (lambda r: r["proposals"][0].pop("accepted"), "does not say whether it was accepted"),
+    ],
+)
+def test_a_damaged_extended_record_is_said(damage: Any, message: str, folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(1))
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    document = folder.result()
+    damage(document["annotations"][0])
+    folder.out.write_text(json.dumps(document))
+    with pytest.raises(BadFileError, match=message):
+        show(read_annotations(folder.out), folder.images, folder.root / "overlays", rejected=True)
+    assert message in check(folder.out)[1][0].text
+
+
+def test_of_mpiis_own_file_its_own_joints_are_shown(folder: Any, mpii: Any, fake: Any) -> None:
+    folder.write(mpii(2))
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(format="mpii"))
+    report = show(read_annotations(folder.out), folder.images, folder.root / "overlays", rejected=True)
+    assert len(report.written) == 1
+    assert report.bad == []
+
+
+def test_a_foreign_field_of_the_same_name_is_none_of_ours(folder: Any, coco: Any) -> None:
+    document = coco(1)
+    document["annotations"][0]["proposals"] = 7
+    folder.write(document)
+    assert show(read_annotations(folder.file), folder.images, folder.root / "overlays").bad == []
 
 
 @pytest.mark.parametrize("name", ["../../x.png", "/etc/x", "..", "a/../b.jpg", "..\\x.png"])

@@ -124,6 +124,21 @@ BAD_CALLS: list[tuple[str, list[str], str]] = [
     ("engine", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--engine", "spark"], "'spark'"),
     ("workers", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--workers", "0"], "--workers 0"),
     ("threads", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--threads", "0"], "--threads 0"),
+    (
+        "many threads",
+        ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--threads", "9999999999"],
+        "most",
+    ),
+    ("long name", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--out", "o" * 300], "too long"),
+    ("long model", ["extend", "--annotations", "F", "--images", "I", "--model", "o" * 300], "too long"),
+    (
+        "overlays on pictures",
+        ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--overlay", "I"],
+        "holds the pictures",
+    ),
+    ("no pictures", ["show", "F", "--images", "nowhere", "--out", "o"], "--images nowhere is no folder"),
+    ("no pictures to check", ["check", "F", "--images", "nowhere"], "--images nowhere is no folder"),
+    ("show nothing", ["show", "F", "--images", "I", "--out", "o", "--limit", "-1"], "--limit -1"),
     ("no file", ["show", "nothing.json", "--images", "I", "--out", "o"], "nothing.json"),
     ("skeleton", ["check", "F", "--skeleton", "nope"], "No skeleton 'nope'"),
     ("unknown option", ["extend", "--wrong"], "No such option"),
@@ -150,6 +165,7 @@ def test_a_bad_argument_is_said_and_leaves_with_2(
     assert out == ""
     assert message in err
     assert "Traceback" not in err
+    assert err.count("\n") == 1 or err.startswith("Usage: ")
     assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
 
 
@@ -215,3 +231,22 @@ def test_a_really_full_disk(size: str, old: bytes, folder: Any, coco: Any, tiny_
         assert not list(disk.glob(".*"))  # no part files
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_name_that_is_half_a_character_is_carried_along(run: Run, folder: Any, coco: Any, tiny_model: Path) -> None:
+    document = coco(4)
+    document["annotations"][0]["my field"] = "\ud800 ü"
+    document["images"][1]["file_name"] = "\udcff\ud800.png"  # a picture that cannot exist
+    folder.write(coco(4))
+    folder.write(document, pictures=False)
+    where = ("--annotations", folder.file, "--images", folder.images, "--out", folder.out, "--model", tiny_model)
+    code, out, err = run("extend", *where, "--max-bad", "1", "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["bad"]) == 2
+    assert folder.result()["annotations"][0]["my field"] == "\ud800 ü"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "poseunion.annotate.cli", "check", str(folder.out), "--images", str(folder.images)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 2
+    assert result.stderr == ""
+    assert r"\ud800" in result.stdout

@@ -1,0 +1,34 @@
+"""What the command lines share: what goes wrong on purpose is one sentence on standard error and exit code 2."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import typer
+
+from poseunion.models.errors import PoseUnionError
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run `app` as the program `name`.
+
+    A path that the system refuses in a place of its own (too long, in a folder that may not be looked into) is a bad
+    argument, too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a picture's name may hold what the terminal cannot show
+    try:
+        app(prog_name=name)
+    except PoseUnionError as error:
+        _end(str(error), error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"Cannot use {error.filename}: {error.strerror}; give another path.", PoseUnionError.exit_code)
+
+
+def _end(sentence: str, code: int) -> None:
+    typer.echo(f"Error: {sentence}", err=True)
+    sys.exit(code)
