@@ -111,14 +111,15 @@ def _apply(document: Any, op: str, parts: list[str], value: Any) -> None:
             raise IndexError(last)
     elif not isinstance(parent, dict):
         raise TypeError(type(parent))
-    if op != "add" and op != "remove" and op != "replace" and not _same(parent[last], value):
+    if op == "add":
+        parent[last] = value
+        return
+    there = parent[last]  # for the other operations it has to be
+    if op == "test" and not _same(there, value):
         raise ValueError(last)
     if op == "remove":
         del parent[last]
     elif op == "replace":
-        parent[last]
-        parent[last] = value
-    elif op == "add":
         parent[last] = value
 
 

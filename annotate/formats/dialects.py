@@ -44,7 +44,6 @@ _RULES = {
     "posetrack18": _Rule(Dialect("posetrack18", POSETRACK18), "posetrack17", "vid_id"),
     "jhmdb": _Rule(Dialect("jhmdb"), "jhmdb15", "vid_id"),
 }
-NAMES = tuple(_RULES)
 
 
 def table_of(name: str) -> StateTable:

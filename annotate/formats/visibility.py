@@ -69,9 +69,6 @@ LSP = StateTable({0: _V, 1: _O}, {_U: 0, _A: 0, _O: 1, _V: 0})  # ABSENT is a ma
 LSPET = StateTable({0: _A, 1: _V}, {_U: 0, _A: 0, _O: 1, _V: 1})
 MPII_MAT = StateTable({0: _O, 1: _V}, {_U: 0, _A: 0, _O: 0, _V: 1})  # ABSENT points are not in the list
 
-COCO_TO_STATE = COCO.to_state
-STATE_TO_COCO = COCO.from_state
-
 # MPII's two ways of writing "no label"; neither is a position, so neither is ever shifted.
 MPII_UNLABELLED = ((-1.0, -1.0), (0.0, 0.0))
 
