@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.training import cli_evaluate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and evaluate students.")
 
@@ -27,7 +27,8 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Data file (YAML): datasets and teachers.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
-    devices: Annotated[int, typer.Option(help="Processes or GPUs.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs of each node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each.")] = 1,
     list_recipes: Annotated[bool, typer.Option("--list", help="Print the recipes.")] = False,
 ) -> None:
     """Train a student from a recipe."""
@@ -37,7 +38,7 @@ def train(
     try:
         import torch
 
-        from poseunion.training.loop import fit
+        from poseunion.training.loop import check_out, fit
         from poseunion.training.prepare import cache_folder, prepare
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
@@ -52,10 +53,11 @@ def train(
     if recipe is None or data is None or out is None:
         raise BadArgumentError("train needs a RECIPE, --data FILE and --out DIR (or --list to see the recipes).")
     config = find_recipe(recipe, overrides or [])
-    out.mkdir(parents=True, exist_ok=True)
     if devices > 1:
         torch.set_num_threads(1)
-    prepared = prepare(read_data_file(data), config, cache_folder())
+    listed = read_data_file(data)
+    check_out(out, resume=resume)
+    prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:
         people = sum(len(labelled.rows) for labelled in stores)
@@ -68,56 +70,8 @@ def train(
             f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
         )
     console.print(dataclasses.asdict(config))
-    weights = fit(config, prepared, out, resume=resume, devices=devices)
+    weights = fit(config, prepared, out, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")
 
 
-@app.command(
-    epilog="Examples:  poseunion evaluate --model unified --annotations coco/test.json --images coco/test --flip  ·  "
-    "poseunion evaluate --model unified --model other.onnx --annotations a.json --images a --annotations b.json "
-    "--images b",
-)
-def evaluate(
-    model: Annotated[list[str], typer.Option(help="Shipped model's name, or an .onnx file; repeat to compare.")],
-    annotations: Annotated[list[Path], typer.Option(help="Annotation file with ground-truth boxes; may be repeated.")],
-    images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
-    skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
-    head_boxes: Annotated[
-        Path | None, typer.Option(help="mpii_gt_val.mat, for PCKh on MPII's json (its .mat has the head boxes itself).")
-    ] = None,
-    flip: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = False,
-    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
-) -> None:
-    """Measure models on labelled people, in the data set's own keypoint definitions.
-
-    A model that does not describe itself needs a .toml of the same name beside it, or one in poseunion's descriptions.
-    """
-    from poseunion.models.predictor import load_predictor
-    from poseunion.training.evaluate import evaluate as measure
-
-    if len(annotations) != len(images):
-        raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
-    predictors = [load_predictor(m, flip=flip, threads=threads) for m in model]
-    results = {
-        str(file): [measure(predictor, file, folder, skeleton, head_boxes) for predictor in predictors]
-        for file, folder in zip(annotations, images, strict=True)
-    }
-    if as_json:
-        print(json.dumps(results, indent=1))
-        return
-    for file, columns in results.items():
-        print(f"{file}{', flip test' if flip else ''}\n\n{markdown_table(columns)}\n")
-
-
-def markdown_table(results: list[dict[str, Any]]) -> str:
-    """One row a measure, one column a model."""
-    rows: dict[str, list[str]] = {}
-    for column, result in enumerate(results):
-        measures = {**result.get("coco", {}), **{f"PCK@.2 {k}": v for k, v in result["pck"].items()}}
-        measures |= {k if k.startswith("PCKh") else f"PCKh@.5 {k}": v for k, v in result.get("pckh", {}).items()}
-        for name, value in {"people": result["people"], **measures}.items():
-            cells = rows.setdefault(name, ["–"] * len(results))
-            cells[column] = str(value) if isinstance(value, int) else f"{value:.1f}"
-    lines = ["| | " + " | ".join(r["model"] for r in results) + " |", "|---|" + "---|" * len(results)]
-    return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
+app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)

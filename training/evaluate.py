@@ -1,149 +1,167 @@
-"""Evaluation protocols: COCO AP and mean OKS, PCK. No torch here: a model is whatever `Predictor` runs.
+"""Evaluation: which data set is measured how. No torch here: a model is whatever `Predictor` runs.
 
-Shapes: N people, K keypoints of the data set.
+| data set            | measures                                                                                 |
+|---------------------|------------------------------------------------------------------------------------------|
+| coco                | AP, AR, mean OKS (`protocols_coco`)                                                      |
+| mpii                | PCKh@.5 and @.1, with the head boxes of the .mat or of `--head-boxes` (`protocols_mpii`) |
+| halpe               | AP on the union's 21 keypoints, with our sigmas and with Halpe's (`protocols_halpe`)     |
+| lsp, jhmdb          | PCK@.2 of the torso (`protocols_pck`)                                                    |
+| any other           | AP with its skeleton's sigmas: not always its challenge's own protocol                   |
+
+PCK@.2 is measured on all of them, and the rows of paper A's Table 1 (`cross_dataset`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poseunion.annotate.formats import AnnotationSet, read_annotations
-from poseunion.models.errors import BadFileError, ItemError, MissingExtraError
-from poseunion.models.images import read_annotated_image, read_image
-from poseunion.models.metrics import area_from_box, oks, pck_hits, pck_rates, torso_lengths
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.predictor import Predictor
-from poseunion.models.skeleton import load_skeleton, project, project_indices
-from poseunion.training.people import OFFSETS, apply_offsets
-from poseunion.training.progress import track
-from poseunion.training.protocols_mpii import head_sizes_of, pckh_scores
+from poseunion.models.skeleton import load_skeleton
+from poseunion.training.boxes import Boxes, read_boxes
+from poseunion.training.cross_dataset import cross_rows
+from poseunion.training.predictions import Detected, Predictions, matched, predict_boxes, predict_people
+from poseunion.training.protocols_coco import coco_scores
+from poseunion.training.protocols_halpe import SIGMA_ORIGIN, halpe21, halpe_sigmas
+from poseunion.training.protocols_mpii import head_sizes_of, pckh_parts, pckh_scores
+from poseunion.training.protocols_pck import has_torso, pck_scores
 
-PCK12 = tuple(
-    f"{side}_{limb}" for limb in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
-)
+# Name of a data set -> the skeleton its file has.
+DATASETS = {
+    "coco": "coco17",
+    "mpii": "mpii16",
+    "halpe": "halpe26",
+    "lsp": "lsp14",
+    "crowdpose": "crowdpose14",
+    "aic": "aic14",
+    "posetrack18": "posetrack17",
+    "jhmdb": "jhmdb15",
+    "ochuman": "ochuman17",
+    "mhp": "mhp16",
+}
+# Their own protocols are shares of correct keypoints.
+WITHOUT_AP = ("mpii", "lsp", "jhmdb")
+GROUND_TRUTH = "gt"
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """A model's keypoints of every labelled person of a file, in the file's skeleton and definitions.
+class Task:
+    """A labelled file, ready to be measured on.
 
     Attributes:
-        rows: (N,) record index of each person.
-        xy: (N, K, 2) image px; 0 where the model does not know the keypoint.
-        score: (N, K).
-        known: (K,) which keypoints the model predicts.
-        skipped: (picture, reason).
+        dataset: a name of `DATASETS`, or the skeleton's for others.
+        annotations: as they are scored: Halpe's in the union's 21.
+        images: folder of the pictures.
+        boxes: a detector's; None: the ground truth's.
+        head_boxes: for PCKh on MPII's json; see `head_sizes_of`.
+        engine: of AP; see `protocols_coco.ENGINES`.
     """
 
-    rows: NDArray[np.intp]
-    xy: NDArray[np.float64]
-    score: NDArray[np.float64]
-    known: NDArray[np.bool_]
-    skipped: tuple[tuple[str, str], ...]
+    dataset: str
+    annotations: AnnotationSet
+    images: Path
+    boxes: Boxes | None = None
+    head_boxes: Path | None = None
+    engine: str = "pycocotools"
 
 
-def predict_people(predictor: Predictor, annotations: AnnotationSet, images: Path) -> Predictions:
-    """Run a model on the ground-truth boxes of everyone who has a label."""
-    by_image: dict[str, list[Any]] = {}
-    for record in annotations.persons():
-        if record.skip is None and record.image is not None and np.isfinite(record.box_xywh).all():
-            by_image.setdefault(record.image.file_name, []).append(record)
-    rows: list[int] = []
-    xy, score, skipped = [], [], []
-    for name, records in track(by_image.items(), f"{predictor.name}"):
-        try:
-            ref = records[0].image
-            wh = (ref.width, ref.height) if ref.width and ref.height else None
-            picture = read_annotated_image(images / name, wh) if wh else read_image(images / name, exif=False)
-            poses = predictor(picture, np.stack([r.box_xywh for r in records]))
-        except ItemError as error:
-            skipped.append((name, str(error)))
-            continue
-        rows += [r.index for r in records]
-        xy.append(poses.xy)
-        score.append(poses.score)
-    if not rows:
-        raise BadFileError(
-            f"Nobody in {annotations.source.path} could be predicted: {skipped[:1] or 'no labelled person'}."
-        )
-    target = annotations.skeleton
-    # A model trained in the union's definitions is scored in the data set's own.
-    xy_N = np.concatenate(xy).astype(np.float64)
-    if predictor.skeleton.name == "union21":
-        seen = np.full(xy_N.shape[:2], 2, np.int8)
-        xy_N, _ = apply_offsets(xy_N, seen, predictor.skeleton, OFFSETS.get(target.name, ()), inverse=True)
-    seen = np.full(xy_N.shape[:2], 2, np.int8)
-    xy_target, _ = project(xy_N, seen, predictor.skeleton, target)
-    index = project_indices(predictor.skeleton, target)
-    score_target = np.where(index >= 0, np.concatenate(score)[:, index], 0.0)
-    return Predictions(np.array(rows), xy_target, score_target, index >= 0, tuple(skipped))
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one model, and the predictions it was measured on (a detector's: matched to the labels)."""
+
+    scores: dict[str, Any]
+    predictions: Predictions
 
 
-def coco_scores(annotations: AnnotationSet, predictions: Predictions) -> dict[str, float]:
-    """AP, AP50, AP75, AR by pycocotools and mean OKS, over the labelled people (ground-truth boxes).
+def read_task(
+    annotations_path: Path,
+    images: Path,
+    *,
+    dataset: str | None = None,
+    skeleton: str | None = None,
+    boxes: str = GROUND_TRUTH,
+    head_boxes: Path | None = None,
+    engine: str = "pycocotools",
+) -> Task:
+    """Read what a model is to be measured on.
 
-    A person's score is the mean of its keypoint scores, as mmpose scores a given box.
+    Args:
+        dataset: of `DATASETS`; None: recognised by the file's keypoints.
+        skeleton: of a file that does not say, where no dataset is given.
+        boxes: `gt`, or a detector's results file (see `boxes`).
+
+    Raises:
+        BadArgumentError: unknown data set, or one that contradicts `skeleton`. BadFileError: a file cannot be used.
     """
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pycocotools", "train") from error
-    document = annotations.source.document
-    records = [annotations.records[i] for i in predictions.rows]
-    results = []
-    for record, xy, score in zip(records, predictions.xy, predictions.score, strict=True):
-        keypoints = np.column_stack([xy, np.ones(len(xy))]).ravel().tolist()
-        results.append(
-            {"image_id": record["image_id"], "category_id": record["category_id"], "keypoints": keypoints}
-            | {"score": float(score[predictions.known].mean())}
-        )
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        # pycocotools marks "unmatched" by id 0, so a file that counts from 0 would lose its first person.
-        numbered = [{**record, "id": number} for number, record in enumerate(document["annotations"], 1)]
-        truth.dataset = {**document, "annotations": numbered}
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
-        evaluation.params.kpt_oks_sigmas = annotations.skeleton.sigma_array
-        evaluation.params.imgIds = sorted({r["image_id"] for r in records})
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    ap, ap50, ap75, _, _, ar = (100 * float(v) for v in evaluation.stats[:6])
-    rows = predictions.rows
-    area = np.array([r.get("area") or 0.0 for r in records])
-    area = np.where(area > 0, area, area_from_box(annotations.box_xywh[rows]))
-    similarity = oks(
-        predictions.xy, annotations.xy[rows], annotations.visibility[rows], area, annotations.skeleton.sigma_array
-    )
-    return {"AP": ap, "AP50": ap50, "AP75": ap75, "AR": ar, "mean_OKS": 100 * float(np.nanmean(similarity))}
+    if dataset is not None and dataset not in DATASETS:
+        raise BadArgumentError(f"No dataset {dataset!r}: choose one of {', '.join(DATASETS)}, or leave it out.")
+    if dataset is not None and skeleton not in (None, DATASETS[dataset]):
+        raise BadArgumentError(f"Dataset {dataset} has the skeleton {DATASETS[dataset]}, not {skeleton}: give one.")
+    wanted = DATASETS[dataset] if dataset else skeleton
+    annotations = read_annotations(annotations_path, skeleton=load_skeleton(wanted) if wanted else None)
+    by_skeleton = {value: key for key, value in DATASETS.items()}
+    name = dataset or by_skeleton.get(annotations.skeleton.name, annotations.skeleton.name)
+    found = None if boxes == GROUND_TRUTH else read_boxes(Path(boxes), annotations)
+    if name == "halpe":
+        annotations = halpe21(annotations)
+    return Task(name, annotations, images, found, head_boxes, engine)
 
 
-def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: float = 0.2) -> dict[str, float]:
-    """PCK at `threshold` torso lengths: per keypoint, over the 12 limbs (`PCK12`) and over all.
+def measure(predictor: Predictor, task: Task) -> Evaluation:
+    """Everything that is measured of one model on one file; scores are percentages."""
+    annotations = task.annotations
+    detected: Detected | None = None
+    if task.boxes is None:
+        predictions = predict_people(predictor, annotations, task.images)
+    else:
+        detected = predict_boxes(predictor, annotations, task.images, task.boxes)
+        predictions = matched(annotations, detected)
+    return Evaluation(scores_of(task, predictor.name, predictions, detected), predictions)
 
-    People whose torso is not fully labelled have no normaliser and do not count.
+
+def scores_of(task: Task, model: str, predictions: Predictions, detected: Detected | None = None) -> dict[str, Any]:
+    """The scores of predictions, as `evaluate` prints them with `--json`.
+
+    Args:
+        detected: what AP is measured on, where the boxes were a detector's.
     """
-    rows, skeleton = predictions.rows, annotations.skeleton
-    xy, visibility = annotations.xy[rows], annotations.visibility[rows]
-    torso = torso_lengths(xy, visibility, skeleton)
-    hits, counted = pck_hits(predictions.xy, xy, visibility, torso, threshold)
-    hits, counted = hits & predictions.known, counted & predictions.known
-    per_keypoint, mean = pck_rates(hits, counted)
-    limbs = [k for k, name in enumerate(skeleton.keypoints) if name in PCK12]
-    result = {"PCK12": 100 * float(hits[:, limbs].sum() / max(1, counted[:, limbs].sum())), "PCK": 100 * float(mean)}
-    return result | {
-        name: 100 * float(rate)
-        for name, rate, known in zip(skeleton.keypoints, per_keypoint, predictions.known, strict=True)
-        if known and np.isfinite(rate)
+    annotations, engine = task.annotations, task.engine
+    result: dict[str, Any] = {
+        "model": model,
+        "dataset": task.dataset,
+        "keypoints": len(annotations.skeleton),
+        "boxes": GROUND_TRUTH if task.boxes is None else str(task.boxes.path),
+        "people": len(predictions.rows),
+        "skipped": predictions.skipped,
     }
+    with_ap = task.dataset not in WITHOUT_AP or detected is not None
+    if with_ap:
+        result["coco"] = coco_scores(annotations, predictions, detected, engine=engine)
+        result["sigmas"] = {"coco": annotations.skeleton.sigma_origin}
+    if task.dataset == "halpe":
+        sigmas = halpe_sigmas()
+        result["table5"] = coco_scores(annotations, predictions, detected, sigma_K=sigmas, engine=engine)
+        result["sigmas"]["table5"] = SIGMA_ORIGIN
+    if has_torso(annotations.skeleton):
+        result["pck"] = pck_scores(annotations, predictions)
+    head_size_N = head_sizes_of(annotations, task.head_boxes)
+    with_pckh = np.isfinite(head_size_N).any()
+    if with_pckh:
+        result["pckh"] = pckh_scores(annotations, predictions, head_size_N)
+        result["pckh@.1"] = pckh_parts(annotations, predictions, head_size_N, 0.1)
+    result |= cross_rows(annotations, predictions, detected, head_size_N if with_pckh else None, with_ap, engine)
+    return {key: _finite(value) if isinstance(value, dict) else value for key, value in result.items()}
+
+
+def _finite(scores: dict[str, Any]) -> dict[str, Any]:
+    """Without what could not be measured on anybody: JSON has no NaN."""
+    return {name: value for name, value in scores.items() if not isinstance(value, float) or math.isfinite(value)}
 
 
 def evaluate(
@@ -153,18 +171,5 @@ def evaluate(
     skeleton: str | None = None,
     head_boxes: Path | None = None,
 ) -> dict[str, Any]:
-    """Everything that is measured of one model on one file.
-
-    Args:
-        head_boxes: for PCKh on MPII's json; see `head_sizes_of`.
-    """
-    annotations = read_annotations(annotations_path, skeleton=load_skeleton(skeleton) if skeleton else None)
-    predictions = predict_people(predictor, annotations, images)
-    result: dict[str, Any] = {"model": predictor.name, "people": len(predictions.rows), "skipped": predictions.skipped}
-    if annotations.skeleton.name == "coco17":
-        result["coco"] = coco_scores(annotations, predictions)
-    result["pck"] = pck_scores(annotations, predictions)
-    head_size_N = head_sizes_of(annotations, head_boxes)
-    if np.isfinite(head_size_N).any():
-        result["pckh"] = pckh_scores(annotations, predictions, head_size_N)
-    return result
+    """The scores of one model on the ground-truth boxes of one file."""
+    return measure(predictor, read_task(annotations_path, images, skeleton=skeleton, head_boxes=head_boxes)).scores

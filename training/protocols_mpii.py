@@ -10,7 +10,6 @@ Shapes: N people, K keypoints of MPII.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,7 @@ from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.mat import load_mat
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metrics import head_sizes, pck_hits, pck_rates
-
-if TYPE_CHECKING:
-    from poseunion.training.evaluate import Predictions
+from poseunion.training.predictions import Predictions
 
 NOT_COUNTED = ("pelvis", "thorax")
 SIDES = ("left", "right")
@@ -55,19 +52,29 @@ def pckh_scores(
         )
     rows = predictions.rows
     counts = predictions.known & [k not in NOT_COUNTED for k in skeleton.keypoints]
-    scores: dict[str, float] = {}
+    scores = pckh_parts(annotations, predictions, head_size_N, 0.5)
     for threshold in (0.5, 0.1):
         hits, counted = pck_hits(
             predictions.xy, annotations.xy[rows], annotations.visibility[rows], head_size_N[rows], threshold
         )
-        per_keypoint, mean = pck_rates(hits & counts, counted & counts)
-        if threshold == 0.5:
-            for part, names in PARTS.items():
-                rate = float(np.mean([per_keypoint[skeleton.index(name)] for name in names]))
-                if np.isfinite(rate):
-                    scores[part] = 100 * rate
+        _, mean = pck_rates(hits & counts, counted & counts)
         scores[f"PCKh@.{threshold * 10:.0f}"] = 100 * mean
     return scores
+
+
+def pckh_parts(
+    annotations: AnnotationSet, predictions: Predictions, head_size_N: NDArray[np.floating], threshold: float
+) -> dict[str, float]:
+    """PCKh in percent of each part, the mean of its two sides; a part that is not measured is left out."""
+    rows, skeleton = predictions.rows, annotations.skeleton
+    hits, counted = pck_hits(
+        predictions.xy, annotations.xy[rows], annotations.visibility[rows], head_size_N[rows], threshold
+    )
+    per_keypoint, _ = pck_rates(hits & predictions.known, counted & predictions.known)
+    rates = {
+        part: float(np.mean([per_keypoint[skeleton.index(name)] for name in names])) for part, names in PARTS.items()
+    }
+    return {part: 100 * rate for part, rate in rates.items() if np.isfinite(rate)}
 
 
 def head_sizes_of(annotations: AnnotationSet, head_boxes: Path | None = None) -> NDArray[np.float64]:

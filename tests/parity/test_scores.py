@@ -14,7 +14,7 @@ from scipy.io import savemat
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.metrics import area_from_box, head_sizes, oks
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.evaluate import Predictions
+from poseunion.training.predictions import Predictions
 from poseunion.training.protocols_mpii import head_sizes_of, pckh_scores
 
 

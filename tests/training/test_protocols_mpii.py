@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.training.evaluate import Predictions
+from poseunion.training.predictions import Predictions
 from poseunion.training.protocols_mpii import head_sizes_of, pckh_scores
 
 HEAD_BOX = [10.0, 10.0, 40.0, 50.0]  # diagonal 50, head size 30

@@ -1,0 +1,47 @@
+"""PCK at a share of the torso: LSP's measure, and the one that every data set here can be compared by.
+
+Shapes: N people, K keypoints of the data set.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.models.metrics import pck_hits, pck_rates, torso_lengths
+from poseunion.models.skeleton import Skeleton
+from poseunion.training.predictions import Predictions
+
+# The keypoints that COCO and MPII, and every other data set here, share (paper A, eq. 2).
+PCK12 = tuple(
+    f"{side}_{limb}" for limb in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+)
+
+
+def has_torso(skeleton: Skeleton) -> bool:
+    """Are there shoulders and hips to measure by?"""
+    return {f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "hip")} <= set(skeleton.keypoints)
+
+
+def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: float = 0.2) -> dict[str, float]:
+    """PCK at `threshold` torso lengths: over the 12 limbs (`PCK12`), over all (`PCK`), and per keypoint.
+
+    People whose torso is not fully labelled have no normaliser and do not count, nor does a keypoint that the model
+    does not know.
+
+    Raises:
+        SkeletonError: the skeleton has no torso.
+    """
+    rows, skeleton = predictions.rows, annotations.skeleton
+    xy, visibility = annotations.xy[rows], annotations.visibility[rows]
+    torso = torso_lengths(xy, visibility, skeleton)
+    hits, counted = pck_hits(predictions.xy, xy, visibility, torso, threshold)
+    hits, counted = hits & predictions.known, counted & predictions.known
+    per_keypoint, mean = pck_rates(hits, counted)
+    limbs = [k for k, name in enumerate(skeleton.keypoints) if name in PCK12]
+    result = {"PCK12": 100 * float(hits[:, limbs].sum() / max(1, counted[:, limbs].sum())), "PCK": 100 * float(mean)}
+    return result | {
+        name: 100 * float(rate)
+        for name, rate, known in zip(skeleton.keypoints, per_keypoint, predictions.known, strict=True)
+        if known and np.isfinite(rate)
+    }
