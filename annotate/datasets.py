@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.files import read_toml
+from poseunion.models.files import first_fault, read_toml
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
 DATA_VARIABLE = "POSEUNION_DATA"
@@ -123,9 +123,7 @@ def _from_file(path: Path, annotations: Path | None, images: Path | None) -> Dat
     try:
         data = _File.model_validate(read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadFileError(f"{path} is not a dataset file: {place}: {first['msg']}.") from error
+        raise BadFileError(f"{path} is not a dataset file: {first_fault(error)}.") from error
     skeleton = data.skeleton
     if skeleton is not None and skeleton.endswith(".toml"):
         skeleton = str(path.parent / skeleton)

@@ -15,7 +15,7 @@ from poseunion.models.skeleton import FOLDER as SKELETONS
 from poseunion.models.skeleton import load_skeleton, shipped_skeletons
 from poseunion.models.zoo import model_path, shipped_models
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
 @app.command()
@@ -25,7 +25,14 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the models and skeletons that come with this installation."""
+    """List the models and skeletons that come with this installation.
+
+    Examples:
+
+        poseunion models
+
+        poseunion models --path coco17
+    """
     if path is not None:
         typer.echo(_find(path))
         return

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic import ValidationError
+
 from poseunion.models.errors import BadFileError
 
 if sys.version_info >= (3, 11):
@@ -115,6 +117,17 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadFileError(f"{path} is not valid TOML: {error}.") from error
+
+
+def first_fault(error: ValidationError, whole: str = "") -> str:
+    """Where a file breaks its schema, and how, as half a sentence: `place: message` of the first fault.
+
+    Args:
+        whole: what to call the place of a fault that concerns all of it.
+    """
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or whole
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

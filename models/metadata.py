@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from poseunion.models.errors import ModelError
-from poseunion.models.files import read_toml
+from poseunion.models.files import first_fault, read_toml
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
@@ -123,9 +123,7 @@ def parse_description(data: Any, origin: str) -> ModelDescription:
             return ModelDescription.model_validate_json(data)
         return ModelDescription.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "description"
-        raise ModelError(f"{origin} does not describe a pose model: {place}: {first['msg']}.") from error
+        raise ModelError(f"{origin} does not describe a pose model: {first_fault(error, 'description')}.") from error
 
 
 def read_description(path: str | Path) -> ModelDescription:

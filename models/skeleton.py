@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poseunion.models.errors import SkeletonError
-from poseunion.models.files import read_toml
+from poseunion.models.files import first_fault, read_toml
 
 FOLDER = Path(__file__).parent / "skeletons"
 
@@ -152,9 +152,7 @@ def load_skeleton(name: str | Path) -> Skeleton:
     try:
         data = _File.model_validate(read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SkeletonError(f"{path} is not a skeleton file: {place}: {first['msg']}.") from error
+        raise SkeletonError(f"{path} is not a skeleton file: {first_fault(error)}.") from error
     return Skeleton(
         name=data.name,
         title=data.title,
