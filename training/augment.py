@@ -10,13 +10,15 @@ Shapes: K keypoints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.geometry import Crop, crop_from_center
 from poseunion.models.skeleton import Skeleton
 
@@ -48,6 +50,18 @@ class Augmentation:
     dropout_side: tuple[float, float] = (0.2, 0.4)
     low_res_prob: float = 0.0
     low_res_height_px: tuple[int, int] = (24, 96)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            values = value if isinstance(value, tuple) else (value,)
+            highest = 1.0 if field.name.endswith("_prob") or field.name == "dropout_side" else math.inf
+            if not all(math.isfinite(v) and 0 <= v <= highest for v in values):
+                raise BadArgumentError(f"augmentation.{field.name} is {value}: give numbers from 0 to {highest:g}.")
+        for name in ("scale", "dropout_side", "low_res_height_px"):
+            low, high = getattr(self, name)
+            if low > high or (low == 0 and name != "dropout_side"):
+                raise BadArgumentError(f"augmentation.{name} is {low},{high}: give the lower bound first, above 0.")
 
     def mild(self) -> Augmentation:
         """RTMPose's last stage: no shift, less scale and rotation, dropout half of the time; never more than before."""

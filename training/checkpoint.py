@@ -32,9 +32,13 @@ class Ema:
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a training checkpoint atomically."""
+    """Write a training checkpoint atomically; BadFileError where it does not fit."""
     with atomic_writer(path) as file:
-        torch.save(dict(content), file)
+        try:
+            torch.save(dict(content), file)
+        except RuntimeError as error:
+            # On a full disk torch trips over its own clean-up and hides the reason.
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def train(
     try:
         import torch
 
-        from poseunion.training.loop import check_out, fit
+        from poseunion.training.loop import check_nodes, check_out, fit
         from poseunion.training.prepare import cache_folder, prepare
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
@@ -56,6 +56,7 @@ def train(
     if devices > 1:
         torch.set_num_threads(1)
     listed = read_data_file(data)
+    check_nodes(nodes)
     check_out(out, resume=resume)
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train

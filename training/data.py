@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
@@ -84,6 +84,8 @@ def read_data_file(path: Path) -> DataFile:
         data = DataFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise BadFileError(f"{path} is not a text file: a data file is YAML, see docs/train.md.") from error
     except yaml.YAMLError as error:
         raise BadFileError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
@@ -97,6 +99,12 @@ def read_data_file(path: Path) -> DataFile:
         if not full.exists():
             raise BadFileError(f"{path} names {full}, which does not exist.")
         return full
+
+    names = [d.name for d in data.datasets]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise BadFileError(f"{path} names {twice[0]} twice: give each data set a name of its own.")
+    if not any(d.weight for d in data.datasets):
+        raise BadFileError(f"{path} gives every data set the weight 0: nobody would be drawn.")
 
     return DataFile(
         datasets=[
@@ -145,13 +153,28 @@ def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     return people
 
 
+class _Boxes(BaseModel):
+    """One picture of a file of boxes; other fields are not looked at."""
+
+    file_name: str
+    boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]] = []
+
+
 def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     """A list of `{file_name, boxes: [[x, y, w, h], …]}`: pictures with people but without keypoints."""
     nothing = np.zeros((len(target), 2)), np.full(len(target), Visibility.UNDEFINED, np.int8)
     people: list[Person] = []
-    for picture in read_json(entry.annotations):
-        for box in picture.get("boxes") or []:
-            people.append(Person(entry.images / picture["file_name"], len(people), tuple(box), *nothing))
+    try:
+        pictures = TypeAdapter(list[_Boxes]).validate_python(read_json(entry.annotations))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadFileError(
+            f"{entry.annotations}, {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}; kind boxes is a list "
+            "of objects with file_name and boxes [[x, y, width, height], …]."
+        ) from error
+    for picture in pictures:
+        for box in picture.boxes:
+            people.append(Person(entry.images / picture.file_name, len(people), box, *nothing))
     return people
 
 

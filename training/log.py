@@ -55,7 +55,8 @@ class RunLog:
         self._bar = Progress(
             *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
         )
-        self._task = self._bar.add_task(label, total=1.0, completed=progress, state="")
+        self._task = self._bar.add_task(label, total=1.0, state="")
+        self._bar.update(self._task, completed=progress)
 
     def __enter__(self) -> RunLog:
         self._bar.start()

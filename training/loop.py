@@ -204,13 +204,7 @@ def fit(
         NonFiniteLossError: the loss is not a number; the batch is saved beside the checkpoint.
     """
     fabric = _fabric(accelerator, devices, nodes)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadFileError(f"Cannot write the run's folder {out}: {error.strerror or error}.") from error
-    last = out / "last.ckpt"
-    if last.exists() and not resume:
-        raise BadArgumentError(f"{out} already holds a run: add --resume to go on, or choose another folder.")
+    last = check_out(out, resume=resume)
     saved = load_checkpoint(last) if last.exists() else None
     if saved and not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
         raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
@@ -243,6 +237,30 @@ def fit(
     return out / "weights.safetensors"
 
 
+def check_nodes(nodes: int) -> None:
+    """Raises BadArgumentError where a node cannot find the others."""
+    if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & set(os.environ):
+        raise BadArgumentError(
+            f"{nodes} nodes: start the command on each with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under SLURM."
+        )
+
+
+def check_out(out: Path, *, resume: bool) -> Path:
+    """Make a run's folder where there is none; returns the path of its checkpoint.
+
+    Raises:
+        BadArgumentError: it holds a run and `resume` is off. BadFileError: it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFileError(f"Cannot write the run's folder {out}: {error.strerror or error}.") from error
+    last = out / "last.ckpt"
+    if last.exists() and not resume:
+        raise BadArgumentError(f"{out} already holds a run: add --resume to go on, or choose another folder.")
+    return last
+
+
 def _fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
     """The processes that train together, launched.
 
@@ -251,10 +269,7 @@ def _fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
     Raises:
         BadArgumentError: a node does not know the others, or devices are not there.
     """
-    if nodes > 1 and not {"MASTER_ADDR", "SLURM_NTASKS"} & set(os.environ):
-        raise BadArgumentError(
-            f"{nodes} nodes: start the command on each with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under SLURM."
-        )
+    check_nodes(nodes)
     together = devices * nodes > 1
     try:
         fabric = Fabric(

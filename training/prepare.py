@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseunion.models.errors import BadArgumentError
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metadata import read_description
 from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.skeleton import Visibility, load_skeleton
@@ -50,6 +50,17 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         for t in data.teachers
         if recipe.pseudo_weight > 0 or distils
     ]
+    for teacher in teachers:
+        if not set(teacher.skeleton.keypoints) & set(skeleton.keypoints):
+            raise BadFileError(
+                f"Teacher {teacher.name} predicts {', '.join(teacher.skeleton.keypoints[:3])} …: "
+                f"none of {skeleton.name}'s keypoints; take it out of the data file."
+            )
+    if distils and (silent := [name for name, _ in recipe.betas if name not in {t.skeleton.name for t in teachers}]):
+        raise BadArgumentError(
+            f"Recipe {recipe.name} learns from a teacher of {' and one of '.join(silent)}, which the data file lacks: "
+            "add it under teachers, or train another recipe."
+        )
     known = [entry.name for entry in data.datasets]
     if unknown := [name for name in recipe.datasets if name not in known]:
         raise BadArgumentError(
@@ -70,6 +81,11 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         if entry.kind == "keypoints":
             human = store.certain.any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), entry.weight))
+    if not any(one.sampling * len(one.rows) for one in train):
+        raise BadFileError(
+            f"There is nobody to train on among {sum(len(one.store) for one in train)} people: "
+            "all are held out or have no keypoint that is labelled or that a teacher knows."
+        )
     return Prepared(train, held, [t for t in teachers if recipe.online and t.skeleton.name in dict(recipe.betas)])
 
 

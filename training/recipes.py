@@ -1,17 +1,24 @@
 """Recipes: Python functions that return a complete, frozen configuration.
 
-`poseunion train --list` prints them. A value can be overridden on the command line as `name=value`.
+`poseunion train --list` prints them. A value can be overridden on the command line as `name=value`, see `overrides`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.augment import Augmentation
+from poseunion.training.overrides import with_overrides
+
+NETWORKS = ("equivariant", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l")
+TASK_LOSSES = ("kl", "position")
+_POSITIVE = ("steps", "lr", "clip_norm", "log_every")
+_SHARES = ("decay_from", "mild_from", "alpha", "pseudo_weight", "final_lr_factor", "warmup_factor", "ema_decay")
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,22 @@ class Recipe:
     log_every: int = 20
     checkpoint_minutes: float = 3.0
     validate_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field_ in dataclasses.fields(self):
+            key, value = field_.name, getattr(self, field_.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                continue
+            if not math.isfinite(value) or value < 0 or (key in _POSITIVE and value == 0):
+                raise BadArgumentError(f"{key} is {value}: give a number {'above' if key in _POSITIVE else 'from'} 0.")
+            if key in _SHARES and value > 1:
+                raise BadArgumentError(f"{key} is {value}: it is a share, from 0 to 1.")
+        for key, value, known in (("network", self.network, NETWORKS), ("task_loss", self.task_loss, TASK_LOSSES)):
+            if value not in known:
+                raise BadArgumentError(f"{key} is {value!r}: choose among {', '.join(known)}.")
+        ends = [stage.until for stage in self.stages]
+        if not ends or ends != sorted(set(ends)) or ends[-1] != 1:
+            raise BadArgumentError(f"The stages of recipe {self.name} end at {ends}: ends rise, and the last is 1.")
 
 
 def unified() -> Recipe:
@@ -208,22 +231,8 @@ def find_recipe(name: str, overrides: list[str]) -> Recipe:
     """A recipe by name, with `key=value` overrides applied.
 
     Raises:
-        BadArgumentError: unknown recipe or key, or a value of the wrong type.
+        BadArgumentError: unknown recipe or key, or a value of the wrong type or out of its range.
     """
     if name not in RECIPES:
         raise BadArgumentError(f"No recipe {name!r}: there are {', '.join(sorted(RECIPES))}.")
-    recipe = RECIPES[name]()
-    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
-    changes: dict[str, Any] = {}
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator or key not in fields:
-            raise BadArgumentError(f"{override!r} is not an override: write key=value with one of {', '.join(fields)}.")
-        old = fields[key]
-        if not isinstance(old, (bool, int, float, str)):
-            raise BadArgumentError(f"{key} cannot be set on the command line: write a recipe for it.")
-        try:
-            changes[key] = {"true": True, "false": False}[text.lower()] if isinstance(old, bool) else type(old)(text)
-        except (ValueError, KeyError):
-            raise BadArgumentError(f"{key} takes a {type(old).__name__}, not {text!r}.") from None
-    return dataclasses.replace(recipe, **changes)
+    return with_overrides(RECIPES[name](), overrides)

@@ -119,9 +119,22 @@ def test_schedule() -> None:
 
 def test_recipes_and_overrides() -> None:
     assert all(make().name == name for name, make in RECIPES.items())
-    assert find_recipe("unified", ["lr=0.01", "pretrained=false"]).lr == 0.01
-    for bad in ("nope=1", "lr", "lr=fast", "pretrained=perhaps", "stages=1"):
+    changed = find_recipe(
+        "unified",
+        [
+            "lr=0.01",
+            "pretrained=false",
+            "datasets=coco,lspet",
+            "augmentation.low_res_prob=0.3",
+            "augmentation.hsv=1,2,3",
+        ],
+    )
+    assert (changed.lr, changed.pretrained, changed.datasets) == (0.01, False, ("coco", "lspet"))
+    assert (changed.augmentation.low_res_prob, changed.augmentation.hsv) == (0.3, (1, 2, 3))
+    for bad in ("nope=1", "lr", "lr=fast", "pretrained=perhaps", "stages=1", "steps=1.5", "name=other"):
         with pytest.raises(BadArgumentError):
             find_recipe("unified", [bad])
     with pytest.raises(BadArgumentError, match="unified"):
         find_recipe("unknown", [])
+    with pytest.raises(BadArgumentError, match="ends rise"):
+        dataclasses.replace(TINY, stages=(Stage((32, 64), 4.0, 0.5, 2),))
