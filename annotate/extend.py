@@ -257,11 +257,14 @@ def _sweep(out: Path) -> None:
 def _finished_report(out: Path, work: dict[str, Any], made: dict[str, Any]) -> ExtendReport:
     """`--resume` of a run that had already ended."""
     record = read_json(run_path(out)) if run_path(out).exists() else {}
-    if record.get("work") != work or record.get("made") != made:
+    if not isinstance(record, dict) or record.get("work") != work or record.get("made") != made:
         raise BadFileError(
             f"{out} exists and was not made by this command from this input: replace it with --overwrite."
         )
-    return ExtendReport(**record["report"])
+    try:
+        return ExtendReport(**record["report"])
+    except (KeyError, TypeError) as error:
+        raise BadFileError(f"{run_path(out)} is damaged ({error}): start again with --overwrite.") from error
 
 
 def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton) -> dict[str, Any]:

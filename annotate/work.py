@@ -130,7 +130,7 @@ class ChunkResult:
             size = np.array(line["size"], np.int32).reshape(len(records), 2)
             bad = [(int(index), str(reason)) for index, reason in line["bad"]]
             return cls(int(line["chunk"]), records, pose.reshape(len(records), keypoints, 3), size, bad)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadFileError(f"{path} is damaged ({error}): start again with --overwrite.") from error
 
 

@@ -83,12 +83,26 @@ def test_a_damaged_journal_is_refused(folder: Any, coco: Any, fake: Any) -> None
         b"#####\n",
         json.dumps({**record, "pose": "AAAA"}).encode() + b"\n",
         json.dumps({**record, "records": [0, 1]}).encode() + b"\n",
+        json.dumps({**record, "records": [10**30]}).encode() + b"\n",
         json.dumps({**record, "chunk": 99}).encode() + b"\n",
         b'{"no": 1}\n',
     ):
         journal.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
         with pytest.raises(BadFileError, match=r"damaged.*--overwrite"):
             extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+
+
+@pytest.mark.parametrize("change", [[], None, {"zzz": 1}, {"work": 3}, {"report": 1}, {"report": {"zzz": 1}}])
+def test_a_damaged_note_of_a_finished_run_is_refused(change: Any, folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(6))
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    note = json.loads(run_path(folder.out).read_text())
+    run_path(folder.out).write_text(json.dumps({**note, **change} if change else change))
+    if change == {"zzz": 1}:  # what nobody asks for does no harm
+        assert extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME).predicted == 6
+        return
+    with pytest.raises(BadFileError, match="--overwrite"):
+        extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
 
 
 def test_a_journal_of_other_work_is_refused(folder: Any, coco: Any, fake: Any) -> None:
