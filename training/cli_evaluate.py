@@ -28,12 +28,12 @@ def evaluate(
     images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="coco, mpii, halpe, lsp, crowdpose …, once or once a file.  [default: recognised]"),
+        typer.Option(help="coco, mpii, halpe, lsp, crowdpose …, once or once a file; else recognised."),
     ] = None,
     skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
     boxes: Annotated[
         list[str] | None,
-        typer.Option(help="gt (the file's own) or a detector's COCO results json, once or once a file.  [default: gt]"),
+        typer.Option(help="gt (the file's own) or a detector's COCO results json, once or once a file; else gt."),
     ] = None,
     head_boxes: Annotated[
         Path | None, typer.Option(help="mpii_gt_val.mat, for PCKh on MPII's json (its .mat has the head boxes itself).")
@@ -58,13 +58,13 @@ def evaluate(
     from poseunion.training.cross_dataset import table1
     from poseunion.training.evaluate import GROUND_TRUTH, measure, read_task
     from poseunion.training.gallery import write_gallery
-    from poseunion.training.report_plots import check_kind, plot_keypoints
+    from poseunion.training.report_plots import check_plot, plot_keypoints
     from poseunion.training.report_table import markdown_table, notes
 
     if len(annotations) != len(images):
         raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
     if plot is not None:
-        check_kind(plot)
+        check_plot(plot)
     datasets = _one_a_file("--dataset", dataset or [None], len(annotations))
     sources = _one_a_file("--boxes", boxes or [GROUND_TRUTH], len(annotations))
     tasks = [

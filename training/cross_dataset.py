@@ -60,13 +60,13 @@ def cross_rows(
 
 
 def table1(results: list[list[dict[str, Any]]]) -> str:
-    """Paper A's Table 1 as Markdown, from the results of several files; empty unless one has PCKh and one AP.
+    """Paper A's Table 1 as Markdown, from the results of several files; empty unless one is MPII's and one COCO's.
 
     Args:
         results: for each file, one result a model, the models in the same order.
     """
-    mpii = next((file for file in results if file and "pckh" in file[0] and ALL in file[0]), None)
-    coco = next((file for file in results if file and "coco" in file[0] and ALL in file[0]), None)
+    mpii = next((file for file in results if file[0]["dataset"] == "mpii" and "pckh" in file[0]), None)
+    coco = next((file for file in results if file[0]["dataset"] == "coco"), None)
     if mpii is None or coco is None:
         return ""
     columns = ["model", "keypoints", *_MPII, *_COCO, "mean"]

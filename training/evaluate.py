@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.models.errors import BadArgumentError
@@ -27,7 +28,7 @@ from poseunion.models.skeleton import load_skeleton
 from poseunion.training.boxes import Boxes, read_boxes
 from poseunion.training.cross_dataset import cross_rows
 from poseunion.training.predictions import Detected, Predictions, matched, predict_boxes, predict_people
-from poseunion.training.protocols_coco import coco_scores
+from poseunion.training.protocols_coco import coco_scores, find_engine
 from poseunion.training.protocols_halpe import SIGMA_ORIGIN, halpe21, halpe_sigmas
 from poseunion.training.protocols_mpii import head_sizes_of, pckh_parts, pckh_scores
 from poseunion.training.protocols_pck import has_torso, pck_scores
@@ -59,15 +60,15 @@ class Task:
         annotations: as they are scored: Halpe's in the union's 21.
         images: folder of the pictures.
         boxes: a detector's; None: the ground truth's.
-        head_boxes: for PCKh on MPII's json; see `head_sizes_of`.
+        head_size: (N,) px, for PCKh; NaN where unknown.
         engine: of AP; see `protocols_coco.ENGINES`.
     """
 
     dataset: str
     annotations: AnnotationSet
     images: Path
-    boxes: Boxes | None = None
-    head_boxes: Path | None = None
+    boxes: Boxes | None
+    head_size: NDArray[np.float64]
     engine: str = "pycocotools"
 
 
@@ -95,6 +96,7 @@ def read_task(
         dataset: of `DATASETS`; None: recognised by the file's keypoints.
         skeleton: of a file that does not say, where no dataset is given.
         boxes: `gt`, or a detector's results file (see `boxes`).
+        head_boxes: for PCKh on MPII's json; see `head_sizes_of`.
 
     Raises:
         BadArgumentError: unknown data set, or one that contradicts `skeleton`. BadFileError: a file cannot be used.
@@ -110,7 +112,10 @@ def read_task(
     found = None if boxes == GROUND_TRUTH else read_boxes(Path(boxes), annotations)
     if name == "halpe":
         annotations = halpe21(annotations)
-    return Task(name, annotations, images, found, head_boxes, engine)
+    task = Task(name, annotations, images, found, head_sizes_of(annotations, head_boxes), engine)
+    if _with_ap(task):
+        find_engine(engine)  # before an hour of predicting
+    return task
 
 
 def measure(predictor: Predictor, task: Task) -> Evaluation:
@@ -140,8 +145,7 @@ def scores_of(task: Task, model: str, predictions: Predictions, detected: Detect
         "people": len(predictions.rows),
         "skipped": predictions.skipped,
     }
-    with_ap = task.dataset not in WITHOUT_AP or detected is not None
-    if with_ap:
+    if _with_ap(task):
         result["coco"] = coco_scores(annotations, predictions, detected, engine=engine)
         result["sigmas"] = {"coco": annotations.skeleton.sigma_origin}
     if task.dataset == "halpe":
@@ -150,13 +154,17 @@ def scores_of(task: Task, model: str, predictions: Predictions, detected: Detect
         result["sigmas"]["table5"] = SIGMA_ORIGIN
     if has_torso(annotations.skeleton):
         result["pck"] = pck_scores(annotations, predictions)
-    head_size_N = head_sizes_of(annotations, task.head_boxes)
-    with_pckh = np.isfinite(head_size_N).any()
-    if with_pckh:
+    head_size_N = task.head_size if np.isfinite(task.head_size).any() else None
+    if head_size_N is not None:
         result["pckh"] = pckh_scores(annotations, predictions, head_size_N)
         result["pckh@.1"] = pckh_parts(annotations, predictions, head_size_N, 0.1)
-    result |= cross_rows(annotations, predictions, detected, head_size_N if with_pckh else None, with_ap, engine)
+    result |= cross_rows(annotations, predictions, detected, head_size_N, _with_ap(task), engine)
     return {key: _finite(value) if isinstance(value, dict) else value for key, value in result.items()}
+
+
+def _with_ap(task: Task) -> bool:
+    """A detector's boxes are always measured by AP: nothing else counts the people that it missed or invented."""
+    return task.dataset not in WITHOUT_AP or task.boxes is not None
 
 
 def _finite(scores: dict[str, Any]) -> dict[str, Any]:

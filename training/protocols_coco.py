@@ -125,9 +125,7 @@ def _run(
     engine: str, truth: dict[str, Any], results: list[dict[str, Any]], sigma_K: NDArray[np.float64], searched: list[int]
 ) -> list[float]:
     """The ten `STATS` as shares, -1 where nothing counts."""
-    if engine not in ENGINES:
-        raise BadArgumentError(f"No AP engine {engine!r}: choose one of {', '.join(ENGINES)}.")
-    load, evaluation_of = _engine(engine)
+    load, evaluation_of = find_engine(engine)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         # hotcoco warns that other sigmas than COCO's make another AP: the tables state theirs.
         warnings.filterwarnings("ignore", message="hotcoco: kpt_oks_sigmas")
@@ -142,8 +140,14 @@ def _run(
     return [-1.0 if math.isnan(v) else v for v in stats]
 
 
-def _engine(name: str) -> tuple[Callable[[dict[str, Any]], Any], Callable[[Any, Any], Any]]:
-    """How an engine loads a document, and how it starts an evaluation of keypoints."""
+def find_engine(name: str) -> tuple[Callable[[dict[str, Any]], Any], Callable[[Any, Any], Any]]:
+    """How an engine loads a document, and how it starts an evaluation of keypoints.
+
+    Raises:
+        BadArgumentError: no such engine. MissingExtraError: it is not installed.
+    """
+    if name not in ENGINES:
+        raise BadArgumentError(f"No AP engine {name!r}: choose one of {', '.join(ENGINES)}.")
     try:
         if name == "hotcoco":
             import hotcoco

@@ -40,16 +40,11 @@ def pckh_scores(
         head_size_N: (N,) pixels, of every record of the file; NaN where unknown: that person does not count.
 
     Raises:
-        BadArgumentError: another skeleton, or another number of people.
+        BadArgumentError: another skeleton.
     """
     skeleton = annotations.skeleton
     if missing := [k for part in PARTS.values() for k in part if k not in skeleton.keypoints]:
         raise BadArgumentError(f"PCKh is defined on MPII's keypoints: {skeleton.name} has no {', '.join(missing)}.")
-    if len(head_size_N) != len(annotations):
-        raise BadArgumentError(
-            f"{len(head_size_N)} head boxes for the {len(annotations)} people of {annotations.source.path}: "
-            "they belong to another file."
-        )
     rows = predictions.rows
     counts = predictions.known & [k not in NOT_COUNTED for k in skeleton.keypoints]
     scores = pckh_parts(annotations, predictions, head_size_N, 0.5)
@@ -85,7 +80,7 @@ def head_sizes_of(annotations: AnnotationSet, head_boxes: Path | None = None) ->
             `headboxes_src`, corner, then x and y. Without it the records' own `head_box` counts, which MPII's .mat has.
 
     Raises:
-        BadFileError: not such a file.
+        BadFileError: not such a file. BadArgumentError: it is about another number of people.
     """
     if head_boxes is None:
         unknown = [np.nan] * 4
@@ -94,5 +89,10 @@ def head_sizes_of(annotations: AnnotationSet, head_boxes: Path | None = None) ->
     if boxes.ndim != 3 or boxes.shape[:2] != (2, 2):
         raise BadFileError(
             f"{head_boxes} holds no head boxes: a 2x2xN `headboxes_src` is expected, as in mpii_gt_val.mat."
+        )
+    if boxes.shape[2] != len(annotations):
+        raise BadArgumentError(
+            f"{boxes.shape[2]} head boxes for the {len(annotations)} people of {annotations.source.path}: "
+            "they belong to another file."
         )
     return head_sizes(boxes.astype(np.float64).reshape(4, -1).T)

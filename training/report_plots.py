@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,9 @@ def plot_keypoints(path: Path, files: list[tuple[str, list[dict[str, Any]]]]) ->
     Raises:
         BadArgumentError: another ending, or nothing to plot. MissingExtraError: matplotlib is not installed.
     """
-    check_kind(path)
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("matplotlib", "evaluate") from error
+    check_plot(path)
+    from matplotlib.figure import Figure
+
     panels = [(title, results) for title, results in files if any(_rates(r)[1] for r in results)]
     if not panels:
         raise BadArgumentError("There is no keypoint to plot: nobody's torso, or head box, is labelled.")
@@ -44,10 +43,12 @@ def plot_keypoints(path: Path, files: list[tuple[str, list[dict[str, Any]]]]) ->
     write_bytes(path, buffer.getvalue())
 
 
-def check_kind(path: Path) -> None:
-    """Refuse a file that could not be written, before anything is computed for it."""
+def check_plot(path: Path) -> None:
+    """Refuse what could not be plotted before anything is computed for it; raises as `plot_keypoints`."""
     if path.suffix.lower() not in KINDS:
         raise BadArgumentError(f"A plot is written as {', '.join(KINDS)}; {path.name} is none of them.")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "evaluate")
 
 
 def _panel(axes: Any, title: str, results: list[dict[str, Any]]) -> None:

@@ -41,6 +41,8 @@ def notes(result: dict[str, Any]) -> list[str]:
     if "table5" in sigmas:
         changed = ", ".join(f"{name} {sigma:g}" for name, sigma in HALPE_SIGMAS.items())
         lines.append(f"Halpe's sigmas ({changed}), as for paper A's Table 5: {sigmas['table5']}.")
+    if result["dataset"] == "mpii" and "pckh" not in result:
+        lines.append("No PCKh: this file has no head boxes; give mpii_gt_val.mat with --head-boxes, or MPII's .mat.")
     if result["skipped"]:
         picture, reason = result["skipped"][0]
         lines.append(f"{len(result['skipped'])} skipped; the first: {picture}: {reason}.")

@@ -18,7 +18,8 @@ from poseunion.training.boxes import read_boxes
 from poseunion.training.cross_dataset import table1
 from poseunion.training.evaluate import DATASETS, measure, read_task, scores_of
 from poseunion.training.people import LSP_OFFSETS, apply_offsets
-from poseunion.training.predictions import Predictions, predict_people
+from poseunion.training.predictions import Predictions, as_detected, predict_people
+from poseunion.training.protocols_coco import coco_scores
 from poseunion.training.protocols_pck import pck_scores
 from poseunion.training.report_table import markdown_table, notes
 
@@ -122,11 +123,8 @@ def test_table_1(drawn_dataset: Path, tmp_path: Path) -> None:
 
 def test_a_detectors_boxes(drawn_dataset: Path, tmp_path: Path) -> None:
     path = drawn_dataset / "coco17.json"
-    found = [
-        {"image_id": i, "category_id": 1, "bbox": [20, 20, 120, 160], "score": score}
-        for i in range(11)  # nobody is found in the last picture
-        for score in (0.9,)
-    ]
+    box = {"category_id": 1, "bbox": [20, 20, 120, 160], "score": 0.9}
+    found = [{"image_id": i, **box} for i in range(11)]  # nobody is found in the last picture
     stray = {"image_id": 3, "category_id": 1, "bbox": [900, 20, 120, 160], "score": 0.1}
     others = [{**stray, "category_id": 2}, {**stray, "image_id": 99}, {**stray, "bbox": [1, 1, 0, 4]}]
     file = tmp_path / "boxes.json"
@@ -134,8 +132,7 @@ def test_a_detectors_boxes(drawn_dataset: Path, tmp_path: Path) -> None:
     task = read_task(path, drawn_dataset, boxes=str(file))
     assert task.boxes is not None
     assert (len(task.boxes.image), task.boxes.elsewhere) == (12, 1)
-    oracle = oracle_of(path)
-    measured = measure(oracle, task)  # type: ignore[arg-type]
+    measured = measure(oracle_of(path), task)  # type: ignore[arg-type]
     assert measured.scores["coco"]["AR"] == pytest.approx(100 * 11 / 12)
     assert len(measured.scores["skipped"]) == 1, "the box outside its picture, and nobody else"
     assert measured.scores["pck"]["PCK12"] == pytest.approx(100 * 11 / 12), "who was not found is missed"
@@ -147,9 +144,6 @@ def test_a_person_scores_the_box_times_the_keypoints(drawn_dataset: Path) -> Non
     path = drawn_dataset / "coco17.json"
     task = read_task(path, drawn_dataset)
     n, k = task.annotations.visibility.shape
-    from poseunion.training.predictions import as_detected
-    from poseunion.training.protocols_coco import coco_scores
-
     predictions = Predictions(np.arange(n), task.annotations.xy, np.full((n, k), 0.5), np.ones(k, bool), ())
     right = as_detected(task.annotations, predictions)
     by_score = {}

@@ -66,7 +66,7 @@ def test_files_that_do_not_fit(tmp_path: Path, drawn_dataset: Path) -> None:
     annotations = _annotations(tmp_path)
     savemat(tmp_path / "heads.mat", {"headboxes_src": np.ones((2, 2, 5))})
     with pytest.raises(BadArgumentError, match="5 head boxes for the 3 people"):
-        pckh_scores(annotations, _off_by(annotations, 0.0), head_sizes_of(annotations, tmp_path / "heads.mat"))
+        head_sizes_of(annotations, tmp_path / "heads.mat")
     savemat(tmp_path / "other.mat", {"boxes": np.ones(4)})
     with pytest.raises(BadFileError, match="holds no head boxes"):
         head_sizes_of(annotations, tmp_path / "other.mat")
