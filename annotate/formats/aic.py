@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.completion import Extension, Origin
-from poseunion.annotate.formats.coco import is_number
+from poseunion.annotate.formats.coco import are_numbers
 from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_list
 from poseunion.annotate.formats.names import reordered
 from poseunion.annotate.formats.types import (
@@ -101,12 +101,12 @@ def _picture_problem(entry: Any) -> str | None:
 
 def _person_problems(points: Any, box: Any, k: int) -> list[str]:
     problems = []
-    if not isinstance(points, list) or len(points) != 3 * k or not all(is_number(v) for v in points):
+    if not are_numbers(points, 3 * k):
         problems.append(f"its keypoints are not {3 * k} finite numbers")
     elif not set(points[2::3]) <= set(AIC.to_state):
         odd = next(v for v in points[2::3] if v not in AIC.to_state)
         problems.append(f"a keypoint has visibility {odd:g}, where 1, 2 or 3 is expected")
-    if box is not None and (not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box)):
+    if box is not None and not are_numbers(box, 4):
         problems.append(f"its box {box!r} is not four finite numbers")
     return problems
 

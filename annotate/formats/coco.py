@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.formats.names import skeleton_from_json, skeleton_of_names
+from poseunion.annotate.formats.names import skeleton_of_file
 from poseunion.annotate.formats.types import (
     CROWD,
     MALFORMED,
@@ -132,17 +132,9 @@ def _person_category(document: dict[str, Any], expected: Skeleton | None, source
     try:
         if not isinstance(chosen["keypoints"], list) or not all(isinstance(k, str) for k in chosen["keypoints"]):
             raise SkeletonError("the keypoints are not a list of names")
-        return chosen["id"], _resolve(chosen["keypoints"], expected, document.get("poseunion"))
+        return chosen["id"], skeleton_of_file(chosen["keypoints"], expected, document)
     except SkeletonError as error:
         raise BadFileError(f"{source.path}, category {chosen['id']}: {str(error).rstrip('.')}.") from error
-
-
-def _resolve(names: list[str], expected: Skeleton | None, block: Any) -> Skeleton:
-    """The skeleton of `names`; an extended file describes its own in its `poseunion` block."""
-    described = block.get("skeleton") if isinstance(block, dict) else None
-    if expected is None and isinstance(described, dict):
-        return skeleton_of_names(names, skeleton_from_json(described))
-    return skeleton_of_names(names, expected)
 
 
 def _read_records(
@@ -233,7 +225,7 @@ def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
     box = record.get("bbox")
     if not box:
         return []
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
+    if not are_numbers(box, 4):
         return [f"bbox {box!r} is not four finite numbers"]
     box_4[:] = box
     return []
@@ -242,6 +234,11 @@ def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
 def is_number(value: Any) -> bool:
     """An int or float that a float64 can hold; not a bool, not infinite."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def are_numbers(value: Any, count: int) -> bool:
+    """A list of `count` numbers, see `is_number`."""
+    return isinstance(value, list) and len(value) == count and all(is_number(v) for v in value)
 
 
 def _is_size(value: Any) -> bool:

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.formats.coco import is_number
-from poseunion.annotate.formats.names import skeleton_from_json, skeleton_of_names
+from poseunion.annotate.formats.coco import are_numbers, is_number
+from poseunion.annotate.formats.names import skeleton_of_file
 from poseunion.annotate.formats.types import (
     MALFORMED,
     NO_HUMAN_KEYPOINT,
@@ -60,7 +60,7 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
     if not isinstance(document, dict) or not isinstance(document.get("items"), list):
         raise BadFileError(f"{source.path} is not a Datumaro json: an object with categories and items is expected.")
     label, names = person_label(document, source)
-    found = _resolve(names, skeleton, document.get("poseunion"), source)
+    found = _resolve(names, skeleton, document, source)
     element_of = element_labels(document, label, names)
     images: list[ImageRef] = []
     people: list[tuple[int, int, dict[str, Any], Any]] = []
@@ -139,12 +139,9 @@ def element_labels(document: dict[str, Any], label: int, names: list[str]) -> di
     }
 
 
-def _resolve(names: list[str], expected: Skeleton | None, block: Any, source: Source) -> Skeleton:
-    described = block.get("skeleton") if isinstance(block, dict) else None
+def _resolve(names: list[str], expected: Skeleton | None, document: dict[str, Any], source: Source) -> Skeleton:
     try:
-        if expected is None and isinstance(described, dict):
-            return skeleton_of_names(names, skeleton_from_json(described))
-        return skeleton_of_names(names, expected)
+        return skeleton_of_file(names, expected, document)
     except SkeletonError as error:
         raise BadFileError(f"{source.path}, categories: {str(error).rstrip('.')}.") from error
 
@@ -171,7 +168,7 @@ def _box(shape: dict[str, Any], shapes: list[Any]) -> list[float] | None:
         if isinstance(other, dict) and other.get("type") == "bbox" and shape.get("group"):
             box = other.get("bbox")
             if other.get("group") == shape["group"] and isinstance(box, list) and len(box) == 4:
-                return [float(v) for v in box] if all(is_number(v) for v in box) else None
+                return [float(v) for v in box] if are_numbers(box, 4) else None
     return None
 
 
@@ -191,7 +188,7 @@ def _read_elements(
             return "an element has no label of this skeleton, or its label stands twice"
         seen.add(k)
         points, visibility = element.get("points"), element.get("visibility", [2])
-        if not isinstance(points, list) or len(points) != 2 or not all(is_number(v) for v in points):
+        if not are_numbers(points, 2):
             return f"element {k} is not one point"
         v = visibility[0] if isinstance(visibility, list) and len(visibility) == 1 else None
         if not is_number(v) or v not in COCO.to_state:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from poseunion.annotate.formats.coco import is_number
+from poseunion.annotate.formats.coco import are_numbers, is_number
 from poseunion.annotate.formats.names import reordered
 from poseunion.annotate.formats.types import (
     MALFORMED,
@@ -100,7 +100,7 @@ def _problems(record: Any, k: int) -> list[str]:
     if not isinstance(vis, list) or len(vis) != k or not all(is_number(v) and v in (0, 1) for v in vis):
         problems.append(f"joints_vis is not a list of {k} zeros and ones")
     center, scale = record.get("center"), record.get("scale")
-    if not isinstance(center, list) or len(center) != 2 or not all(is_number(v) for v in center):
+    if not are_numbers(center, 2):
         problems.append(f"center {center!r} is not a pair of finite numbers")
     if not is_number(scale):
         problems.append(f"scale {scale!r} is not a finite number")

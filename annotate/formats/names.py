@@ -65,6 +65,15 @@ def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) ->
     )
 
 
+def skeleton_of_file(names: Sequence[str], expected: Skeleton | None, document: dict[str, Any]) -> Skeleton:
+    """As `skeleton_of_names`; an extended file describes its own skeleton in its `poseunion` block."""
+    block = document.get("poseunion")
+    described = block.get("skeleton") if isinstance(block, dict) else None
+    if expected is None and isinstance(described, dict):
+        return skeleton_of_names(names, skeleton_from_json(described))
+    return skeleton_of_names(names, expected)
+
+
 def output_skeleton(dataset: Skeleton, model: Skeleton) -> Skeleton:
     """Keypoints of an extended file: the model's, in its order, then what only the dataset has.
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
-from poseunion.annotate.formats.coco import is_number
+from poseunion.annotate.formats.coco import are_numbers
 from poseunion.annotate.formats.extended import blocks, own_positions, write_list
 from poseunion.annotate.formats.types import (
     MALFORMED,
@@ -96,10 +96,10 @@ def _problem(record: Any, k: int) -> str | None:
     if not isinstance(record.get("image_id"), (int, str)) or isinstance(record.get("image_id"), bool):
         return "a prediction needs an image_id (number or text)"
     points = record.get("keypoints")
-    if not isinstance(points, list) or len(points) != 3 * k or not all(is_number(v) for v in points):
+    if not are_numbers(points, 3 * k):
         return f"its keypoints are not {3 * k} finite numbers"
     box = record.get("bbox")
-    if box is not None and (not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box)):
+    if box is not None and not are_numbers(box, 4):
         return f"bbox {box!r} is not four finite numbers"
     return None
 
