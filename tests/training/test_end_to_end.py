@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,34 @@ def test_two_processes_train_one_student(data_file: Path, tmp_path: Path) -> Non
     load_network(tmp_path / "run" / "weights.safetensors")
     rows = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert len(rows) == 1, "one process writes the log"
+
+
+@pytest.mark.slow
+def test_two_nodes_find_each_other(drawn_dataset: Path, tmp_path: Path) -> None:
+    """Two nodes of one process each, here on one machine: the same command with another rank."""
+    data = tmp_path / "data.yaml"
+    data.write_text(f"datasets: [{{name: coco, annotations: {drawn_dataset}/coco17.json, images: {drawn_dataset}}}]")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "poseunion.app.cli", "train", "coco_only", "minutes=0", "steps=2", "log_every=1"]
+    command += ["pretrained=false", "--data", str(data), "--out", str(tmp_path / "run"), "--nodes", "2"]
+    nodes = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
+            | {"POSEUNION_CACHE": str(tmp_path / f"cache-{rank}"), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        for node in nodes:
+            _, errors = node.communicate(timeout=300)
+            assert node.returncode == 0, errors[-2000:]
+    finally:
+        for node in nodes:
+            node.kill()
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2], "one node writes the log"
