@@ -38,7 +38,7 @@ from poseunion.annotate.work import (
     plan,
     task_of,
 )
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer, read_json, write_json
 from poseunion.models.skeleton import Skeleton
 
@@ -176,6 +176,10 @@ def extend(
         journal.remove()
         shutil.rmtree(shards_path(out), ignore_errors=True)
         return report
+    except PoseUnionError:
+        if not journal.chunks:  # nothing to go on with, so nothing is left behind
+            journal.remove()
+        raise
     finally:
         journal.close()
 

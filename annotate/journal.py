@@ -25,10 +25,14 @@ VERSION = 1
 
 
 class Journal:
-    """An open journal. Use `create` or `resume`."""
+    """An open journal. Use `create` or `resume`.
 
-    def __init__(self, path: Path, handle: int, end: int) -> None:
-        self.path = path
+    Attributes:
+        chunks: lines of finished work in it.
+    """
+
+    def __init__(self, path: Path, handle: int, end: int, chunks: int = 0) -> None:
+        self.path, self.chunks = path, chunks
         self._handle = handle
         self._end = end
 
@@ -57,10 +61,10 @@ class Journal:
                 f"{path} belongs to other work ({_difference(first.get('work'), work)}): "
                 "give the same input, model and options, or start again with --overwrite."
             )
-        return cls._open(path, end), _lines(path, spans.values())
+        return cls._open(path, end, len(spans)), _lines(path, spans.values())
 
     @classmethod
-    def _open(cls, path: Path, end: int) -> Journal:
+    def _open(cls, path: Path, end: int, chunks: int = 0) -> Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -80,7 +84,7 @@ class Journal:
                 pass  # some network file systems have no locks
         os.ftruncate(handle, end)
         os.lseek(handle, end, os.SEEK_SET)
-        return cls(path, handle, end)
+        return cls(path, handle, end, chunks)
 
     def append(self, line: dict[str, Any]) -> None:
         """Write one line and wait until it is on disk.
@@ -104,6 +108,7 @@ class Journal:
                 "free space and go on with --resume."
             ) from error
         self._end += len(content)
+        self.chunks += "chunk" in line
 
     def close(self) -> None:
         """Leave the journal on disk."""

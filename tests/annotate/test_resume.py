@@ -17,7 +17,7 @@ import pytest
 from poseunion.annotate import work
 from poseunion.annotate.extend import Options, extend, journal_path, run_path
 from poseunion.annotate.formats import read_annotations
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 
 RESUME = Options(resume=True)
 
@@ -90,6 +90,17 @@ def test_a_damaged_journal_is_refused(folder: Any, coco: Any, fake: Any) -> None
         journal.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
         with pytest.raises(BadFileError, match=r"damaged.*--overwrite"):
             extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(folder: Any, coco: Any, fake: Any) -> None:
+    class Broken(type(fake())):  # type: ignore[misc]
+        def predict_crops(self, *_: Any) -> Any:
+            raise ModelError("broken")
+
+    folder.write(coco(6))
+    with pytest.raises(ModelError):
+        extend(read_annotations(folder.file), folder.images, Broken(), folder.out)
+    assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
 
 
 @pytest.mark.parametrize("change", [[], None, {"zzz": 1}, {"work": 3}, {"report": 1}, {"report": {"zzz": 1}}])
@@ -197,7 +208,7 @@ def test_a_full_disk_keeps_finished_work(
             extend(read_annotations(folder.file), folder.images, fake(), folder.out)
     assert "\n" not in str(caught.value)
     assert not folder.out.exists()
-    assert journal_path(folder.out).exists() == (after > 0)
+    assert journal_path(folder.out).exists() == (after > 1)  # the first line alone is no work
     predictor = fake()
     extend(read_annotations(folder.file), folder.images, predictor, folder.out, RESUME)
     assert folder.out.read_bytes() == expected
