@@ -25,7 +25,7 @@ class SimccGrid:
         size_wh: crop size in pixels.
         split: bins per crop pixel.
         sigma_bins: label width along x and y, in bins. RTMPose gives (4.9, 5.66) for 192x256 at split 2, which is
-            sqrt(axis bins / 16): for another size, `for_size` keeps the rule.
+            sqrt(axis bins / 16): for other bins, `for_bins` keeps the rule.
     """
 
     size_wh: tuple[int, int]
