@@ -16,8 +16,7 @@ DEFAULT_THRESHOLD = 0.3
 def thresholds_for(skeleton: Skeleton, metadata: Any = None, threshold: float | None = None) -> NDArray[np.float64]:
     """(K,) confidence that each keypoint's proposal has to reach.
 
-    What the user says comes first, then the model's own table (`metadata.thresholds`: name -> value), then its
-    single `score_threshold`, then `DEFAULT_THRESHOLD`.
+    What the user says comes first, then the model's own `metadata.score_threshold`, then `DEFAULT_THRESHOLD`.
 
     Raises:
         BadArgumentError: `threshold` is not in [0, 1].
@@ -26,10 +25,7 @@ def thresholds_for(skeleton: Skeleton, metadata: Any = None, threshold: float | 
         if not 0 <= threshold <= 1:
             raise BadArgumentError(f"--threshold {threshold} is not a confidence: give a number from 0 to 1.")
         return np.full(len(skeleton), threshold)
-    general = getattr(metadata, "score_threshold", None)
-    table = getattr(metadata, "thresholds", None) or {}
-    fallback = DEFAULT_THRESHOLD if general is None else float(general)
-    return np.array([float(table.get(k, fallback)) for k in skeleton.keypoints])
+    return np.full(len(skeleton), float(getattr(metadata, "score_threshold", DEFAULT_THRESHOLD)))
 
 
 def accepted(

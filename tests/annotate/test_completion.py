@@ -19,10 +19,10 @@ from poseunion.models.skeleton import load_skeleton
 COCO, UNION = load_skeleton("coco17"), load_skeleton("union21")
 
 
-def test_thresholds_come_from_the_user_then_the_models_table_then_its_single_value() -> None:
-    metadata = SimpleNamespace(score_threshold=0.4, thresholds={"nose": 0.7})
+def test_thresholds_come_from_the_user_then_the_model() -> None:
+    metadata = SimpleNamespace(score_threshold=0.4)
     assert thresholds_for(UNION, metadata, 0.2).tolist() == [0.2] * 21
-    assert thresholds_for(UNION, metadata).tolist() == [0.7] + [0.4] * 20
+    assert thresholds_for(UNION, metadata).tolist() == [0.4] * 21
     assert thresholds_for(UNION).tolist() == [DEFAULT_THRESHOLD] * 21
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(BadArgumentError, match="threshold"):
