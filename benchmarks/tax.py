@@ -48,7 +48,7 @@ def measured(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, d
         where = ["--data", str(options.data), "--out", str(folder), "--devices", str(options.devices)]
         again = ["--resume"] if (folder / "last.ckpt").is_file() else []
         run([*train, *where, *again], log)
-        run(["export", "export", str(folder / "weights.safetensors"), "--out", str(folder / "student.onnx")], log)
+        run(["export", str(folder / "weights.safetensors"), "--out", str(folder / "student.onnx")], log)
         sets = [f"--{kind}={options.sets / s / f'test{end}'}" for s in ("coco", "lspet") for kind, end in KINDS]
         scores = json.loads(run(["evaluate", "--model", str(folder / "student.onnx"), *sets, "--flip", "--json"], log))
         by_set = {name: values[0] for name, values in zip(("coco", "lspet"), scores.values(), strict=True)}
