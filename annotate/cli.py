@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -107,7 +108,10 @@ def extend_command(
     """
     providers = providers_for(device)
     workers, threads = share_cores(workers, threads, on_cpu=device == "cpu")
-    found = find_dataset(dataset, annotations, images, scratch=(out.parent if out else Path("runs/example")))
+    # A dry run writes nothing, not even the example's pictures: they live as long as this function.
+    temporary = tempfile.TemporaryDirectory() if dry_run else None
+    scratch = Path(temporary.name) if temporary else out.parent if out else Path("runs/example")
+    found = find_dataset(dataset, annotations, images, scratch=scratch)
     options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine)
     records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
     from poseunion.models.predictor import BATCH_SIZE, load_predictor

@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import nn
 
-from poseunion.models.errors import ModelError
+from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
 from poseunion.models.metadata import METADATA_KEY, ModelDescription
 from poseunion.models.networks.weights import load_network
@@ -31,6 +31,8 @@ def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescriptio
     Raises:
         ModelError: the exported network differs from the trained one; nothing is written.
     """
+    if out.suffix != ".onnx":
+        raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
     network, description = load_network(weights)
     description = description.model_copy(update={"revision": revision})
     width, height = description.size_wh

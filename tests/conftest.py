@@ -17,10 +17,10 @@ cv2.setNumThreads(1)
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The research data folder (`data/`, `teachers/`): `$POSEUNION_SHARED`, or `shared` beside the checkout."""
+    """The research data folder (`data/`, `teachers/`) that `$POSEUNION_SHARED` names."""
     named = os.environ.get("POSEUNION_SHARED")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
-    if not (folder / "data").is_dir():
-        where = f"POSEUNION_SHARED={named} has no data/ in it" if named else "POSEUNION_SHARED is not set"
-        pytest.skip(f"research data folder absent: {where}")
-    return folder
+    if not named:
+        pytest.skip("research data folder absent: POSEUNION_SHARED is not set")
+    if not (Path(named) / "data").is_dir():
+        pytest.skip(f"research data folder absent: POSEUNION_SHARED={named} has no data/ in it")
+    return Path(named)

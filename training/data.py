@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import read_json
+from poseunion.models.files import first_fault, read_json
 from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_crop
 from poseunion.models.predictor import Predictor
 from poseunion.models.simcc import SimccGrid
@@ -89,8 +89,7 @@ def read_data_file(path: Path) -> DataFile:
     except yaml.YAMLError as error:
         raise BadFileError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadFileError(f"{path}: {'.'.join(str(p) for p in first['loc']) or 'file'}: {first['msg']}.") from error
+        raise BadFileError(f"{path}: {first_fault(error, 'file')}.") from error
 
     def found(relative: Path | None) -> Any:
         if relative is None:
@@ -167,10 +166,9 @@ def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     try:
         pictures = TypeAdapter(list[_Boxes]).validate_python(read_json(entry.annotations))
     except ValidationError as error:
-        first = error.errors()[0]
         raise BadFileError(
-            f"{entry.annotations}, {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}; kind boxes is a list "
-            "of objects with file_name and boxes [[x, y, width, height], …]."
+            f"{entry.annotations}, {first_fault(error, 'file')}; kind boxes is a list of objects with file_name and "
+            "boxes [[x, y, width, height], …]."
         ) from error
     for picture in pictures:
         for box in picture.boxes:
