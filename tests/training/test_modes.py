@@ -5,12 +5,12 @@ import pytest
 
 from poseunion.models import simcc
 from poseunion.models.geometry import Crop, affine_to_crop
-from poseunion.models.metadata import HeatmapOutput
+from poseunion.models.metadata import Alignment, HeatmapOutput
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.modes import MODES, Modes, from_heatmaps, from_simcc, render
 
 GRID = SimccGrid((192, 256), 2.0)
-HEAD = HeatmapOutput(output="h", size_wh=(48, 64), alignment="classic")
+HEAD = HeatmapOutput(output="h", size_wh=(48, 64), alignment=Alignment.CLASSIC)
 
 
 def gaussians(points_px: list[tuple[float, float, float]], sigma_cells: float = 2.0) -> np.ndarray:
