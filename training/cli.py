@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,9 +31,6 @@ def train(
     list_recipes: Annotated[bool, typer.Option("--list", help="Print the recipes.")] = False,
 ) -> None:
     """Train a student from a recipe."""
-    # Read when torch first allocates. Without it a training step at 192x256 on a CPU spends a third of its time in the
-    # kernel, which hands out and takes back the activations in pages of 4 KiB: 8 people/s became 20 with large pages.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         import torch
 
