@@ -92,6 +92,11 @@ def apply_affine(xy_px: NDArray[np.floating], affine_23: NDArray[np.floating]) -
     return np.asarray(xy_px, np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
+def to_image(xy_px: NDArray[np.floating], crop: Crop) -> NDArray[np.float64]:
+    """Map (..., 2) points from a crop's pixels back to the picture's."""
+    return apply_affine(xy_px, invert_affine(affine_to_crop(crop)))
+
+
 def cut_crop(
     image: NDArray[np.uint8], crop: Crop, *, antialias: bool = True, border: tuple[int, int, int] = (0, 0, 0)
 ) -> NDArray[np.uint8]:
@@ -130,7 +135,7 @@ def _shrink_region(
     """Area-average the part of the picture that the crop sees by `shrink`; returns it and the image -> part affine."""
     width, height = crop.size_wh
     corners = np.array([[-2, -2], [width + 1, -2], [-2, height + 1], [width + 1, height + 1]], np.float64)
-    seen = apply_affine(corners, invert_affine(affine_to_crop(crop)))
+    seen = to_image(corners, crop)
     x0, y0 = np.clip(np.floor(seen.min(0)), 0, [image.shape[1] - 1, image.shape[0] - 1]).astype(int)
     x1, y1 = np.clip(np.ceil(seen.max(0)) + 1, [x0 + 1, y0 + 1], [image.shape[1], image.shape[0]]).astype(int)
     region = image[y0:y1, x0:x1]

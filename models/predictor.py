@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poseunion.models import heatmap, simcc
 from poseunion.models.errors import BadArgumentError, ItemError
-from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, crop_from_box, cut_crop, invert_affine
+from poseunion.models.geometry import Crop, crop_from_box, cut_crop, to_image
 from poseunion.models.metadata import ModelDescription
 from poseunion.models.runtime import OnnxModel
 from poseunion.models.skeleton import Skeleton
@@ -114,9 +114,7 @@ class Predictor:
     def predict_crops(self, crop_NHW3: NDArray[np.uint8], crops: Sequence[Crop]) -> PoseBatch:
         """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
         xy_crop, score = self.decode(self.outputs(crop_NHW3))
-        xy = np.stack(
-            [apply_affine(p, invert_affine(affine_to_crop(crop))) for p, crop in zip(xy_crop, crops, strict=True)]
-        )
+        xy = np.stack([to_image(p, crop) for p, crop in zip(xy_crop, crops, strict=True)])
         boxes = np.array([_box_of(crop, self.padding) for crop in crops], np.float32)
         return PoseBatch(self.skeleton, xy.astype(np.float32), np.clip(score, 0, 1), boxes)
 

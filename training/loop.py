@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer
-from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD, ModelDescription, SimccOutput
+from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import STRIDE, EquivariantSimcc
+from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
@@ -74,13 +75,6 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     return recipe.lr * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def normalise(image_NHW3: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, channels last."""
-    mean = torch.tensor(IMAGENET_MEAN, device=image_NHW3.device) * 255
-    std = torch.tensor(IMAGENET_STD, device=image_NHW3.device) * 255
-    return ((image_NHW3.float() - mean) / std).permute(0, 3, 1, 2)
-
-
 def losses(
     network: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device
 ) -> dict[str, Tensor]:
@@ -88,10 +82,10 @@ def losses(
     image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
     xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
     logit_x, logit_y, heat = network(image)
-    label_x, label_y = simcc_labels(xy, grid)
-    parts = conditional_keypoint_loss(logit_x, logit_y, label_x, label_y, weight)
     if recipe.task_loss == "position":
         parts = position_loss(logit_x, logit_y, xy, weight, grid)
+    else:
+        parts = conditional_keypoint_loss(logit_x, logit_y, *simcc_labels(xy, grid), weight)
     task = torch.stack(list(parts.values())).sum()
     if heat is not None and recipe.heatmap_weight:
         parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from poseunion.models import simcc
-from poseunion.models.geometry import affine_to_crop, apply_affine, crop_from_box, cut_crop, invert_affine
+from poseunion.models.geometry import crop_from_box, cut_crop, to_image
+from poseunion.models.networks.inputs import normalise
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.data import LabelledStore
 from poseunion.training.pseudo import LIMBS, person_length
@@ -23,8 +24,6 @@ MAX_PEOPLE = 300
 @torch.no_grad()
 def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledStore]) -> dict[str, float]:
     """PCK@.2 torso of the 12 limbs and of neck and head_top, per dataset, without flip test; keys `NAME_pck12` …"""
-    from poseunion.training.loop import normalise
-
     network = network.eval().to(memory_format=torch.channels_last)
     result: dict[str, float] = {}
     for labelled in stores:
@@ -38,7 +37,7 @@ def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledS
             x, y = network(normalise(torch.from_numpy(pixels)))
             xy, _ = simcc.decode(x.numpy(), y.numpy(), grid, refine=True)
             for j, (points, crop) in enumerate(zip(xy, crops, strict=True)):
-                predicted[start + j] = apply_affine(points, invert_affine(affine_to_crop(crop)))
+                predicted[start + j] = to_image(points, crop)
         human = store.certain[rows]
         length = person_length(store.xy[rows], human, store.box_xywh[rows], skeleton)
         hit = np.linalg.norm(predicted - store.xy[rows], axis=-1) <= 0.2 * length[:, None]
