@@ -18,13 +18,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and ev
 @app.command(
     epilog="Examples:  poseunion train --list  ·  "
     "poseunion train unified --data data.yaml --out runs/unified minutes=60  ·  "
-    "poseunion train unified --data data.yaml --out runs/unified --resume",
+    "poseunion train unified --data data.yaml --out runs/unified --resume  ·  "
+    "poseunion train unified --data data.yaml --out runs/longer --init models/weights/unified.safetensors",
 )
 def train(
     recipe: Annotated[str | None, typer.Argument(help="Name of a recipe.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data file (YAML): datasets and teachers.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights (safetensors) of an earlier run to start from.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs of each node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each.")] = 1,
@@ -36,6 +38,7 @@ def train(
 
         from poseunion.training.loop import check_nodes, check_out, fit
         from poseunion.training.prepare import cache_folder, prepare
+        from poseunion.training.stages import initial_state
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     from poseunion.training.data import read_data_file
@@ -54,6 +57,8 @@ def train(
     listed = read_data_file(data)
     check_nodes(nodes)
     check_out(out, resume=resume)
+    if init is not None:
+        initial_state(config, init)
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:
@@ -67,7 +72,7 @@ def train(
             f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
         )
     console.print(dataclasses.asdict(config))
-    weights = fit(config, prepared, out, resume=resume, devices=devices, nodes=nodes)
+    weights = fit(config, prepared, out, init=init, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")
 
 

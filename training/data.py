@@ -156,7 +156,7 @@ class _Boxes(BaseModel):
     """One picture of a file of boxes; other fields are not looked at."""
 
     file_name: str
-    boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]] = []
+    boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]] | None = None
 
 
 def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
@@ -171,7 +171,7 @@ def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
             "boxes [[x, y, width, height], …]."
         ) from error
     for picture in pictures:
-        for box in picture.boxes:
+        for box in picture.boxes or ():
             people.append(Person(entry.images / picture.file_name, len(people), box, *nothing))
     return people
 

@@ -24,12 +24,10 @@ from torch import Tensor, nn
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer
 from poseunion.models.metadata import ModelDescription, SimccOutput
-from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import STRIDE, EquivariantSimcc
 from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.simcc import SimccGrid
-from poseunion.models.skeleton import load_skeleton
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.data import Batch, draw_batch
 from poseunion.training.log import RunLog
@@ -42,7 +40,8 @@ from poseunion.training.losses import (
     total_loss,
 )
 from poseunion.training.prepare import Prepared
-from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.recipes import Recipe
+from poseunion.training.stages import grid_of, grown_state, initial_state, network_for, stage_index
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
 
@@ -115,18 +114,6 @@ class _WithHeatmap(nn.Module):
         return x, y, None
 
 
-def grid_of(stage: Stage) -> SimccGrid:
-    """The bins of a stage."""
-    return SimccGrid.for_bins(
-        stage.size_wh, (round(stage.size_wh[0] * stage.split), round(stage.size_wh[1] * stage.split))
-    )
-
-
-def stage_index(recipe: Recipe, progress: float) -> int:
-    """Which stage a share of the budget lies in."""
-    return next((i for i, s in enumerate(recipe.stages) if progress < s.until), len(recipe.stages) - 1)
-
-
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -144,41 +131,12 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     )
 
 
-def _network_for(stage_number: int, recipe: Recipe, state: dict[str, Tensor] | None) -> nn.Module:
-    """A fresh network for a stage; `state` is of the same stage."""
-    stage = recipe.stages[stage_number]
-    keypoints = len(load_skeleton(recipe.skeleton))
-    pretrained = recipe.pretrained and state is None and recipe.network == "equivariant"
-    network = build_network(recipe.network, recipe.backbone, keypoints, grid_of(stage), pretrained=pretrained)
-    if state is not None:
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise BadArgumentError(
-                f"The run holds weights of another network than recipe {recipe.name}'s: choose another --out."
-            ) from error
-    return network
-
-
-def _grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of one stage as weights of the next."""
-    old, new = recipe.stages[stage_number], recipe.stages[stage_number + 1]
-    network = _network_for(stage_number, recipe, state)
-    if old.size_wh == new.size_wh:
-        return state
-    if not isinstance(network, EquivariantSimcc) or (new.size_wh[0], new.size_wh[1]) != (
-        old.size_wh[0] * 2,
-        old.size_wh[1] * 2,
-    ):
-        raise BadArgumentError(f"{recipe.network} cannot grow from {old.size_wh} to {new.size_wh}: double the size.")
-    return dict(network.grown().state_dict())
-
-
 def fit(
     recipe: Recipe,
     data: Prepared,
     out: Path,
     *,
+    init: Path | None = None,
     resume: bool = False,
     devices: int = 1,
     nodes: int = 1,
@@ -189,6 +147,7 @@ def fit(
     `out` gets `last.ckpt` (for resuming), `log.jsonl`, `tensorboard/` and, when the run is over, `weights.safetensors`.
 
     Args:
+        init: weights file to start from, see `initial_state`; a run that is resumed goes on from its own.
         devices: processes or GPUs of each node.
         nodes: machines; the same command is started on each (see `_fabric`).
 
@@ -204,8 +163,9 @@ def fit(
         raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
     clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
     current = saved["stage"] if saved else 0
-    weights = saved["network"] if saved else None
-    ema_state = saved["ema"] if saved else None
+    start = initial_state(recipe, init) if init is not None and not saved else None
+    weights = saved["network"] if saved else start
+    ema_state = saved["ema"] if saved else start
     optimizer_state = saved["optimizer"] if saved else None
     with contextlib.ExitStack() as stack:
         log = None
@@ -214,14 +174,14 @@ def fit(
             stack.enter_context(log)
         while clock.progress(recipe) < 1.0:
             torch.manual_seed(recipe.seed)
-            network = _network_for(current, recipe, weights)
+            network = network_for(current, recipe, weights)
             weights, ema_state = _run_stage(
                 fabric, recipe, current, network, ema_state, optimizer_state, data, clock, out, log
             )
             optimizer_state = None
             finished = current
             if clock.progress(recipe) < 1.0:
-                weights, ema_state = _grown_state(recipe, current, weights), _grown_state(recipe, current, ema_state)
+                weights, ema_state = grown_state(recipe, current, weights), grown_state(recipe, current, ema_state)
                 current = stage_index(recipe, clock.progress(recipe))
             if fabric.is_global_zero:
                 _save(out, clock, current, weights, ema_state, None)
@@ -343,7 +303,7 @@ def _run_stage(
             if data.held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * recipe.validate_minutes
                 if log is not None:
-                    score = held_out_pck(_network_for(number, recipe, ema.state), grid, data.held_out)
+                    score = held_out_pck(network_for(number, recipe, ema.state), grid, data.held_out)
                     log.validated(clock.step, clock.seconds, score)
                 fabric.barrier()
     return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}, ema.state

@@ -116,9 +116,15 @@ def unified() -> Recipe:
     Milder than RTMPose's augmentation: a run of hours, not days, learns more from people that look like people.
     """
     augmentation = Augmentation(
-        rotation_deg=60, rotation_prob=0.5, scale=(0.7, 1.3), half_body_prob=0.2, dropout_prob=0.3
+        rotation_deg=60, rotation_prob=0.5, scale=(0.7, 1.3), half_body_prob=0.2, dropout_prob=0.3, low_res_prob=0.15
     )
-    return Recipe(name="unified", augmentation=augmentation)
+    return Recipe(
+        name="unified",
+        stages=(Stage((96, 128), 4.0, 0.4, 64), Stage((192, 256), 2.0, 1.0, 32)),
+        alpha=0.6,
+        betas=(("coco17", 0.7), ("mpii16", 0.3)),
+        augmentation=augmentation,
+    )
 
 
 def _paper_a(size: str) -> Recipe:
@@ -158,7 +164,13 @@ def paper_a_s() -> Recipe:
 def _ablation(name: str, **changes: Any) -> Recipe:
     """One budget for all: the equivariant student at 96x128 on labels alone, unless `changes` say otherwise."""
     plain = dataclasses.replace(
-        unified(), name=name, stages=(Stage((96, 128), 4.0, 1.0, 64),), minutes=10.0, pseudo_weight=0.0
+        unified(),
+        name=name,
+        stages=(Stage((96, 128), 4.0, 1.0, 64),),
+        minutes=10.0,
+        pseudo_weight=0.0,
+        alpha=1.0,
+        betas=(),
     )
     return dataclasses.replace(plain, **changes)
 

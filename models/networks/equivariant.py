@@ -94,6 +94,18 @@ class AxisUpsampler(nn.Module):
         half.outer.bias.copy_(self.outer.bias.unflatten(0, (-1, 2)).mean(1))
         return half
 
+    @torch.no_grad()
+    def double(self) -> AxisUpsampler:
+        """The upsampler for half the input size and the same bins: each bin serves twice, so that `halve` undoes it."""
+        twice = AxisUpsampler(self.bins_per_cell * 2, self.inner.out_channels)
+        twice.inner.load_state_dict(self.inner.state_dict())
+        twice.middle.load_state_dict(self.middle.state_dict())
+        twice.outer.weight.copy_(self.outer.weight.repeat_interleave(2, 0))
+        assert twice.outer.bias is not None
+        assert self.outer.bias is not None
+        twice.outer.bias.copy_(self.outer.bias.repeat_interleave(2, 0))
+        return twice
+
 
 class EquivariantSimcc(nn.Module):
     """Backbone, pyramid, heatmap, marginals.
@@ -135,10 +147,16 @@ class EquivariantSimcc(nn.Module):
 
     def grown(self) -> EquivariantSimcc:
         """This network for an input twice as wide and high with the same bins; everything learned is kept."""
-        grid = SimccGrid(
-            (self.grid.size_wh[0] * 2, self.grid.size_wh[1] * 2), self.grid.split / 2, self.grid.sigma_bins
-        )
-        bigger = EquivariantSimcc(self.backbone, self.heatmap.out_channels, grid, self.heatmap.in_channels)
-        bigger.pyramid, bigger.heatmap = self.pyramid, self.heatmap
-        bigger.upsample_x, bigger.upsample_y = self.upsample_x.halve(), self.upsample_y.halve()
-        return bigger
+        return self._resized(2.0, self.upsample_x.halve(), self.upsample_y.halve())
+
+    def shrunk(self) -> EquivariantSimcc:
+        """This network for an input half as wide and high with the same bins; `grown` undoes it."""
+        return self._resized(0.5, self.upsample_x.double(), self.upsample_y.double())
+
+    def _resized(self, factor: float, upsample_x: AxisUpsampler, upsample_y: AxisUpsampler) -> EquivariantSimcc:
+        width, height = (round(side * factor) for side in self.grid.size_wh)
+        grid = SimccGrid((width, height), self.grid.split / factor, self.grid.sigma_bins)
+        other = EquivariantSimcc(self.backbone, self.heatmap.out_channels, grid, self.heatmap.in_channels)
+        other.pyramid, other.heatmap = self.pyramid, self.heatmap
+        other.upsample_x, other.upsample_y = upsample_x, upsample_y
+        return other

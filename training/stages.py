@@ -1,0 +1,82 @@
+"""The network of each stage of a recipe: fresh, resumed, grown, or started from trained weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.networks.build import build_network
+from poseunion.models.networks.equivariant import EquivariantSimcc
+from poseunion.models.networks.weights import load_network, read_weights
+from poseunion.models.simcc import SimccGrid
+from poseunion.models.skeleton import load_skeleton
+from poseunion.training.recipes import Recipe, Stage
+
+
+def grid_of(stage: Stage) -> SimccGrid:
+    """The bins of a stage."""
+    return SimccGrid.for_bins(
+        stage.size_wh, (round(stage.size_wh[0] * stage.split), round(stage.size_wh[1] * stage.split))
+    )
+
+
+def stage_index(recipe: Recipe, progress: float) -> int:
+    """Which stage a share of the budget lies in."""
+    return next((i for i, s in enumerate(recipe.stages) if progress < s.until), len(recipe.stages) - 1)
+
+
+def network_for(stage_number: int, recipe: Recipe, state: dict[str, Tensor] | None) -> nn.Module:
+    """A fresh network for a stage; `state` is of the same stage."""
+    stage = recipe.stages[stage_number]
+    keypoints = len(load_skeleton(recipe.skeleton))
+    pretrained = recipe.pretrained and state is None and recipe.network == "equivariant"
+    network = build_network(recipe.network, recipe.backbone, keypoints, grid_of(stage), pretrained=pretrained)
+    if state is not None:
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise BadArgumentError(
+                f"The run holds weights of another network than recipe {recipe.name}'s: choose another --out."
+            ) from error
+    return network
+
+
+def grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of one stage as weights of the next."""
+    old, new = recipe.stages[stage_number], recipe.stages[stage_number + 1]
+    network = network_for(stage_number, recipe, state)
+    if old.size_wh == new.size_wh:
+        return state
+    if not isinstance(network, EquivariantSimcc) or (new.size_wh[0], new.size_wh[1]) != (
+        old.size_wh[0] * 2,
+        old.size_wh[1] * 2,
+    ):
+        raise BadArgumentError(f"{recipe.network} cannot grow from {old.size_wh} to {new.size_wh}: double the size.")
+    return dict(network.grown().state_dict())
+
+
+def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
+    """Trained weights as the weights of a recipe's first stage; the equivariant network may be halved in size for it.
+
+    Raises:
+        BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
+    """
+    first = recipe.stages[0]
+    network, description = load_network(path)
+    spec = read_weights(path)[1]
+    own = (recipe.network, recipe.backbone) if recipe.network == "equivariant" else (recipe.network,)
+    if (spec.network, spec.backbone)[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
+        raise BadArgumentError(
+            f"{path} holds {spec.network} {spec.backbone} for {description.resolved_skeleton.name}, recipe "
+            f"{recipe.name} trains {' '.join(own)} for {recipe.skeleton}: start from weights of the same network."
+        )
+    if isinstance(network, EquivariantSimcc) and description.size_wh == (first.size_wh[0] * 2, first.size_wh[1] * 2):
+        network = network.shrunk()
+    elif description.size_wh != first.size_wh:
+        raise BadArgumentError(
+            f"{path} reads crops of {description.size_wh}, recipe {recipe.name} starts at {first.size_wh}: "
+            "give it stages that start there."
+        )
+    return dict(network.state_dict())
