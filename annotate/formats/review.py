@@ -1,0 +1,126 @@
+"""The `review` field of an extended record: what people decided about its points, oldest first.
+
+An entry is never changed or removed. Of a keypoint's entries the last one counts:
+
+    {"keypoint": "nose", "decision": "fix", "reviewer": "ann", "time": "2026-01-31T12:00:00+00:00",
+     "from": [x, y, v], "to": [x, y, v], "source": "proposed"}
+
+`from` is what the reviewer saw, with v = 0 for a proposal that does not stand; `to` what shall stand: 0, 0, 0 for
+nothing. `source` is what the point was (`keypoint_source`; a proposal that does not stand is `proposed`, too). A point
+that a human placed is touched only by an entry with `"human": true`, which a tool writes when somebody said so.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from poseunion.models.files import first_fault
+from poseunion.models.skeleton import Skeleton
+
+ACCEPT, REJECT, FIX, HIDE = "accept", "reject", "fix", "hide"
+DECISIONS = (ACCEPT, REJECT, FIX, HIDE)
+HUMAN, PROPOSED, NONE = "human", "proposed", "none"
+
+Entry = dict[str, Any]
+XYV = tuple[float, float, int]
+NOTHING: XYV = (0, 0, 0)
+
+
+class _Entry(BaseModel):
+    """Schema of one entry."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    keypoint: str
+    decision: Literal["accept", "reject", "fix", "hide"]
+    reviewer: str = Field(min_length=1)
+    time: str
+    from_: list[float] | None = Field(None, alias="from", min_length=2, max_length=3)
+    to: list[float] | None = Field(None, min_length=2, max_length=3)
+    source: Literal["human", "proposed", "derived", "none"] | None = None
+    human: bool = False
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        moment(value)
+        return value
+
+
+def moment(time: str) -> datetime.datetime:
+    """An entry's time; raises ValueError when it is no ISO 8601 time with a zone."""
+    parsed = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))  # Python 3.10 does not know Z
+    if parsed.tzinfo is None:
+        raise ValueError(f"{time!r} has no time zone: write 2026-01-31T12:00:00+00:00")
+    return parsed
+
+
+def review_of(record: dict[str, Any]) -> list[Entry]:
+    """A record's entries, oldest first; raises ValueError when one is not as described above."""
+    entries = record.get("review") or []
+    if not isinstance(entries, list):
+        raise ValueError("review is not a list")
+    for number, entry in enumerate(entries):
+        try:
+            _Entry.model_validate(entry)
+        except ValidationError as error:
+            raise ValueError(f"review entry {number} is not a decision: {first_fault(error)}") from error
+    return entries
+
+
+def last_entries(record: dict[str, Any]) -> dict[str, Entry]:
+    """Keypoint -> the entry that counts; raises ValueError as `review_of` does."""
+    return {entry["keypoint"]: entry for entry in review_of(record)}
+
+
+def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV:
+    """What stands after an entry: x, y, v in the file's own numbers.
+
+    Raises:
+        ValueError: the entry names no keypoint of `names`, or there is no point that it could be about.
+    """
+    if entry["decision"] == REJECT:
+        return NOTHING
+    least = 1 if entry["decision"] == HIDE else 2
+    if (to := entry.get("to")) is not None:
+        return to[0], to[1], int(to[2]) if len(to) == 3 else least
+    x, y, v = seen_point(record, entry["keypoint"], names)
+    if entry["decision"] == FIX or (x, y, v) == NOTHING:
+        raise ValueError(f"the decision on {entry['keypoint']} does not say where it is")
+    return x, y, 1 if entry["decision"] == HIDE else v or 2
+
+
+def seen_point(record: dict[str, Any], keypoint: str, names: tuple[str, ...]) -> XYV:
+    """The point in the file, else the proposal with v = 0, else 0, 0, 0; raises ValueError for an unknown keypoint."""
+    k = names.index(keypoint)
+    x, y, v = record["keypoints"][3 * k : 3 * k + 3]
+    if v > 0:
+        return x, y, v
+    proposal = proposal_of(record, keypoint)
+    return NOTHING if proposal is None else (proposal["x"], proposal["y"], 0)
+
+
+def proposal_of(record: dict[str, Any], keypoint: str) -> dict[str, Any] | None:
+    """The model's proposal for a keypoint, if there is one."""
+    return next((p for p in record.get("proposals") or [] if p["name"] == keypoint), None)
+
+
+def review_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
+    """What of a record's `review` is not as described above."""
+    try:
+        entries = last_entries(record)
+    except ValueError as error:
+        yield str(error)
+        return
+    for keypoint, entry in entries.items():
+        if keypoint not in skeleton.keypoints:
+            yield f"review names {keypoint!r}, which is no keypoint of {skeleton.name}"
+            continue
+        try:
+            outcome(entry, record, skeleton.keypoints)
+        except ValueError as error:
+            yield str(error)
