@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats.review import REJECT, last_entries, outcome, permitted
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Visibility
 
 HUMAN, DERIVED, PROPOSED, NONE = "human", "derived", "proposed", "none"
-ACCEPT, REJECT, FIX = "accept", "reject", "fix"
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,15 @@ def _read_sources(record: dict[str, Any], i: int, labels: Labels) -> NDArray[np.
 def _read_review(record: dict[str, Any], i: int, labels: Labels, names: tuple[str, ...]) -> list[int]:
     """Apply a reviewer's decisions, the last one of each keypoint; returns the keypoints that were rejected."""
     rejected = []
-    for entry in {e["keypoint"]: e for e in record.get("review") or []}.values():
-        k, decision = names.index(entry["keypoint"]), entry["decision"]
-        if decision == REJECT:
-            labels.visibility[i, k], labels.weight[i, k] = Visibility.ABSENT, 0.0
-            rejected.append(k)
+    for keypoint, entry in last_entries(record).items():
+        k = names.index(keypoint)
+        if not permitted(entry, record["keypoint_source"][k]):
             continue
-        if decision not in (ACCEPT, FIX):
-            raise ValueError(f"{decision!r} is no decision")
-        if decision == FIX and entry.get("to") is not None:
-            x, y = entry["to"][:2]
+        x, y, v = outcome(entry, record, names)
+        labels.visibility[i, k] = v
+        labels.weight[i, k] = float(v > 0)
+        if entry["decision"] == REJECT:
+            rejected.append(k)
+        else:
             labels.xy[i, k] = float(x), float(y)
-        elif labels.visibility[i, k] <= 0:
-            proposal = {p["name"]: p for p in record["proposals"]}[names[k]]
-            labels.xy[i, k] = float(proposal["x"]), float(proposal["y"])
-        labels.visibility[i, k] = max(labels.visibility[i, k], Visibility.VISIBLE)
-        labels.weight[i, k] = 1.0
     return rejected

@@ -94,6 +94,15 @@ def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV
     return x, y, 1 if entry["decision"] == HIDE else v or 2
 
 
+def permitted(entry: Entry, source: str) -> bool:
+    """May an entry touch a point whose `keypoint_source` is `source`? A human's only if that was said.
+
+    A reviewer's own point, where neither a human nor the model had one, is `human` once it is applied; its entries say
+    `none`.
+    """
+    return source != HUMAN or bool(entry.get("human")) or entry.get("source") == NONE
+
+
 def seen_point(record: dict[str, Any], keypoint: str, names: tuple[str, ...]) -> XYV:
     """The point in the file, else the proposal with v = 0, else 0, 0, 0; raises ValueError for an unknown keypoint."""
     k = names.index(keypoint)
