@@ -20,10 +20,10 @@ from poseunion.annotate.formats.review import (
     DECISIONS,
     FIX,
     HUMAN,
+    NO_POINT,
     NONE,
     NOTHING,
     PROPOSED,
-    REJECT,
     XYV,
     Entry,
     moment,
@@ -43,7 +43,8 @@ class Decision:
     Attributes:
         annotation_id: the record's `id` in the file.
         keypoint: canonical name.
-        decision: accept, reject, fix (the point is at `to_xyv`) or hide (accepted, but the joint cannot be seen: v=1).
+        decision: accept, reject, fix (the point is at `to_xyv`), hide (accepted, but the joint cannot be seen: v=1) or
+            needs-fix (wrong where it is; somebody has to place it).
         reviewer: who; not empty.
         time: ISO 8601 with zone, see `now`.
         from_xyv: what the reviewer saw, image px as in the file; None: what the file has.
@@ -144,7 +145,7 @@ def save(path: Path, decisions: Sequence[Decision]) -> Recorded:
     Raises:
         BadFileError: `path` is not an extended COCO-style file, or cannot be written.
     """
-    with _one_writer(path.parent):
+    with one_writer(path.parent):
         recorded = record(read_extended(path), decisions)
         if recorded.added:
             write_document(path, recorded.document)
@@ -174,9 +175,9 @@ def standing(record: dict[str, Any], review: Sequence[Entry], keypoint: str, nam
     last = next((e for e in reversed(review) if e["keypoint"] == keypoint), None)
     if last is None:
         return seen_point(record, keypoint, names)
-    if last["decision"] != REJECT:
+    if last["decision"] not in NO_POINT:
         return outcome(last, record, names)
-    # A rejected point can be taken back: the one that was seen when it was rejected.
+    # A rejected point can be taken back, one that needs a fix be moved: the one that was seen then.
     x, y = (last.get("from") or seen_point(record, keypoint, names))[:2]
     return x, y, 0
 
@@ -194,7 +195,7 @@ def _entry(decision: Decision, record: dict[str, Any], review: Sequence[Entry], 
     to: XYV = NOTHING
     if decision.to_xyv is not None:
         to = decision.to_xyv
-    elif decision.decision != REJECT:
+    elif decision.decision not in NO_POINT:
         to = (seen[0], seen[1], 1 if decision.decision == "hide" else seen[2] or 2)
     entry = {
         "keypoint": decision.keypoint,
@@ -225,7 +226,7 @@ def _same(entry: Entry, old: Entry) -> bool:
 
 
 @contextlib.contextmanager
-def _one_writer(folder: Path) -> Iterator[None]:
+def one_writer(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; it is the folder itself, because the file is replaced, not changed."""
     if sys.platform == "win32":
         yield

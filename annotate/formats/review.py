@@ -6,7 +6,8 @@ An entry is never changed or removed. Of a keypoint's entries the last one count
      "from": [x, y, v], "to": [x, y, v], "source": "proposed"}
 
 `from` is what the reviewer saw, with v = 0 for a proposal that does not stand; `to` what shall stand: 0, 0, 0 for
-nothing. `source` is what the point was (`keypoint_source`; a proposal that does not stand is `proposed`, too). A point
+nothing. `needs-fix` says that the point is wrong where it is and is still to be placed: a later entry does that.
+`source` is what the point was (`keypoint_source`; a proposal that does not stand is `proposed`, too). A point
 that a human placed is touched only by an entry with `"human": true`, which a tool writes when somebody said so.
 """
 
@@ -21,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from poseunion.models.files import first_fault
 from poseunion.models.skeleton import Skeleton
 
-ACCEPT, REJECT, FIX, HIDE = "accept", "reject", "fix", "hide"
-DECISIONS = (ACCEPT, REJECT, FIX, HIDE)
+ACCEPT, REJECT, FIX, HIDE, NEEDS_FIX = "accept", "reject", "fix", "hide", "needs-fix"
+DECISIONS = (ACCEPT, REJECT, FIX, HIDE, NEEDS_FIX)
+NO_POINT = (REJECT, NEEDS_FIX)  # decisions after which nothing stands
 HUMAN, PROPOSED, NONE = "human", "proposed", "none"
 
 Entry = dict[str, Any]
@@ -36,7 +38,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     keypoint: str
-    decision: Literal["accept", "reject", "fix", "hide"]
+    decision: Literal["accept", "reject", "fix", "hide", "needs-fix"]
     reviewer: str = Field(min_length=1)
     time: str
     from_: list[float] | None = Field(None, alias="from", min_length=2, max_length=3)
@@ -83,7 +85,7 @@ def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV
     Raises:
         ValueError: the entry names no keypoint of `names`, or there is no point that it could be about.
     """
-    if entry["decision"] == REJECT:
+    if entry["decision"] in NO_POINT:
         return NOTHING
     least = 1 if entry["decision"] == HIDE else 2
     if (to := entry.get("to")) is not None:
