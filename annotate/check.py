@@ -9,6 +9,7 @@ from poseunion.annotate import against, faults
 from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
 from poseunion.annotate.formats.extended import field_problems, has_added_fields
+from poseunion.annotate.formats.review import review_problems
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Skeleton
 
@@ -63,6 +64,7 @@ def _extended_problems(annotations: AnnotationSet) -> Iterator[Problem]:
         yield from (Problem(place, text) for text in problems)
         if problems:
             continue
+        yield from (Problem(place, text) for text in review_problems(record, annotations.skeleton))
         labelled = annotations.visibility[index] > 0
         for keypoint, source, there in zip(
             annotations.skeleton.keypoints, record["keypoint_source"], labelled, strict=True

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from poseunion.annotate import cli_decisions
 from poseunion.annotate.datasets import Dataset, find_dataset
 from poseunion.annotate.engines import share_cores
 from poseunion.annotate.extend import Options, extend, journal_path
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_decisions.app)
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from poseunion.annotate.apply import applied
+from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.data import DatasetEntry, read_people
@@ -86,6 +88,28 @@ def test_reviewed_proposals_are_labels(tmp_path: Path) -> None:
     assert weight_of(fixed)[HEAD] == 1
     assert fixed.xy[HEAD].tolist() == [33, 44]
     assert weight_of(twice)[NECK] == 1, "the last decision counts"
+
+
+def test_a_file_trains_alike_before_and_after_apply(tmp_path: Path) -> None:
+    def entry(keypoint: str, decision: str, **more: Any) -> dict[str, Any]:
+        return {"keypoint": keypoint, "decision": decision, "reviewer": "r", "time": "2026-01-01T00:00:00Z", **more}
+
+    reviews = [
+        [entry("upper_neck", "accept"), entry("head_top", "hide")],
+        [entry("upper_neck", "reject"), entry("pelvis", "fix", to=[7, 8.5, 1])],
+        [entry("head_top", "fix", to=[33, 44]), entry("nose", "fix", to=[1, 2, 2])],  # the nose is a human's
+        [entry("nose", "fix", to=[1, 2, 2], human=True)],
+    ]
+    before = read(tmp_path, *(record(i, review=review) for i, review in enumerate(reviews)))
+    assert [int(p.visibility[HEAD]) for p in before] == [1, -1, 2, -1]
+    assert before[2].xy[NOSE].tolist() == [10, 20]
+    assert before[3].xy[NOSE].tolist() == [1, 2]
+    document, _ = applied(read_annotations(tmp_path / "a.json"))
+    after = read(tmp_path, *document["annotations"])
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one.xy * (weight_of(one) > 0)[:, None], other.xy * (weight_of(one) > 0)[:, None])
+        np.testing.assert_array_equal(one.visibility, other.visibility)
+        np.testing.assert_array_equal(weight_of(one), weight_of(other))
 
 
 def test_what_no_human_of_the_file_placed_is_undefined(tmp_path: Path) -> None:
