@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from poseunion.models.calibration import Calibration
 from poseunion.models.errors import ModelError
 from poseunion.models.files import first_fault, read_toml
 from poseunion.models.simcc import SimccGrid
@@ -22,6 +23,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 METADATA_KEY = "poseunion"
+EVEN_ODDS = 0.5
 
 
 class Alignment(str, Enum):
@@ -64,7 +66,8 @@ class ModelDescription(BaseModel):
         keypoints: names in output order, when the model's order is not that of `skeleton`.
         mean, std: of pixel values divided by 255, in `colour` order.
         padding: how much of the surroundings the crop shows, as a factor on the person's box.
-        score_threshold: below it a keypoint is usually wrong; a starting point for display, not a calibration.
+        score_threshold: of the raw score: below it a keypoint is usually wrong. Counts only without a calibration.
+        calibration: what turns raw scores into probabilities; `poseunion calibrate` writes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,11 +88,19 @@ class ModelDescription(BaseModel):
     licence: str = ""
     source: str = ""
     revision: str = ""
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _known_skeleton(self) -> ModelDescription:
-        _ = self.resolved_skeleton
+        keypoints = self.resolved_skeleton.keypoints
+        if self.calibration is not None and self.calibration.keypoints != keypoints:
+            raise ValueError("the calibration belongs to a model of other keypoints")
         return self
+
+    @property
+    def confidence_threshold(self) -> float:
+        """Where a keypoint is more likely right than wrong: a probability of .5, or the raw score that stands for it."""
+        return self.score_threshold if self.calibration is None else EVEN_ODDS
 
     @property
     def resolved_skeleton(self) -> Skeleton:

@@ -88,9 +88,12 @@ class Predictor:
         everyone = PoseBatch.concatenate(done) if done else PoseBatch.empty(self.skeleton)
         ends = np.cumsum([len(boxes) for boxes in per_image])
         result = []
+        raw = everyone.raw_score
         for boxes, end in zip(per_image, ends, strict=True):
             part = slice(end - len(boxes), end)
-            result.append(PoseBatch(self.skeleton, everyone.xy[part], everyone.score[part], boxes.astype(np.float32)))
+            box = boxes.astype(np.float32)
+            own = None if raw is None else raw[part]
+            result.append(PoseBatch(self.skeleton, everyone.xy[part], everyone.score[part], box, own))
         return result
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
@@ -113,10 +116,20 @@ class Predictor:
 
     def predict_crops(self, crop_NHW3: NDArray[np.uint8], crops: Sequence[Crop]) -> PoseBatch:
         """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
-        xy_crop, score = self.decode(self.outputs(crop_NHW3))
+        return self.located(self.outputs(crop_NHW3), crops)
+
+    def located(self, outputs: list[NDArray[np.float32]], crops: Sequence[Crop]) -> PoseBatch:
+        """Keypoints in image pixels from the raw outputs of `crops`; confidences where the model is calibrated."""
+        xy_crop, score = self.decode(outputs)
         xy = np.stack([to_image(p, crop) for p, crop in zip(xy_crop, crops, strict=True)])
         boxes = np.array([_box_of(crop, self.padding) for crop in crops], np.float32)
-        return PoseBatch(self.skeleton, xy.astype(np.float32), np.clip(score, 0, 1), boxes)
+        raw = np.clip(score, 0, 1)
+        calibration = self.metadata.calibration
+        if calibration is None:
+            return PoseBatch(self.skeleton, xy.astype(np.float32), raw, boxes)
+        size = np.array([crop.image_px_per_crop_px for crop in crops])
+        confidence = calibration.from_picture(raw, size).astype(np.float32)
+        return PoseBatch(self.skeleton, xy.astype(np.float32), confidence, boxes, raw)
 
     def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The network's raw outputs, averaged with those of the mirrored crops when `flip` is on."""
@@ -133,7 +146,7 @@ class Predictor:
         return [np.asarray((a + b) / 2, np.float32) for a, b in zip(outputs, mirrored, strict=True)]
 
     def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Raw outputs -> (N, K, 2) crop pixels and (N, K) scores."""
+        """Raw outputs -> (N, K, 2) crop pixels and (N, K) raw scores."""
         head = self.metadata.head
         if head.kind == "heatmap":
             return heatmap.decode(outputs[0], head, self.size_wh)

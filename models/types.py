@@ -19,14 +19,17 @@ class PoseBatch:
     Attributes:
         skeleton: the K keypoints' names and order.
         xy: (N, K, 2) float32 image pixels; pixel centres are integers.
-        score: (N, K) float32 in [0, 1]: what the model says of itself.
+        score: (N, K) float32 in [0, 1]: of a calibrated model the probability that the keypoint is in the picture and
+            within its OKS-.5 radius (see `calibration`), else what the network says of itself.
         box_xywh: (N, 4) float32 the boxes that were looked at, image pixels.
+        raw_score: (N, K) float32 in [0, 1] what the network says of itself, where `score` is something else.
     """
 
     skeleton: Skeleton
     xy: NDArray[np.float32]
     score: NDArray[np.float32]
     box_xywh: NDArray[np.float32]
+    raw_score: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n, k = self.xy.shape[0], len(self.skeleton)
@@ -35,6 +38,8 @@ class PoseBatch:
                 f"A PoseBatch of {self.skeleton.name} needs xy (N,{k},2), score (N,{k}) and box_xywh (N,4); "
                 f"got {self.xy.shape}, {self.score.shape}, {self.box_xywh.shape}."
             )
+        if self.raw_score is not None and self.raw_score.shape != (n, k):
+            raise SkeletonError(f"A PoseBatch needs raw_score (N,{k}), or none; got {self.raw_score.shape}.")
 
     def __len__(self) -> int:
         return int(self.xy.shape[0])
@@ -87,9 +92,11 @@ class PoseBatch:
         """Several batches of one skeleton as one."""
         if not batches:
             raise SkeletonError("Nothing to concatenate: give at least one PoseBatch.")
+        raw = [b.raw_score for b in batches if b.raw_score is not None]
         return cls(
             batches[0].skeleton,
             np.concatenate([b.xy for b in batches]),
             np.concatenate([b.score for b in batches]),
             np.concatenate([b.box_xywh for b in batches]),
+            np.concatenate(raw) if len(raw) == len(batches) else None,
         )

@@ -1,0 +1,230 @@
+"""Labelled people as a confidence is tried on them: whole, and cut at a border so that some joints are truly absent.
+
+A confidence must be low where the joint is not in the picture, and no label says so: what an annotator left out may be
+hidden, tiny or forgotten. So a labelled person is cut: the picture ends between two of its joints, and those beyond
+are known to be absent.
+
+Shapes: N views, K keypoints of the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.annotate.formats import read_annotations
+from poseunion.models.calibration import oks_radius_px
+from poseunion.models.errors import BadFileError, ItemError
+from poseunion.models.geometry import Crop
+from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.predictor import Predictor
+from poseunion.models.skeleton import Skeleton
+from poseunion.training.data import DatasetEntry, read_people
+from poseunion.training.people import Person
+from poseunion.training.predictions import person_areas
+from poseunion.training.progress import track
+
+# A cut leaves at least this share of a person's labelled joints, and never fewer than three: less is nobody's label.
+LEAST_LEFT = 0.4
+FEWEST_LEFT = 3
+# A border falls between two joints, this far from both in px: a joint on the very border is neither in nor out.
+CLEARANCE_PX = 1.0
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at a labelled person.
+
+    Attributes:
+        dataset: name of the file it comes from.
+        person: with its box as it is in the window.
+        area: square px of what of the person is in the window.
+        window_xyxy: image px that are shown, end exclusive; None: the whole picture.
+    """
+
+    dataset: str
+    person: Person
+    area: float
+    window_xyxy: tuple[int, int, int, int] | None = None
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(K,) whose place is known, in the window or beyond it."""
+        return self.person.visibility > 0
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(K,) labelled, and in the window."""
+        if self.window_xyxy is None:
+            return self.labelled
+        x0, y0, x1, y1 = self.window_xyxy
+        return self.labelled & ((self.person.xy >= (x0, y0)) & (self.person.xy <= (x1 - 1, y1 - 1))).all(-1)
+
+
+def read_views(
+    name: str, annotations: Path, images: Path, target: Skeleton, wanted: Callable[[str], bool] = lambda _: True
+) -> list[View]:
+    """Everyone labelled in a file, whole, in the target skeleton's order and definitions.
+
+    Args:
+        wanted: which pictures, by file name.
+    """
+    people = read_people(DatasetEntry(name=name, annotations=annotations, images=images), target)
+    people = [p for p in people if wanted(p.image.name)]
+    area = person_areas(read_annotations(annotations), np.array([p.person_id for p in people], np.intp))
+    return [View(name, p, float(a)) for p, a in zip(people, area, strict=True)]
+
+
+def cut_at_border(view: View) -> View | None:
+    """The same person in a picture that ends between two of its joints; None where too few are labelled.
+
+    Side and place are drawn by the picture's name and the person's number, so that they are the same everywhere.
+    """
+    person = view.person
+    rng = np.random.default_rng([seed_of(person.image.name), person.person_id])
+    left = max(FEWEST_LEFT, int(np.ceil(LEAST_LEFT * view.labelled.sum())))
+    places = [(axis, low, n) for axis in (0, 1) for low in (False, True) for n in range(left, int(view.labelled.sum()))]
+    for axis, keep_low, kept in rng.permutation(np.array(places, int).reshape(-1, 3)).tolist():
+        # Between the joints n - 1 and n along the axis, counted from the side that is kept.
+        along = np.sort(person.xy[view.labelled, axis])
+        before, after = (along[kept - 1], along[kept]) if keep_low else (along[-kept - 1], along[-kept])
+        if after - before > 2 * CLEARANCE_PX + 1:
+            border = int(np.ceil(rng.uniform(before + CLEARANCE_PX, after - CLEARANCE_PX - 1)))
+            break
+    else:
+        return None
+    window = [0, 0, _FAR, _FAR]
+    window[axis + 2 * keep_low] = border
+    x0, y0, x1, y1 = window
+    x, y, w, h = person.box_xywh
+    low, high = np.maximum([x, y], [x0, y0]), np.minimum([x + w, y + h], [x1, y1])
+    if (high <= low).any():
+        return None
+    share = float(np.prod(high - low) / (w * h))
+    box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+    cut = View(view.dataset, dataclasses.replace(person, box_xywh=box), view.area * share, (x0, y0, x1, y1))
+    return cut if (view.labelled & ~cut.inside).any() else None
+
+
+_FAR = 1 << 30  # beyond any picture's side
+
+
+def seed_of(image_name: str, salt: str = "") -> int:
+    """A number that depends on a picture's name alone."""
+    return int.from_bytes(hashlib.sha256((salt + image_name).encode()).digest()[:4], "big")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of views.
+
+    Attributes:
+        views: those that could be looked at.
+        xy: (N, K, 2) image px.
+        raw_score: (N, K) the network's own.
+        crops: where each was cut.
+        logits: (N, K, W) and (N, K, H) float16 of a SimCC model, if asked for.
+        skipped: (picture, reason).
+    """
+
+    views: tuple[View, ...]
+    xy: NDArray[np.float64]
+    raw_score: NDArray[np.float64]
+    crops: tuple[Crop, ...]
+    logits: tuple[NDArray[np.float16], NDArray[np.float16]] | None
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N, K)"""
+        return np.stack([v.labelled for v in self.views])
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(N, K)"""
+        return np.stack([v.inside for v in self.views])
+
+    @property
+    def size(self) -> NDArray[np.float64]:
+        """(N,) image px per crop px: how large the person is shown in the picture."""
+        return np.array([crop.image_px_per_crop_px for crop in self.crops])
+
+    def right(self, xy_NK2: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.bool_]:
+        """(N, K) the keypoint is in the picture, and `xy` lies within its OKS-.5 radius; False where unlabelled."""
+        truth = np.stack([v.person.xy for v in self.views])
+        radius = oks_radius_px(np.array([v.area for v in self.views]), skeleton.sigma_array)
+        return self.inside & (np.linalg.norm(xy_NK2 - truth, axis=-1) <= radius)
+
+
+def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) -> Answers:
+    """Run a model on every view.
+
+    Raises:
+        BadFileError: nobody could be looked at.
+    """
+    pixels: list[NDArray[np.uint8]] = []
+    crops: list[Crop] = []
+    seen: list[View] = []
+    skipped: list[tuple[str, str]] = []
+    xy, score = [], []
+    kept: tuple[list[NDArray[np.float16]], list[NDArray[np.float16]]] = ([], [])
+
+    def flush() -> None:
+        outputs = predictor.outputs(np.stack(pixels))
+        batch = predictor.located(outputs, crops[len(crops) - len(pixels) :])
+        xy.append(batch.xy)
+        score.append(batch.score if batch.raw_score is None else batch.raw_score)
+        for axis, output in zip(kept, outputs, strict=False):
+            axis.append(output.astype(np.float16))
+        pixels.clear()
+
+    picture: tuple[Path | None, NDArray[np.uint8]] = (None, np.zeros((1, 1, 3), np.uint8))
+    for view in track(views, predictor.name):
+        person = view.person
+        try:
+            if picture[0] != person.image:
+                read = (
+                    read_annotated_image(person.image, person.image_wh)
+                    if person.image_wh
+                    else read_image(person.image, exif=False)
+                )
+                picture = (person.image, read)
+            cut, crop = _cut(predictor, picture[1], view)
+        except ItemError as error:
+            skipped.append((person.image.name, str(error)))
+            continue
+        pixels.append(cut)
+        crops.append(crop)
+        seen.append(view)
+        if len(pixels) == predictor.batch_size:
+            flush()
+    if pixels:
+        flush()
+    if not seen:
+        raise BadFileError(f"None of {len(views)} people could be looked at: {skipped[:1] or 'no labelled person'}.")
+    return Answers(
+        tuple(seen),
+        np.concatenate(xy).astype(np.float64),
+        np.concatenate(score).astype(np.float64),
+        tuple(crops),
+        (np.concatenate(kept[0]), np.concatenate(kept[1])) if logits else None,
+        tuple(skipped),
+    )
+
+
+def _cut(predictor: Predictor, picture: NDArray[np.uint8], view: View) -> tuple[NDArray[np.uint8], Crop]:
+    """The crop of a view; where it was cut is said in the whole picture's pixels."""
+    x, y, w, h = view.person.box_xywh
+    x0, y0, x1, y1 = view.window_xyxy or (0, 0, picture.shape[1], picture.shape[0])
+    shown = picture[y0:y1, x0:x1]
+    if not shown.size:
+        raise ItemError("nothing of the picture is left")
+    pixels, crop = predictor.cut(shown, (x - x0, y - y0, w, h))
+    centre = (crop.center_xy[0] + x0, crop.center_xy[1] + y0)
+    return pixels, dataclasses.replace(crop, center_xy=centre)
