@@ -154,7 +154,7 @@ def extend(
         output = output_skeleton(annotations.skeleton, predictor.skeleton)
         counts = KeypointCounts(output)
         rows = state.completer(threshold, predictor.skeleton, output, counts)
-        extension = Extension(output, _block(work, made, output), state.sizer(pictures), rows)
+        extension = Extension(output, _block(work, made, output, predictor), state.sizer(pictures), rows)
         with atomic_writer(out) as file:
             _write_finite(writer, file, annotations, extension, out)
         report = ExtendReport(
@@ -271,10 +271,11 @@ def _finished_report(out: Path, work: dict[str, Any], made: dict[str, Any]) -> E
         raise BadFileError(f"{run_path(out)} is damaged ({error}): start again with --overwrite.") from error
 
 
-def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton) -> dict[str, Any]:
+def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton, predictor: PosePredictor) -> dict[str, Any]:
     return {
         "version": version("poseunion"),
-        "model": work["model"],
+        "original_sha256": work["annotations"],
+        "model": {**work["model"], "licence": getattr(predictor.metadata, "licence", "")},
         "skeleton": skeleton_to_json(output),
         "thresholds": made["thresholds"],
         "options": {k: work[k] for k in ("limit", "unlabelled", "inference")},
