@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before numpy, torch or onnxruntime start their thread pools.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -24,3 +27,19 @@ def shared() -> Path:
     if not (Path(named) / "data").is_dir():
         pytest.skip(f"research data folder absent: POSEUNION_SHARED={named} has no data/ in it")
     return Path(named)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A Playwright browser: the system's Chromium (Debian: apt-get install chromium), or the one Playwright brought."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
+    with playwright.sync_playwright() as play:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or play.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("no browser: apt-get install chromium, or playwright install chromium")
+        browser = play.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        browser.close()
