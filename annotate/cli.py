@@ -21,7 +21,7 @@ from poseunion.annotate.formats.names import output_skeleton
 from poseunion.annotate.work import CHUNK, PosePredictor, plan
 from poseunion.models import command_line
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.runtime import providers_for
+from poseunion.models.runtime import check_device
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
 app = typer.Typer(
@@ -82,6 +82,9 @@ def extend_command(
         Path | None, typer.Option(metavar="DIR", help="Also draw every picture with its people into this folder.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda or tensorrt.")] = "cpu",
+    allow_fallback: Annotated[
+        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best and say so.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Chunks of people worked on at once; default: what fills the cores.")
     ] = None,
@@ -108,7 +111,7 @@ def extend_command(
 
         annotate extend --dataset coco --device cuda
     """
-    providers = providers_for(device)
+    check_device(device)
     workers, threads = share_cores(workers, threads, on_cpu=device == "cpu")
     # A dry run writes nothing, not even the example's pictures: they live as long as this function.
     temporary = tempfile.TemporaryDirectory() if dry_run else None
@@ -127,7 +130,9 @@ def extend_command(
 
         refuse_folder(overlay, found.images)
     batch_size = BATCH_SIZE if device == "cpu" else CHUNK
-    predictor = load_predictor(model, flip=flip, providers=providers, threads=threads, batch_size=batch_size)
+    predictor = load_predictor(
+        model, flip=flip, device=device, threads=threads, batch_size=batch_size, allow_fallback=allow_fallback
+    )
     if dry_run:
         _dry_run(records, found, predictor, out, options, as_json)
         return

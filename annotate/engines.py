@@ -8,7 +8,6 @@ warping and the network all run outside Python's lock.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import TypeVar
 
 from poseunion.annotate.work import ChunkResult, Pictures, PosePredictor, Task, cut_task, predict_cut
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.runtime import MOST_THREADS
+from poseunion.models.pose_model import MOST_THREADS, cores
 
 T = TypeVar("T")
 
@@ -25,13 +24,6 @@ ENGINES = ("local", "ray")
 # Chunks begun ahead of the one that is waited for, a worker: enough that nobody idles when chunks differ.
 AHEAD = 2
 MAX_WORKERS = 16  # beyond it, threads wait for Python's lock
-
-
-def cores() -> int:
-    """CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def share_cores(workers: int | None, threads: int | None, *, on_cpu: bool = True) -> tuple[int, int | None]:

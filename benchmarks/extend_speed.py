@@ -28,10 +28,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from poseunion.annotate.engines import cores
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.work import Pictures, cut_task, plan, task_of
+from poseunion.models.pose_model import cores
 from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.zoo import model_path
 

@@ -12,9 +12,11 @@ Shapes: N people, K keypoints.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,10 +25,13 @@ from poseunion.models import heatmap, simcc
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.geometry import Crop, crop_from_box, cut_crop, to_image
 from poseunion.models.metadata import ModelDescription
+from poseunion.models.pose_model import PoseModel
 from poseunion.models.runtime import OnnxModel
 from poseunion.models.skeleton import Skeleton
 from poseunion.models.types import PoseBatch
 from poseunion.models.zoo import model_path
+
+T = TypeVar("T")
 
 # On a CPU, 4 to 32 people a call take the same time each (192x256, one thread); 8 need a third of the memory of 32.
 BATCH_SIZE = 8
@@ -45,7 +50,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: OnnxModel,
+        model: PoseModel,
         *,
         flip: bool = False,
         refine: bool = True,
@@ -83,8 +88,18 @@ class Predictor:
             raise BadArgumentError(
                 f"{len(images)} pictures and {len(per_image)} lists of boxes: give one list a picture."
             )
-        pairs = (self.cut(image, box) for image, boxes in zip(images, per_image, strict=True) for box in boxes)
-        done = [self.predict_crops(np.stack(crops), regions) for crops, regions in _batches(pairs, self.batch_size)]
+        people = [(image, box) for image, boxes in zip(images, per_image, strict=True) for box in boxes]
+        at_once = self.model.threads
+        if 1 < at_once <= len(people):
+            # Calls of one thread each, side by side, finish sooner than calls that share the threads one by one; and
+            # so does what surrounds them.
+            beside = copy.copy(self)
+            beside.model = self.model.alone()
+            shares = _parts(people, min(self.batch_size, -(-len(people) // at_once)))
+            with ThreadPoolExecutor(at_once) as pool:
+                done = list(pool.map(beside._predict_share, shares))
+        else:
+            done = [self._predict_share(share) for share in _parts(people, self.batch_size)]
         everyone = PoseBatch.concatenate(done) if done else PoseBatch.empty(self.skeleton)
         ends = np.cumsum([len(boxes) for boxes in per_image])
         result = []
@@ -95,6 +110,11 @@ class Predictor:
             own = None if raw is None else raw[part]
             result.append(PoseBatch(self.skeleton, everyone.xy[part], everyone.score[part], box, own))
         return result
+
+    def _predict_share(self, people: list[tuple[NDArray[np.uint8], NDArray[np.float64]]]) -> PoseBatch:
+        """Keypoints of people given as picture and box, in one network call."""
+        crops, regions = zip(*(self.cut(image, box) for image, box in people), strict=True)
+        return self.predict_crops(np.stack(crops), regions)
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
         """The crop of one person, and where it was cut.
@@ -153,23 +173,43 @@ class Predictor:
         return simcc.decode(outputs[0], outputs[1], self.metadata.grid, refine=self.refine)
 
 
+def open_model(
+    name_or_path: str | Path,
+    description: ModelDescription | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    allow_fallback: bool = False,
+) -> PoseModel:
+    """The network of a shipped model's name or of a described `.onnx` file; arguments and errors as `OnnxModel`."""
+    return OnnxModel(
+        model_path(name_or_path), description, device=device, threads=threads, allow_fallback=allow_fallback
+    )
+
+
 def load_predictor(
     name_or_path: str | Path = "unified",
     *,
-    providers: Sequence[str] | None = None,
+    device: str = "cpu",
     threads: int | None = None,
+    allow_fallback: bool = False,
     flip: bool = False,
     refine: bool = True,
     antialias: bool = True,
     batch_size: int = BATCH_SIZE,
     description: ModelDescription | None = None,
 ) -> Predictor:
-    """A predictor from a shipped model's name or any described `.onnx` file.
+    """A predictor from a shipped model's name or any described file.
+
+    Args:
+        device: cpu, cuda or tensorrt; where it is absent: an error, or with `allow_fallback` the next best, which
+            `Predictor.provider` names.
+        threads: CPU cores that may work at once; default: all.
 
     Raises:
         BadFileError: no such model. ModelError: the file is not what it says. MissingExtraError: no runtime installed.
     """
-    model = OnnxModel(model_path(name_or_path), description, providers=providers, threads=threads)
+    model = open_model(name_or_path, description, device=device, threads=threads, allow_fallback=allow_fallback)
     return Predictor(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
 
 
@@ -179,9 +219,5 @@ def _box_of(crop: Crop, padding: float) -> tuple[float, float, float, float]:
     return crop.center_xy[0] - width / 2, crop.center_xy[1] - height / 2, width, height
 
 
-def _batches(
-    pairs: Iterable[tuple[NDArray[np.uint8], Crop]], size: int
-) -> Iterable[tuple[list[NDArray[np.uint8]], list[Crop]]]:
-    iterator = iter(pairs)
-    while batch := list(itertools.islice(iterator, size)):
-        yield [crop for crop, _ in batch], [region for _, region in batch]
+def _parts(people: list[T], size: int) -> list[list[T]]:
+    return [people[start : start + size] for start in range(0, len(people), size)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ class OnnxModel(PoseModel):
         self._again = partial(
             OnnxModel, self.path.absolute(), description, device=device, allow_fallback=allow_fallback
         )
-        self._given_threads, self._alone, self._lock = threads, None, threading.Lock()
-        self.session = _open_session(self.path, device, threads, allow_fallback)
+        self._given_threads, self._lock = threads, threading.Lock()
+        self._alone: OnnxModel | None = None
+        self.session = open_session(self.path, DEVICES[device], threads, allow_fallback=allow_fallback)
         self.description = description or _own_description(self.session, self.path)
         self.provider = str(self.session.get_providers()[0])
         self.threads = (threads or cores()) if self.provider == CPU else 1
@@ -89,7 +91,14 @@ def check_device(device: str) -> None:
         raise BadArgumentError(f"No device {device!r}: choose {', '.join(DEVICES)}.")
 
 
-def _open_session(path: Path, device: str, threads: int | None, allow_fallback: bool) -> Any:
+def open_session(
+    path: Path, providers: Sequence[str], threads: int | None = None, *, allow_fallback: bool = False
+) -> Any:
+    """An onnxruntime session on the first of `providers` or, with `allow_fallback`, on the next that is there.
+
+    Raises:
+        ModelError: the file cannot be loaded, or would run elsewhere. MissingExtraError: no onnxruntime.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
@@ -99,19 +108,18 @@ def _open_session(path: Path, device: str, threads: int | None, allow_fallback: 
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    wanted = DEVICES[device]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a provider is not built in is said below, in one sentence
-            session = onnxruntime.InferenceSession(str(path), options, providers=list(wanted))
+            session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # onnxruntime raises its own classes, and ValueError for unknown providers
         first_line = str(error).strip().splitlines()[0]
         raise ModelError(f"onnxruntime cannot load {path}: {first_line}") from error
     # Available providers are compiled in, not present: only the created session knows.
     got = session.get_providers()[0]
-    if got != wanted[0] and not allow_fallback:
+    if got != providers[0] and not allow_fallback:
         raise ModelError(
-            f"Device {device} was asked for, but {path.name} would run on {got}: install its libraries "
+            f"{providers[0]} was asked for, but {path.name} would run on {got}: install its libraries "
             "(pip install 'poseunion[gpu]' in place of onnxruntime), ask for the CPU, or allow a fallback."
         )
     return session

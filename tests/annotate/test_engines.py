@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from poseunion.annotate import work
-from poseunion.annotate.engines import cores, run_local, share_cores
+from poseunion.annotate.engines import run_local, share_cores
 from poseunion.annotate.engines_ray import _Worker, mark_of, shards_path
 from poseunion.annotate.extend import Options, describe_work, extend, journal_path, run_path
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.work import Pictures, Task, plan, task_of
 from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.pose_model import cores
 from poseunion.models.predictor import load_predictor
 
 
