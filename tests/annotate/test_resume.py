@@ -179,7 +179,7 @@ def test_date_and_host_are_not_in_the_extended_file(folder: Any, coco: Any, fake
     folder.write(coco(3))
     extend(read_annotations(folder.file), folder.images, fake(), folder.out, command=["annotate", "extend"])
     block = folder.result()["poseunion"]
-    assert set(block) == {"version", "model", "skeleton", "thresholds", "options"}
+    assert set(block) == {"version", "original_sha256", "model", "skeleton", "thresholds", "options"}
     run = json.loads(run_path(folder.out).read_text())
     assert {"started", "command", "host", "provider", "work", "report"} <= set(run)
     assert run["command"] == ["annotate", "extend"]
