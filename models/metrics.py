@@ -63,7 +63,7 @@ def pck_hits(
     """Which keypoints lie within `threshold` x `normaliser` of their label; an equal distance hits, as in evalMPII.
 
     Args:
-        normaliser_N: (N,) lengths: `torso_lengths` for PCK, `head_sizes` for PCKh.
+        normaliser_N: (N,) lengths: `torso_diagonals` for PCK, `head_sizes` for PCKh.
         threshold: .2 for PCK@.2, .5 for PCKh@.5.
 
     Returns:
@@ -86,22 +86,43 @@ def pck_rates(hits_NK: NDArray[np.bool_], counted_NK: NDArray[np.bool_]) -> tupl
 def torso_lengths(
     xy_NK2: NDArray[np.floating], visibility_NK: NDArray[np.integer], skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    """(N,) distance from the midpoint of the shoulders to the midpoint of the hips.
+    """(N,) distance from the midpoint of the shoulders to the midpoint of the hips: how long a torso is.
 
-    NaN where one of the four is not labelled. A torso seen along its axis is short, its PCK strict: there is no floor.
+    NaN where one of the four is not labelled. A torso seen along its axis is short.
 
     Raises:
         SkeletonError: the skeleton lacks shoulders or hips.
     """
-    corners = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    if missing := [c for c in corners if c not in skeleton.keypoints]:
-        raise SkeletonError(
-            f"Skeleton {skeleton.name} has no {', '.join(missing)}: a torso length needs all four corners."
-        )
-    index = [skeleton.index(c) for c in corners]
-    corner_xy = np.asarray(xy_NK2, np.float64)[:, index]
-    length = np.linalg.norm((corner_xy[:, 0] + corner_xy[:, 1] - corner_xy[:, 2] - corner_xy[:, 3]) / 2, axis=-1)
-    known = (np.asarray(visibility_NK)[:, index] > 0).all(-1)
+    ends = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+    return _length_between(ends, xy_NK2, visibility_NK, skeleton)
+
+
+def torso_diagonals(
+    xy_NK2: NDArray[np.floating], visibility_NK: NDArray[np.integer], skeleton: Skeleton
+) -> NDArray[np.float64]:
+    """(N,) PCK normaliser: distance from the left shoulder to the right hip, as LSP's evaluation has it.
+
+    NaN where one of the two is not labelled. Longer than `torso_lengths`, and steadier in people seen from the side.
+
+    Raises:
+        SkeletonError: the skeleton lacks one of the two.
+    """
+    return _length_between((("left_shoulder",), ("right_hip",)), xy_NK2, visibility_NK, skeleton)
+
+
+def _length_between(
+    ends: tuple[tuple[str, ...], tuple[str, ...]],
+    xy_NK2: NDArray[np.floating],
+    visibility_NK: NDArray[np.integer],
+    skeleton: Skeleton,
+) -> NDArray[np.float64]:
+    """(N,) distance between the means of two sets of keypoints; NaN where one of them is not labelled."""
+    if missing := [c for end in ends for c in end if c not in skeleton.keypoints]:
+        raise SkeletonError(f"Skeleton {skeleton.name} has no {', '.join(missing)}: its torso cannot be measured.")
+    start, stop = ([skeleton.index(c) for c in end] for end in ends)
+    xy = np.asarray(xy_NK2, np.float64)
+    length = np.linalg.norm(xy[:, start].mean(1) - xy[:, stop].mean(1), axis=-1)
+    known = (np.asarray(visibility_NK)[:, start + stop] > 0).all(-1)
     return np.where(known, length, np.nan)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.models.metrics import pck_hits, pck_rates, torso_lengths
+from poseunion.models.metrics import pck_hits, pck_rates, torso_diagonals
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.predictions import Predictions
 
@@ -19,22 +19,23 @@ PCK12 = tuple(
 
 
 def has_torso(skeleton: Skeleton) -> bool:
-    """Are there shoulders and hips to measure by?"""
-    return {f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "hip")} <= set(skeleton.keypoints)
+    """Are there the left shoulder and the right hip to measure by?"""
+    return {"left_shoulder", "right_hip"} <= set(skeleton.keypoints)
 
 
 def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: float = 0.2) -> dict[str, float]:
-    """PCK at `threshold` torso lengths: over the 12 limbs (`PCK12`), over all (`PCK`), and per keypoint.
+    """PCK at `threshold` torsos: over the 12 limbs (`PCK12`), over all (`PCK`), and per keypoint.
 
-    People whose torso is not fully labelled have no normaliser and do not count, nor does a keypoint that the model
-    does not know.
+    A torso is left shoulder to right hip, the reference distance of LSP's evaluation (Pishchulin et al., ICCV 2013).
+    People without these two labels have no normaliser and do not count, nor does a keypoint that the model does not
+    know.
 
     Raises:
         SkeletonError: the skeleton has no torso.
     """
     rows, skeleton = predictions.rows, annotations.skeleton
     xy, visibility = annotations.xy[rows], annotations.visibility[rows]
-    torso = torso_lengths(xy, visibility, skeleton)
+    torso = torso_diagonals(xy, visibility, skeleton)
     hits, counted = pck_hits(predictions.xy, xy, visibility, torso, threshold)
     hits, counted = hits & predictions.known, counted & predictions.known
     per_keypoint, mean = pck_rates(hits, counted)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from poseunion.models.errors import SkeletonError
-from poseunion.models.metrics import area_from_box, head_sizes, oks, pck_hits, pck_rates, torso_lengths
+from poseunion.models.metrics import area_from_box, head_sizes, oks, pck_hits, pck_rates, torso_diagonals, torso_lengths
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
 
@@ -115,6 +115,10 @@ def test_torso_lengths(name: str) -> None:
     visibility[1, skeleton.index("left_hip")] = 0
     visibility[2, skeleton.index("left_hip")] = 1
     np.testing.assert_allclose(torso_lengths(xy, visibility, skeleton), [50, np.nan, 50])
+    diagonal = np.hypot(32 - 10, 39)
+    np.testing.assert_allclose(torso_diagonals(xy, visibility, skeleton), [diagonal] * 3)
+    visibility[0, skeleton.index("right_hip")] = 0
+    assert np.isnan(torso_diagonals(xy, visibility, skeleton)[0])
 
 
 def test_a_skeleton_without_hips_has_no_torso() -> None:
