@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from poseunion.annotate import cli_decisions
+from poseunion.annotate.console import print_json, progress_bar
 from poseunion.annotate.datasets import Dataset, find_dataset
 from poseunion.annotate.engines import share_cores
 from poseunion.annotate.extend import Options, extend, journal_path
@@ -137,7 +135,7 @@ def extend_command(
         _dry_run(records, found, predictor, out, options, as_json)
         return
     try:
-        with _progress("people") as progress:
+        with progress_bar("people") as progress:
             report = extend(records, found.images, predictor, out, options, progress=progress, command=sys.argv)
     except KeyboardInterrupt:
         typer.echo(f"Interrupted: finished work is kept in {journal_path(out)}; go on with --resume.", err=True)
@@ -145,7 +143,7 @@ def extend_command(
     if overlay is not None:
         _draw_overlays(out, found.images, overlay)
     if as_json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         from rich.console import Console
 
@@ -174,10 +172,10 @@ def show_command(
     from poseunion.annotate.show import show
 
     records = read_annotations(file, format_name, _skeleton(skeleton))
-    with _progress("pictures") as progress:
+    with progress_bar("pictures") as progress:
         report = show(records, images, out, limit=limit, rejected=rejected, progress=progress)
     if as_json:
-        _print_json({"written": report.written, "bad": [{"image": i, "reason": r} for i, r in report.bad]})
+        print_json({"written": report.written, "bad": [{"image": i, "reason": r} for i, r in report.bad]})
         return
     for name, reason in report.bad:
         typer.echo(f"skipped {name}: {reason}", err=True)
@@ -221,7 +219,7 @@ def check_command(
     if as_json:
         found = [{"place": p.place, "problem": p.text, "fatal": p.fatal, "fix": bool(p.fix)} for p in problems]
         said = {"file": str(file), "usable": not wrong, "problems": found}
-        _print_json(said if patch is None else {**said, "patch": str(patch), "mended": mended})
+        print_json(said if patch is None else {**said, "patch": str(patch), "mended": mended})
     else:
         for problem in problems:
             typer.echo(f"{'wrong' if problem.fatal else 'look'}: {problem.place}: {problem.text}")
@@ -261,15 +259,10 @@ def _skeleton(name: str | None) -> Skeleton | None:
     return None if name is None else load_skeleton(name)
 
 
-def _print_json(value: object) -> None:
-    json.dump(value, sys.stdout)
-    sys.stdout.write("\n")
-
-
 def _draw_overlays(out: Path, images: Path, overlay: Path) -> None:
     from poseunion.annotate.show import show
 
-    with _progress("overlays") as progress:
+    with progress_bar("overlays") as progress:
         report = show(read_annotations(out), images, overlay, progress=progress)
     for name, reason in report.bad:
         typer.echo(f"no overlay of {name}: {reason}", err=True)
@@ -297,7 +290,7 @@ def _dry_run(
         "added": [n for n in names if n not in records.skeleton.keypoints],
     }
     if as_json:
-        _print_json(said)
+        print_json(said)
         return
     typer.echo(
         f"Would complete {said['to_predict']} of {said['persons']} persons in {said['pictures']} pictures "
@@ -306,38 +299,6 @@ def _dry_run(
     )
     for reason, count in sorted(planned.passed.items()):
         typer.echo(f"  passed through: {count} ({reason})")
-
-
-@contextlib.contextmanager
-def _progress(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left on standard error; nothing where that is not a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(unit),
-        BarColumn(),
-        TaskProgressColumn(show_speed=True),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(unit, total=None, rate="")
-
-        def update(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
-
-        yield update
 
 
 if __name__ == "__main__":
