@@ -54,4 +54,5 @@ $(VENV)/.set-up-example: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.set-up-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,train]'
+	$(PIP) install --quiet --no-deps rtmlib==0.0.16  # it asks for two more OpenCVs, which overwrite ours
 	@touch $@ $(VENV)/.set-up-example
