@@ -6,8 +6,8 @@ fitted by `poseunion calibrate` on people that the network never saw:
 
     confidence = sigmoid(w0 + w1 log s + w2 log(1 - s) + w3 log u)        s: raw score, clipped; u: size, clipped
 
-and, where a person's labelled joints were used as evidence, more terms of the same kind (`EVIDENCE_FEATURES`). All of it
-are a few tables and the operators log, mul, add and sigmoid, so that it fits into an ONNX graph.
+and, where a person's labelled joints were used as evidence, more terms of the same kind. All of it are a few tables and
+the operators log, mul, add and sigmoid, so that it fits into an ONNX graph.
 
 A calibration also carries what happened on people that neither network nor fit saw, at descending thresholds: from
 that `annotate.acceptance` picks thresholds with a guarantee.

@@ -99,7 +99,7 @@ class ModelDescription(BaseModel):
 
     @property
     def confidence_threshold(self) -> float:
-        """Where a keypoint is more likely right than wrong: a probability of .5, or the raw score that stands for it."""
+        """Where a keypoint is more likely right than wrong: a probability of .5, or the raw score in its stead."""
         return self.score_threshold if self.calibration is None else EVEN_ODDS
 
     @property

@@ -33,6 +33,9 @@ from poseunion.training.teachers import Taught
 
 # Share of training pictures that no student sees: validation while training, and calibration afterwards.
 HOLDOUT_SHARE = 0.08
+# Share of the held-out pictures that no fit may see, tempering and calibration included: their people only ever decide
+# which thresholds keep a promise (`annotate extend --risk`).
+GUARANTEE_SHARE = 0.65
 
 
 class DatasetEntry(BaseModel):
@@ -178,8 +181,17 @@ def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
 
 def is_held_out(image_name: str) -> bool:
     """Whether a picture is kept from training; depends on its file name alone, so it is the same everywhere."""
+    return _fraction(image_name, 0) < HOLDOUT_SHARE
+
+
+def is_for_guarantee(image_name: str) -> bool:
+    """Whether a held-out picture is kept even from what is fitted on held-out pictures."""
+    return is_held_out(image_name) and _fraction(image_name, 4) < GUARANTEE_SHARE
+
+
+def _fraction(image_name: str, byte: int) -> float:
     digest = hashlib.sha256(Path(image_name).name.encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32 < HOLDOUT_SHARE
+    return int.from_bytes(digest[byte : byte + 4], "big") / 2**32
 
 
 @dataclass(frozen=True)

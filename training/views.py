@@ -10,6 +10,7 @@ Shapes: N views, K keypoints of the model.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ LEAST_LEFT = 0.4
 FEWEST_LEFT = 3
 # A border falls between two joints, this far from both in px: a joint on the very border is neither in nor out.
 CLEARANCE_PX = 1.0
+_FAR = 1 << 30  # beyond any picture's side
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,7 @@ def cut_at_border(view: View) -> View | None:
         return None
     share = float(np.prod(high - low) / (w * h))
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-    cut = View(view.dataset, dataclasses.replace(person, box_xywh=box), view.area * share, (x0, y0, x1, y1))
-    return cut if (view.labelled & ~cut.inside).any() else None
-
-
-_FAR = 1 << 30  # beyond any picture's side
+    return View(view.dataset, dataclasses.replace(person, box_xywh=box), view.area * share, (x0, y0, x1, y1))
 
 
 def seed_of(image_name: str, salt: str = "") -> int:
@@ -122,13 +120,15 @@ def seed_of(image_name: str, salt: str = "") -> int:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of views.
+    """What a model says of views. All places are px of the shown picture, as if that were all there is.
 
     Attributes:
         views: those that could be looked at.
-        xy: (N, K, 2) image px.
+        xy: (N, K, 2) where the network alone sees each keypoint.
         raw_score: (N, K) the network's own.
         crops: where each was cut.
+        wh: (N, 2) size of the shown picture.
+        truth: (N, K, 2) the labels.
         logits: (N, K, W) and (N, K, H) float16 of a SimCC model, if asked for.
         skipped: (picture, reason).
     """
@@ -137,33 +137,34 @@ class Answers:
     xy: NDArray[np.float64]
     raw_score: NDArray[np.float64]
     crops: tuple[Crop, ...]
+    wh: NDArray[np.float64]
+    truth: NDArray[np.float64]
     logits: tuple[NDArray[np.float16], NDArray[np.float16]] | None
     skipped: tuple[tuple[str, str], ...]
 
-    @property
+    @functools.cached_property
     def labelled(self) -> NDArray[np.bool_]:
         """(N, K)"""
         return np.stack([v.labelled for v in self.views])
 
-    @property
+    @functools.cached_property
     def inside(self) -> NDArray[np.bool_]:
         """(N, K)"""
         return np.stack([v.inside for v in self.views])
 
-    @property
+    @functools.cached_property
     def size(self) -> NDArray[np.float64]:
-        """(N,) image px per crop px: how large the person is shown in the picture."""
+        """(N,) image px per crop px: how large the person is in the picture."""
         return np.array([crop.image_px_per_crop_px for crop in self.crops])
 
     def right(self, xy_NK2: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.bool_]:
         """(N, K) the keypoint is in the picture, and `xy` lies within its OKS-.5 radius; False where unlabelled."""
-        truth = np.stack([v.person.xy for v in self.views])
         radius = oks_radius_px(np.array([v.area for v in self.views]), skeleton.sigma_array)
-        return self.inside & (np.linalg.norm(xy_NK2 - truth, axis=-1) <= radius)
+        return np.asarray(self.inside & (np.linalg.norm(xy_NK2 - self.truth, axis=-1) <= radius))
 
 
 def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) -> Answers:
-    """Run a model on every view.
+    """Run a model on every view; those of one picture stand together, so that it is read once.
 
     Raises:
         BadFileError: nobody could be looked at.
@@ -171,6 +172,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
     pixels: list[NDArray[np.uint8]] = []
     crops: list[Crop] = []
     seen: list[View] = []
+    wh: list[tuple[int, int]] = []
     skipped: list[tuple[str, str]] = []
     xy, score = [], []
     kept: tuple[list[NDArray[np.float16]], list[NDArray[np.float16]]] = ([], [])
@@ -180,8 +182,9 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         batch = predictor.located(outputs, crops[len(crops) - len(pixels) :])
         xy.append(batch.xy)
         score.append(batch.score if batch.raw_score is None else batch.raw_score)
-        for axis, output in zip(kept, outputs, strict=False):
-            axis.append(output.astype(np.float16))
+        if logits:
+            for axis, output in zip(kept, outputs, strict=True):
+                axis.append(output.astype(np.float16))
         pixels.clear()
 
     picture: tuple[Path | None, NDArray[np.uint8]] = (None, np.zeros((1, 1, 3), np.uint8))
@@ -189,42 +192,38 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         person = view.person
         try:
             if picture[0] != person.image:
-                read = (
-                    read_annotated_image(person.image, person.image_wh)
-                    if person.image_wh
-                    else read_image(person.image, exif=False)
-                )
-                picture = (person.image, read)
-            cut, crop = _cut(predictor, picture[1], view)
+                picture = (person.image, _read(person))
+            x, y, w, h = person.box_xywh
+            x0, y0, x1, y1 = view.window_xyxy or (0, 0, _FAR, _FAR)
+            shown = picture[1][y0:y1, x0:x1]
+            cut, crop = predictor.cut(shown, (x - x0, y - y0, w, h))
         except ItemError as error:
             skipped.append((person.image.name, str(error)))
             continue
         pixels.append(cut)
         crops.append(crop)
         seen.append(view)
+        wh.append((shown.shape[1], shown.shape[0]))
         if len(pixels) == predictor.batch_size:
             flush()
     if pixels:
         flush()
     if not seen:
         raise BadFileError(f"None of {len(views)} people could be looked at: {skipped[:1] or 'no labelled person'}.")
+    origin = np.array([v.window_xyxy[:2] if v.window_xyxy else (0, 0) for v in seen], np.float64)
     return Answers(
         tuple(seen),
         np.concatenate(xy).astype(np.float64),
         np.concatenate(score).astype(np.float64),
         tuple(crops),
+        np.array(wh, np.float64),
+        np.stack([v.person.xy for v in seen]) - origin[:, None],
         (np.concatenate(kept[0]), np.concatenate(kept[1])) if logits else None,
         tuple(skipped),
     )
 
 
-def _cut(predictor: Predictor, picture: NDArray[np.uint8], view: View) -> tuple[NDArray[np.uint8], Crop]:
-    """The crop of a view; where it was cut is said in the whole picture's pixels."""
-    x, y, w, h = view.person.box_xywh
-    x0, y0, x1, y1 = view.window_xyxy or (0, 0, picture.shape[1], picture.shape[0])
-    shown = picture[y0:y1, x0:x1]
-    if not shown.size:
-        raise ItemError("nothing of the picture is left")
-    pixels, crop = predictor.cut(shown, (x - x0, y - y0, w, h))
-    centre = (crop.center_xy[0] + x0, crop.center_xy[1] + y0)
-    return pixels, dataclasses.replace(crop, center_xy=centre)
+def _read(person: Person) -> NDArray[np.uint8]:
+    if person.image_wh:
+        return read_annotated_image(person.image, person.image_wh)
+    return read_image(person.image, exif=False)

@@ -20,7 +20,7 @@ COCO, UNION = load_skeleton("coco17"), load_skeleton("union21")
 
 
 def test_thresholds_come_from_the_user_then_the_model() -> None:
-    metadata = SimpleNamespace(score_threshold=0.4)
+    metadata = SimpleNamespace(confidence_threshold=0.4)
     assert thresholds_for(UNION, metadata, 0.2).tolist() == [0.2] * 21
     assert thresholds_for(UNION, metadata).tolist() == [0.4] * 21
     assert thresholds_for(UNION).tolist() == [DEFAULT_THRESHOLD] * 21
