@@ -25,6 +25,10 @@ class ModelError(PoseUnionError):
     """A model file is not what its description says, or its output is not finite."""
 
 
+class DeviceError(PoseUnionError):
+    """What a model was to run on is not there: a GPU, its libraries, the version that it was built for."""
+
+
 class MissingExtraError(PoseUnionError):
     """An optional dependency is absent.
 

@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poseunion.models import heatmap, simcc
+from poseunion.models.engine import ENGINE_SUFFIX
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.geometry import Crop, crop_from_box, cut_crop, to_image
 from poseunion.models.metadata import ModelDescription
 from poseunion.models.pose_model import PoseModel
 from poseunion.models.runtime import OnnxModel
+from poseunion.models.runtime_tensorrt import EngineModel
 from poseunion.models.skeleton import Skeleton
 from poseunion.models.types import PoseBatch
 from poseunion.models.zoo import model_path
@@ -181,10 +183,15 @@ def open_model(
     threads: int | None = None,
     allow_fallback: bool = False,
 ) -> PoseModel:
-    """The network of a shipped model's name or of a described `.onnx` file; arguments and errors as `OnnxModel`."""
-    return OnnxModel(
-        model_path(name_or_path), description, device=device, threads=threads, allow_fallback=allow_fallback
-    )
+    """The network of a shipped model's name, of a described `.onnx` file, or of an `.engine` built by TensorRT.
+
+    Raises:
+        As `OnnxModel` and `EngineModel`; an engine runs on its GPU or nowhere.
+    """
+    path = model_path(name_or_path)
+    if path.suffix == ENGINE_SUFFIX:
+        return EngineModel(path)
+    return OnnxModel(path, description, device=device, threads=threads, allow_fallback=allow_fallback)
 
 
 def load_predictor(

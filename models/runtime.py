@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.errors import BadArgumentError, MissingExtraError, ModelError
+from poseunion.models.errors import BadArgumentError, DeviceError, MissingExtraError, ModelError
 from poseunion.models.metadata import METADATA_KEY, ModelDescription, parse_description, read_description
 from poseunion.models.pose_model import PoseModel, check_threads, cores, model_file
 
@@ -37,7 +37,7 @@ class OnnxModel(PoseModel):
         allow_fallback: where the device is absent, run on the next best; `provider` says which. Off: an error.
 
     Raises:
-        BadFileError: no such file. ModelError: it is not what it is described as, or the device is not there.
+        BadFileError: no such file. ModelError: it is not what it is described as. DeviceError: the device is not there.
         BadArgumentError: no such device, or a number of threads that nobody has.
     """
 
@@ -97,7 +97,7 @@ def open_session(
     """An onnxruntime session on the first of `providers` or, with `allow_fallback`, on the next that is there.
 
     Raises:
-        ModelError: the file cannot be loaded, or would run elsewhere. MissingExtraError: no onnxruntime.
+        ModelError: the file cannot be loaded. DeviceError: it would run elsewhere. MissingExtraError: no onnxruntime.
     """
     try:
         import onnxruntime
@@ -118,7 +118,7 @@ def open_session(
     # Available providers are compiled in, not present: only the created session knows.
     got = session.get_providers()[0]
     if got != providers[0] and not allow_fallback:
-        raise ModelError(
+        raise DeviceError(
             f"{providers[0]} was asked for, but {path.name} would run on {got}: install its libraries "
             "(pip install 'poseunion[gpu]' in place of onnxruntime), ask for the CPU, or allow a fallback."
         )

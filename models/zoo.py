@@ -15,12 +15,12 @@ def shipped_models() -> list[str]:
 
 
 def model_path(name_or_path: str | Path) -> Path:
-    """The file of a shipped model, or the path itself for anything that ends in `.onnx`.
+    """The file of a shipped model, or the path itself for anything that ends in `.onnx` or `.engine`.
 
     Raises:
         BadArgumentError: neither.
     """
-    if str(name_or_path).endswith(".onnx"):
+    if str(name_or_path).endswith((".onnx", ".engine")):
         return Path(name_or_path)
     path = WEIGHTS / f"{name_or_path}.onnx"
     if not path.is_file():
