@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from poseunion.annotate.formats import read_annotations
+from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import first_fault, read_json
 from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_crop
@@ -27,7 +28,7 @@ from poseunion.training.augment import Augmentation, jitter_pixels, random_crop
 from poseunion.training.extended import labels_of
 from poseunion.training.modes import render
 from poseunion.training.online import ask
-from poseunion.training.people import OFFSETS, Person, apply_offsets, to_union, weight_in_union
+from poseunion.training.people import Person, to_union, weight_in_union
 from poseunion.training.store import PADDING, CropStore
 from poseunion.training.teachers import Taught
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import AnnotationSet
+from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.metrics import area_from_box, oks
 from poseunion.models.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, project, project_indices
 from poseunion.training.boxes import Boxes
-from poseunion.training.people import OFFSETS, apply_offsets
 from poseunion.training.progress import track
 
 

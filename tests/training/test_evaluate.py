@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from poseunion.annotate.formats import read_annotations
+from poseunion.models.definitions import LSP_OFFSETS, apply_offsets
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.skeleton import Skeleton, load_skeleton, project
 from poseunion.training.boxes import read_boxes
 from poseunion.training.cross_dataset import table1
 from poseunion.training.evaluate import DATASETS, measure, read_task, scores_of
-from poseunion.training.people import LSP_OFFSETS, apply_offsets
 from poseunion.training.predictions import Predictions, as_detected, predict_people
 from poseunion.training.protocols_coco import coco_scores
 from poseunion.training.protocols_pck import pck_scores

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from poseunion.models.definitions import LSP_OFFSETS, apply_offsets
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.people import LSP_OFFSETS, apply_offsets, to_union
+from poseunion.training.people import to_union
 
 LSP, UNION = load_skeleton("lsp14"), load_skeleton("union21")
 
