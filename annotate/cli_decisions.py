@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from poseunion.annotate.console import print_json
 
 app = typer.Typer()
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
@@ -38,7 +39,7 @@ def apply_command(
 
     report = apply(file, out, overwrite=overwrite)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), ensure_ascii=False))
+        print_json(report.to_json())
         return
     decisions = ", ".join(f"{count} {name}" for name, count in sorted(report.decisions.items())) or "none"
     typer.echo(

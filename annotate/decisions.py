@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poseunion.annotate.formats import AnnotationSet, coco, read_annotations
+from poseunion.annotate.formats import AnnotationSet, ImageRef, coco, read_annotations
 from poseunion.annotate.formats.extended import has_added_fields, write_object
 from poseunion.annotate.formats.review import (
     DECISIONS,
@@ -127,6 +127,7 @@ def record(annotations: AnnotationSet, decisions: Iterable[Decision]) -> Recorde
             raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
         try:
             entry = _entry(decision, records[row], review, names)
+            _refuse_outside(entry, annotations, row)
         except ValueError as error:
             refused.append((decision, str(error)))
             continue
@@ -207,6 +208,19 @@ def _entry(decision: Decision, record: dict[str, Any], review: Sequence[Entry], 
         "source": source,
     }
     return {**entry, "human": True} if source == HUMAN else entry
+
+
+def _refuse_outside(entry: Entry, annotations: AnnotationSet, row: int) -> None:
+    x, y, v = entry["to"]
+    if v > 0 and not inside(annotations.person(row).image, x, y):
+        raise ValueError(f"{entry['keypoint']} would lie outside the picture")
+
+
+def inside(image: ImageRef | None, x: float, y: float) -> bool:
+    """Does a point lie on a pixel of its picture (they reach from -0.5 to size - 0.5)? True where no size is stated."""
+    if image is None or image.width is None or image.height is None:
+        return True
+    return -0.5 <= x <= image.width - 0.5 and -0.5 <= y <= image.height - 0.5
 
 
 def _source(record: dict[str, Any], review: Sequence[Entry], keypoint: str, names: tuple[str, ...]) -> str:

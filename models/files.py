@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +52,37 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         if part and Path(part).exists():
             Path(part).unlink()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a folder to be filled, which becomes `path` when all went well; else `path` stays as it was.
+
+    Raises:
+        BadFileError: `path` is there already (and is not to be replaced), or the disk is full.
+    """
+    path = Path(path)
+    if path.exists() and not (overwrite and path.is_dir()):
+        raise BadFileError(f"{path} exists: choose another folder, or replace it with --overwrite.")
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        new, old = part / "new", part / "old"
+        new.mkdir()
+        yield new
+        if path.exists():
+            path.replace(old)
+        new.replace(path)
+    except OSError as error:
+        raise BadFileError(
+            f"Cannot write {path}: {error.strerror or error}; nothing was changed, free space or choose another folder."
+        ) from error
+    finally:
+        if part is not None:
+            if (part / "old").exists() and not path.exists():  # the second move failed: put back what was there
+                (part / "old").replace(path)
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -26,7 +26,7 @@ from poseunion.annotate.formats.types import (
 )
 from poseunion.annotate.formats.visibility import mpii_states
 from poseunion.models.errors import BadFileError
-from poseunion.models.skeleton import Skeleton, load_skeleton
+from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 
 NAME = "mpii"
 SHIFT = 1  # the file counts pixels from 1
@@ -70,6 +70,8 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         image_N[index] = position_of[name]
         joints_K2 = np.array(record["joints"], np.float64)
         states = mpii_states(joints_K2, np.array(record["joints_vis"], np.float64))
+        if "joints_source" in record:  # `annotate release` fills gaps, and no proposal is ever called human
+            states[np.array(record["joints_source"]) != "human"] = Visibility.ABSENT
         visibility_NK[index] = states
         xy_NK2[index] = np.where(states[:, None] > 0, joints_K2 - SHIFT, 0.0)
         box_N4[index] = person_box(record["center"], record["scale"])
@@ -102,6 +104,9 @@ def _problems(record: Any, k: int) -> list[str]:
     center, scale = record.get("center"), record.get("scale")
     if not are_numbers(center, 2):
         problems.append(f"center {center!r} is not a pair of finite numbers")
+    sources = record.get("joints_source", [""] * k)
+    if not isinstance(sources, list) or len(sources) != k:
+        problems.append(f"joints_source does not have {k} entries")
     if not is_number(scale):
         problems.append(f"scale {scale!r} is not a finite number")
     return problems

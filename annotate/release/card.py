@@ -1,0 +1,203 @@
+"""The card of a release: what is in it, how far to trust it, how to train on it, and under which licences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.release.counts import KeypointCount, wilson
+from poseunion.annotate.release.proof import Proof
+
+COLUMNS = ("human", "derived", "proposed", "accepted", "hidden", "fixed", "rejected", "none")
+MEANING = {
+    "human": "placed by a human of the original file",
+    "derived": "the midpoint of two human points",
+    "proposed": "a model's, accepted by its threshold, seen by nobody",
+    "accepted": "a model's, and a reviewer said it is right",
+    "hidden": "the same, but the joint cannot be seen (v = 1)",
+    "fixed": "put in its place by a reviewer",
+    "rejected": "no point: a reviewer said so",
+    "none": "no point",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that the card says.
+
+    Attributes:
+        files: path in the folder -> what it is.
+        missing: pictures that are not in the folder of pictures.
+        licence: of the annotations, in the releaser's words.
+        quality: keypoint -> PCK@.2 in percent, from a report of `poseunion evaluate`; and what it was measured on.
+    """
+
+    name: str
+    annotations: AnnotationSet
+    counts: dict[str, KeypointCount]
+    proof: Proof
+    files: dict[str, str]
+    plots: list[str]
+    missing: list[str]
+    licence: str = ""
+    quality: dict[str, float] = field(default_factory=dict)
+    quality_of: str = ""
+
+    def markdown(self) -> str:
+        """README.md of the release."""
+        people = sum("keypoint_source" in r for r in self.annotations.records)
+        lines = [
+            f"# {self.name}",
+            "",
+            f"{people} people in {len(self.annotations.images)} pictures, {len(self.annotations.skeleton)} keypoints a "
+            f"person. Made from `{self.proof.original}` by poseunion {self._block.get('version', '')}.",
+            "",
+            *_table(("file", "what"), [(f"`{path}`", what) for path, what in self.files.items()]),
+            "The pictures are not included.",
+            *([f"{len(self.missing)} of them were missing: {', '.join(self.missing[:5])}."] if self.missing else []),
+            "",
+            *self._points(),
+            *self._humans(),
+            *self._proposals(),
+            *_USE,
+            *self._licences(),
+        ]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def _block(self) -> dict[str, Any]:
+        return dict(self.annotations.source.document["poseunion"])
+
+    def _points(self) -> list[str]:
+        columns = [c for c in COLUMNS if any(getattr(row, c) for row in self.counts.values())]
+        heading = ["keypoint", *columns]
+        reviewed = any(row.reviewed for row in self.counts.values())
+        heading += ["right of reviewed", "95 %", "moved, px"] if reviewed else []
+        heading += ["PCK@.2"] if self.quality else []
+        rows = []
+        for name, row in self.counts.items():
+            cells = [name, *(str(getattr(row, c)) for c in columns)]
+            if reviewed:
+                low_high = wilson(row.right, row.reviewed)
+                cells += [f"{row.right} / {row.reviewed}" if row.reviewed else ""]
+                cells += ["" if low_high is None else f"{low_high[0]:.2f}–{low_high[1]:.2f}"]
+                cells += ["" if row.moved_px is None else f"{row.moved_px:g}"]
+            if self.quality:
+                cells += [f"{self.quality[name]:.1f}" if name in self.quality else ""]
+            rows.append(tuple(cells))
+        lines = ["## Points", "", *_table(tuple(heading), rows)]
+        lines += [f"- **{column}**: {MEANING[column]}" for column in columns]
+        if reviewed:
+            lines += [
+                "",
+                "*Right of reviewed*: proposals that a reviewer accepted where they were. Reviewers look at doubtful "
+                "proposals first, so this is a lower estimate for all of them, unless they were drawn by lot. "
+                "*Moved*: the median of how far the fixed ones were moved.",
+            ]
+        if self.quality:
+            lines += ["", f"*PCK@.2*: of the model, in percent, {self.quality_of}."]
+        return [*lines, "", *(f"![{plot}](plots/{plot})" for plot in self.plots), ""]
+
+    def _humans(self) -> list[str]:
+        proof = self.proof
+        lines = [
+            "## What humans labelled",
+            "",
+            f"All {proof.human_points} points of `{proof.original}` were compared with this release, and "
+            f"{proof.identical} are the same to the last digit, visibility included; so are {proof.fields} other "
+            "values of its records and pictures (ids, boxes, segments, unknown fields). `diff.json` has the "
+            "comparison.",
+        ]
+        if proof.corrected:
+            lines += [
+                "",
+                f"{len(proof.corrected)} human points were corrected by a reviewer who said so; `diff.json` lists them "
+                "with their former numbers.",
+            ]
+        return [*lines, ""]
+
+    def _proposals(self) -> list[str]:
+        model = self._block.get("model", {})
+        lines = [
+            "## How far to trust the proposals",
+            "",
+            f"Model `{model.get('name', '?')}`, sha256 `{model.get('sha256', '?')}`. Each person's `proposals` has "
+            "every proposal with its confidence, accepted or not.",
+            "",
+        ]
+        guarantee = self._block.get("guarantee")
+        if isinstance(guarantee, dict):
+            return [*lines, *_guaranteed(guarantee), ""]
+        thresholds = sorted(set(map(float, self._block.get("thresholds", {}).values())))
+        said = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
+        return [
+            *lines,
+            f"Accepted from a confidence of {said}. **No error rate is guaranteed**: look before you use.",
+            "",
+        ]
+
+    def _licences(self) -> list[str]:
+        document = self.annotations.source.document
+        names = {e.get("id"): e.get("name") for e in document.get("licenses") or [] if isinstance(e, dict)}
+        of_pictures = Counter(names.get(image.get("license")) for image in document["images"])
+        del of_pictures[None]
+        pictures = "; ".join(f"{name} ({count})" for name, count in of_pictures.most_common())
+        info = document.get("info")
+        source = info.get("description") or info.get("url") if isinstance(info, dict) else ""
+        model = str(self._block.get("model", {}).get("licence") or "")
+        return [
+            "## Licences",
+            "",
+            f"- Annotations: {self.licence or 'those of the original file, which its proposals were added to'}"
+            + (f" ({source})" if source else ""),
+            f"- Pictures: {pictures or 'not stated by the file; ask where they are from'}",
+            f"- Model: {model or 'not stated by the model'}",
+            "",
+        ]
+
+
+def _guaranteed(guarantee: dict[str, Any]) -> list[str]:
+    rows: list[tuple[str, ...]] = [
+        (
+            name,
+            "none" if row.get("threshold") is None else f"{row['threshold']:.3f}",
+            "" if row.get("bound") is None else f"{100 * row['bound']:.1f} %",
+            f"{100 * row['share']:.0f} %",
+        )
+        for name, row in guarantee.get("keypoints", {}).items()
+    ]
+    return [
+        f"Accepted at a risk of {100 * guarantee['risk']:g} %: for each keypoint, with 90 % confidence, at most this "
+        f"share of what was accepted is a gross error (beyond the OKS-.5 radius, or not in the picture), for people "
+        f"like {guarantee.get('people', 'those the model was calibrated on')}. Reviewers' decisions come on top.",
+        "",
+        *_table(("keypoint", "threshold", "upper bound of errors", "accepted"), rows),
+    ]
+
+
+def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    align = ["---", *("--:" for _ in heading[1:])] if len(heading) > 2 else ["---"] * len(heading)
+    return [f"| {' | '.join(cells)} |" for cells in (heading, align, *rows)] + [""]
+
+
+_USE = """## Train on it
+
+mmpose 1.x:
+
+```python
+dataset = dict(
+    type="CocoDataset", data_mode="topdown", ann_file="annotations.json", data_prefix=dict(img="PICTURES/"),
+    metainfo=dict(from_file="mmpose_metainfo.py"), pipeline=[...],
+)
+```
+
+poseunion (a data file): `datasets: [{name: released, annotations: annotations.json, images: PICTURES}]`. Points that
+nobody reviewed weigh their confidence there; in other toolboxes they count like human ones: drop those whose
+`keypoint_source` is `proposed` if you do not want that.
+
+YOLO-pose (if `yolo/` is here): put the pictures, or a link to them, at `yolo/images`, and train with
+`data=yolo/data.yaml`.
+
+""".splitlines()

@@ -1,0 +1,65 @@
+"""A finished extended file as the writers of formats want it: what humans labelled, and what was added to it.
+
+Legend of shape suffixes: N records of the file; K keypoints of its skeleton.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats.extended import has_added_fields
+from poseunion.models.skeleton import Visibility
+
+
+def human_view(annotations: AnnotationSet) -> AnnotationSet:
+    """The file with human points only."""
+    visibility = annotations.visibility.copy()
+    for row, record in enumerate(annotations.records):
+        if has_added_fields(record):
+            added = np.array([source != "human" for source in record["keypoint_source"]])
+            visibility[row, added & (visibility[row] > 0)] = Visibility.ABSENT
+    return dataclasses.replace(annotations, visibility=visibility)
+
+
+def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int, int] | None]) -> Extension:
+    """What was added, as `extend` gave it to the writers; reviewers' decisions included."""
+
+    def rows(start: int, stop: int) -> Completion:
+        n, k = stop - start, len(annotations.skeleton)
+        origin = np.zeros((n, k), np.int8)
+        xy = annotations.xy[start:stop].copy()
+        confidence = np.full((n, k), np.nan)
+        for row, record in enumerate(annotations.records[start:stop]):
+            if not has_added_fields(record):
+                origin[row] = np.where(annotations.visibility[start + row] > 0, Origin.HUMAN, Origin.NONE)
+                continue
+            origin[row] = [ORIGIN_NAMES.index(source) for source in record["keypoint_source"]]
+            confidence[row] = np.array(record["keypoint_confidence"], np.float64)  # null becomes NaN
+            for proposal in record["proposals"]:
+                position = annotations.skeleton.index(proposal["name"])
+                if origin[row, position] == Origin.NONE:
+                    xy[row, position] = proposal["x"], proposal["y"]
+        return Completion(start, origin, xy, annotations.visibility[start:stop], confidence)
+
+    return Extension(annotations.skeleton, annotations.source.document["poseunion"], size_of, rows)
+
+
+def subset(annotations: AnnotationSet, rows: list[int]) -> AnnotationSet:
+    """Some records of a file and the pictures they are in, both in the file's order."""
+    index = np.array(sorted(rows), np.intp)
+    pictures, image_index = np.unique(annotations.image_index[index], return_inverse=True)
+    return dataclasses.replace(
+        annotations,
+        records=[annotations.records[i] for i in index],
+        images=[annotations.images[i] for i in pictures],
+        image_index=image_index.astype(np.int32),
+        xy=annotations.xy[index],
+        visibility=annotations.visibility[index],
+        box_xywh=annotations.box_xywh[index],
+        skip={new: annotations.skip[int(old)] for new, old in enumerate(index) if int(old) in annotations.skip},
+    )
