@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate import cli_decisions
+from poseunion.annotate import cli_decisions, cli_release
 from poseunion.annotate.console import print_json, progress_bar
 from poseunion.annotate.datasets import Dataset, find_dataset
 from poseunion.annotate.engines import share_cores
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(cli_decisions.app)
+app.add_typer(cli_release.app)
 
 
 def main() -> None:
