@@ -1,11 +1,11 @@
 """What the labelled joints of a person say about the others, without looking at the picture: p(missing | known).
 
 A small network, fitted by `poseunion fit-prior` on skeletons alone, gives a mixture of Gaussians for every keypoint
-from whatever subset is known, none and all included. It works in a frame of the person's own, so that position and size
-do not matter: the similarity that lays the mean pose on the known joints, with a weak pull towards the upright pose
-that fills the person's box, which decides where little is known. What is up in the picture is an input, so that a
-person who is upside down may be known to be so. The answer is averaged with the mirrored person's: left and right are
-exchanged exactly.
+from whatever subset is known, none and all included; a joint may also be known to within a standard deviation. It works
+in a frame of the person's own, so that position and size do not matter: the similarity that lays the mean pose on the
+known joints, with a weak pull towards the upright pose that fills the person's box, which decides where little is
+known. What is up in the picture is an input, so that a person who is upside down may be known to be so. The answer is
+averaged with the mirrored person's: left and right are exchanged exactly.
 
 Shapes: N people, K keypoints of the prior's skeleton, M components, F input features.
 """
@@ -28,9 +28,11 @@ from poseunion.models.zoo import WEIGHTS
 
 PRIOR_PATH = WEIGHTS / "prior.npz"
 
-# How much the person's box counts in the frame against the known joints, in squared torso lengths: two hips weigh .2,
-# an eye and the nose .01, a whole body about 10.
-BOX_PULL = 0.05
+# How much the person's box counts in the frame: its size and upright pose against the known joints' spread, in squared
+# torso lengths (two hips .2, an eye and the nose .01, a whole body about 10), its centre against a joint.
+BOX_PULL, CENTER_PULL = 0.05, 0.02
+# A joint known to within so many torso lengths counts half of one that is labelled.
+HALF_KNOWN = 0.1
 # Torso lengths to the height of a box: the median over the COCO people with all 17 keypoints.
 BOX_TORSOS = 3.7
 # Bounds of a component's standard deviation, torso lengths: below, labels are noise; above, nothing is known.
@@ -110,7 +112,7 @@ class Prior:
     def conditional(
         self,
         xy_NK2: NDArray[np.floating],
-        known_NK: NDArray[np.bool_],
+        sd_px_NK: NDArray[np.floating],
         box_center_N2: NDArray[np.floating],
         box_height_N: NDArray[np.floating],
     ) -> Mixture:
@@ -118,16 +120,18 @@ class Prior:
 
         Args:
             xy_NK2: image px; what an unknown keypoint holds does not matter.
+            sd_px_NK: how far from there it may be, per axis: 0 for a label, infinite for an unknown keypoint.
             box_center_N2, box_height_N: image px, of the person's box or of the box that its crop shows.
         """
-        known = np.asarray(known_NK, bool)
-        if known.shape[1:] != (len(self.skeleton),):
-            raise SkeletonError(f"The prior knows {len(self.skeleton)} keypoints, not {known.shape[1:]}.")
-        xy = np.where(known[..., None], np.asarray(xy_NK2, np.float64), 0.0)
+        sd = np.asarray(sd_px_NK, np.float64)
+        if sd.shape[1:] != (len(self.skeleton),):
+            raise SkeletonError(f"The prior knows {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
+        xy = np.where(np.isfinite(sd)[..., None], np.asarray(xy_NK2, np.float64), 0.0)
         center, height = np.asarray(box_center_N2, np.float64), np.asarray(box_height_N, np.float64)
-        plain = self._one_side(xy, known, center, height)
+        trust = trust_of(sd, height)
+        plain = self._one_side(xy, trust, center, height)
         mirror, order = np.array([-1.0, 1.0]), self.skeleton.flip_indices
-        other = self._one_side(xy[:, order] * mirror, known[:, order], center * mirror, height).keypoints(order)
+        other = self._one_side(xy[:, order] * mirror, trust[:, order], center * mirror, height).keypoints(order)
         sign = mirror[:, None] * mirror[None, :]
         return Mixture(
             np.concatenate([plain.weight_NKM, other.weight_NKM], -1) / 2,
@@ -138,13 +142,13 @@ class Prior:
     def _one_side(
         self,
         xy: NDArray[np.float64],
-        known: NDArray[np.bool_],
+        trust: NDArray[np.float64],
         center: NDArray[np.float64],
         height: NDArray[np.float64],
     ) -> Mixture:
-        frame = frame_of(xy, known, center, height, self.template_K2)
-        out = _forward(self.layers, features(xy, known, center, height, frame, self.template_K2))
-        n, k = known.shape
+        frame = frame_of(xy, trust, center, height, self.template_K2)
+        out = _forward(self.layers, features(xy, trust, center, height, frame, self.template_K2))
+        n, k = trust.shape
         raw = out.reshape(n, k, self.components, 6).astype(np.float64)
         weight, mean, factor = components_of(raw, self.template_K2)
         turn = frame.rotation() * frame.scale_N[:, None, None]
@@ -156,25 +160,31 @@ class Prior:
         )
 
 
+def trust_of(sd_px_NK: NDArray[np.float64], box_height_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, K) how much a joint counts: 1 for a label, falling with its standard deviation, 0 where unknown."""
+    torso = np.maximum(box_height_N, 1e-6)[:, None] / BOX_TORSOS
+    return np.asarray(1 / (1 + (sd_px_NK / torso / HALF_KNOWN) ** 2))
+
+
 def frame_of(
     xy_NK2: NDArray[np.float64],
-    known_NK: NDArray[np.bool_],
+    trust_NK: NDArray[np.float64],
     box_center_N2: NDArray[np.float64],
     box_height_N: NDArray[np.float64],
     template_K2: NDArray[np.float64],
 ) -> Frame:
     """The similarity that lays the template on the known joints (Procrustes), with the box's pull."""
-    weight = known_NK.astype(np.float64)[..., None]
-    count = np.maximum(weight.sum(1), 1.0)
-    middle, middle_t = (xy_NK2 * weight).sum(1) / count, (template_K2 * weight).sum(1) / count
-    nobody = np.logical_not(known_NK.any(1, keepdims=True))
-    middle = np.where(nobody, box_center_N2, middle)
-    middle_t = np.where(nobody, template_K2.mean(0), middle_t)
-    a, t = (xy_NK2 - middle[:, None]) * weight, (template_K2 - middle_t[:, None]) * weight
-    from_box = box_height_N / BOX_TORSOS
-    scale = np.sqrt(((a**2).sum((1, 2)) + BOX_PULL * from_box**2) / ((t**2).sum((1, 2)) + BOX_PULL))
-    dot = (a * t).sum((1, 2)) / scale + BOX_PULL
-    cross = (t[..., 0] * a[..., 1] - t[..., 1] * a[..., 0]).sum(1) / scale
+    weight = trust_NK[..., None]
+    count = weight.sum(1) + CENTER_PULL
+    center_t = (template_K2.min(0) + template_K2.max(0)) / 2
+    middle = ((xy_NK2 * weight).sum(1) + CENTER_PULL * box_center_N2) / count
+    middle_t = ((template_K2 * weight).sum(1) + CENTER_PULL * center_t) / count
+    a, t = xy_NK2 - middle[:, None], template_K2 - middle_t[:, None]
+    from_box = np.maximum(box_height_N, 1e-6) / BOX_TORSOS
+    spread, spread_t = (weight * a**2).sum((1, 2)), (weight * t**2).sum((1, 2))
+    scale = np.sqrt((spread + BOX_PULL * from_box**2) / (spread_t + BOX_PULL))
+    dot = (weight * a * t).sum((1, 2)) / scale + BOX_PULL
+    cross = (trust_NK * (t[..., 0] * a[..., 1] - t[..., 1] * a[..., 0])).sum(1) / scale
     angle = np.arctan2(cross, dot)
     frame = Frame(middle, scale, angle)
     origin = middle - scale[:, None] * np.einsum("nij,nj->ni", frame.rotation(), middle_t)
@@ -183,19 +193,19 @@ def frame_of(
 
 def features(
     xy_NK2: NDArray[np.float64],
-    known_NK: NDArray[np.bool_],
+    trust_NK: NDArray[np.float64],
     box_center_N2: NDArray[np.float64],
     box_height_N: NDArray[np.float64],
     frame: Frame,
     template_K2: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """(N, F) what the network sees: known joints against the template, which are known, where up is, and the box."""
-    n = len(xy_NK2)
-    away = np.clip(frame.inward(xy_NK2) - template_K2, -4, 4) * known_NK[..., None]
+    """(N, F) what the network sees: known joints against the template, how well known, where up is, and the box."""
+    n, known = len(xy_NK2), trust_NK > 0
+    away = np.clip(frame.inward(xy_NK2) - template_K2, -4, 4) * known[..., None]
     box = np.clip(frame.inward(box_center_N2[:, None])[:, 0], -4, 4)
-    size = np.log(box_height_N / frame.scale_N / BOX_TORSOS)[:, None]
+    size = np.log(np.maximum(box_height_N, 1e-6) / frame.scale_N / BOX_TORSOS)[:, None]
     up = np.stack([np.sin(frame.angle_N), np.cos(frame.angle_N)], -1)
-    return np.concatenate([away.reshape(n, -1), known_NK, up, box, np.clip(size, -3, 3)], 1).astype(np.float32)
+    return np.concatenate([away.reshape(n, -1), known, trust_NK, up, box, np.clip(size, -3, 3)], 1).astype(np.float32)
 
 
 def components_of(

@@ -1,8 +1,8 @@
 """Fitting of the prior p(missing | known joints), see `models.prior`.
 
 Every person of every step is turned at random, gets a box like those that crops are made from, and loses some of its
-labelled joints: the network is to say where they were. No data set labels the face and the neck together; a joint that
-a data set lacks is neither shown nor asked for.
+labelled joints: the network is to say where they were. Some of the lost ones it sees blurred, as a student would place
+them. A joint that a data set lacks is neither shown nor asked for.
 
 Shapes: B people of a batch, K keypoints, M components.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.models.prior import MAX_SD, MIN_SD, Frame, Prior, features, frame_of
+from poseunion.models.prior import BOX_TORSOS, MAX_SD, MIN_SD, Frame, Prior, features, frame_of, trust_of
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.progress import track
 from poseunion.training.skeleton_files import Skeletons
@@ -37,6 +37,8 @@ class PriorConfig:
 
     Attributes:
         width, layers: of the network; `components` Gaussians a keypoint.
+        blurred: share of people some of whose hidden joints are seen with an error, of a standard deviation between the
+            two of `blur` (torso lengths).
         turned: share of people turned by any angle; the others by `tilt_deg` (standard deviation).
         learning_rate: of AdamW, falling to zero along a cosine.
     """
@@ -48,6 +50,8 @@ class PriorConfig:
     batch_size: int = 512
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
+    blurred: float = 0.5
+    blur: tuple[float, float] = (0.02, 0.6)
     turned: float = 0.3
     tilt_deg: float = 15.0
     seed: int = 0
@@ -160,7 +164,7 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     template, masks, k = mean_pose(people, skeleton), Masks(skeleton), len(skeleton)
-    inputs, outputs = 3 * k + 5, k * config.components * 6
+    inputs, outputs = 4 * k + 5, k * config.components * 6
     sizes = [inputs, *[config.width] * config.layers, outputs]
     layers = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
     with torch.no_grad():
@@ -178,11 +182,13 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + np.cos(np.pi * i / config.steps))
     )
-    chance = draw_chances(people)
+    files = [np.flatnonzero(people.source == number) for number in np.unique(people.source)]
+    # A file's chance is the root of its size: COCO's 140,000 people are not all there is to be learned.
+    share = np.sqrt([len(file) for file in files])
     for _ in track(range(config.steps), "prior"):
-        chosen = chance[rng.integers(len(chance), size=config.batch_size)]
-        batch = Skeletons(people.xy_NK2[chosen], people.known_NK[chosen], people.box_N4[chosen], people.picture[chosen])
-        seen, target, asked = lesson(rng, batch, masks, template, config)
+        counts = rng.multinomial(config.batch_size, share / share.sum())
+        chosen = np.concatenate([rng.choice(file, count) for file, count in zip(files, counts, strict=True)])
+        seen, target, asked = lesson(rng, people.rows(chosen), masks, template, config)
         x = torch.from_numpy(seen)
         for number, layer in enumerate(layers[:-1]):
             z = torch.nn.functional.silu(layer(x))
@@ -200,21 +206,25 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
     return Prior(skeleton, template, arrays, config.components)
 
 
-def draw_chances(people: Skeletons) -> NDArray[np.intp]:
-    """Row numbers to draw from: people with neck or head_top, an eighth of all, come up about as often as others."""
-    rare = people.known_NK[:, -2:].any(1)
-    times = max(1, round(0.7 * (~rare).sum() / max(1, rare.sum())))
-    return np.concatenate([np.flatnonzero(~rare), np.repeat(np.flatnonzero(rare), times)])
-
-
 def lesson(
     rng: np.random.Generator, batch: Skeletons, masks: Masks, template: NDArray[np.float64], config: PriorConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """What the network sees (B, F), where the joints are in its frame less the template (B, K, 2), what is asked."""
     xy, center, height = turned(rng, batch, config)
+    b, k = batch.known_NK.shape
     shown = masks.draw(rng, batch.known_NK)
-    hidden = np.where(shown[..., None], xy, 0.0)
-    frame = frame_of(hidden, shown, center, height, template)
-    seen = features(hidden, shown, center, height, frame, template)
+    blurred = (
+        batch.known_NK & ~shown & (rng.random((b, k)) < rng.random((b, 1))) & (rng.random((b, 1)) < config.blurred)
+    )
+    low, high = np.log(config.blur)
+    middle = rng.uniform(low, high, (b, 1)) + 0.4 * rng.normal(size=(b, k))
+    sd = np.exp(np.clip(middle, low, high)) * height[:, None] / BOX_TORSOS
+    # One in ten is three times as far off as its standard deviation says: students are like that.
+    wild = np.where(rng.random((b, k)) < 0.1, 3.0, 1.0)
+    placed = xy + blurred[..., None] * (sd * wild)[..., None] * rng.normal(size=(b, k, 2))
+    placed = np.where((shown | blurred)[..., None], placed, 0.0)
+    trust = trust_of(np.where(shown, 0.0, np.where(blurred, sd, np.inf)), height)
+    frame = frame_of(placed, trust, center, height, template)
+    seen = features(placed, trust, center, height, frame, template)
     target = np.clip(frame.inward(xy) - template, -6, 6).astype(np.float32)
-    return seen, target, masks.asked(batch.known_NK, shown)
+    return seen, target, masks.asked(batch.known_NK, shown) & ~blurred

@@ -12,6 +12,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,23 +37,30 @@ class Skeletons:
         known_NK: labelled, or derived as the midpoint of labelled parents.
         box_N4: x, y, w, h px; NaN where the file has none.
         picture: (N,) file names.
+        source: (N,) number of the file.
     """
 
     xy_NK2: NDArray[np.float32]
     known_NK: NDArray[np.bool_]
     box_N4: NDArray[np.float32]
     picture: NDArray[np.str_]
+    source: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.xy_NK2)
 
-    def rows(self, which: NDArray[np.bool_]) -> Skeletons:
+    def rows(self, which: NDArray[Any]) -> Skeletons:
         """Some of the people."""
-        return Skeletons(self.xy_NK2[which], self.known_NK[which], self.box_N4[which], self.picture[which])
+        return Skeletons(
+            self.xy_NK2[which], self.known_NK[which], self.box_N4[which], self.picture[which], self.source[which]
+        )
 
 
-def read_skeletons(path: Path, target: Skeleton) -> Skeletons:
+def read_skeletons(path: Path, target: Skeleton, definitions: str | None = None) -> Skeletons:
     """The people of one file in the target's order and definitions.
+
+    Args:
+        definitions: skeleton whose definitions humans followed, where it is not the file's: a file that was extended.
 
     Raises:
         BadFileError: unreadable, or not one of the files above.
@@ -62,7 +70,7 @@ def read_skeletons(path: Path, target: Skeleton) -> Skeletons:
     elif path.suffix == ".csv":
         found = _read_table(path, target)
     else:
-        found = _read_annotations(path, target)
+        found = _read_annotations(path, target, definitions)
     return found.rows(found.known_NK.sum(1) >= MIN_KNOWN)
 
 
@@ -73,6 +81,7 @@ def split(found: Sequence[Skeletons], exclude: Sequence[str]) -> tuple[Skeletons
         np.concatenate([f.known_NK for f in found]),
         np.concatenate([f.box_N4 for f in found]),
         np.concatenate([f.picture for f in found]),
+        np.repeat(np.arange(len(found)), [len(f) for f in found]),
     )
     names, index = np.unique(everyone.picture, return_inverse=True)
     unwanted = np.isin(names, list(exclude))[index]
@@ -80,8 +89,9 @@ def split(found: Sequence[Skeletons], exclude: Sequence[str]) -> tuple[Skeletons
     return everyone.rows(~held & ~unwanted), everyone.rows(held & ~unwanted)
 
 
-def _read_annotations(path: Path, target: Skeleton) -> Skeletons:
-    people = read_people(DatasetEntry(name=path.stem, annotations=path, images=Path()), target)
+def _read_annotations(path: Path, target: Skeleton, definitions: str | None) -> Skeletons:
+    entry = DatasetEntry(name=path.stem, annotations=path, images=Path(), definitions=definitions)
+    people = read_people(entry, target)
     if not people:
         raise BadFileError(f"{path} has no labelled person with a box.")
     visibility = np.stack([p.visibility for p in people])
@@ -90,6 +100,7 @@ def _read_annotations(path: Path, target: Skeleton) -> Skeletons:
         visibility > 0,
         np.array([p.box_xywh for p in people], np.float32),
         np.array([p.image.name for p in people]),
+        np.zeros(len(people), np.intp),
     )
 
 
@@ -109,7 +120,13 @@ def _read_fractions(path: Path, target: Skeleton) -> Skeletons:
     box[:, :2] -= box[:, 2:] / 2
     names = np.array([f"{int(i):012d}.jpg" for i in ids])
     known = (seen > 0) & usable[:, None]
-    return Skeletons(np.where(known[..., None], xy, 0).astype(np.float32), known, box.astype(np.float32), names)
+    return Skeletons(
+        np.where(known[..., None], xy, 0).astype(np.float32),
+        known,
+        box.astype(np.float32),
+        names,
+        np.zeros(len(names), np.intp),
+    )
 
 
 def _read_table(path: Path, target: Skeleton) -> Skeletons:
@@ -125,5 +142,9 @@ def _read_table(path: Path, target: Skeleton) -> Skeletons:
     known = seen > 0
     nowhere = np.full((len(rows), 4), np.nan, np.float32)
     return Skeletons(
-        np.where(known[..., None], xy, 0).astype(np.float32), known, nowhere, np.array([row[0] for row in rows])
+        np.where(known[..., None], xy, 0).astype(np.float32),
+        known,
+        nowhere,
+        np.array([row[0] for row in rows]),
+        np.zeros(len(rows), np.intp),
     )

@@ -1,0 +1,137 @@
+"""Maps over the cells of a crop: the student's word and the prior's in one shape, and the best point of their product.
+
+Shapes: N people, K keypoints, M components, P keypoints of anybody, B bins, U and V cells across and down.
+Maps are float32: they hold shares of one, and there are many of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models import simcc
+from poseunion.models.prior import Mixture
+from poseunion.models.simcc import SimccGrid
+
+# OKS is .5 at this many of its standard deviations.
+OKS_HALF = float(np.sqrt(2 * np.log(2)))
+
+Map = NDArray[np.float32]
+
+
+class Cells:
+    """Square cells that tile a crop, `count` along its longer side."""
+
+    def __init__(self, grid: SimccGrid, count: int) -> None:
+        width, height = grid.size_wh
+        self.side = max(width, height) / count
+        self.split = grid.split
+        across, down = (
+            np.arange(round(length / self.side)) * self.side + (self.side - 1) / 2 for length in (width, height)
+        )
+        self.x_U: NDArray[np.float64] = np.asarray(across)
+        self.y_V: NDArray[np.float64] = np.asarray(down)
+
+    @property
+    def uniform(self) -> float:
+        """Mass of a cell when nothing is known."""
+        return 1 / (len(self.x_U) * len(self.y_V))
+
+
+def tempered(
+    logit_NKB: NDArray[np.floating], temperature_K: NDArray[np.float64], sd_bins_K: NDArray[np.float64]
+) -> Map:
+    """One axis' distributions, softmax(beta * temperature * logit), blurred by a Gaussian; each sums to one."""
+    p = simcc.softmax(np.asarray(logit_NKB) * temperature_K[:, None]).astype(np.float32)
+    bins = np.arange(p.shape[-1])
+    for sd in np.unique(sd_bins_K):
+        kernel = np.exp(-0.5 * ((bins[:, None] - bins) / max(sd, 1e-3)) ** 2)
+        mine = sd_bins_K == sd
+        p[:, mine] = p[:, mine] @ (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
+    return p
+
+
+def at_bins(p_B: Map, bins: NDArray[np.float64]) -> Map:
+    """Linear interpolation along the last axis at fractional bins (same leading shape); 0 outside the axis."""
+    last = p_B.shape[-1] - 1
+    low = np.clip(np.floor(bins), 0, last - 1).astype(np.intp)
+    part = (bins - low).astype(np.float32)
+    a, b = np.take_along_axis(p_B, low, -1), np.take_along_axis(p_B, low + 1, -1)
+    return np.where((bins >= -0.5) & (bins <= last + 0.5), np.maximum(a + part * (b - a), 0), np.float32(0))
+
+
+def picture_map(x_PB: Map, y_PB: Map, shift_P2: NDArray[np.float64], cells: Cells) -> Map:
+    """(P, V, U) the product of both axes' distributions, moved by `shift_P2` (crop px); sums to one."""
+    across = at_bins(x_PB, (cells.x_U - shift_P2[:, :1]) * cells.split)
+    down = at_bins(y_PB, (cells.y_V - shift_P2[:, 1:]) * cells.split)
+    across, down = (p / np.maximum(p.sum(-1, keepdims=True), np.float32(1e-12)) for p in (across, down))
+    return np.asarray(down[:, :, None] * across[:, None, :])
+
+
+def prior_map(mixture: Mixture, cells: Cells) -> Map:
+    """(P, V, U) mass of P mixtures (each of one keypoint, `K` left out) in each cell, in crop px.
+
+    A component narrower than a cell is widened to it. What lies outside the crop is missing from the sum.
+    """
+    xx, xy, yy = (mixture.cov_NKM22[..., a, b] for a, b in ((0, 0), (0, 1), (1, 1)))
+    xx, yy = xx + cells.side**2 / 12, yy + cells.side**2 / 12
+    determinant = xx * yy - xy**2
+    factor = mixture.weight_NKM * cells.side**2 / (2 * np.pi * np.sqrt(determinant))
+    result = np.zeros((len(xx), len(cells.y_V), len(cells.x_U)), np.float32)
+    for m in range(xx.shape[-1]):
+        dx, dy = cells.x_U - mixture.mean_NKM2[:, m, :1], cells.y_V - mixture.mean_NKM2[:, m, 1:]
+        p, q, r = (v[:, m, None] / determinant[:, m, None] for v in (yy, xy, xx))
+        # -(p dx^2 - 2 q dx dy + r dy^2) / 2, in place: this is where the time goes.
+        exponent = (q * dx).astype(np.float32)[:, None, :] * dy.astype(np.float32)[:, :, None]
+        exponent -= (0.5 * p * dx**2).astype(np.float32)[:, None, :]
+        exponent -= (0.5 * r * dy**2 - np.log(factor[:, m, None])).astype(np.float32)[:, :, None]
+        result += np.exp(exponent, out=exponent)
+    return result
+
+
+def best_point(map_PVU: Map, cells: Cells, sd_P: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P, 2) crop px: the point of the highest expected exp(-d^2 / 2 sd^2), expected OKS where sd is OKS's own."""
+
+    def kernel(centres: NDArray[np.float64]) -> Map:
+        away = (centres[:, None] - centres) / sd_P[:, None, None]
+        return np.exp(-0.5 * away**2).astype(np.float32)
+
+    smooth = kernel(cells.y_V) @ map_PVU @ kernel(cells.x_U)
+    v, u = np.divmod(smooth.reshape(len(smooth), -1).argmax(1), len(cells.x_U))
+    xy = np.stack([cells.x_U[u], cells.y_V[v]], -1)
+    for _ in range(4):  # mean shift climbs to the point between cells
+        wx = np.exp(-0.5 * ((cells.x_U - xy[:, :1]) / sd_P[:, None]) ** 2)
+        wy = np.exp(-0.5 * ((cells.y_V - xy[:, 1:]) / sd_P[:, None]) ** 2)
+        columns = (wy.astype(np.float32)[:, None] @ map_PVU)[:, 0].astype(np.float64)
+        rows = (map_PVU @ wx.astype(np.float32)[:, :, None])[..., 0].astype(np.float64)
+        total = np.maximum((columns * wx).sum(1), 1e-30)
+        xy = np.stack([(columns * wx * cells.x_U).sum(1), (rows * wy * cells.y_V).sum(1)], -1) / total[:, None]
+    return xy
+
+
+def spread(map_PVU: Map, cells: Cells) -> NDArray[np.float64]:
+    """(P,) crop px, standard deviation per axis; of a map without mass, that of a uniform one."""
+    across, down = map_PVU.sum(1, dtype=np.float64), map_PVU.sum(2, dtype=np.float64)
+    variance = 0.0
+    for p, centre in ((across, cells.x_U), (down, cells.y_V)):
+        p = p + 1e-9
+        p = p / p.sum(1, keepdims=True)
+        variance = variance + (p * centre**2).sum(1) - (p * centre).sum(1) ** 2
+    return np.asarray(np.sqrt(np.maximum(variance / 2, 0.0)))
+
+
+def mass_around(map_PVU: Map, cells: Cells, xy_P2: NDArray[np.float64], radius_P: NDArray[np.float64]) -> Map:
+    """(P,) mass within a radius (crop px) of a point; cells at the rim count as far as their centre is inside."""
+    dx2, dy2 = (cells.x_U - xy_P2[:, :1]) ** 2, (cells.y_V - xy_P2[:, 1:]) ** 2
+    away = np.sqrt(dx2[:, None, :] + dy2[:, :, None])
+    share = np.clip((radius_P[:, None, None] - away) / cells.side + 0.5, 0, 1)
+    return np.asarray((map_PVU * share.astype(np.float32)).sum((1, 2)))
+
+
+def mass_between(
+    map_PVU: Map, cells: Cells, low_P2: NDArray[np.float64], high_P2: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(P,) mass of the cells whose centres lie in a box."""
+    across = (cells.x_U >= low_P2[:, :1]) & (cells.x_U <= high_P2[:, :1])
+    down = (cells.y_V >= low_P2[:, 1:]) & (cells.y_V <= high_P2[:, 1:])
+    return np.asarray(((map_PVU * across[:, None, :]).sum(2) * down).sum(1), np.float64)
