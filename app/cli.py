@@ -62,6 +62,12 @@ def evaluate(context: typer.Context) -> None:
     _hand_over("evaluate", "poseunion.training.cli", context, is_subcommand=True)
 
 
+@app.command("calibrate", context_settings=_REST, add_help_option=False)
+def calibrate(context: typer.Context) -> None:
+    """Make a model's confidences probabilities (needs the `train` extra)."""
+    _hand_over("calibrate", "poseunion.training.cli", context, is_subcommand=True)
+
+
 @app.command("export", context_settings=_REST, add_help_option=False)
 def export(context: typer.Context) -> None:
     """Write a trained checkpoint as an ONNX file that describes itself (needs the `train` extra)."""
@@ -72,6 +78,12 @@ def export(context: typer.Context) -> None:
 def convert(context: typer.Context) -> None:
     """Turn an mmpose RTMPose checkpoint into safetensors and ONNX (needs the `train` extra)."""
     _hand_over("convert", "poseunion.export.cli", context, is_subcommand=True)
+
+
+@app.command("demo", context_settings=_REST, add_help_option=False)
+def demo(context: typer.Context) -> None:
+    """Show a page to try, compare and review with (needs the `demo` extra)."""
+    _hand_over("demo", "poseunion.app.cli_demo", context)
 
 
 if __name__ == "__main__":

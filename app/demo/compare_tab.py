@@ -1,0 +1,85 @@
+"""Compare: the same people through every model, and through one model with fewer and fewer pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.app.demo.engine import RESOLUTIONS, Engine, Found, blurred, draw, view_of
+from poseunion.app.demo.pictures import data_url, to_jpeg
+from poseunion.app.demo.uploads import guarded
+from poseunion.models.errors import ItemError
+
+HOW = "The people of <em>Try it</em>, as each model sees them. 64 and 32 px: as if they stood so far away (simulated)."
+TILE_PX = 640
+THRESHOLD = 0.3
+POINT_SCALE = 1.6  # tiles are small
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One tile: a model, and how many pixels of a person it gets."""
+
+    model: str
+    resolution: str
+
+    @property
+    def title(self) -> str:
+        """What stands below the tile."""
+        return self.model if self.resolution == "Full" else f"{self.model}, {self.resolution}"
+
+
+def variants(engine: Engine) -> list[Variant]:
+    """Every model at full resolution, then the first with fewer pixels."""
+    full = [Variant(model, "Full") for model in engine.models]
+    return [*full, *(Variant(engine.models[0], r) for r, side in RESOLUTIONS.items() if side is not None)]
+
+
+def compare_tab(engine: Engine, found: gr.State, tab: gr.Tab, heavy: dict[str, Any]) -> None:
+    """Build the tab; it compares when it is opened."""
+    gr.HTML(f"<p>{HOW}</p>", padding=False)
+    tiles = gr.HTML("", elem_id="tiles", apply_default_css=False, padding=False)
+
+    @guarded(lambda sentence: f"<p class='stage-status stage-error'>{escape(sentence)}</p>")
+    def compare(before: Found | None) -> str:
+        if before is None:
+            raise ItemError("There is nobody to compare yet: choose a picture in Try it.")
+        image = before.picture.pixels()
+        box = before.poses.box_xywh.astype(np.float64)
+        return f"<div class='compare'>{''.join(_tile(engine, image, box, v) for v in variants(engine))}</div>"
+
+    tab.select(compare, found, tiles, **heavy)
+
+
+def _tile(engine: Engine, image: NDArray[np.uint8], box_N4: NDArray[np.float64], variant: Variant) -> str:
+    poses, ms = engine.poses(image, box_N4, variant.model, variant.resolution)
+    side = RESOLUTIONS[variant.resolution]
+    seen = image
+    if side is not None:
+        predictor = engine.predictor(variant.model)
+        for box in box_N4:
+            seen = blurred(seen, box, predictor, side)
+    view = view_of(poses, "Union, 21", "COCO")
+    drawn = draw(seen, view, THRESHOLD, POINT_SCALE)
+    shown = int(view.shown(THRESHOLD).sum())
+    caption = f"{escape(variant.title)}<span>{shown} keypoints, {ms:.0f} ms</span>"
+    alt = f"The people's keypoints by {escape(variant.title)}"
+    return (
+        f"<figure><img src='{data_url(to_jpeg(_small(drawn)))}' alt='{alt}'><figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """At most `TILE_PX` wide."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if width <= TILE_PX:
+        return image
+    size = TILE_PX, round(height * TILE_PX / width)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

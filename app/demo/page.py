@@ -1,0 +1,136 @@
+"""The page: its tabs, its looks, and the server that shows it to this machine and nobody else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Before gradio is imported: it asks its makers for news otherwise, and keeps uploads in a folder that others share.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+import gradio as gr
+
+from poseunion.app.demo.compare_tab import compare_tab
+from poseunion.app.demo.engine import Engine
+from poseunion.app.demo.examples import examples
+from poseunion.app.demo.limits import Gate, Limits
+from poseunion.app.demo.try_tab import try_tab
+from poseunion.models.errors import BadArgumentError
+
+HERE = Path(__file__).parent
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Names of fonts that are on the visitor's machine: nothing is fetched.
+FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+MONO = ("ui-monospace", "Cascadia Mono", "Menlo", "monospace")
+SWEEP_S, KEPT_S = 60, 300  # uploads are looked through every minute and removed after five
+# Visitors whose picture is remembered at a time, 0.3 to 1 MB each.
+MOST_SESSIONS = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the page is served.
+
+    Attributes:
+        host, port: where it listens; port 0: the first free one from 7860.
+        share: also through Gradio's public tunnel.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    share: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+def build(engine: Engine, settings: Settings) -> gr.Blocks:
+    """The page."""
+    # One heavy piece of work at a time: it uses all cores, and memory stays what one picture needs.
+    heavy = {"concurrency_id": "heavy", "concurrency_limit": 1}
+    offered = examples()
+    with gr.Blocks(title="poseunion", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)) as page:
+        gr.HTML(
+            "<h1>poseunion</h1><p>The keypoints of COCO and MPII in one skeleton.</p>", elem_id="head", padding=False
+        )
+        with gr.Tabs():
+            with gr.Tab("Try it", id="try"):
+                found = try_tab(engine, offered, heavy)
+            with gr.Tab("Compare", id="compare") as tab:
+                compare_tab(engine, found, tab, heavy)
+        gr.HTML(f"<p>{where_it_runs(engine, settings)}</p>", elem_id="foot", padding=False)
+    page.queue(max_size=settings.limits.waiting, default_concurrency_limit=4)
+    return page
+
+
+def where_it_runs(engine: Engine, settings: Settings) -> str:
+    """What runs where, in a sentence or two."""
+    place = "on this computer" if settings.host in LOOPBACK and not settings.share else "on the server"
+    provider = engine.predictor(engine.models[0]).provider.removesuffix("ExecutionProvider")
+    detector = "none: boxes are drawn by hand" if engine.detector is None else engine.detector.name
+    return (
+        f"Everything runs {place} ({provider}); the page fetches nothing from elsewhere. Person detector: {detector}. "
+        f"Uploads are decoded, encoded anew and forgotten within {KEPT_S // 60} minutes."
+    )
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's plain theme with one accent and the visitor's own fonts."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        font=[gr.themes.Font(name) for name in FONTS],
+        font_mono=[gr.themes.Font(name) for name in MONO],
+    ).set(
+        color_accent="*primary_700",
+        body_text_color_subdued="*neutral_600",  # the theme's own grey is too faint to read
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        slider_color="*primary_700",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_border_color_selected="*primary_700",
+        block_label_text_weight="500",
+        block_title_text_weight="500",
+    )
+
+
+def serve(page: gr.Blocks, settings: Settings) -> str:
+    """Start the server, and return the page's address at once; `page.block_thread()` waits until it is interrupted.
+
+    Raises:
+        BadArgumentError: the port is taken, or the address is not this machine's.
+    """
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    middleware = [Middleware(Gate, limits=settings.limits)]
+    if settings.host in LOOPBACK and not settings.share:
+        # Another site's name that leads to this machine (DNS rebinding) is not this page.
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
+    try:
+        page.launch(
+            server_name=settings.host,
+            server_port=settings.port or None,
+            share=settings.share,
+            prevent_thread_lock=True,
+            quiet=True,
+            show_error=False,
+            max_file_size=settings.limits.upload_bytes,
+            app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            state_session_capacity=MOST_SESSIONS,
+            theme=theme(),
+            css_paths=[HERE / "page.css"],
+        )
+    except OSError as error:
+        raise BadArgumentError(
+            f"Cannot listen on {settings.host}, port {settings.port}: give another --port or --host."
+        ) from error
+    return str(page.share_url or page.local_url)

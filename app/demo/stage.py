@@ -1,0 +1,78 @@
+"""The stage: a picture one can draw boxes on or move keypoints in. The browser's side is `stage.js` and `stage.css`.
+
+Gradio's own editors paint pixels; what is needed here are rectangles and points as numbers, on mouse, pen and finger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Point:
+    """A keypoint that can be pointed at, in pixels of the picture shown."""
+
+    name: str
+    x: float
+    y: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that the stage shows.
+
+    Attributes:
+        picture: data URL; empty: only the sentence is shown.
+        size_wh: pixels of the picture; coordinates of boxes and points count in them.
+        mode: `boxes` (drag to draw), `points` (click to place the selected one) or `look`.
+        boxes: x, y, width, height.
+        guess: the boxes are only a guess: the first that is drawn replaces them.
+        selected: name of the point that a click places.
+        keys: keyboard keys that are sent as `key` events while the mode is `points`.
+        status: what is seen; `error` colours it as one.
+        downloads: file name -> text or data URL that the browser saves; nothing is stored on the server.
+        alt: what a screen reader says of the picture.
+    """
+
+    picture: str = ""
+    size_wh: tuple[int, int] = (0, 0)
+    mode: str = "look"
+    boxes: Sequence[Sequence[float]] = ()
+    guess: bool = False
+    points: Sequence[Point] = ()
+    selected: str = ""
+    keys: Sequence[str] = ()
+    status: str = ""
+    error: bool = False
+    downloads: dict[str, str] | None = None
+    alt: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the browser takes it."""
+        return asdict(self)
+
+
+def stage(first: Scene, elem_id: str) -> gr.HTML:
+    """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `key` {key}."""
+    return gr.HTML(
+        value=first.to_json(),
+        html_template=(HERE / "stage.html").read_text(encoding="utf-8"),
+        js_on_load=_script(),
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes="stage-block",
+    )
+
+
+@cache
+def _script() -> str:
+    return (HERE / "stage.js").read_text(encoding="utf-8")

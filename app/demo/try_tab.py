@@ -1,0 +1,182 @@
+"""Try it: a picture in, people with their keypoints out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+
+from poseunion.app.demo.engine import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, View, as_coco, draw, view_of
+from poseunion.app.demo.examples import Example
+from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
+from poseunion.app.demo.stage import Point, Scene, stage
+from poseunion.app.demo.uploads import PictureInput, guarded
+from poseunion.models.drawing import ROLE_COLOURS
+from poseunion.models.errors import ItemError
+
+WELCOME = "Drop a picture with people in it, or take one of the examples."
+THRESHOLD = 0.3
+# Larger than in overlays on disk: the page is narrower than most pictures, a phone much so.
+POINT_SCALE = 1.35
+CHOOSE = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-index]");
+  if (button) trigger("choose", { index: Number(button.dataset.index) });
+});
+"""
+# What the handlers give: the people, and the scene that shows them.
+Answer = tuple[Found | None, dict[str, Any]]
+
+
+def failed(sentence: str) -> Answer:
+    """Nobody, and why."""
+    return None, Scene(status=sentence, error=True).to_json()
+
+
+def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr.State:
+    """Build the tab.
+
+    Args:
+        heavy: event options that let work wait its turn.
+
+    Returns:
+        The state that holds the visitor's people, for other tabs.
+    """
+    found = gr.State(None, time_to_live=3600)
+    with gr.Row(elem_classes="studio"):
+        with gr.Column(elem_classes="studio-in"):
+            upload = PictureInput(
+                label="Picture", sources=["upload", "clipboard", "webcam"], height=190, buttons=[], elem_id="upload"
+            )
+            offer = gr.HTML(
+                thumbnails(offered),
+                js_on_load=CHOOSE,
+                apply_default_css=False,
+                elem_id="examples",
+                visible=bool(offered),
+            )
+        with gr.Column(elem_classes="studio-result"):
+            shown = stage(Scene(status=WELCOME), "result")
+            key = gr.HTML(legend("COCO"), apply_default_css=False, padding=False)
+        with gr.Column(elem_classes="studio-settings"):
+            view = gr.Dropdown(list(VIEWS), value=next(iter(VIEWS)), label="Skeleton", elem_id="view")
+            known = gr.Radio(list(KNOWN), value="COCO", label="Show as new what this dataset lacks", elem_id="known")
+            threshold = gr.Slider(
+                0, 1, THRESHOLD, step=0.01, label="Least confidence of a keypoint", elem_id="threshold"
+            )
+            model = gr.Dropdown(list(engine.models), value=engine.models[0], label="Model", elem_id="model")
+            resolution = gr.Radio(list(RESOLUTIONS), value="Full", label="Resolution of a person", elem_id="resolution")
+
+    look = [view, known, threshold]
+
+    @guarded(lambda sentence: (*failed(sentence), None))
+    def take(
+        picture: Any, model: str, resolution: str, view: str, known: str, threshold: float
+    ) -> tuple[Found | None, dict[str, Any], None]:
+        if isinstance(picture, ItemError):
+            raise picture
+        if not isinstance(picture, Picture):
+            raise ItemError("No picture arrived: choose one.")
+        return (*answer(engine.find(picture, model, resolution, None), view, known, threshold), None)
+
+    @guarded(failed)
+    def example(event: gr.EventData, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
+        taken = offered[int(event.index) % len(offered)]
+        return answer(engine.find(taken.picture, model, resolution, taken.boxes), view, known, threshold)
+
+    @guarded(failed)
+    def redo(
+        event: gr.EventData, before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float
+    ) -> Answer:
+        if before is None:
+            return None, Scene(status=WELCOME).to_json()
+        drawn = getattr(event, "boxes", None)
+        boxes = before.poses.box_xywh.tolist() if drawn is None else drawn
+        after = engine.find(before.picture, model, resolution, boxes)
+        return answer(after.by(before.boxes_by if drawn is None else "hand"), view, known, threshold)
+
+    @guarded(lambda sentence: failed(sentence)[1])
+    def show_again(before: Found | None, view: str, known: str, threshold: float) -> dict[str, Any]:
+        return Scene(status=WELCOME).to_json() if before is None else answer(before, view, known, threshold)[1]
+
+    network = [model, resolution]
+    upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
+    offer.choose(example, [*network, *look], [found, shown], **heavy)
+    shown.boxes(redo, [found, *network, *look], [found, shown], **heavy)
+    gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **heavy)
+    gr.on(
+        [view.input, known.input, threshold.input],
+        show_again,
+        [found, *look],
+        shown,
+        trigger_mode="always_last",
+        show_progress="hidden",
+    )
+    known.input(legend, known, key, show_progress="hidden")
+    return found
+
+
+def answer(found: Found, view: str, known: str, threshold: float) -> Answer:
+    """The scene that shows `found` with these settings."""
+    seen = view_of(found.poses, view, known)
+    drawn = to_jpeg(draw(found.picture.pixels(), seen, threshold, POINT_SCALE))
+    document = as_coco(found, seen, threshold)
+    stem = found.picture.name.rsplit(".", 1)[0]
+    n = len(found.poses)
+    return found, Scene(
+        picture=data_url(drawn),
+        size_wh=found.picture.size_wh,
+        mode="boxes",
+        boxes=found.poses.box_xywh.round(1).tolist(),
+        guess=found.boxes_by == "whole",
+        points=points(seen, threshold),
+        status=status(found, seen, threshold),
+        downloads={f"{stem}.pose.jpg": data_url(drawn), f"{stem}.pose.json": json.dumps(document)},
+        alt=f"{found.picture.name} with the keypoints of {n} {'person' if n == 1 else 'people'}",
+    ).to_json()
+
+
+def thumbnails(offered: list[Example]) -> str:
+    """The examples as buttons."""
+    buttons = "".join(
+        f'<button type="button" data-index="{index}"><img src="{data_url(to_jpeg(one.thumbnail()))}"'
+        f' alt="Example: {one.picture.name}"></button>'
+        for index, one in enumerate(offered)
+    )
+    return f'<div class="examples">{buttons}</div>'
+
+
+def points(view: View, threshold: float) -> list[Point]:
+    """What can be pointed at."""
+    shown = view.shown(threshold)
+    return [
+        Point(name, round(float(x), 1), round(float(y), 1), f"{score:.2f}")
+        for n in range(len(view.xy))
+        for name, (x, y), score, drawn in zip(view.skeleton.keypoints, view.xy[n], view.score[n], shown[n], strict=True)
+        if drawn
+    ]
+
+
+def status(found: Found, view: View, threshold: float) -> str:
+    """What is seen, where the boxes are from, and how long it took."""
+    shown = view.shown(threshold)
+    n, drawn, new = len(found.poses), int(shown.sum()), int((shown & view.new).sum())
+    if n == 0:
+        return "Nobody was found: drag a box round each person."
+    people = "1 person" if n == 1 else f"{n} people"
+    said = f"{people}, {drawn} keypoints, {new} of them new. {found.model}, {found.ms:.0f} ms."
+    if found.boxes_by == "whole":
+        said += " No person detector is installed, so the whole picture counts as one person: drag a box round each."
+    return said
+
+
+def legend(known: str) -> str:
+    """What the colours of points and limbs mean."""
+
+    def dot(colour: tuple[int, int, int], text: str) -> str:
+        return f'<span><i style="background: rgb{colour}"></i>{text}</span>'
+
+    dataset = known if known in KNOWN else "COCO"
+    dots = dot(ROLE_COLOURS["human"], f"labelled in {dataset}") + dot(ROLE_COLOURS["proposed"], f"new beside {dataset}")
+    return f'<div class="legend">{dots}</div>'
