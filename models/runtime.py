@@ -73,7 +73,12 @@ class OnnxModel(PoseModel):
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
         """See `PoseModel.forward`."""
         fed = {self.description.input: input_N.astype(self._dtype, copy=False)}
-        return list(self.session.run(self.output_names, fed))
+        try:
+            return list(self.session.run(self.output_names, fed))
+        except Exception as error:  # onnxruntime's own classes: a batch that the file does not take, no memory
+            raise ModelError(
+                f"onnxruntime cannot run {self.path} on an input of {input_N.shape}: {str(error).splitlines()[0]}"
+            ) from error
 
     def alone(self) -> PoseModel:
         """A session of one thread, opened when it is first asked for."""
