@@ -31,7 +31,7 @@ DESCRIPTION = ModelDescription(name="tiny", skeleton="union21", size_wh=SIZE_WH,
 def tiny(*, before: list[onnx.NodeProto] | None = None, gain: float = 1.0, batch: str | int = "batch") -> Any:
     """A network of four layers: 1x1 convolution, log-sum-exp over rows and columns, each bin twice."""
     rng = np.random.default_rng(0)
-    constants = {
+    constants: dict[str, Any] = {
         "w": rng.normal(0, gain, (21, 3, 1, 1)).astype(np.float32),
         "rows": np.array([2], np.int64),
         "columns": np.array([3], np.int64),
@@ -51,7 +51,8 @@ def tiny(*, before: list[onnx.NodeProto] | None = None, gain: float = 1.0, batch
         for axis, side in (("x", width), ("y", height))
     ]
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    tensors += [numpy_helper.from_array(np.float32(0.02), "scale"), numpy_helper.from_array(np.uint8(128), "zero")]
+    tensors += [numpy_helper.from_array(np.array(0.02, np.float32), "scale")]
+    tensors += [numpy_helper.from_array(np.array(128, np.uint8), "zero")]
     graph = helper.make_graph(nodes, "tiny", [shown], outputs, tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     helper.set_model_props(model, {METADATA_KEY: DESCRIPTION.model_dump_json()})
