@@ -13,7 +13,7 @@ from rich.table import Table
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import FOLDER as SKELETONS
 from poseunion.models.skeleton import load_skeleton, shipped_skeletons
-from poseunion.models.zoo import model_path, shipped_models
+from poseunion.models.zoo import check_shipped, shipped_catalogue
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -23,38 +23,48 @@ def models(
     path: Annotated[
         str | None, typer.Option(metavar="NAME", help="Print the file of this model or skeleton and nothing else.")
     ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare every model file with its SHA-256.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the models and skeletons that come with this installation.
+
+    Accuracy is the card's: percent on the people of the named file, flip test.
 
     Examples:
 
         poseunion models
 
         poseunion models --path coco17
+
+        poseunion models --check
     """
     if path is not None:
         typer.echo(_find(path))
         return
+    if check:
+        check_shipped(shipped_catalogue())
     listed = _shipped()
     if as_json:
         json.dump(listed, sys.stdout)
         typer.echo()
         return
     console = Console()
-    console.print(_table("Model", "MB", [(m["name"], f"{m['bytes'] / 1e6:.1f}") for m in listed["models"]]))
-    console.print(
-        _table(
-            "Skeleton", "Keypoints", [(s["name"], str(len(s["keypoints"])), s["title"]) for s in listed["skeletons"]]
+    heads = ("Model", "Skeleton", "Input", "Parameters, M", "Precision", "MB", "Accuracy")
+    console.print(_table(heads, [_model_row(m) for m in listed["models"]]))
+    for licence in sorted({m["licence"] for m in listed["models"]}):
+        console.print(
+            f"Licence of {', '.join(m['name'] for m in listed['models'] if m['licence'] == licence)}: {licence}"
         )
-    )
+    console.print()
+    rows = [(s["name"], str(len(s["keypoints"])), s["title"]) for s in listed["skeletons"]]
+    console.print(_table(("Skeleton", "Keypoints", ""), rows))
 
 
 def _shipped() -> dict[str, list[dict[str, Any]]]:
-    models = [(name, model_path(name)) for name in shipped_models()]
+    models = [{**m.model_dump(mode="json"), "path": str(m.path)} for m in shipped_catalogue()]
     skeletons = [(load_skeleton(name), SKELETONS / f"{name}.toml") for name in shipped_skeletons()]
     return {
-        "models": [{"name": name, "bytes": file.stat().st_size, "path": str(file)} for name, file in models],
+        "models": models,
         "skeletons": [
             {"name": s.name, "title": s.title, "keypoints": list(s.keypoints), "path": str(file)}
             for s, file in skeletons
@@ -72,11 +82,21 @@ def _find(name: str) -> str:
     return str(known[name])
 
 
-def _table(first: str, second: str, rows: list[tuple[str, ...]]) -> Table:
-    table = Table(first, box=None, pad_edge=False)
-    table.add_column(second, justify="right")
-    if any(len(row) > 2 for row in rows):
-        table.add_column("")
+def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
+    size = "x".join(map(str, model["size_wh"]))
+    accuracy = "; ".join(
+        f"{file.removesuffix('.json')} {', '.join(f'{name} {value:g}' for name, value in values.items())}"
+        for file, values in model["accuracy"].items()
+    )
+    parameters, megabytes = f"{model['parameters'] / 1e6:.2f}", f"{model['bytes'] / 1e6:.1f}"
+    return model["name"], model["skeleton"], size, parameters, model["precision"], megabytes, accuracy
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    numbers = ("MB", "Keypoints", "Parameters, M")
+    for head in heads:
+        table.add_column(head, justify="right" if head in numbers else "left")
     for row in rows:
         table.add_row(*row)
     return table

@@ -1,17 +1,75 @@
-"""The shipped models: where their files are, and which name stands for which."""
+"""The shipped models: where their files are, what they are, and which name stands for which.
+
+`weights/manifest.json` describes the files, so that listing them needs neither a runtime nor ONNX; it is made by
+`python -m poseunion.export.shipped` from the files and their cards.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from poseunion.models.errors import BadArgumentError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.files import first_fault, read_json, sha256_of
 
 WEIGHTS = Path(__file__).parent / "weights"
+MANIFEST = WEIGHTS / "manifest.json"
+
+
+class ShippedModel(BaseModel):
+    """One `.onnx` file that comes with the package.
+
+    Attributes:
+        parameters: numbers that were learned.
+        precision: `fp32`, `fp16` or `int8`.
+        accuracy: measured on a file, in percent: {"coco/test.json": {"AP": 27.8}}; copied from the card.
+        card: the card's file name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    sha256: str
+    bytes: int
+    skeleton: str
+    size_wh: tuple[int, int]
+    parameters: int
+    precision: str
+    licence: str
+    accuracy: dict[str, dict[str, float]]
+    card: str | None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return WEIGHTS / f"{self.name}.onnx"
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: list[ShippedModel]
 
 
 def shipped_models() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(path.stem for path in WEIGHTS.glob("*.onnx"))
+
+
+def shipped_catalogue() -> list[ShippedModel]:
+    """What is known of each shipped model; raises BadFileError where the list is damaged."""
+    try:
+        return _Manifest.model_validate(read_json(MANIFEST)).models
+    except ValidationError as error:
+        raise BadFileError(f"{MANIFEST} is not a list of models: {first_fault(error)}.") from error
+
+
+def check_shipped(models: list[ShippedModel]) -> None:
+    """Raises BadFileError for the first file that is missing or not the one that was listed."""
+    for model in models:
+        if sha256_of(model.path) != model.sha256:
+            raise BadFileError(f"{model.path} is not the file that was shipped (SHA-256): install poseunion again.")
 
 
 def model_path(name_or_path: str | Path) -> Path:

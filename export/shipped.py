@@ -1,0 +1,82 @@
+"""Writes `models/weights/manifest.json` from the files beside it:  python -m poseunion.export.shipped
+
+To be run whenever a file or a card there changes; a test fails until it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from poseunion.export.tensorrt_check import precision_of
+from poseunion.models.files import sha256_of, write_json
+from poseunion.models.runtime import OnnxModel
+from poseunion.models.zoo import MANIFEST, WEIGHTS, ShippedModel
+
+# Rows of a card's tables that are worth a column in a list.
+MEASURES = {"AP": "AP", "PCK@.2 PCK": "PCK@.2"}
+
+
+def catalogue(folder: Path = WEIGHTS) -> list[ShippedModel]:
+    """What the files in `folder` are."""
+    found = []
+    for path in sorted(folder.glob("*.onnx")):
+        graph, description = onnx.load(path), OnnxModel(path, threads=1).description
+        card = card_of(path)
+        found.append(
+            ShippedModel(
+                name=path.stem,
+                sha256=sha256_of(path),
+                bytes=path.stat().st_size,
+                skeleton=description.skeleton,
+                size_wh=description.size_wh,
+                parameters=parameters(graph),
+                precision=precision_of(graph),
+                licence=description.licence,
+                accuracy=scores(card.read_text(encoding="utf-8"), path.stem) if card else {},
+                card=card.name if card else None,
+            )
+        )
+    return found
+
+
+def card_of(path: Path) -> Path | None:
+    """`unified-int8.onnx` has the card `unified-int8.md` or, where that is not there, `unified.md`."""
+    parts = path.stem.split("-")
+    cards = (path.with_name("-".join(parts[:n]) + ".md") for n in range(len(parts), 0, -1))
+    return next((card for card in cards if card.is_file()), None)
+
+
+def parameters(model: onnx.ModelProto) -> int:
+    """Numbers in weights and biases: without shapes, indices, and the scales of quantisation."""
+    scales = {name for n in model.graph.node if n.op_type.endswith("izeLinear") for name in n.input[1:]}
+    kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32)
+    tensors = [t for t in model.graph.initializer if t.data_type in kinds and t.name not in scales]
+    return sum(int(np.prod(t.dims)) for t in tensors)
+
+
+def scores(card: str, name: str) -> dict[str, dict[str, float]]:
+    """`MEASURES` of a model in a card: of the first table below each line that begins with an annotation file."""
+    found: dict[str, dict[str, float]] = {}
+    file, column = None, None
+    for line in card.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.split(",")[0].endswith(".json"):
+            file, column = line.split(",")[0], None
+        elif file and line.startswith("|") and column is None:
+            column = cells.index(name) if name in cells else -1
+        elif file and column and 0 < column < len(cells) and cells[0] in MEASURES and cells[column] != "–":
+            found.setdefault(file, {}).setdefault(MEASURES[cells[0]], float(cells[column]))
+    return found
+
+
+def main() -> None:
+    """Write the manifest."""
+    write_json(MANIFEST, {"models": [model.model_dump(mode="json") for model in catalogue()]}, indent=1)
+
+
+if __name__ == "__main__":
+    main()
