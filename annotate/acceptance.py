@@ -1,11 +1,12 @@
 """Which proposals are good enough to stand as keypoints: by a threshold, or by a risk that is guaranteed.
 
-The guarantee is Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei 2021): the calibration people set apart for it
-decide, for every keypoint, how far down the confidences one may go so that at most a share `risk` of what is accepted is
-a gross error (outside the picture, or beyond the OKS-.5 radius), with 90 % confidence. A threshold passes if, were the
-rate of errors higher than `risk`, so few errors would be seen with a probability of at most 10 % (exact binomial tail).
-Thresholds are tried in one order fixed beforehand from the confidences alone, and the first that fails ends the search:
-that is what keeps the 10 % for all of them together. A keypoint with too few calibration people accepts nothing.
+The guarantee is Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei 2021): the calibration people set apart for
+it decide, for every keypoint, how far down the confidences one may go so that at most a share `risk` of what is
+accepted is a gross error (outside the picture, or beyond the OKS-.5 radius), with 90 % confidence. A threshold passes
+if, were the rate of errors higher than `risk`, so few errors would be seen with a probability of at most 10 % (exact
+binomial tail). Thresholds are tried in one order fixed beforehand by the confidences alone, and the first that fails
+ends the search: that is what keeps the 10 % for all of them together. A keypoint with too few calibration people
+accepts nothing.
 
 Shapes: N records, K keypoints.
 """
@@ -122,9 +123,17 @@ def guarantee(ladder: Ladder, risk: float) -> Guarantee:
 
 
 def _first(ladder: Ladder, risk: float) -> int:
-    """Where the search begins: where the confidences' own prediction of the errors is most likely to pass."""
-    hopes = [binomial_tail(round(e), n, risk) for e, n in zip(ladder.expected, ladder.accepted, strict=True)]
-    return min(range(len(hopes)), key=lambda rung: (hopes[rung], rung), default=0)
+    """Where the search begins: the rung most likely to pass, if the confidences predict the errors rightly."""
+
+    def chance(n: int, expected: float) -> float:
+        rate = min(max(expected / n, 1e-6), 1 - 1e-6)
+        most = -1  # the most errors that would pass
+        while most < n and binomial_tail(most + 1, n, risk) <= 1 - CONFIDENCE:
+            most += 1
+        return binomial_tail(most, n, rate) if most >= 0 else 0.0
+
+    chances = [chance(n, e) for n, e in zip(ladder.accepted, ladder.expected, strict=True)]
+    return max(range(len(chances)), key=lambda rung: (chances[rung], -rung), default=0)
 
 
 def _reason(ladder: Ladder, risk: float) -> str:
@@ -133,7 +142,7 @@ def _reason(ladder: Ladder, risk: float) -> str:
         return "nobody of the calibration people has it"
     if ladder.people < needed:
         return f"{ladder.people} calibration people have it, {needed} are the fewest that could prove it"
-    return f"too many errors among {ladder.people} calibration people, at every threshold that {needed} of them reach"
+    return f"{ladder.people} calibration people have it, and too many of their proposals are wrong to prove it"
 
 
 def binomial_tail(wrong: int, n: int, rate: float) -> float:

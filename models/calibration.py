@@ -17,13 +17,34 @@ Shapes: N people, K keypoints, F features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from poseunion.models.evidence import Conditioned
+from poseunion.models.geometry import Crop
+from poseunion.models.metrics import AREA_OF_BOX
+from poseunion.models.prior import box_of_crops
+
 # Beyond these a raw score says no more: the logarithms stay finite.
 MIN_SCORE, MAX_SCORE = 1e-3, 1 - 1e-3
 PICTURE_FEATURES = ("one", "log_score", "log_rest", "log_size")
+# See `evidence_features`. Chosen among all that `conditioned` says by what each adds to the likelihood of held-out
+# people; the others repeat these.
+EVIDENCE_FEATURES = (
+    *PICTURE_FEATURES,
+    "near",
+    "prior_inside",
+    "border",
+    "outside",
+    "near_error",
+    "prior_sd",
+    "known",
+)
+# A proposal this near to the picture's border, as a share of the crop's height, may belong to a joint beyond it.
+BORDER = 0.1
 
 
 def oks_radius_px(area_N: NDArray[np.floating], sigma_K: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -109,6 +130,7 @@ class Calibration(BaseModel):
         size_bounds: image px per crop px between which sizes were seen; others count as the nearer bound.
         people: whom it was fitted on, in words that outputs repeat.
         guarantee_people: whom the guarantee holds for, in words.
+        experts: what the evidence part was fitted with, see `informed.experts_of`.
         test_people: whom the ladders' test columns speak of, in words.
         picture: from the picture alone.
         evidence: with the person's labelled joints; None: the model was calibrated without.
@@ -121,6 +143,7 @@ class Calibration(BaseModel):
     people: str
     guarantee_people: str
     test_people: str = ""
+    experts: str = ""
     picture: Part
     evidence: Part | None = None
 
@@ -133,6 +156,8 @@ class Calibration(BaseModel):
             raise ValueError("size_bounds are two positive numbers, the smaller one first")
         if self.picture.features != PICTURE_FEATURES:
             raise ValueError(f"the picture's features are {', '.join(PICTURE_FEATURES)}")
+        if self.evidence is not None and self.evidence.features != EVIDENCE_FEATURES:
+            raise ValueError(f"the evidence's features are {', '.join(EVIDENCE_FEATURES)}")
         return self
 
     def from_picture(self, raw_NK: NDArray[np.floating], size_N: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -148,3 +173,41 @@ def picture_features(
     size = np.clip(np.asarray(size_N, np.float64), *size_bounds)
     size_NK = np.broadcast_to(np.log(size)[:, None], score.shape)
     return np.stack([np.ones_like(score), np.log(score), np.log1p(-score), size_NK], -1)
+
+
+def evidence_features(
+    raw_NK: NDArray[np.floating],
+    size_bounds: tuple[float, float],
+    found: Conditioned,
+    crops: Sequence[Crop],
+    wh_N2: NDArray[np.floating],
+    sigma_K: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """(N, K, F) `EVIDENCE_FEATURES`.
+
+    Args:
+        raw_NK: the network's own scores.
+        found: what `evidence.conditioned` says, told the pictures' sizes `wh_N2`, px.
+    """
+    size = np.array([crop.image_px_per_crop_px for crop in crops])
+    _, height = box_of_crops(crops)
+    shown_height = np.array([crop.width * crop.size_wh[1] / crop.size_wh[0] for crop in crops])[:, None]
+    aspect = np.array([crop.size_wh[0] / crop.size_wh[1] for crop in crops])
+    radius = oks_radius_px(AREA_OF_BOX * height**2 * aspect, sigma_K)
+    to_border = np.minimum(found.xy_NK2, wh_N2[:, None] - 1 - found.xy_NK2).min(-1) / shown_height
+    of, full = found.features, np.ones(raw_NK.shape)
+    more = [
+        _log_odds(of["near"], 0.005),
+        _log_odds(of["prior_inside"], 0.02),
+        np.clip(to_border / BORDER, -1, 1),
+        (to_border < 0) * full,
+        of["near_error"] - 0.5,
+        np.log(np.maximum(of["prior_sd_px"] / radius, 0.01)),
+        np.log1p(of["known"])[:, None] * full,
+    ]
+    return np.concatenate([picture_features(raw_NK, size, size_bounds), np.stack(more, -1)], -1)
+
+
+def _log_odds(p: NDArray[np.floating], least: float) -> NDArray[np.float64]:
+    clipped = np.clip(np.asarray(p, np.float64), least, 1 - least)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))

@@ -1,4 +1,4 @@
-"""`poseunion train` and `poseunion evaluate`."""
+"""`poseunion train`, `poseunion evaluate` and `poseunion calibrate`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.training import cli_evaluate
+from poseunion.training import cli_calibrate, cli_evaluate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and evaluate students.")
 
@@ -77,3 +77,4 @@ def train(
 
 
 app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)
+app.command(epilog=cli_calibrate.EXAMPLES)(cli_calibrate.calibrate)

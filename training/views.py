@@ -113,6 +113,13 @@ def cut_at_border(view: View) -> View | None:
     return View(view.dataset, dataclasses.replace(person, box_xywh=box), view.area * share, (x0, y0, x1, y1))
 
 
+def is_the_look(view: View) -> bool:
+    """Whether this is the one look at its person that counts where every person may count but once: whole or cut."""
+    person = view.person
+    drawn = np.random.default_rng([seed_of(person.image.name, "look"), person.person_id]).integers(2)
+    return bool(drawn) == (view.window_xyxy is not None)
+
+
 def seed_of(image_name: str, salt: str = "") -> int:
     """A number that depends on a picture's name alone."""
     return int.from_bytes(hashlib.sha256((salt + image_name).encode()).digest()[:4], "big")

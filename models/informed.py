@@ -1,0 +1,111 @@
+"""A predictor that is told what humans labelled of each person: picture, prior and known joints together.
+
+Shapes: N people, K keypoints of the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration import evidence_features
+from poseunion.models.errors import ModelError
+from poseunion.models.evidence import conditioned
+from poseunion.models.files import sha256_of
+from poseunion.models.geometry import Crop
+from poseunion.models.pose_model import PoseModel
+from poseunion.models.predictor import BATCH_SIZE, Predictor
+from poseunion.models.prior import PRIOR_PATH, load_prior
+from poseunion.models.tempering import Tempering, tempering_beside
+
+# Columns of `InformedPredictor.propose`.
+X, Y, SCORE, SD, DISAGREEMENT = range(5)
+
+
+class InformedPredictor(Predictor):
+    """A calibrated SimCC model, the shipped prior, and the tempering that lies beside the model.
+
+    Args:
+        model, and the options: as for `Predictor`.
+
+    Raises:
+        ModelError: the model was not calibrated with evidence, or with another prior or tempering.
+    """
+
+    def __init__(
+        self,
+        model: PoseModel,
+        *,
+        flip: bool = False,
+        refine: bool = True,
+        antialias: bool = True,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        super().__init__(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
+        self.prior, self.tempering = load_prior(), tempering_beside(model.path)
+        self.experts = experts_of(self.tempering)
+        if self.metadata.calibration is None or self.metadata.calibration.evidence is None:
+            raise ModelError(f"{model.path} was not calibrated with labelled joints: run poseunion calibrate.")
+        if self.metadata.calibration.experts != self.experts:
+            raise ModelError(
+                f"{model.path} was calibrated with another prior or tempering: run poseunion calibrate again."
+            )
+
+    def propose(
+        self,
+        crop_NHW3: NDArray[np.uint8],
+        crops: Sequence[Crop],
+        known_NK3: NDArray[np.floating],
+        wh_N2: NDArray[np.floating],
+    ) -> NDArray[np.float32]:
+        """Keypoints given those that are known; one network call (two with the flip test).
+
+        Args:
+            known_NK3: x, y in image px and whether it is known (> 0), in the definitions of the model's skeleton.
+            wh_N2: sizes of the people's pictures, px.
+
+        Returns:
+            (N, K, 5): x, y in image px, confidence, standard deviation in image px an axis, and the distance between
+            picture and prior in OKS-.5 radii.
+        """
+        outputs = self.outputs(crop_NHW3)
+        _, raw = self.decode(outputs)
+        known = known_NK3[..., 2] > 0
+        found = conditioned(
+            outputs[0],
+            outputs[1],
+            self.metadata.grid,
+            crops,
+            known_NK3[..., :2],
+            known,
+            self.prior,
+            skeleton=self.skeleton,
+            tempering=self.tempering,
+            image_wh_N2=wh_N2,
+        )
+        calibration = self.metadata.calibration
+        assert calibration is not None
+        assert calibration.evidence is not None
+        feature = evidence_features(raw, calibration.size_bounds, found, crops, wh_N2, self.skeleton.sigma_array)
+        columns = [calibration.evidence.probability(feature), found.sd_px_NK, found.features["disagreement"]]
+        return np.concatenate([found.xy_NK2, np.stack(columns, -1)], -1).astype(np.float32)
+
+
+def informed(predictor: Predictor) -> InformedPredictor:
+    """The same predictor, informed; raises ModelError as above."""
+    return InformedPredictor(
+        predictor.model,
+        flip=predictor.flip,
+        refine=predictor.refine,
+        antialias=predictor.antialias,
+        batch_size=predictor.batch_size,
+    )
+
+
+def experts_of(tempering: Tempering) -> str:
+    """A short name of the prior and the tempering: a calibration is theirs alone."""
+    said = sha256_of(PRIOR_PATH) + tempering.model_dump_json()
+    return hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -1,0 +1,296 @@
+"""Fitting a calibration: from labelled people that the network never saw to probabilities, and to what they promise.
+
+The held-out people are parted by picture (`is_for_guarantee`). One part fits the logistic functions of
+`models.calibration`, everyone whole and cut at a border. The other part fits nothing: it fills the ladders from which
+`annotate extend --risk` picks its thresholds, and there every person counts once, whole or cut, because two looks at
+one person are not independent.
+
+Shapes: N views, K keypoints, S samples, F features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration import (
+    EVIDENCE_FEATURES,
+    PICTURE_FEATURES,
+    Calibration,
+    Ladder,
+    Part,
+    picture_features,
+)
+from poseunion.models.errors import BadFileError
+from poseunion.models.informed import experts_of
+from poseunion.models.predictor import Predictor
+from poseunion.models.prior import load_prior
+from poseunion.models.skeleton import Skeleton, mirrored
+from poseunion.models.tempering import tempering_beside
+from poseunion.training.data import is_for_guarantee, is_held_out
+from poseunion.training.hiding import Hidden, ask_hidden
+from poseunion.training.views import Answers, View, ask, cut_at_border, is_the_look, read_views
+
+# How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
+# a Gaussian's inverse variance. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
+PULL, PULL_ALL = 10.0, 0.1
+# The constant is each keypoint's own affair.
+PULL_CONSTANT = 0.5
+# Rungs of a ladder: the first accepts so many people, each next one this factor more.
+FIRST_RUNG, RUNG_FACTOR = 8, 1.12
+CONFIDENCE_DIGITS = 4  # as extended files hold them
+
+
+@dataclass(frozen=True)
+class Source:
+    """A labelled file."""
+
+    annotations: Path
+    images: Path
+
+    @property
+    def name(self) -> str:
+        """What outputs call it, `coco/train` for example."""
+        return f"{self.annotations.parent.name}/{self.annotations.stem}".lstrip("/")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Proposals of which it is known whether they are right.
+
+    Attributes:
+        view, keypoint: (S,) indices.
+        feature: (S, F).
+        right: (S,) the keypoint is in the picture, the proposal within its OKS-.5 radius.
+        absent: (S,) the keypoint is cut off.
+        placed: (S,) the proposal lies in the picture: others are never accepted.
+    """
+
+    view: NDArray[np.intp]
+    keypoint: NDArray[np.intp]
+    feature: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    absent: NDArray[np.bool_]
+    placed: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Samples:
+        """Some of them."""
+        return Samples(
+            self.view[chosen],
+            self.keypoint[chosen],
+            self.feature[chosen],
+            self.right[chosen],
+            self.absent[chosen],
+            self.placed[chosen],
+        )
+
+
+def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = False) -> list[View]:
+    """Labelled people of the held-out pictures (or of all), whole and cut, those of one picture together.
+
+    Raises:
+        BadFileError: no picture of a file is held out.
+    """
+    views: list[View] = []
+    for source in sources:
+        wanted = (lambda _: True) if everyone else is_held_out
+        whole = read_views(source.name, source.annotations, source.images, skeleton, wanted)
+        if not whole:
+            raise BadFileError(
+                f"Nobody labelled in {source.annotations} is on a held-out picture: "
+                "give the file the model was trained on, or --all if it was never trained on this one."
+            )
+        views += whole + [cut for view in whole if (cut := cut_at_border(view)) is not None]
+    return sorted(views, key=lambda v: (str(v.person.image), v.person.person_id, v.window_xyxy is not None))
+
+
+def picture_samples(answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float]) -> Samples:
+    """Every labelled keypoint of every view, from the picture alone."""
+    feature = picture_features(answers.raw_score, answers.size, size_bounds)
+    view, keypoint = np.nonzero(answers.labelled)
+    return _samples(answers, skeleton, view, keypoint, feature[view, keypoint], answers.xy[view, keypoint])
+
+
+def evidence_samples(answers: Answers, skeleton: Skeleton, hidden: Hidden) -> Samples:
+    """Every joint that was hidden and asked for again."""
+    return _samples(answers, skeleton, hidden.view, hidden.keypoint, hidden.feature, hidden.xy)
+
+
+def _samples(
+    answers: Answers,
+    skeleton: Skeleton,
+    view: NDArray[np.intp],
+    keypoint: NDArray[np.intp],
+    feature: NDArray[np.float64],
+    xy_S2: NDArray[np.float64],
+) -> Samples:
+    xy = np.full(answers.xy.shape, np.nan)
+    xy[view, keypoint] = xy_S2
+    right = answers.right(xy, skeleton)[view, keypoint]
+    placed = np.asarray(((xy_S2 >= 0) & (xy_S2 <= answers.wh[view] - 1)).all(-1))
+    return Samples(view, keypoint, feature, right, ~answers.inside[view, keypoint], placed)
+
+
+def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
+    """(K, F) logistic weights: one fit for all keypoints, and from there one for each, left and right together."""
+    everything = _logistic(samples, np.zeros(samples.feature.shape[1]), PULL_ALL)
+    weights = np.tile(everything, (len(skeleton), 1))
+    for k, name in enumerate(skeleton.keypoints):
+        both = [k, skeleton.index(mirrored(name))]
+        chosen = samples.where(np.isin(samples.keypoint, both))
+        if len(chosen.view):
+            weights[k] = _logistic(chosen, everything, PULL)
+    return weights.round(5)
+
+
+def _logistic(samples: Samples, start_F: NDArray[np.float64], pull: float) -> NDArray[np.float64]:
+    from scipy.optimize import minimize
+
+    x, y = samples.feature, samples.right.astype(np.float64)
+    pull_F = np.full(len(start_F), pull)
+    pull_F[0] = min(pull, PULL_CONSTANT)
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logit = x @ w
+        nll = float((np.logaddexp(0, logit) - y * logit).sum() + 0.5 * (pull_F * (w - start_F) ** 2).sum())
+        return nll, x.T @ (1 / (1 + np.exp(-logit)) - y) + pull_F * (w - start_F)
+
+    return np.asarray(minimize(loss, start_F, jac=True, method="L-BFGS-B").x)
+
+
+def fit_part(
+    features: tuple[str, ...],
+    samples: Samples,
+    views: Sequence[View],
+    skeleton: Skeleton,
+    test: Samples | None,
+) -> Part:
+    """One part: weights from the people it may be fitted on, ladders from the others (and from `test`)."""
+    apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
+    counts = np.array([is_the_look(v) for v in views])
+    weights = fit_weights(samples.where(~apart[samples.view]), skeleton)
+    promised = samples.where((apart & counts)[samples.view])
+    part = Part(features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton)))
+    ladders = [ladder_of(part, promised, test, k) for k in range(len(skeleton))]
+    return part.model_copy(update={"ladders": tuple(ladders)})
+
+
+def _no_ladders(k: int) -> tuple[Ladder, ...]:
+    return (Ladder(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=()),) * k
+
+
+def confidence_of(part: Part, samples: Samples) -> NDArray[np.float64]:
+    """(S,) as extended files hold them; see `Part.probability`."""
+    weights = np.asarray(part.weights)[samples.keypoint]
+    logit = (samples.feature * weights).sum(-1)
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30)))).round(CONFIDENCE_DIGITS)
+
+
+def ladder_of(part: Part, samples: Samples, test: Samples | None, k: int) -> Ladder:
+    """The ladder of one keypoint; a proposal outside the picture is accepted on no rung."""
+    mine = samples.where(samples.keypoint == k)
+    confidence = np.where(mine.placed, confidence_of(part, mine), -1.0)
+    ordered = np.sort(confidence[confidence >= 0])[::-1]
+    thresholds: list[float] = []
+    count = FIRST_RUNG
+    while count <= len(ordered):
+        if not thresholds or ordered[count - 1] < thresholds[-1]:
+            thresholds.append(float(ordered[count - 1]))
+        count = max(count + 1, int(count * RUNG_FACTOR))
+    reached = confidence >= np.array(thresholds)[:, None]
+    ladder = Ladder(
+        people=len(mine.view),
+        absent=int(mine.absent.sum()),
+        threshold=tuple(thresholds),
+        accepted=tuple(reached.sum(1).tolist()),
+        wrong=tuple((reached & ~mine.right).sum(1).tolist()),
+        expected=tuple((reached * (1 - confidence)).sum(1).round(3).tolist()),
+    )
+    if test is None or not (test.keypoint == k).any():
+        return ladder
+    theirs = test.where(test.keypoint == k)
+    reached = np.where(theirs.placed, confidence_of(part, theirs), -1.0) >= np.array(thresholds)[:, None]
+    measured = {
+        "test_people": len(theirs.view),
+        "test_accepted": tuple(reached.sum(1).tolist()),
+        "test_wrong": tuple((reached & ~theirs.right).sum(1).tolist()),
+    }
+    return ladder.model_copy(update=measured)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a model said of labelled people: the input of a fit, or of a measurement."""
+
+    answers: Answers
+    picture: Samples
+    evidence: Samples | None
+
+
+def try_out(
+    predictor: Predictor, views: Sequence[View], size_bounds: tuple[float, float] | None = None
+) -> tuple[Tried, tuple[float, float]]:
+    """Ask a model about views, with and (SimCC only) without their joints.
+
+    Args:
+        size_bounds: of the calibration; None: those of 98 % of these views.
+    """
+    simcc = predictor.metadata.head.kind == "simcc"
+    answers = ask(predictor, views, logits=simcc)
+    if size_bounds is None:
+        low, high = np.quantile(answers.size, [0.01, 0.99]).round(4).tolist()
+        size_bounds = (low, high)
+    skeleton = predictor.skeleton
+    evidence = None
+    if simcc:
+        tempering = tempering_beside(predictor.model.path)
+        hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds)
+        evidence = evidence_samples(answers, skeleton, hidden)
+    return Tried(answers, picture_samples(answers, skeleton, size_bounds), evidence), size_bounds
+
+
+def calibrate(
+    predictor: Predictor, sources: Sequence[Source], tests: Sequence[Source] = (), *, everyone: bool = False
+) -> Calibration:
+    """A calibration of a model.
+
+    Args:
+        sources: files the model was trained on; only their held-out pictures are used.
+        tests: files that nothing was fitted on, measured for orientation; all their pictures.
+        everyone: the model was never trained on `sources`: use all their pictures.
+
+    Raises:
+        BadFileError: no usable people.
+    """
+    skeleton = predictor.skeleton
+    views = views_of(sources, skeleton, everyone=everyone)
+    tried, size_bounds = try_out(predictor, views)
+    tested = try_out(predictor, views_of(tests, skeleton, everyone=True), size_bounds)[0] if tests else None
+    seen = tried.answers.views
+    picture = fit_part(PICTURE_FEATURES, tried.picture, seen, skeleton, tested.picture if tested else None)
+    evidence = None
+    if tried.evidence is not None:
+        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, tested.evidence if tested else None)
+    return Calibration(
+        keypoints=skeleton.keypoints,
+        size_bounds=size_bounds,
+        people=_named([v for v in seen if not is_for_guarantee(v.person.image.name)], "each also cut at a border"),
+        guarantee_people=_named(
+            [v for v in seen if is_for_guarantee(v.person.image.name)], "half of them cut at a border"
+        ),
+        test_people=_named(tested.answers.views, "each whole and cut at a border") if tested else "",
+        experts=experts_of(tempering_beside(predictor.model.path)) if evidence else "",
+        picture=picture,
+        evidence=evidence,
+    )
+
+
+def _named(views: Sequence[View], how: str) -> str:
+    """`236 people of coco/train, 217 of lspet/train, half of them cut at a border`."""
+    counts = Counter(v.dataset for v in views if v.window_xyxy is None)
+    return ", ".join([*(f"{n} people of {name}" for name, n in counts.items()), how])
