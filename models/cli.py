@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -92,7 +93,7 @@ def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
     return model["name"], model["skeleton"], size, parameters, model["precision"], megabytes, accuracy
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     numbers = ("MB", "Keypoints", "Parameters, M")
     for head in heads:
