@@ -20,6 +20,12 @@ def apply_command(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write here instead of into FILE, which keeps all decisions.")
     ] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="OLD", help="First take over the decisions of this file: the same people extended before."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,9 +40,13 @@ def apply_command(
         annotate apply train_21.json
 
         annotate apply train_21.json --out train_21.reviewed.json
+
+        annotate apply extended_again.json --from train_21.json
     """
     from poseunion.annotate.apply import apply
 
+    if earlier is not None:
+        _take_over(earlier, file)
     report = apply(file, out, overwrite=overwrite)
     if as_json:
         print_json(report.to_json())
@@ -58,11 +68,19 @@ def apply_command(
     _list("cannot be used", [f"{name}: {reason}" for name, reason in report.bad])
 
 
-def _list(heading: str, lines: list[str]) -> None:
+def _take_over(earlier: Path, file: Path) -> None:
+    from poseunion.annotate.decisions import decisions_of, read_extended, save
+
+    recorded = save(file, decisions_of(read_extended(earlier)))
+    typer.echo(f"{file}: {recorded.added} decisions taken over from {earlier}", err=True)
+    _list("cannot be taken over", [f"{d.annotation_id}: {why}" for d, why in recorded.refused], err=True)
+
+
+def _list(heading: str, lines: list[str], *, err: bool = False) -> None:
     if not lines:
         return
-    typer.echo(f"  {heading}: {len(lines)}")
+    typer.echo(f"  {heading}: {len(lines)}", err=err)
     for line in lines[:SHOWN]:
-        typer.echo(f"    annotation {line}")
+        typer.echo(f"    annotation {line}", err=err)
     if len(lines) > SHOWN:
-        typer.echo(f"    … and {len(lines) - SHOWN} more, all with --json")
+        typer.echo(f"    … and {len(lines) - SHOWN} more" + ("" if err else ", all with --json"), err=err)

@@ -140,6 +140,41 @@ def record(annotations: AnnotationSet, decisions: Iterable[Decision]) -> Recorde
     return Recorded({**annotations.source.document, "annotations": records}, added, repeated, refused)
 
 
+def decisions_of(annotations: AnnotationSet) -> list[Decision]:
+    """All decisions of a file, to be recorded in another one: the same people extended anew by a better model.
+
+    Raises:
+        BadFileError: a `review` is damaged.
+    """
+    found = []
+    for row, person in enumerate(annotations.records):
+        if not isinstance(person, dict) or not person.get("review"):
+            continue
+        try:
+            for entry in review_of(person):
+                seen, to = entry.get("from"), entry.get("to") if entry["decision"] == FIX else None
+                found.append(
+                    Decision(
+                        person["id"],
+                        entry["keypoint"],
+                        entry["decision"],
+                        entry["reviewer"],
+                        entry["time"],
+                        None if seen is None else _xyv(seen),
+                        None if to is None else _xyv(to),
+                        human=bool(entry.get("human")),
+                    )
+                )
+        except (ValueError, BadArgumentError) as error:
+            raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {str(error).rstrip('.')}.") from error
+    return found
+
+
+def _xyv(point: Sequence[Any]) -> XYV:
+    """An entry's point; one that was written by hand may lack its visibility."""
+    return point[0], point[1], int(point[2]) if len(point) == 3 else 2
+
+
 def save(path: Path, decisions: Sequence[Decision]) -> Recorded:
     """Record decisions in a file, atomically; one writer at a time, so that two reviewers lose nothing.
 

@@ -13,7 +13,7 @@ import pytest
 
 from poseunion.annotate.apply import applied, apply
 from poseunion.annotate.check import check
-from poseunion.annotate.decisions import Decision, now, read_extended, record, save
+from poseunion.annotate.decisions import Decision, decisions_of, now, read_extended, record, save
 from poseunion.annotate.extend import extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review import review_of
@@ -206,6 +206,30 @@ def test_a_derived_point_that_was_rejected_can_be_taken_back(extended: Path) -> 
     after = point(read_extended(extended), name, row)
     assert after[:2] == before[:2]
     assert after[3] == "derived"
+
+
+def test_decisions_survive_a_better_model(extended: Path, folder: Any, fake: Any) -> None:
+    for seed, reviewer in enumerate(("ann", "bob")):
+        save(extended, random_decisions(extended, seed, reviewer))
+    apply(extended)
+    old = read_extended(extended)
+    decided = [(row, e["keypoint"]) for row, r in enumerate(old.records) for e in r.get("review", [])]
+    again = folder.root / "again.json"
+    extend(read_annotations(folder.file), folder.images, fake(shift_px=0.5), again)
+    recorded = save(again, decisions_of(old))
+    assert not recorded.refused
+    assert recorded.added == len(decided)
+    apply(again)
+    new = read_extended(again)
+    for row, name in decided:
+        assert point(new, name, row) == point(old, name, row)
+    # The others are the new model's.
+    assert any(
+        point(new, name, row)[:3] != point(old, name, row)[:3]
+        for row in range(len(new))
+        for name in new.skeleton.keypoints
+        if (row, name) not in decided
+    )
 
 
 def _save_many(path: Path, reviewer: str) -> None:
