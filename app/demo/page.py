@@ -9,6 +9,9 @@ from pathlib import Path
 # Before gradio is imported: it asks its makers for news otherwise, and keeps uploads in a folder that others share.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Gradio sums up its own timings after every event, over all events so far; nobody looks at them here.
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "10"
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
 import gradio as gr
 

@@ -68,7 +68,7 @@ function redraw() {
 }
 
 function sendBoxes(boxes) {
-  scene = { ...scene, boxes };
+  scene = { ...scene, boxes, guess: false };
   redraw();
   trigger("boxes", { boxes });
 }
@@ -176,8 +176,8 @@ function show() {
   status.hidden = !scene.status;
   frame.hidden = bar.hidden = !scene.picture;
   label.hidden = true;
-  press = null;
-  if (!scene.picture) { overlay.replaceChildren(); return; }
+  // An answer that comes while somebody draws leaves him drawing.
+  if (!scene.picture) { press = null; overlay.replaceChildren(); return; }
   frame.dataset.mode = scene.mode;
   frame.style.aspectRatio = scene.size_wh[0] + " / " + scene.size_wh[1];
   frame.style.setProperty("--ratio", scene.size_wh[0] / scene.size_wh[1]);

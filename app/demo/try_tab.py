@@ -11,7 +11,7 @@ from poseunion.app.demo.engine import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, 
 from poseunion.app.demo.examples import Example
 from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
 from poseunion.app.demo.stage import Point, Scene, stage
-from poseunion.app.demo.uploads import PictureInput, guarded
+from poseunion.app.demo.uploads import guarded, picture_input
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 
@@ -46,7 +46,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
     found = gr.State(None, time_to_live=3600)
     with gr.Row(elem_classes="studio"):
         with gr.Column(elem_classes="studio-in"):
-            upload = PictureInput(
+            upload = picture_input(
                 label="Picture", sources=["upload", "clipboard", "webcam"], height=190, buttons=[], elem_id="upload"
             )
             offer = gr.HTML(
@@ -86,15 +86,19 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
         return answer(engine.find(taken.picture, model, resolution, taken.boxes), view, known, threshold)
 
     @guarded(failed)
-    def redo(
+    def drawn(
         event: gr.EventData, before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float
     ) -> Answer:
         if before is None:
+            raise ItemError(WELCOME)
+        return answer(engine.find(before.picture, model, resolution, event.boxes), view, known, threshold)
+
+    @guarded(failed)
+    def redo(before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
+        if before is None:
             return None, Scene(status=WELCOME).to_json()
-        drawn = getattr(event, "boxes", None)
-        boxes = before.poses.box_xywh.tolist() if drawn is None else drawn
-        after = engine.find(before.picture, model, resolution, boxes)
-        return answer(after.by(before.boxes_by if drawn is None else "hand"), view, known, threshold)
+        after = engine.find(before.picture, model, resolution, before.poses.box_xywh.tolist())
+        return answer(after.by(before.boxes_by), view, known, threshold)
 
     @guarded(lambda sentence: failed(sentence)[1])
     def show_again(before: Found | None, view: str, known: str, threshold: float) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
     network = [model, resolution]
     upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
     offer.choose(example, [*network, *look], [found, shown], **heavy)
-    shown.boxes(redo, [found, *network, *look], [found, shown], **heavy)
+    shown.boxes(drawn, [found, *network, *look], [found, shown], **heavy)
     gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **heavy)
     gr.on(
         [view.input, known.input, threshold.input],

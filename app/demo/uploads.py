@@ -20,25 +20,24 @@ UNEXPECTED = "Something went wrong on the server; its log says what."
 Result = TypeVar("Result")
 
 
-class PictureInput(gr.Image):
-    """Every upload becomes a `Picture`, or the ItemError that says why it cannot."""
+def picture_input(**options: Any) -> gr.Image:
+    """A `gr.Image` whose handlers get a `Picture`, or the ItemError that says why the upload is none.
 
-    def get_block_name(self) -> str:
-        """The browser's side is that of `gr.Image`."""
-        return "image"
+    Not a subclass: Gradio writes a file beside the source of every subclass.
+    """
+    component = gr.Image(**options)
+    component.preprocess = _read  # type: ignore[method-assign, assignment]
+    return component
 
-    def preprocess(self, payload: Any) -> Picture | ItemError | None:  # type: ignore[override]
-        """The upload as it was sent -> what handlers get.
 
-        The file itself stays until Gradio's cache is swept: it may be another visitor's, too, since equal uploads are
-        one file.
-        """
-        if payload is None:
-            return None
-        try:
-            return take_in(_content(payload), safe_name(payload.orig_name))
-        except ItemError as error:
-            return error
+def _read(payload: Any) -> Picture | ItemError | None:
+    """What was uploaded; its file stays until the cache is swept: equal uploads of several visitors are one file."""
+    if payload is None:
+        return None
+    try:
+        return take_in(_content(payload), safe_name(payload.orig_name))
+    except ItemError as error:
+        return error
 
 
 def _content(payload: Any) -> bytes:
@@ -54,7 +53,7 @@ def _content(payload: Any) -> bytes:
 def sentence(error: Exception) -> str:
     """What a visitor is told; what nobody expected goes to the server's log."""
     if isinstance(error, PoseUnionError):
-        return str(error)[:1].upper() + str(error)[1:]
+        return str(error)
     log.error("A visitor's request failed", exc_info=error)
     return UNEXPECTED
 

@@ -1,0 +1,194 @@
+"""The page in a real browser: what a visitor does, and what is seen then."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poseunion.app.demo.limits import CONTENT_POLICY
+
+PEOPLE = np.array([[20, 10, 330, 490], [150, 20, 200, 300], [300, 40, 180, 460]], np.float32)
+WAIT_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def with_detector(serve_page: Callable[..., str], fixed_detector: Any) -> str:
+    return serve_page(fixed_detector(PEOPLE))
+
+
+@pytest.fixture(scope="module")
+def by_hand(serve_page: Callable[..., str]) -> str:
+    return serve_page(None)
+
+
+@pytest.fixture
+def tab(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Open an address; what the browser was asked to fetch is in `page.asked`."""
+    contexts = []
+
+    def open_page(address: str, width: int = 1280, height: int = 900, **more: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **more)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(address)
+        page.wait_for_selector("#result .stage-status")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def upload(page: Any, path: Path) -> str:
+    """Give a file to the page and wait for what it says."""
+    before = page.inner_text("#result .stage-status")
+    page.set_input_files("#upload input[type=file]", path)
+    page.wait_for_function("before => document.querySelector('#result .stage-status').innerText !== before", arg=before)
+    return str(page.inner_text("#result .stage-status"))
+
+
+def saved(page: Any, kind: str) -> bytes:
+    """What the button saves."""
+    with page.expect_download() as download:
+        page.click(f"#result .stage-downloads a:has-text('Save {kind}')")
+    return Path(download.value.path()).read_bytes()
+
+
+def test_an_upload_shows_everybody_and_saves_them(
+    with_detector: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
+) -> None:
+    page = tab(with_detector)
+    assert upload(page, upload_file("people.png", photo)).startswith("3 people, ")
+    assert page.locator("#result .stage-box").count() == 3
+    document = json.loads(saved(page, "JSON"))
+    np.testing.assert_allclose([a["bbox"] for a in document["annotations"]], PEOPLE, atol=0.1)
+    assert len(document["categories"][0]["keypoints"]) == 21
+    drawn = Image.open(io.BytesIO(saved(page, "JPG")))
+    assert drawn.size == (512, 512)
+    assert np.abs(np.asarray(drawn).astype(int) - np.asarray(Image.open(io.BytesIO(photo)))).max() > 100
+    # Everything came from the page's own address, or from the page itself.
+    assert {url for url in page.asked if not url.startswith((with_detector, "data:", "blob:"))} == set()
+
+
+def test_boxes_are_drawn_and_removed_by_hand(
+    by_hand: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
+) -> None:
+    page = tab(by_hand)
+    said = upload(page, upload_file("one.png", photo))
+    assert said.startswith("1 person, ")
+    assert "No person detector" in said
+    frame = page.locator("#result .stage-frame")
+    frame.scroll_into_view_if_needed()
+    place = frame.bounding_box()
+    at = lambda x, y: (place["x"] + x * place["width"], place["y"] + y * place["height"])  # noqa: E731
+    for start, end, boxes in (((0.1, 0.1), (0.5, 0.9), 1), ((0.9, 0.8), (0.6, 0.2), 2)):
+        before = page.get_attribute("#result .stage-picture", "src")
+        page.mouse.move(*at(*start))
+        page.mouse.down()
+        page.mouse.move(*at(*end), steps=4)
+        page.mouse.up()
+        page.wait_for_function("before => document.querySelector('#result .stage-picture').src !== before", arg=before)
+        assert page.locator("#result .stage-box").count() == boxes  # the first replaces the whole picture's
+    boxes = np.array([a["bbox"] for a in json.loads(saved(page, "JSON"))["annotations"]])
+    expected = np.array([[0.1, 0.1, 0.4, 0.8], [0.6, 0.2, 0.3, 0.6]]) * 512
+    np.testing.assert_allclose(boxes, expected, atol=3)
+    page.locator("#result .stage-close").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#result .stage-status').innerText.startsWith('1 person')")
+    (left,) = json.loads(saved(page, "JSON"))["annotations"]
+    np.testing.assert_allclose(left["bbox"], expected[1], atol=3)
+
+
+def test_a_finger_draws_only_after_the_button(
+    by_hand: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
+) -> None:
+    page = tab(by_hand, width=390, height=844, has_touch=True, is_mobile=True)
+    upload(page, upload_file("one.png", photo))
+    button = page.locator("#result .stage-draw")
+    assert page.evaluate("getComputedStyle(document.querySelector('#result .stage-overlay')).touchAction") != "none"
+    button.tap()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert page.evaluate("getComputedStyle(document.querySelector('#result .stage-overlay')).touchAction") == "none"
+    # Nothing is wider than the phone.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def huge_png() -> bytes:
+    """20,000 x 20,000 pixels in half a megabyte."""
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_broken_uploads_are_a_sentence_each(
+    by_hand: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
+) -> None:
+    page = tab(by_hand)
+    for name, content, said in (
+        ("text.jpg", b"This is a text.", "text.jpg is not a picture"),
+        ("cut.png", photo[: len(photo) // 2], "cut.png is truncated"),
+        ("shape.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "shape.svg is not a picture"),
+        ("huge.png", huge_png(), "huge.png is 20000x20000, over the limit"),
+    ):
+        assert said in upload(page, upload_file(name, content))
+        assert page.locator("#result .stage-error").count() == 1
+    # The page lives on.
+    assert upload(page, upload_file("good.png", photo)).startswith("1 person")
+    assert page.locator("#result .stage-error").count() == 0
+
+
+def test_settings_change_what_is_shown(
+    with_detector: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
+) -> None:
+    page = tab(with_detector)
+    upload(page, upload_file("people.png", photo))
+    page.click("#view input")
+    page.get_by_role("option", name="COCO, 17").click()
+    page.wait_for_function("document.querySelector('#result .stage-status').innerText.includes(' 0 of them new')")
+    assert len(json.loads(saved(page, "JSON"))["categories"][0]["keypoints"]) == 17
+    before = page.get_attribute("#result .stage-picture", "src")
+    page.get_by_label("32 px").check()
+    page.wait_for_function("before => document.querySelector('#result .stage-picture').src !== before", arg=before)
+    assert "32 px" in json.loads(saved(page, "JSON"))["info"]["description"]
+
+
+def test_compare_shows_each_variant_with_its_time(
+    with_detector: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
+) -> None:
+    page = tab(with_detector)
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#tiles .stage-error:has-text('nobody to compare')")
+    page.get_by_role("tab", name="Try it").click()
+    upload(page, upload_file("people.png", photo))
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#tiles figure")
+    captions = page.locator("#tiles figcaption").all_inner_texts()
+    assert len(captions) == 3
+    assert all(" ms" in caption for caption in captions)
+    assert "64 px" in captions[1]
+
+
+def test_an_example_is_one_click(with_detector: str, tab: Callable[..., Any]) -> None:
+    page = tab(with_detector)
+    page.click("#examples button >> nth=2")
+    page.wait_for_function("document.querySelector('#result .stage-status').innerText.startsWith('1 person')")
+    assert "grace_hopper" in page.get_attribute("#result .stage-picture", "alt")
+
+
+def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(by_hand: str, tab: Callable[..., Any]) -> None:
+    page = tab(by_hand)
+    assert "connect-src 'self'" in CONTENT_POLICY
+    refused = page.evaluate("fetch('http://192.0.2.1/').then(() => 'fetched', (error) => 'refused')")
+    assert refused == "refused"
+    violations = [m for m in page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")]
+    assert all(url.startswith((by_hand, "data:", "blob:")) for url in violations)
