@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate import cli_decisions, cli_release
+from poseunion.annotate import cli_decisions, cli_release, cli_review
 from poseunion.annotate.console import print_json, progress_bar
 from poseunion.annotate.datasets import Dataset, find_dataset
 from poseunion.annotate.engines import share_cores
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_decisions.app)
 app.add_typer(cli_release.app)
+app.add_typer(cli_review.app)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.skeleton import Skeleton, Visibility
+from poseunion.models.skeleton import Skeleton, Visibility, mirrored
 
 GROUPS = {
     "face": ("eye", "ear"),
@@ -61,6 +61,22 @@ def sides(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[
 
 def suspicion(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> str | None:
     """What looks exchanged, in words; None where nothing does."""
+    groups = _odd_groups(skeleton, xy_K2, visibility_K)
+    if len(groups) == 1:
+        return f"left and right of the {groups[0]} may be exchanged: all other pairs lie the other way round"
+    if groups:
+        return "left and right may be exchanged altogether: both eyes and the nose are visible, as from the front"
+    return None
+
+
+def exchanged(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> set[str]:
+    """The same suspicion as names of keypoints: those of the groups that look exchanged."""
+    parts = tuple(name for group in _odd_groups(skeleton, xy_K2, visibility_K) for name in GROUPS[group])
+    return {k for k in skeleton.keypoints if mirrored(k) != k and k.endswith(parts)} if parts else set()
+
+
+def _odd_groups(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> list[str]:
+    """The one group that disagrees with all others, all groups of a person exchanged altogether, or none."""
     found = {
         group: offset for group, offset in sides(skeleton, xy_K2, visibility_K).items() if abs(offset) >= WIDE[group]
     }
@@ -68,10 +84,10 @@ def suspicion(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDAr
     if len(signs) >= 3:
         for group, sign in signs.items():
             if all(other != sign for name, other in signs.items() if name != group):
-                return f"left and right of the {group} may be exchanged: all other pairs lie the other way round"
+                return [group]
     if len(signs) >= 2 and not any(signs.values()) and "face" in signs and _faces_camera(skeleton, visibility_K):
-        return "left and right may be exchanged altogether: both eyes and the nose are visible, as from the front"
-    return None
+        return list(signs)
+    return []
 
 
 def _faces_camera(skeleton: Skeleton, visibility_K: NDArray[np.int8]) -> bool:
