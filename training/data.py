@@ -24,6 +24,7 @@ from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_cr
 from poseunion.models.predictor import Predictor
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
+from poseunion.models.zoo import model_path, shipped_models
 from poseunion.training.augment import Augmentation, jitter_pixels, random_crop
 from poseunion.training.extended import labels_of
 from poseunion.training.modes import render
@@ -60,7 +61,7 @@ class DatasetEntry(BaseModel):
 
 
 class TeacherEntry(BaseModel):
-    """One teacher of a data file: an ONNX file and the TOML that describes it."""
+    """One teacher of a data file: an ONNX file and the TOML that describes it, or the name of a shipped model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -114,20 +115,26 @@ def read_data_file(path: Path) -> DataFile:
             d.model_copy(update={"annotations": found(d.annotations), "images": found(d.images)}) for d in data.datasets
         ],
         teachers=[
-            t.model_copy(update={"model": found(t.model), "description": found(t.description)}) for t in data.teachers
+            t.model_copy(update={"model": found(_shipped(t.model)), "description": found(t.description)})
+            for t in data.teachers
         ],
     )
 
 
-def read_people(entry: DatasetEntry, target: Skeleton) -> list[Person]:
-    """The people of a dataset, in the target skeleton's order and definitions."""
+def _shipped(model: Path) -> Path:
+    """The file of a shipped model where that is what is named."""
+    return model_path(str(model)) if str(model) in shipped_models() else model
+
+
+def read_people(entry: DatasetEntry, target: Skeleton, *, definition_offsets: bool = True) -> list[Person]:
+    """The people of a dataset, in the target skeleton's order and, unless turned off, in its definitions."""
     if entry.kind == "boxes":
         return _read_boxes(entry, target)
     annotations = read_annotations(
         entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None
     )
     source, labels = annotations.skeleton, labels_of(annotations)
-    offsets = OFFSETS.get(entry.definitions or source.name, ())
+    offsets = OFFSETS.get(entry.definitions or source.name, ()) if definition_offsets else ()
     moved, seen = apply_offsets(labels.xy, labels.visibility, source, offsets)
     xy, visibility = to_union(
         np.where(labels.human[..., None], moved, labels.xy),
@@ -257,16 +264,18 @@ def draw_batch(
     strength: Augmentation,
     *,
     agreement_mask: bool = True,
+    sampling_power: float = 1.0,
     online: Sequence[Predictor] = (),
 ) -> Batch:
     """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
 
     Args:
         agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
+        sampling_power: see `Recipe`.
         online: teachers to ask about these very crops, instead of the stores' lessons.
     """
     size_wh = grid.size_wh
-    chances = np.array([s.sampling * len(s.rows) for s in stores])
+    chances = np.array([s.sampling * len(s.rows) ** sampling_power if len(s.rows) else 0.0 for s in stores])
     which = rng.choice(len(stores), count, p=chances / chances.sum())
     images, points, weights = [], [], []
     drawn: list[tuple[LabelledStore, int, Crop]] = []

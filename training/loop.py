@@ -29,9 +29,11 @@ from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
+from poseunion.training.cpu import keep_freed_memory, quicken
 from poseunion.training.data import Batch, draw_batch
 from poseunion.training.log import RunLog
 from poseunion.training.losses import (
+    balanced,
     conditional_keypoint_loss,
     distillation_loss,
     heatmap_loss,
@@ -80,6 +82,8 @@ def losses(
     """The parts of a step's loss; `total` is what is minimised."""
     image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
     xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
+    if recipe.balance_keypoints:
+        weight = balanced(weight)
     logit_x, logit_y, heat = network(image)
     if recipe.task_loss == "position":
         parts = position_loss(logit_x, logit_y, xy, weight, grid)
@@ -157,6 +161,8 @@ def fit(
         NonFiniteLossError: the loss is not a number; the batch is saved beside the checkpoint.
     """
     fabric = _fabric(accelerator, devices, nodes)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     last = check_out(out, resume=resume)
     saved = load_checkpoint(last) if last.exists() else None
     if saved and not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
@@ -250,6 +256,8 @@ def _run_stage(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     stage, grid = recipe.stages[number], grid_of(recipe.stages[number])
     network = network.to(memory_format=torch.channels_last).train()
+    if fabric.device.type == "cpu":
+        quicken(network)
     ema = Ema(network, recipe.ema_decay)
     if ema_state is not None:
         ema.state = {k: v.clone() for k, v in ema_state.items()}
@@ -265,7 +273,10 @@ def _run_stage(
             strength = strength.mild()
         rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
         return draw_batch(
-            data.train, rng, per_device, grid, strength, agreement_mask=recipe.agreement_mask, online=data.online
+            *(data.train, rng, per_device, grid, strength),
+            agreement_mask=recipe.agreement_mask,
+            sampling_power=recipe.sampling_power,
+            online=data.online,
         )
 
     started, base_seconds = time.monotonic(), clock.seconds

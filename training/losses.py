@@ -48,6 +48,13 @@ def conditional_keypoint_loss(
     }
 
 
+def balanced(weight_NK: Tensor) -> Tensor:
+    """(N, K) weights of the same sum, of which each keypoint that has any gets the same share."""
+    per_keypoint = weight_NK.sum(0)
+    present = (per_keypoint > 0).sum().clamp_min(1)
+    return weight_NK / per_keypoint.clamp_min(1e-6) * (weight_NK.sum() / present)
+
+
 def distillation_loss(
     logit_x_NKW: Tensor, logit_y_NKH: Tensor, teacher_x_NKW: Tensor, teacher_y_NKH: Tensor, weight_NK: Tensor
 ) -> dict[str, Tensor]:

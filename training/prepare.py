@@ -68,7 +68,8 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         )
     train, held = [], []
     for entry in (e for e in data.datasets if not recipe.datasets or e.name in recipe.datasets):
-        store = open_store(entry.name, read_people(entry, skeleton), skeleton, cache)
+        people = read_people(entry, skeleton, definition_offsets=recipe.definition_offsets)
+        store = open_store(entry.name, people, skeleton, cache)
         asked = teachers if distils and not recipe.online else [t for t in teachers if _has_something_to_say(t, store)]
         taught = [teach(store, teacher, skeleton, cache) for teacher in asked]
         beliefs = believed(store, taught)

@@ -18,7 +18,10 @@ from poseunion.training.overrides import with_overrides
 NETWORKS = ("equivariant", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l")
 TASK_LOSSES = ("kl", "position")
 _POSITIVE = ("steps", "lr", "clip_norm", "log_every")
-_SHARES = ("decay_from", "mild_from", "alpha", "pseudo_weight", "final_lr_factor", "warmup_factor", "ema_decay")
+_SHARES = (
+    *("decay_from", "mild_from", "alpha", "pseudo_weight", "final_lr_factor", "warmup_factor", "ema_decay"),
+    "sampling_power",
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Recipe:
     """Everything a training run depends on, but for the data.
 
     Attributes:
-        network: `equivariant` (pyramid head on a timm backbone) or `rtmpose-t|s|m|l`.
-        backbone: timm name, for `equivariant`.
+        network: `equivariant` (pyramid head on a backbone) or `rtmpose-t|s|m|l`.
+        backbone: for `equivariant`: a timm name, or `cspnext-t|s|m|l`.
         datasets: names to train on; empty: all of the data file.
         steps: optimiser steps of the whole run; ignored when `epochs` or `minutes` is given.
         epochs: passes over the people, counted with the last stage's batch size.
@@ -53,6 +56,10 @@ class Recipe:
         pseudo_weight: weight of a believed pseudo-label; 0 turns them off.
         heatmap_weight: of the two-dimensional cross-entropy of the equivariant head.
         task_loss: `kl` on SimCC, or `position`: paper A's squared distance.
+        sampling_power: a data set of n people is drawn from n^power times its weight; 1: every person equally often,
+            0: every data set.
+        balance_keypoints: each keypoint's labels weigh the same in all, so that the rare ones count as the common.
+        definition_offsets: bring a data set's keypoints to the union's definitions (`people.OFFSETS`).
         alpha, betas: of paper A's eq. 8; betas by the skeleton a teacher was trained on. alpha 1 does not distil.
         agreement_mask: distil only from teachers that agree with the labels, or with each other where there are none.
         online: ask the teachers about every augmented crop, instead of the cache of their modes.
@@ -83,6 +90,9 @@ class Recipe:
     pseudo_weight: float = 0.5
     heatmap_weight: float = 0.3
     task_loss: str = "kl"
+    sampling_power: float = 1.0
+    balance_keypoints: bool = False
+    definition_offsets: bool = True
     alpha: float = 1.0
     betas: tuple[tuple[str, float], ...] = ()
     agreement_mask: bool = True
@@ -127,6 +137,37 @@ def unified() -> Recipe:
     )
 
 
+def _unified_rtmpose(size: str) -> Recipe:
+    """RTMPose from scratch, taught by the shipped student, which knows all 21 keypoints, and by both specialists."""
+    return dataclasses.replace(
+        unified(),
+        name=f"unified_{size}",
+        network=f"rtmpose-{size}",
+        backbone="",
+        pretrained=False,
+        lr=2e-3,
+        weight_decay=0.05 if size == "m" else 0.0,
+        heatmap_weight=0.0,
+        alpha=0.5,
+        betas=(("union21", 0.6), ("coco17", 0.3), ("mpii16", 0.1)),
+    )
+
+
+def unified_t() -> Recipe:
+    """RTMPose-t, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
+    return _unified_rtmpose("t")
+
+
+def unified_s() -> Recipe:
+    """RTMPose-s, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
+    return _unified_rtmpose("s")
+
+
+def unified_m() -> Recipe:
+    """RTMPose-m, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
+    return _unified_rtmpose("m")
+
+
 def _paper_a(size: str) -> Recipe:
     return Recipe(
         name=f"paper_a_{size}",
@@ -161,18 +202,31 @@ def paper_a_s() -> Recipe:
     return _paper_a("s")
 
 
+# 64 people each: 10 minutes of one quiet core (AVX-512) at 96x128.
+ABLATION_STEPS = 400
+
+
 def _ablation(name: str, **changes: Any) -> Recipe:
-    """One budget for all: the equivariant student at 96x128 on labels alone, unless `changes` say otherwise."""
+    """One budget for all: the equivariant student at 96x128 on both data sets' labels, unless `changes` say otherwise.
+
+    Steps, not minutes: what else the machine does must not decide which method is better.
+    """
     plain = dataclasses.replace(
         unified(),
         name=name,
+        datasets=("coco", "lspet"),
         stages=(Stage((96, 128), 4.0, 1.0, 64),),
-        minutes=10.0,
+        steps=ABLATION_STEPS,
+        warmup_steps=50,
         pseudo_weight=0.0,
         alpha=1.0,
         betas=(),
     )
     return dataclasses.replace(plain, **changes)
+
+
+PAPER_A_BOTH = {"alpha": 0.30, "betas": (("coco17", 0.45), ("mpii16", 0.25)), "agreement_mask": False}
+OURS = {"pseudo_weight": 0.5, "alpha": 0.6, "betas": (("coco17", 0.7), ("mpii16", 0.3))}
 
 
 def coco_only() -> Recipe:
@@ -186,55 +240,61 @@ def lspet_only() -> Recipe:
 
 
 def union_labels() -> Recipe:
-    """Ablation: both datasets, conditional loss, no teacher."""
-    return _ablation("union_labels", datasets=("coco", "lspet"))
+    """Ablation: both data sets, conditional loss, no teacher."""
+    return _ablation("union_labels")
+
+
+def union_no_offsets() -> Recipe:
+    """Ablation: `union_labels` without bringing LSP's head_top to MPII's definition."""
+    return _ablation("union_no_offsets", definition_offsets=False)
+
+
+def union_even_sets() -> Recipe:
+    """Ablation: `union_labels`, each data set drawn equally often."""
+    return _ablation("union_even_sets", sampling_power=0.0)
+
+
+def union_even_keypoints() -> Recipe:
+    """Ablation: `union_labels`, each keypoint weighing the same in the loss."""
+    return _ablation("union_even_keypoints", balance_keypoints=True)
 
 
 def union_one_teacher() -> Recipe:
-    """Ablation: both datasets and the COCO teacher alone, as in paper A."""
-    return _ablation(
-        "union_one_teacher",
-        datasets=("coco", "lspet"),
-        alpha=0.30,
-        betas=(("coco17", 0.45),),
-        agreement_mask=False,
-    )
+    """Ablation: both data sets and the COCO teacher alone, as in paper A."""
+    return _ablation("union_one_teacher", **{**PAPER_A_BOTH, "betas": (("coco17", 0.45),)})
 
 
 def union_two_teachers() -> Recipe:
-    """Ablation: both datasets and both teachers, with paper A's weights."""
-    return _ablation(
-        "union_two_teachers",
-        datasets=("coco", "lspet"),
-        alpha=0.30,
-        betas=(("coco17", 0.45), ("mpii16", 0.25)),
-        agreement_mask=False,
-    )
+    """Ablation: both data sets and both teachers, with paper A's weights."""
+    return _ablation("union_two_teachers", **PAPER_A_BOTH)
+
+
+def union_online() -> Recipe:
+    """Ablation: `union_two_teachers`, asked about every crop instead of remembered."""
+    return _ablation("union_online", **PAPER_A_BOTH, online=True)
 
 
 def union_agreement() -> Recipe:
     """Ablation: pseudo-labels, and both teachers where they agree with the labels or with each other."""
-    return _ablation(
-        "union_agreement",
-        datasets=("coco", "lspet"),
-        pseudo_weight=0.5,
-        alpha=0.6,
-        betas=(("coco17", 0.7), ("mpii16", 0.3)),
-    )
+    return _ablation("union_agreement", **OURS)
+
+
+def union_cspnext() -> Recipe:
+    """Ablation: `union_agreement` on RTMPose-t's backbone, from scratch, under the equivariant head."""
+    return _ablation("union_cspnext", **OURS, backbone="cspnext-t", pretrained=False)
+
+
+def union_rtmpose_t() -> Recipe:
+    """Ablation: `union_agreement` with RTMPose-t, from scratch."""
+    return _ablation("union_rtmpose_t", **OURS, network="rtmpose-t", pretrained=False)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
-        unified,
-        paper_a_t,
-        paper_a_s,
-        coco_only,
-        lspet_only,
-        union_labels,
-        union_one_teacher,
-        union_two_teachers,
-        union_agreement,
+        *(unified, unified_t, unified_s, unified_m, paper_a_t, paper_a_s),
+        *(coco_only, lspet_only, union_labels, union_no_offsets, union_even_sets, union_even_keypoints),
+        *(union_one_teacher, union_two_teachers, union_online, union_agreement, union_cspnext, union_rtmpose_t),
     )
 }
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
+from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_network, read_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
@@ -49,12 +50,17 @@ def grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) -> 
     network = network_for(stage_number, recipe, state)
     if old.size_wh == new.size_wh:
         return state
-    if not isinstance(network, EquivariantSimcc) or (new.size_wh[0], new.size_wh[1]) != (
-        old.size_wh[0] * 2,
-        old.size_wh[1] * 2,
-    ):
-        raise BadArgumentError(f"{recipe.network} cannot grow from {old.size_wh} to {new.size_wh}: double the size.")
+    if not isinstance(network, (EquivariantSimcc, RTMPose)) or not _is_double(grid_of(new), grid_of(old)):
+        raise BadArgumentError(
+            f"{recipe.network} cannot grow from {old.size_wh} at {old.split:g} bins a pixel to {new.size_wh} at "
+            f"{new.split:g}: double the size and halve the split."
+        )
     return dict(network.grown().state_dict())
+
+
+def _is_double(big: SimccGrid, small: SimccGrid) -> bool:
+    """Twice the size with the same bins."""
+    return big.size_wh == (2 * small.size_wh[0], 2 * small.size_wh[1]) and big.bins_wh == small.bins_wh
 
 
 def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
@@ -63,7 +69,7 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
     """
-    first = recipe.stages[0]
+    first = grid_of(recipe.stages[0])
     network, description = load_network(path)
     spec = read_weights(path)[1]
     own = (recipe.network, recipe.backbone) if recipe.network == "equivariant" else (recipe.network,)
@@ -72,11 +78,11 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
             f"{path} holds {spec.network} {spec.backbone} for {description.resolved_skeleton.name}, recipe "
             f"{recipe.name} trains {' '.join(own)} for {recipe.skeleton}: start from weights of the same network."
         )
-    if isinstance(network, EquivariantSimcc) and description.size_wh == (first.size_wh[0] * 2, first.size_wh[1] * 2):
+    if isinstance(network, EquivariantSimcc) and _is_double(description.grid, first):
         network = network.shrunk()
-    elif description.size_wh != first.size_wh:
+    elif (description.size_wh, description.grid.bins_wh) != (first.size_wh, first.bins_wh):
         raise BadArgumentError(
-            f"{path} reads crops of {description.size_wh}, recipe {recipe.name} starts at {first.size_wh}: "
-            "give it stages that start there."
+            f"{path} reads crops of {description.size_wh} and gives {description.grid.bins_wh} bins, recipe "
+            f"{recipe.name} starts at {first.size_wh} with {first.bins_wh}: give it stages that start there."
         )
     return dict(network.state_dict())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD
+from poseunion.models.networks.cspnext import build_cspnext
 
 # efficientnet-lite (TensorFlow's original) divides pixels by 255, subtracts .498 and divides by .502; on our own check
 # pictures .5/.5 and .498/.502 give the same classes.
@@ -21,10 +22,15 @@ LITE_STD = (0.502, 0.502, 0.502)
 
 
 def build_backbone(name: str) -> nn.Module:
-    """A timm feature extractor with random weights: `forward` gives the maps of strides 4, 8, 16 and 32.
+    """`cspnext-t|s|m|l` or a timm feature extractor, random weights: `forward` gives the maps of strides 4, 8, 16, 32.
 
     `feature_info.channels()` tells their channels.
+
+    Raises:
+        BadArgumentError: no such backbone.
     """
+    if name.startswith("cspnext-"):
+        return build_cspnext(name.removeprefix("cspnext-"))
     try:
         # eps 1e-3 is what TensorFlow trained efficientnet-lite with; out_indices 1..4 are strides 4..32.
         return timm.create_model(name, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4), bn_eps=1e-3)

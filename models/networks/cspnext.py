@@ -8,12 +8,18 @@ Shapes: N pictures, C channels, h and w cells.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+
+from poseunion.models.errors import BadArgumentError
 
 # P5: output channels and blocks of the four stages at depth and width 1; only the last has no identities, and pools.
 STAGES = ((128, 3), (256, 6), (512, 6), (1024, 3))
 STEM_CHANNELS = 64
+# mmpose's deepen_factor and widen_factor of RTMPose's sizes.
+SIZES = {"t": (0.167, 0.375), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0)}
 POOLINGS = (5, 9, 13)
 
 
@@ -30,7 +36,8 @@ class ConvModule(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
-        self.activate = nn.SiLU(inplace=True)
+        # Not in place: training would keep a copy of what it overwrites.
+        self.activate = nn.SiLU()
 
     def forward(self, x_NChw: Tensor) -> Tensor:
         """(N, C_in, h, w) -> (N, C_out, ceil(h / stride), ceil(w / stride))."""
@@ -112,6 +119,17 @@ class SPPBottleneck(nn.Module):
         return self.conv2(torch.cat([x, *(pool(x) for pool in self.poolings)], dim=1))
 
 
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What heads ask a backbone, as timm's answer it."""
+
+    widths: tuple[int, ...]
+
+    def channels(self) -> list[int]:
+        """Of the maps of strides 4, 8, 16 and 32."""
+        return list(self.widths)
+
+
 class CSPNeXt(nn.Module):
     """The backbone: a stem of stride 2 and four stages of stride 2.
 
@@ -136,6 +154,7 @@ class CSPNeXt(nn.Module):
                 stage.append(SPPBottleneck(channels[number]))
             stage.append(CSPLayer(channels[number], max(round(blocks * deepen), 1), add_identity=not last))
             self.add_module(f"stage{number}", nn.Sequential(*stage))
+        self.feature_info = FeatureInfo(self.channels)
 
     def forward(self, image_N3HW: Tensor) -> list[Tensor]:
         """(N, 3, H, W) -> the maps of strides 4, 8, 16 and 32, channels as in `channels`."""
@@ -145,3 +164,14 @@ class CSPNeXt(nn.Module):
             x = self.get_submodule(f"stage{number}")(x)
             maps.append(x)
         return maps
+
+
+def build_cspnext(size: str) -> CSPNeXt:
+    """The backbone of RTMPose-t, -s, -m or -l.
+
+    Raises:
+        BadArgumentError: unknown size.
+    """
+    if size not in SIZES:
+        raise BadArgumentError(f"No RTMPose or CSPNeXt of size {size!r}: give one of {', '.join(SIZES)}.")
+    return CSPNeXt(*SIZES[size])

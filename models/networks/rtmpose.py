@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
-from poseunion.models.errors import BadArgumentError
-from poseunion.models.networks.cspnext import CSPNeXt
+from poseunion.models.networks.cspnext import build_cspnext
 from poseunion.models.simcc import SimccGrid
 
-# mmpose's deepen_factor and widen_factor of each size.
-SIZES = {"t": (0.167, 0.375), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0)}
 STRIDE = 32
 HIDDEN, EXPANSION, ATTENTION = 256, 2, 128
 
@@ -112,7 +109,7 @@ class RTMPose(nn.Module):
     """RTMPose of size t, s, m or l for any number of keypoints and any grid.
 
     Args:
-        size: one of `SIZES`.
+        size: one of `cspnext.SIZES`.
         keypoints: K.
         grid: input size and bins of the output.
 
@@ -122,10 +119,8 @@ class RTMPose(nn.Module):
 
     def __init__(self, size: str, keypoints: int, grid: SimccGrid) -> None:
         super().__init__()
-        if size not in SIZES:
-            raise BadArgumentError(f"No RTMPose of size {size!r}: give one of {', '.join(SIZES)}.")
         self.size, self.keypoints, self.grid = size, keypoints, grid
-        self.backbone = CSPNeXt(*SIZES[size])
+        self.backbone = build_cspnext(size)
         self.head = RTMCCHead(self.backbone.channels[-1], keypoints, grid)
 
     def forward(self, image_N3HW: Tensor) -> Simcc:

@@ -8,6 +8,7 @@ import pytest
 from poseunion.models.errors import BadFileError
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
+from poseunion.models.zoo import model_path
 from poseunion.training.augment import NONE, Augmentation
 from poseunion.training.data import DatasetEntry, LabelledStore, draw_batch, is_held_out, read_data_file, read_people
 from poseunion.training.store import CropStore, open_store
@@ -44,6 +45,46 @@ def test_the_same_seed_draws_the_same_batch(store: CropStore) -> None:
     a, b = (draw_batch([labelled(store)], np.random.default_rng([1, 0, 7]), 8, GRID, Augmentation()) for _ in "ab")
     assert (a.image_NHW3 == b.image_NHW3).all()
     assert (a.xy_NK2 == b.xy_NK2).all()
+
+
+def test_sampling_goes_by_people_or_by_data_sets(store: CropStore) -> None:
+    """A data set of 11 people, an empty one, and one of a single person, told apart by having no label in the crop."""
+    many = LabelledStore(store, store.xy, store.weight, np.arange(11), 1.0)
+    one = LabelledStore(store, store.xy + 1000, store.weight, np.arange(11, 12), 1.0)  # its labels lie outside
+    nobody = LabelledStore(store, store.xy, store.weight, np.arange(0), 1.0)
+    for power, share in ((1.0, 11 / 12), (0.0, 0.5)):
+        stores = [many, nobody, one]
+        batch = draw_batch(stores, np.random.default_rng(0), 240, GRID, NONE, sampling_power=power)
+        assert np.mean(batch.weight_NK.any(1)) == pytest.approx(share, abs=0.08)
+
+
+def test_definition_offsets_can_be_left_out(drawn_dataset: Path) -> None:
+    entry = DatasetEntry(name="drawn", annotations=drawn_dataset / "lsp14.json", images=drawn_dataset)
+    head, neck = UNION.index("head_top"), UNION.index("upper_neck")
+    for moved, own in zip(read_people(entry, UNION), read_people(entry, UNION, definition_offsets=False), strict=True):
+        np.testing.assert_allclose(moved.xy[head] - own.xy[neck], 1.2 * (own.xy[head] - own.xy[neck]))
+        others = [k for k in range(len(UNION)) if k != head]
+        np.testing.assert_array_equal(moved.xy[others], own.xy[others])
+
+
+def test_null_boxes_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(
+        '[{"file_name": "a.png", "boxes": null}, {"file_name": "b.png"}, {"file_name": "c.png", "boxes": []}, '
+        '{"file_name": "d.png", "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]]}]'
+    )
+    people = read_people(DatasetEntry(name="street", annotations=path, images=tmp_path, kind="boxes"), UNION)
+    assert [(p.image.name, p.box_xywh) for p in people] == [("d.png", (1, 2, 3, 4)), ("d.png", (5, 6, 7, 8))]
+
+
+def test_a_teacher_can_be_a_shipped_model(drawn_dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text(
+        f"datasets: [{{name: a, annotations: {drawn_dataset}/coco17.json, images: {drawn_dataset}}}]\n"
+        "teachers: [{model: unified, flip: true}]"
+    )
+    (teacher,) = read_data_file(path).teachers
+    assert teacher.model == model_path("unified")
 
 
 def test_store_px_and_image_px(store: CropStore, drawn_dataset: Path) -> None:

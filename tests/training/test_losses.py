@@ -7,6 +7,7 @@ import torch
 from poseunion.models import simcc
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.losses import (
+    balanced,
     conditional_keypoint_loss,
     distillation_loss,
     heatmap_loss,
@@ -96,3 +97,15 @@ def test_squared_distance_of_eq_6() -> None:
     ]
     assert at[0] == pytest.approx(0, abs=1e-6)
     assert at[1] == pytest.approx((4.8 / 48) ** 2, rel=0.02)
+
+
+def test_balanced_keypoints_share_the_same_sum() -> None:
+    weight = torch.rand(30, 5) * torch.tensor([1.0, 0.1, 0.0, 3.0, 1.0])
+    weight[1:, 4] = 0  # one label in the whole batch
+    even = balanced(weight)
+    assert float(even.sum()) == pytest.approx(float(weight.sum()), rel=1e-5)
+    sums = even.sum(0)
+    assert sums[2] == 0
+    torch.testing.assert_close(sums[[0, 1, 3, 4]], sums[0].expand(4))
+    torch.testing.assert_close(even[:, 3] / even[:, 3].sum(), weight[:, 3] / weight[:, 3].sum())
+    assert torch.equal(balanced(torch.zeros(2, 3)), torch.zeros(2, 3)), "a batch without labels"

@@ -1,0 +1,100 @@
+"""What does `training.cpu` save of a training step on a CPU?
+
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/step_speed.py --recipe unified --stage 1
+
+Steps of the recipe's network as torch has it and as `quicken` leaves it take turns in one process, on one batch of noise
+with two teachers; then the same again with `keep_freed_memory`. CPU time of the process, so that a busy machine disturbs
+little: median over the rounds. Reading pictures is not part of it (`train_throughput.py`). Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from poseunion.models.networks.build import build_network
+from poseunion.models.simcc import SimccGrid
+from poseunion.training.cpu import keep_freed_memory, quicken
+from poseunion.training.data import Batch, TeacherTarget
+from poseunion.training.loop import _optimizer, _WithHeatmap, losses
+from poseunion.training.recipes import Recipe, find_recipe
+from poseunion.training.stages import grid_of
+
+
+def noise(people: int, grid: SimccGrid, teachers: list[str]) -> Batch:
+    """A batch of random pictures, labels and teachers' answers."""
+    rng = np.random.default_rng(0)
+    (w, h), (bins_x, bins_y) = grid.size_wh, grid.bins_wh
+    x, y = (rng.random((people, 21, bins)).astype(np.float32) for bins in (bins_x, bins_y))
+    target = TeacherTarget(
+        x / x.sum(-1, keepdims=True), y / y.sum(-1, keepdims=True), np.ones((people, 21), np.float32)
+    )
+    points = (rng.random((people, 21, 2)) * (w, h)).astype(np.float32)
+    pixels = rng.integers(0, 256, (people, h, w, 3), dtype=np.uint8)
+    return Batch(pixels, points, np.ones((people, 21), np.float32), dict.fromkeys(teachers, target))
+
+
+def step_of(recipe: Recipe, grid: SimccGrid, batch: Batch, *, quick: bool) -> Callable[[], None]:
+    """One optimiser step, as the loop makes it."""
+    network = build_network(recipe.network, recipe.backbone, 21, grid).to(memory_format=torch.channels_last).train()
+    if quick:
+        quicken(network)
+    wrapped, optimizer = _WithHeatmap(network), _optimizer(network, recipe)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        losses(wrapped, batch, grid, recipe, torch.device("cpu"))["total"].backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+        optimizer.step()
+
+    return step
+
+
+def cpu_s() -> np.ndarray:
+    """User and system seconds of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return np.array([used.ru_utime, used.ru_stime])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="unified")
+    parser.add_argument("--stage", type=int, default=1)
+    parser.add_argument("--people", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=10)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = find_recipe(options.recipe, [])
+    grid = grid_of(recipe.stages[options.stage])
+    batch = noise(options.people, grid, [name for name, _ in recipe.betas])
+    arms = {name: step_of(recipe, grid, batch, quick=name == "quick") for name in ("torch's layers", "quick")}
+
+    print(
+        f"{recipe.name}, {grid.size_wh[0]}x{grid.size_wh[1]}, {options.people} people a step, {options.rounds} rounds\n"
+    )
+    print("| | user, ms/person | system | × the first row |\n|---|---|---|---|")
+    first = 0.0
+    for memory in ("", ", memory kept"):
+        if memory:
+            keep_freed_memory()
+        for step in arms.values():
+            step()
+        taken = np.zeros((options.rounds, len(arms), 2))
+        for number in range(options.rounds):
+            for i, step in enumerate(arms.values()):
+                before = cpu_s()
+                step()
+                taken[number, i] = (cpu_s() - before) * 1000 / options.people
+        for i, name in enumerate(arms):
+            user, system = np.median(taken[:, i], axis=0)
+            total = float(np.median(taken[:, i].sum(-1)))
+            first = first or total
+            print(f"| {name}{memory} | {user:.1f} | {system:.1f} | {first / total:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

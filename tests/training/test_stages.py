@@ -1,0 +1,132 @@
+"""Starting from trained weights, and growing from one resolution to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.networks.build import build_network
+from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.skeleton import load_skeleton
+from poseunion.training.loop import fit
+from poseunion.training.prepare import Prepared
+from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.stages import grid_of, grown_state, initial_state, network_for
+
+BACKBONE = "mobilenetv4_conv_small_050"
+SMALL, BIG = Stage((32, 64), 4.0, 0.5, 2), Stage((64, 128), 2.0, 1.0, 2)
+RECIPE = Recipe(
+    name="tiny",
+    backbone=BACKBONE,
+    pretrained=False,
+    stages=(SMALL, BIG),
+    steps=4,
+    checkpoint_minutes=1e9,
+    validate_minutes=1e9,
+)
+
+
+def weights_file(folder: Path, stage: Stage, *, network: str = "equivariant", skeleton: str = "union21") -> Path:
+    """Weights as a run writes them, of random numbers."""
+    torch.manual_seed(1)
+    grid = grid_of(stage)
+    backbone = BACKBONE if network == "equivariant" else ""
+    module = build_network(network, backbone, len(load_skeleton(skeleton)), grid)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    description = ModelDescription(
+        name="earlier",
+        skeleton=skeleton,
+        size_wh=grid.size_wh,
+        head=SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins),
+    )
+    path = folder / "earlier.safetensors"
+    save_weights(path, module.state_dict(), NetworkSpec(network=network, backbone=backbone), description)
+    return path
+
+
+def loaded(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def test_weights_of_the_first_stage_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, SMALL)
+    state, saved = initial_state(RECIPE, path), loaded(path)
+    assert set(state) == set(saved)
+    assert all(torch.equal(state[k], saved[k]) for k in saved)
+
+
+def test_weights_of_twice_the_size_are_halved_and_growing_restores_them(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, BIG)
+    state, saved = initial_state(RECIPE, path), loaded(path)
+    network = build_network("equivariant", BACKBONE, 21, grid_of(SMALL))
+    network.load_state_dict(state)
+    restored = network.grown().state_dict()
+    assert all(torch.equal(restored[k], saved[k]) for k in saved)
+
+
+@pytest.mark.parametrize("stage", [SMALL, BIG])
+def test_a_run_begins_where_the_weights_end(prepared: Prepared, tmp_path: Path, stage: Stage) -> None:
+    """Nothing is learned in one step at almost no rate: what comes out is what went in."""
+    path = weights_file(tmp_path, stage)
+    still = dataclasses.replace(RECIPE, steps=1, lr=1e-12, weight_decay=0.0)
+    fit(still, prepared, tmp_path / "run", init=path, accelerator="cpu")
+    end = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    start = initial_state(RECIPE, path)
+    for name in ("heatmap.weight", "pyramid.lateral.0.0.weight", "backbone.conv_stem.weight"):
+        torch.testing.assert_close(end["network"][name], start[name], atol=1e-6, rtol=0)
+        torch.testing.assert_close(end["ema"][name], start[name], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"network": "rtmpose-t"}, "start from weights of the same network"),
+        ({"backbone": "mobilenetv4_conv_small"}, "start from weights of the same network"),
+        ({"skeleton": "coco17"}, "for union21, recipe tiny trains equivariant .* for coco17"),
+        ({"stages": (Stage((48, 64), 4.0, 1.0, 2),)}, r"reads crops of \(32, 64\) .* recipe tiny starts at \(48, 64\)"),
+        ({"stages": (Stage((64, 128), 2.0, 1.0, 2),)}, "stages that start there"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    path = weights_file(tmp_path, SMALL)
+    with pytest.raises(BadArgumentError, match=says) as caught:
+        initial_state(dataclasses.replace(RECIPE, **changes), path)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("network", ["equivariant", "rtmpose-t"])
+def test_a_run_grows(prepared: Prepared, tmp_path: Path, network: str) -> None:
+    recipe = dataclasses.replace(RECIPE, network=network)
+    fit(recipe, prepared, tmp_path, accelerator="cpu")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["stage"] == 1
+    build_network(network, BACKBONE, 21, grid_of(BIG)).load_state_dict(saved["ema"])
+
+
+@pytest.mark.parametrize("stage", [Stage((64, 128), 4.0, 1.0, 2), Stage((48, 96), 2.0, 1.0, 2)])
+def test_growing_into_other_bins_is_refused(stage: Stage) -> None:
+    recipe = dataclasses.replace(RECIPE, stages=(SMALL, stage))
+    with pytest.raises(BadArgumentError, match="double the size and halve the split"):
+        grown_state(recipe, 0, dict(network_for(0, recipe, None).state_dict()))
+
+
+def test_other_bins_are_refused(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, Stage((32, 64), 2.0, 1.0, 2))
+    with pytest.raises(BadArgumentError, match="bins"):
+        initial_state(RECIPE, path)
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.safetensors"
+    path.write_text(json.dumps({"not": "tensors"}))
+    with pytest.raises(BadFileError, match="not a safetensors file"):
+        initial_state(RECIPE, path)
