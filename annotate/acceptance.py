@@ -1,72 +1,101 @@
-"""Which proposals are good enough to stand as keypoints: by a threshold, or by a risk that is guaranteed.
+"""Which proposals are good enough to stand as keypoints: by a threshold, or by a risk that is guaranteed (`guarantee`).
 
-The guarantee is Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei 2021): the calibration people set apart for
-it decide, for every keypoint, how far down the confidences one may go so that at most a share `risk` of what is
-accepted is a gross error (outside the picture, or beyond the OKS-.5 radius), with 90 % confidence. A threshold passes
-if, were the rate of errors higher than `risk`, so few errors would be seen with a probability of at most 10 % (exact
-binomial tail). Thresholds are tried in one order fixed beforehand by the confidences alone, and the first that fails
-ends the search: that is what keeps the 10 % for all of them together. A keypoint with too few calibration people
-accepts nothing.
-
-Shapes: N records, K keypoints.
+Shapes: N records, K keypoints of the model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.calibration import Calibration, Ladder
+from poseunion.annotate.guarantee import CONFIDENCE, Guarantee, guarantee
+from poseunion.models.calibration import Calibration, Part
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.informed import InformedPredictor
 from poseunion.models.skeleton import Skeleton
 
 DEFAULT_THRESHOLD = 0.3
-# The guarantee's confidence: it may fail for a keypoint in one calibration of ten.
-CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True)
-class Guarantee:
-    """What is guaranteed of one keypoint's accepted proposals.
+class Rule:
+    """Which proposals are accepted.
 
     Attributes:
-        threshold: confidence that a proposal has to reach; infinite: none is accepted.
-        bound: upper bound of the share of gross errors at that threshold, at 90 % confidence; None if none is accepted.
-        accepted, wrong: of the people set apart for the guarantee.
-        people: how many of them there were.
-        test_people, test_accepted, test_wrong: the same of the test people; 0 if never measured.
-        reason: why nothing is accepted; empty otherwise.
+        keypoints: the model's.
+        threshold_K: confidence that each one's proposal has to reach; infinite: none is accepted.
+        risk: the promised share of gross errors; None: the thresholds promise nothing.
+        guarantees: keypoint -> what is promised of it; empty without a risk.
+        calibration, part: of the model, and the part of it that the confidences come from; None: not calibrated.
     """
 
-    threshold: float
-    bound: float | None
-    accepted: int
-    wrong: int
-    people: int
-    test_people: int = 0
-    test_accepted: int = 0
-    test_wrong: int = 0
-    reason: str = ""
-
-    @property
-    def share(self) -> float:
-        """The share of such proposals that is accepted."""
-        return self.accepted / self.people if self.people else 0.0
+    keypoints: tuple[str, ...]
+    threshold_K: NDArray[np.float64]
+    risk: float | None = None
+    guarantees: dict[str, Guarantee] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    part: Part | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the `poseunion` block."""
+        """`thresholds` and, with a promise, `guarantee`, for the `poseunion` block; null accepts nothing."""
+        values = [None if math.isinf(t) else t for t in self.threshold_K.tolist()]
+        said: dict[str, Any] = {"thresholds": dict(zip(self.keypoints, values, strict=True))}
+        if self.risk is not None:
+            said["guarantee"] = self.promise()
+        return said
+
+    def promise(self) -> dict[str, Any] | None:
+        """What is promised, to whom, and what the same thresholds did on test people; None without a risk."""
+        if self.risk is None or self.calibration is None:
+            return None
         return {
-            "threshold": None if math.isinf(self.threshold) else self.threshold,
-            "bound": self.bound,
-            "share": round(self.share, 4),
-            "people": self.people,
-            **({"reason": self.reason} if self.reason else {}),
+            "risk": self.risk,
+            "confidence": CONFIDENCE,
+            "people": self.calibration.guarantee_people,
+            "test_people": self.calibration.test_people,
+            "keypoints": {name: g.to_json() for name, g in self.guarantees.items()},
         }
+
+    def expected(self, k: int) -> tuple[float, float] | None:
+        """Of keypoint k: the share of such proposals that is accepted, and the share of gross errors among them.
+
+        As counted on the guarantee's people; None where the model is not calibrated, or nobody of them has it.
+        """
+        if self.part is None or not self.part.ladders[k].people:
+            return None
+        ladder = self.part.ladders[k]
+        reached = [i for i, t in enumerate(ladder.threshold) if t >= self.threshold_K[k]]
+        if not reached:
+            return 0.0, 0.0
+        accepted, wrong = ladder.accepted[reached[-1]], ladder.wrong[reached[-1]]
+        return accepted / ladder.people, wrong / accepted
+
+
+def decide(predictor: Any, threshold: float | None = None, risk: float | None = None) -> Rule:
+    """The rule by which a predictor's proposals are accepted: what the user says, else the model's own threshold.
+
+    Raises:
+        BadArgumentError: `threshold` or `risk` is no share, or the model has no calibration to promise by.
+    """
+    skeleton: Skeleton = predictor.skeleton
+    calibration = getattr(predictor.metadata, "calibration", None)
+    part = None
+    if calibration is not None:
+        part = calibration.evidence if isinstance(predictor, InformedPredictor) else calibration.picture
+    if risk is None:
+        chosen = thresholds_for(skeleton, predictor.metadata, threshold)
+        return Rule(skeleton.keypoints, chosen, calibration=calibration, part=part)
+    if not 0 < risk < 1:
+        raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, 0.05 say.")
+    if part is None:
+        raise BadArgumentError("--risk needs a calibrated model: run poseunion calibrate first, or use --threshold.")
+    guarantees = {n: guarantee(ladder, risk) for n, ladder in zip(skeleton.keypoints, part.ladders, strict=True)}
+    thresholds = np.array([g.threshold for g in guarantees.values()])
+    return Rule(skeleton.keypoints, thresholds, risk, guarantees, calibration, part)
 
 
 def thresholds_for(skeleton: Skeleton, metadata: Any = None, threshold: float | None = None) -> NDArray[np.float64]:
@@ -82,92 +111,6 @@ def thresholds_for(skeleton: Skeleton, metadata: Any = None, threshold: float | 
             raise BadArgumentError(f"--threshold {threshold} is not a confidence: give a number from 0 to 1.")
         return np.full(len(skeleton), threshold)
     return np.full(len(skeleton), float(getattr(metadata, "confidence_threshold", DEFAULT_THRESHOLD)))
-
-
-def guarantees_for(
-    skeleton: Skeleton, calibration: Calibration | None, risk: float, *, evidence: bool
-) -> dict[str, Guarantee]:
-    """Keypoint -> the lowest threshold at which at most `risk` of what is accepted is a gross error.
-
-    Args:
-        evidence: the proposals use the people's labelled joints.
-
-    Raises:
-        BadArgumentError: `risk` is not between 0 and 1, or the model has no calibration to decide by.
-    """
-    if not 0 < risk < 1:
-        raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, 0.05 say.")
-    if calibration is None:
-        raise BadArgumentError("--risk needs a calibrated model: run poseunion calibrate first, or use --threshold.")
-    part = calibration.evidence if evidence else calibration.picture
-    if part is None:
-        raise BadArgumentError("--risk needs a model calibrated with labelled joints: add --no-evidence.")
-    return {name: guarantee(ladder, risk) for name, ladder in zip(skeleton.keypoints, part.ladders, strict=True)}
-
-
-def guarantee(ladder: Ladder, risk: float) -> Guarantee:
-    """The lowest threshold of a ladder that passes; see the top of this file."""
-    chosen = -1
-    for rung in range(_first(ladder, risk), len(ladder.threshold)):
-        if binomial_tail(ladder.wrong[rung], ladder.accepted[rung], risk) > 1 - CONFIDENCE:
-            break
-        chosen = rung
-    if chosen < 0:
-        return Guarantee(math.inf, None, 0, 0, ladder.people, ladder.test_people, reason=_reason(ladder, risk))
-    accepted, wrong = ladder.accepted[chosen], ladder.wrong[chosen]
-    tested = (ladder.test_accepted[chosen], ladder.test_wrong[chosen]) if ladder.test_people else (0, 0)
-    bound = round(upper_bound(wrong, accepted), 4)
-    return Guarantee(
-        ladder.threshold[chosen], bound, accepted, wrong, ladder.people, ladder.test_people, tested[0], tested[1]
-    )
-
-
-def _first(ladder: Ladder, risk: float) -> int:
-    """Where the search begins: the rung most likely to pass, if the confidences predict the errors rightly."""
-
-    def chance(n: int, expected: float) -> float:
-        rate = min(max(expected / n, 1e-6), 1 - 1e-6)
-        most = -1  # the most errors that would pass
-        while most < n and binomial_tail(most + 1, n, risk) <= 1 - CONFIDENCE:
-            most += 1
-        return binomial_tail(most, n, rate) if most >= 0 else 0.0
-
-    chances = [chance(n, e) for n, e in zip(ladder.accepted, ladder.expected, strict=True)]
-    return max(range(len(chances)), key=lambda rung: (chances[rung], -rung), default=0)
-
-
-def _reason(ladder: Ladder, risk: float) -> str:
-    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - risk))
-    if not ladder.people:
-        return "nobody of the calibration people has it"
-    if ladder.people < needed:
-        return f"{ladder.people} calibration people have it, {needed} are the fewest that could prove it"
-    return f"{ladder.people} calibration people have it, and too many of their proposals are wrong to prove it"
-
-
-def binomial_tail(wrong: int, n: int, rate: float) -> float:
-    """Probability of at most `wrong` errors among `n`, each made with probability `rate`."""
-    if wrong >= n:
-        return 1.0
-    log_p, log_q = math.log(rate), math.log1p(-rate)
-    ways = (math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(wrong + 1))
-    return min(1.0, math.fsum(math.exp(w + i * log_p + (n - i) * log_q) for i, w in enumerate(ways)))
-
-
-def upper_bound(wrong: int, n: int, confidence: float = CONFIDENCE) -> float:
-    """The highest rate that `wrong` errors among `n` leave possible at `confidence` (Clopper and Pearson, 1934)."""
-    low, high = 0.0, 1.0
-    if wrong >= n:
-        return 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if binomial_tail(wrong, n, middle) > 1 - confidence else (low, middle)
-    return high
-
-
-def thresholds_of(guarantees: Sequence[Guarantee]) -> NDArray[np.float64]:
-    """(K,) their thresholds; infinite where nothing is accepted."""
-    return np.array([g.threshold for g in guarantees])
 
 
 def accepted(

@@ -42,7 +42,9 @@ class Completion:
         xy: (N, K, 2) float64 image pixels, 0-based: the derived point, or the proposal whether accepted or not (human
             points are copied from the file itself, so that not a digit changes).
         visibility: (N, K) int8 to be written: of derived points the lower of their parents', of accepted proposals 2.
-        confidence: (N, K) float64 what the model says of its proposal; NaN where there is none.
+        confidence: (N, K) float64 how far the proposal can be trusted (see `PoseBatch.score`); NaN where there is none.
+        sd_px, disagreement: (N, K) float64 standard deviation of the proposal, image pixels an axis, and the distance
+            between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
     """
 
     start: int
@@ -50,6 +52,8 @@ class Completion:
     xy: NDArray[np.float64]
     visibility: NDArray[np.int8]
     confidence: NDArray[np.float64]
+    sd_px: NDArray[np.float64] | None = None
+    disagreement: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def complete(
     start: int,
     xy_ND2: NDArray[np.float64],
     visibility_ND: NDArray[np.int8],
-    predicted_NM3: NDArray[np.float32],
+    predicted_NM5: NDArray[np.float32],
     size_wh_N2: NDArray[np.float64],
     threshold_M: NDArray[np.float64],
     dataset: Skeleton,
@@ -84,19 +88,19 @@ def complete(
 
     Args:
         xy_ND2, visibility_ND: what humans labelled, image pixels, 0-based.
-        predicted_NM3: x, y, confidence of the model's keypoints; a record that is NaN was not looked at, and
-            gets neither proposals nor derived points.
+        predicted_NM5: x, y, confidence, standard deviation, disagreement of the model's keypoints; a record whose x
+            is NaN was not looked at, and gets neither proposals nor derived points.
         size_wh_N2: size of each record's picture, pixels.
         threshold_M: see `acceptance.thresholds_for`.
     """
     xy, visibility = project(xy_ND2, visibility_ND, dataset, output)
     human = visibility > 0
-    looked_at = np.isfinite(predicted_NM3[:, 0, 0])
+    looked_at = np.isfinite(predicted_NM5[:, 0, 0])
     filled, filled_visibility, derived = derive_midpoints(xy, visibility, output)
     derived &= looked_at[:, None]
 
     index = project_indices(model, output)
-    from_model = np.where((index >= 0)[None, :, None], predicted_NM3[:, index].astype(np.float64), np.nan)
+    from_model = np.where((index >= 0)[None, :, None], predicted_NM5[:, index].astype(np.float64), np.nan)
     from_model[human | derived] = np.nan
     proposal, confidence = from_model[..., :2].round(XY_DIGITS), from_model[..., 2].round(CONFIDENCE_DIGITS)
     threshold_K = np.where(index >= 0, threshold_M[index], np.inf)
@@ -112,4 +116,6 @@ def complete(
         xy=np.where(derived[..., None], filled, proposal),
         visibility=np.where(derived, filled_visibility, np.where(good, 2, 0)).astype(np.int8),
         confidence=confidence,
+        sd_px=from_model[..., 3].round(XY_DIGITS),
+        disagreement=from_model[..., 4].round(XY_DIGITS),
     )

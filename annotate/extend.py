@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from poseunion.annotate.acceptance import thresholds_for
+from poseunion.annotate.acceptance import decide
 from poseunion.annotate.completion import Extension
 from poseunion.annotate.engines import ENGINES, run_local
 from poseunion.annotate.engines_ray import mark_of, read_shards, run_ray, shards_path
@@ -40,6 +40,7 @@ from poseunion.annotate.work import (
 )
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer, read_json, write_json
+from poseunion.models.informed import InformedPredictor
 from poseunion.models.skeleton import Skeleton
 
 Progress = Callable[[int, int], None]
@@ -52,6 +53,7 @@ class Options:
     Attributes:
         format: of the output; None: the input format's default (MPII's json becomes COCO style).
         threshold: confidence from which a proposal is accepted; None: the model's own.
+        risk: share of gross errors among what is accepted, promised instead of a threshold; see `acceptance`.
         limit: predict only the first so many people.
         unlabelled: also people without any human keypoint.
         max_bad: share of people that may be unusable before the run gives up, 0 … 1.
@@ -70,8 +72,11 @@ class Options:
     overwrite: bool = False
     workers: int = 1
     engine: str = "local"
+    risk: float | None = None
 
     def __post_init__(self) -> None:
+        if self.risk is not None and self.threshold is not None:
+            raise BadArgumentError("--risk picks the thresholds itself: leave out --threshold.")
         if not 0 <= self.max_bad <= 1:
             raise BadArgumentError(f"--max-bad {self.max_bad} is not a share: give a number from 0 to 1.")
         if self.limit is not None and self.limit < 1:
@@ -118,10 +123,9 @@ def extend(
     started = time.time()
     _refuse_extended(annotations)
     format_name, writer = writer_for(annotations, options.format)
-    threshold = thresholds_for(predictor.skeleton, predictor.metadata, options.threshold)
-    thresholds = dict(zip(predictor.skeleton.keypoints, threshold.tolist(), strict=True))
+    rule = decide(predictor, options.threshold, options.risk)
     work = describe_work(annotations, predictor, options)
-    made = {"format": format_name, "thresholds": thresholds}
+    made = {"format": format_name, **rule.to_json()}
     _check_output(out, annotations, options)
     if options.resume and out.exists() and not journal_path(out).exists():
         return _finished_report(out, work, made)
@@ -153,7 +157,7 @@ def extend(
 
         output = output_skeleton(annotations.skeleton, predictor.skeleton)
         counts = KeypointCounts(output)
-        rows = state.completer(threshold, predictor.skeleton, output, counts)
+        rows = state.completer(rule.threshold_K, predictor.skeleton, output, counts)
         extension = Extension(output, _block(work, made, output, predictor), state.sizer(pictures), rows)
         with atomic_writer(out) as file:
             _write_finite(writer, file, annotations, extension, out)
@@ -171,6 +175,7 @@ def extend(
             keypoints=counts.table(),
             seconds=round(time.time() - started, 3),
             resumed=resumed,
+            promise=rule.promise(),
         )
         _write_run(out, report, work, made, started, command)
         journal.remove()
@@ -196,7 +201,7 @@ def _results(
             state.check_belongs(result, shards)
             yield result
     tasks = (
-        task_of(annotations, chunk, planned.chunk(chunk), predictor.padding)
+        task_of(annotations, chunk, planned.chunk(chunk), predictor.padding, _told(predictor))
         for chunk in range(planned.chunks)
         if chunk not in state.chunks
     )
@@ -204,6 +209,10 @@ def _results(
         yield from run_ray(tasks, images, predictor, options.workers, shards, mark)
     else:
         yield from run_local(tasks, images, predictor, options.workers)
+
+
+def _told(predictor: PosePredictor) -> Skeleton | None:
+    return predictor.skeleton if isinstance(predictor, InformedPredictor) else None
 
 
 def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:
@@ -215,6 +224,7 @@ def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options:
         "skeleton": annotations.skeleton.name,
         "limit": options.limit,
         "unlabelled": options.unlabelled,
+        "evidence": getattr(predictor, "experts", None),
         "inference": {
             name: getattr(predictor, name, None) for name in ("padding", "batch_size", "flip", "refine", "antialias")
         },
@@ -277,8 +287,8 @@ def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton, predict
         "original_sha256": work["annotations"],
         "model": {**work["model"], "licence": getattr(predictor.metadata, "licence", "")},
         "skeleton": skeleton_to_json(output),
-        "thresholds": made["thresholds"],
-        "options": {k: work[k] for k in ("limit", "unlabelled", "inference")},
+        **{k: v for k, v in made.items() if k != "format"},
+        "options": {k: work[k] for k in ("limit", "unlabelled", "evidence", "inference")},
     }
 
 

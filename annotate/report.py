@@ -60,6 +60,7 @@ class ExtendReport:
         images: pictures the work concerns.
         seconds: wall time of this run (not of the runs it resumed).
         resumed: people whose predictions came from the journal.
+        promise: what `--risk` promised, see `acceptance.Rule.promise`; None without it.
     """
 
     annotations: str
@@ -75,6 +76,7 @@ class ExtendReport:
     keypoints: dict[str, dict[str, int]]
     seconds: float = 0.0
     resumed: int = 0
+    promise: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

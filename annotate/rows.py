@@ -33,7 +33,7 @@ def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int,
         n, k = stop - start, len(annotations.skeleton)
         origin = np.zeros((n, k), np.int8)
         xy = annotations.xy[start:stop].copy()
-        confidence = np.full((n, k), np.nan)
+        confidence, sd_px, disagreement = np.full((3, n, k), np.nan)
         for row, record in enumerate(annotations.records[start:stop]):
             if not has_added_fields(record):
                 origin[row] = np.where(annotations.visibility[start + row] > 0, Origin.HUMAN, Origin.NONE)
@@ -42,9 +42,11 @@ def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int,
             confidence[row] = np.array(record["keypoint_confidence"], np.float64)  # null becomes NaN
             for proposal in record["proposals"]:
                 position = annotations.skeleton.index(proposal["name"])
+                sd_px[row, position] = proposal.get("sd_px", np.nan)
+                disagreement[row, position] = proposal.get("disagreement", np.nan)
                 if origin[row, position] == Origin.NONE:
                     xy[row, position] = proposal["x"], proposal["y"]
-        return Completion(start, origin, xy, annotations.visibility[start:stop], confidence)
+        return Completion(start, origin, xy, annotations.visibility[start:stop], confidence, sd_px, disagreement)
 
     return Extension(annotations.skeleton, annotations.source.document["poseunion"], size_of, rows)
 

@@ -12,7 +12,7 @@ from poseunion.annotate.completion import Completion, complete
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.types import name_of
 from poseunion.annotate.report import KeypointCounts
-from poseunion.annotate.work import ChunkResult, Pictures, Plan
+from poseunion.annotate.work import COLUMNS, ChunkResult, Pictures, Plan
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.images import image_size
 from poseunion.models.skeleton import Skeleton
@@ -28,7 +28,7 @@ class State:
 
     def __init__(self, annotations: AnnotationSet, planned: Plan, keypoints: int, max_bad: float) -> None:
         self.annotations, self.planned, self.max_bad = annotations, planned, max_bad
-        self.pose = np.full((len(annotations), keypoints, 3), np.nan, np.float32)
+        self.pose = np.full((len(annotations), keypoints, COLUMNS), np.nan, np.float32)
         self.size_wh = np.zeros((len(annotations), 2), np.int32)
         self.bad: dict[int, str] = {}
         self.chunks: set[int] = set()

@@ -17,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats.types import NO_HUMAN_KEYPOINT, AnnotationSet, ImageRef
+from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError, ItemError, ModelError
 from poseunion.models.geometry import Crop
 from poseunion.models.images import read_annotated_image
-from poseunion.models.skeleton import Skeleton
+from poseunion.models.informed import InformedPredictor
+from poseunion.models.skeleton import Skeleton, derive_midpoints, project
 from poseunion.models.types import PoseBatch
 
 CHUNK = 64
+# Of a prediction: x, y, confidence, standard deviation, disagreement; the last two NaN without evidence.
+COLUMNS = 5
 BEYOND_LIMIT = "beyond --limit"
 
 
@@ -100,7 +104,7 @@ class ChunkResult:
 
     Attributes:
         record: (n,) indices of the records that were predicted.
-        pose: (n, M, 3) float32 x, y, confidence.
+        pose: (n, M, 5) float32, see `COLUMNS`.
         size_wh: (n, 2) int32 size of each record's picture, pixels.
         bad: (record index, why it could not be used).
     """
@@ -129,7 +133,7 @@ class ChunkResult:
             pose = np.frombuffer(base64.b64decode(line["pose"], validate=True), "<f4").astype(np.float32)
             size = np.array(line["size"], np.int32).reshape(len(records), 2)
             bad = [(int(index), str(reason)) for index, reason in line["bad"]]
-            return cls(int(line["chunk"]), records, pose.reshape(len(records), keypoints, 3), size, bad)
+            return cls(int(line["chunk"]), records, pose.reshape(len(records), keypoints, COLUMNS), size, bad)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadFileError(f"{path} is damaged ({error}): start again with --overwrite.") from error
 
@@ -140,11 +144,13 @@ class Person(NamedTuple):
     Attributes:
         record: index in the annotation file.
         box_xywh: image pixels; NaN where the record has no box. The model pads it.
+        known: (M, 3) what humans labelled, in the model's keypoints and definitions: x, y, visibility; None: not told.
     """
 
     record: int
     image: ImageRef
     box_xywh: tuple[float, float, float, float]
+    known: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +161,19 @@ class Task:
     persons: tuple[Person, ...]
 
 
-def task_of(annotations: AnnotationSet, chunk: int, records: NDArray[np.int64], model_padding: float) -> Task:
-    """The task that predicts `records`."""
+def task_of(
+    annotations: AnnotationSet,
+    chunk: int,
+    records: NDArray[np.int64],
+    model_padding: float,
+    told: Skeleton | None = None,
+) -> Task:
+    """The task that predicts `records`.
+
+    Args:
+        told: the skeleton of a model that is to know what humans labelled.
+    """
+    known = [None] * len(records) if told is None else list(known_joints(annotations, records, told))
     return Task(
         chunk,
         tuple(
@@ -164,10 +181,24 @@ def task_of(annotations: AnnotationSet, chunk: int, records: NDArray[np.int64], 
                 index,
                 annotations.images[int(annotations.image_index[index])],
                 _grown(annotations.box_xywh[index], annotations.padding, model_padding),
+                joints,
             )
-            for index in records.tolist()
+            for index, joints in zip(records.tolist(), known, strict=True)
         ),
     )
+
+
+def known_joints(annotations: AnnotationSet, records: NDArray[np.int64], model: Skeleton) -> NDArray[np.float64]:
+    """(n, M, 3) what humans labelled and what follows from it, in the model's keypoints and definitions.
+
+    A keypoint whose definition differs and cannot be converted is not known.
+    """
+    dataset = annotations.skeleton
+    xy, visibility = apply_offsets(
+        annotations.xy[records], annotations.visibility[records], dataset, OFFSETS.get(dataset.name, ())
+    )
+    xy, visibility, _ = derive_midpoints(*project(xy, visibility, dataset, model), model)
+    return np.concatenate([xy, visibility[..., None]], -1)
 
 
 def _grown(
@@ -217,7 +248,8 @@ class Cut:
 
     Attributes:
         record: the usable records.
-        pixels, crops, size_wh: of each of them: what was cut, where, and out of a picture of which size.
+        pixels, crops, size_wh, known: of each of them: what was cut, where, and out of a picture of which size; and
+            what the model is told, see `Person`.
         bad: (record, why it cannot be used).
     """
 
@@ -225,12 +257,13 @@ class Cut:
     pixels: list[NDArray[np.uint8]]
     crops: list[Crop]
     size_wh: list[tuple[int, int]]
+    known: list[NDArray[np.float64] | None]
     bad: list[tuple[int, str]]
 
 
 def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
     """Decode a task's pictures and cut its people out."""
-    cut = Cut([], [], [], [], [])
+    cut = Cut([], [], [], [], [], [])
     for person in task.persons:
         try:
             if any(v != v for v in person.box_xywh):
@@ -244,18 +277,24 @@ def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
         cut.pixels.append(pixels)
         cut.crops.append(crop)
         cut.size_wh.append((picture.shape[1], picture.shape[0]))
+        cut.known.append(person.known)
     return cut
 
 
 def predict_cut(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
     """Run the network over a chunk's crops; raises ModelError when its output is not finite."""
     n = len(cut.record)
-    pose = np.zeros((n, len(predictor.skeleton), 3), np.float32)
+    pose = np.full((n, len(predictor.skeleton), COLUMNS), np.nan, np.float32)
     for start in range(0, n, predictor.batch_size):
         part = slice(start, start + predictor.batch_size)
+        known = [k for k in cut.known[part] if k is not None]
+        if isinstance(predictor, InformedPredictor) and known:
+            size_wh = np.array(cut.size_wh[part], np.float64)
+            pose[part] = predictor.propose(np.stack(cut.pixels[part]), cut.crops[part], np.stack(known), size_wh)
+            continue
         batch = predictor.predict_crops(np.stack(cut.pixels[part]), cut.crops[part])
         pose[part, :, :2], pose[part, :, 2] = batch.xy, batch.score
-    if not np.isfinite(pose).all():
+    if not np.isfinite(pose[..., :3]).all():
         raise ModelError(f"Model {predictor.name} gave a number that is not finite: the model file is broken.")
     return ChunkResult(
         chunk, np.array(cut.record, np.int64), pose, np.array(cut.size_wh, np.int32).reshape(-1, 2), cut.bad

@@ -1,14 +1,16 @@
 """The fields that an extended record has beyond its original ones, shared by all formats.
 
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
-`keypoint_confidence`  what the model says of its proposal, null where no model was asked (human, derived, impossible).
-`proposals`            every missing keypoint the model has an answer for: name, x, y, confidence, accepted.
+`keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
+`proposals`            every missing keypoint the model has an answer for: name, x, y, confidence, accepted, and where
+                       the person's labelled joints were used: sd_px, disagreement.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -43,6 +45,9 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     # NaN is the only value that differs from itself; a Python loop over 21 floats beats numpy's calls here.
     confidence = [None if c != c else c for c in completion.confidence[row].tolist()]
     xy = completion.xy[row].tolist()
+    nothing = [math.nan] * len(origin)
+    sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
+    disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
     return {
         "keypoint_source": [ORIGIN_NAMES[o] for o in origin],
         "keypoint_confidence": confidence,
@@ -53,8 +58,9 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
                 "y": round(y + shift, 2),
                 "confidence": c,
                 "accepted": o == Origin.PROPOSED,
+                **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
             }
-            for name, (x, y), c, o in zip(names, xy, confidence, origin, strict=True)
+            for name, (x, y), c, o, sd, apart in zip(names, xy, confidence, origin, sd_px, disagreement, strict=True)
             if c is not None
         ],
     }
@@ -88,6 +94,8 @@ def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
             yield f"the proposal of {proposal['name']} has no numbers x, y and confidence"
         elif not isinstance(proposal.get("accepted"), bool):
             yield f"the proposal of {proposal['name']} does not say whether it was accepted"
+        elif not all(is_number(proposal.get(key, 0)) for key in ("sd_px", "disagreement")):
+            yield f"the proposal of {proposal['name']} has an sd_px or disagreement that is no number"
 
 
 def dump(value: Any) -> bytes:

@@ -130,7 +130,7 @@ class Card:
         guarantee = self._block.get("guarantee")
         if isinstance(guarantee, dict):
             return [*lines, *_guaranteed(guarantee), ""]
-        thresholds = sorted(set(map(float, self._block.get("thresholds", {}).values())))
+        thresholds = sorted({float(t) for t in self._block.get("thresholds", {}).values() if t is not None})
         said = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
         return [
             *lines,

@@ -41,7 +41,7 @@ def _one(visibility: dict[str, int], predicted: np.ndarray | None = None) -> Any
     for name, state in visibility.items():
         k = COCO.index(name)
         xy[0, k], v[0, k] = (k + 0.25, 2 * k), state
-    pose = np.full((1, 21, 3), 0.5, np.float32) if predicted is None else predicted
+    pose = np.full((1, 21, 5), 0.5, np.float32) if predicted is None else predicted
     size = np.array([[100.0, 100.0]])
     return complete(0, xy, v, pose, size, np.full(21, 0.4), COCO, UNION, output_skeleton(COCO, UNION))
 
@@ -63,7 +63,7 @@ def test_human_points_get_no_proposal_and_a_person_not_looked_at_gets_nothing() 
     assert result.origin[0, 0] == Origin.HUMAN
     assert np.isnan(result.confidence[0, 0])
     assert (result.confidence[0, 1:] == 0.5).all()
-    unseen = _one({"left_hip": 2, "right_hip": 2}, np.full((1, 21, 3), np.nan, np.float32))
+    unseen = _one({"left_hip": 2, "right_hip": 2}, np.full((1, 21, 5), np.nan, np.float32))
     assert sorted(np.unique(unseen.origin)) == [Origin.NONE, Origin.HUMAN]
     assert np.isnan(unseen.confidence).all()
 
