@@ -80,6 +80,12 @@ def convert(context: typer.Context) -> None:
     _hand_over("convert", "poseunion.export.cli", context, is_subcommand=True)
 
 
+@app.command("bench", context_settings=_REST, add_help_option=False)
+def bench(context: typer.Context) -> None:
+    """Time whole predictions beside rtmlib and other programs."""
+    _hand_over("bench", "poseunion.export.cli_bench", context)
+
+
 @app.command("demo", context_settings=_REST, add_help_option=False)
 def demo(context: typer.Context) -> None:
     """Show a page to try, compare and review with (needs the `demo` extra)."""

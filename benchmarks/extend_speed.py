@@ -13,12 +13,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -31,6 +28,7 @@ import numpy as np
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.work import Pictures, cut_task, plan, task_of
+from poseunion.export.bench import commit, machine, measure
 from poseunion.models.pose_model import cores
 from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.zoo import model_path
@@ -109,19 +107,6 @@ def rtmlib_loop(data: Path, predictor: Predictor) -> Callable[[], None]:
     return run
 
 
-def measure(arms: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """(wall, CPU) seconds of every arm in every round; the order turns, so that no arm is always the first."""
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
-    names = list(arms)
-    for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            wall, cpu = time.perf_counter(), time.process_time()
-            arms[name]()
-            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-            print(f"round {number + 1}: {name}: {taken[name][-1][0]:.2f} s", file=sys.stderr)
-    return taken
-
-
 def table(taken: dict[str, list[tuple[float, float]]], people: int) -> list[str]:
     """Medians, and ratios to the first arm within each round: median (least–most)."""
     reference = next(iter(taken.values()))
@@ -134,27 +119,6 @@ def table(taken: dict[str, list[tuple[float, float]]], people: int) -> list[str]
             ratios.append(f"{statistics.median(of):.2f} ({of[0]:.2f}–{of[-1]:.2f})")
         rows.append(f"| {name} | {wall:.2f} | {people / wall:.0f} | {ratios[0]} | {ratios[1]} |")
     return rows
-
-
-def machine() -> str:
-    """Processor, cores, load, and the versions that matter."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
-    versions = ", ".join(f"{p} {version(p)}" for p in ("onnxruntime", "numpy", "opencv-python-headless", "pillow"))
-    cpu = names[0] if names else platform.processor()
-    return f"{cpu}, {cores()} cores, load {load} at the start; Python {platform.python_version()}, {versions}"
-
-
-def commit() -> str:
-    """The revision measured, and whether it was changed since."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=False
-        ).stdout.strip()
-
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if git("status", "--short") else "")
 
 
 def main() -> None:
@@ -192,11 +156,11 @@ def main() -> None:
         f"Date: {datetime.date.today().isoformat()}  ",
         f"Command: `python {' '.join(sys.argv)}`  ",
         f"Machine: {said}  ",
-        f"Commit: {commit()}  ",
+        f"Commit: {commit(Path(__file__))}  ",
         f"Model: {wide.name} ({wide.size_wh[0]}x{wide.size_wh[1]}, sha256 {wide.sha256[:12]}); {people} people of "
         f"{' and '.join(f'{s}/test' for s in SETS)}; {given.rounds} rounds, ratios within a round: median (least–most)",
         "",
-        *table(measure(arms, given.rounds), people),
+        *table(measure(arms, range(given.rounds)), people),
     ]
     print("\n".join(note))
 

@@ -1,0 +1,227 @@
+"""What `poseunion bench` measured, as a note in Markdown and a plot of latency against accuracy."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import io
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from poseunion.export import bench
+from poseunion.export.bench import Beside, Work, commit, spread
+from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.models.files import write_bytes
+from poseunion.models.predictor import Predictor, load_predictor
+
+KINDS = (".png", ".svg", ".pdf")
+OURS, RTMLIB = "ours", "rtmlib"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Who did what.
+
+    Attributes:
+        who: `ours`, `rtmlib`, or another program's name.
+        model: the file; empty for another program's own.
+        threads: of the CPU.
+        people: boxes a picture.
+    """
+
+    who: str
+    model: str
+    threads: int
+    people: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All times.
+
+    Attributes:
+        predictors: on one thread, by model.
+        wall_ms, cpu_ms: milliseconds a person of each arm, one a round; another program's CPU time is not known.
+        stages: model -> step -> CPU milliseconds a person.
+        batches: (model, threads) -> batch size -> milliseconds a person.
+    """
+
+    predictors: dict[str, Predictor]
+    wall_ms: dict[Arm, list[float]]
+    cpu_ms: dict[Arm, list[float]]
+    stages: dict[str, dict[str, float]]
+    batches: dict[tuple[str, int], dict[int, float]]
+    pictures: int
+    rounds: int
+
+    @classmethod
+    def of(
+        cls,
+        models: Sequence[str],
+        works: Sequence[Work],
+        threads: Sequence[int],
+        batch: Sequence[int],
+        device: str,
+        allow_fallback: bool,
+        rounds: int,
+        beside: Mapping[str, str],
+        advance: Callable[[int, int], None],
+    ) -> Measured:
+        """Measure; `advance` is told how many rounds of how many are done."""
+        opened = {
+            (name, n): load_predictor(name, device=device, threads=n, allow_fallback=allow_fallback)
+            for n in threads
+            for name in models
+        }
+        wall_ms: dict[Arm, list[float]] = {}
+        cpu_ms: dict[Arm, list[float]] = {}
+        groups = [(work, n) for work in works for n in threads]
+        for number, (work, n) in enumerate(groups):
+            cv2.setNumThreads(n)
+            with ExitStack() as stack:
+                arms: dict[Arm, Callable[[], object]] = {}
+                for name in models:
+                    predictor, people = opened[name, n], len(work.boxes[0])
+                    arms[Arm(OURS, name, n, people)] = bench.ours(predictor, work)
+                    if bench.runs_in_rtmlib(predictor):
+                        arms[Arm(RTMLIB, name, n, people)] = bench.rtmlib(predictor, work)
+                for who, command in beside.items():
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                    other = Beside(command, work, n, folder)
+                    stack.callback(other.close)
+                    arms[Arm(who, "", n, people)] = other
+                for work_once in arms.values():
+                    work_once()
+                taken = bench.measure(arms, _told(rounds, number * rounds, len(groups) * rounds, advance))
+            for arm, times in taken.items():
+                wall_ms[arm] = [wall * 1e3 / work.people for wall, _ in times]
+                cpu_ms[arm] = [cpu * 1e3 / work.people for _, cpu in times]
+        cv2.setNumThreads(1)
+        return cls(
+            predictors={name: opened[name, threads[0]] for name in models},
+            wall_ms=wall_ms,
+            cpu_ms=cpu_ms,
+            stages={name: bench.stages(opened[name, threads[0]], works[0]) for name in models},
+            batches={key: bench.batches(predictor, batch) for key, predictor in opened.items()},
+            pictures=len(works[0].pictures),
+            rounds=rounds,
+        )
+
+
+def _told(rounds: int, before: int, total: int, advance: Callable[[int, int], None]) -> Iterator[int]:
+    for number in range(rounds):
+        advance(before + number, total)
+        yield number
+
+
+def note(measured: Measured, accuracy: Mapping[str, float], machine: str, command: str, plot: Path | None) -> str:
+    """The note: who, where, and three tables."""
+    models = [
+        f"{name} ({'x'.join(map(str, p.size_wh))}, {p.provider}, sha256 {p.sha256[:12]}"
+        + (f", AP {accuracy[name]:.1f}" if name in accuracy else "")
+        + ")"
+        for name, p in measured.predictors.items()
+    ]
+    lines = [
+        "# Speed, end to end",
+        "",
+        f"Date: {datetime.date.today().isoformat()}  ",
+        f"Command: `{command}`  ",
+        f"Machine: {machine}  ",
+        f"Commit: {commit()}  ",
+        f"Models: {'; '.join(models)}  ",
+        f"{measured.pictures} encoded pictures with so many people each, {measured.rounds} rounds in turns; an arm "
+        "decodes the picture, cuts, runs the network and finds the keypoints. Ratios are formed within a round: median "
+        "(least–most); above 1 is faster than rtmlib.",
+        "",
+        *_arms(measured),
+        "",
+        "Where our time goes: CPU milliseconds a person, one thread, the best of five rounds.",
+        "",
+        *_stages(measured),
+        "",
+        "Bare network calls: wall milliseconds a person at each batch size.",
+        "",
+        *_batches(measured),
+    ]
+    if plot is not None:
+        lines += ["", f"![latency against AP]({plot.name})"]
+    return "\n".join([*lines, ""])
+
+
+def _arms(measured: Measured) -> Iterator[str]:
+    first = next(iter(measured.predictors))
+    yield f"| people | threads | who | model | ms a person | CPU ms | × rtmlib, same file | × rtmlib, {first} |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for arm, times in measured.wall_ms.items():
+        same = _ratios(measured, arm, arm.model)
+        cells = [
+            arm.people,
+            arm.threads,
+            arm.who,
+            arm.model or "its own",
+            spread(times),
+            same,
+            _ratios(measured, arm, first),
+        ]
+        yield f"| {' | '.join(map(str, cells))} |"
+
+
+def _ratios(measured: Measured, arm: Arm, model: str) -> str:
+    reference = measured.wall_ms.get(Arm(RTMLIB, model, arm.threads, arm.people))
+    if reference is None:
+        return "–"
+    return spread([theirs / own for theirs, own in zip(reference, measured.wall_ms[arm], strict=True)])
+
+
+def _stages(measured: Measured) -> Iterator[str]:
+    names = list(measured.stages)
+    yield f"| step | {' | '.join(names)} |"
+    yield "|---" * (len(names) + 1) + "|"
+    for step in next(iter(measured.stages.values())):
+        yield f"| {step} | {' | '.join(f'{measured.stages[name][step]:.2f}' for name in names)} |"
+
+
+def _batches(measured: Measured) -> Iterator[str]:
+    sizes = list(next(iter(measured.batches.values())))
+    yield f"| model | threads | {' | '.join(map(str, sizes))} |"
+    yield "|---" * (len(sizes) + 2) + "|"
+    for (name, threads), times in measured.batches.items():
+        yield f"| {name} | {threads} | {' | '.join(f'{times[size]:.2f}' for size in sizes)} |"
+
+
+def check_plot(path: Path) -> None:
+    """Raises where `path` cannot be a plot: before anything is measured."""
+    if path.suffix.lower() not in KINDS:
+        raise BadArgumentError(f"--plot {path} ends in none of {', '.join(KINDS)}.")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "evaluate")
+
+
+def plot_latency(measured: Measured, accuracy: Mapping[str, float], path: Path) -> None:
+    """Milliseconds a person against AP: ours and rtmlib's of each model, at the fewest threads and people measured."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    fewest = min((arm.people, arm.threads) for arm in measured.wall_ms)
+    for who, marker in ((OURS, "o"), (RTMLIB, "s")):
+        arms = [a for a in measured.wall_ms if a.who == who and (a.people, a.threads) == fewest and a.model in accuracy]
+        latency = [statistics.median(measured.wall_ms[arm]) for arm in arms]
+        axes.plot(latency, [accuracy[arm.model] for arm in arms], marker, label=who)
+        for arm, x in zip(arms, latency, strict=True):
+            axes.annotate(arm.model, (x, accuracy[arm.model]), textcoords="offset points", xytext=(4, 4), fontsize=8)
+    axes.set_xlabel(f"ms a person, {fewest[0]} people a picture, {fewest[1]} thread(s)")
+    axes.set_ylabel("AP")
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=150)
+    write_bytes(path, buffer.getvalue())
