@@ -2,9 +2,9 @@
 
 Two experts speak of a missing keypoint. The *picture*: the student's distributions over columns and rows, tempered to
 be as sure as it proved to be on people it had not seen. The *prior*: what the known joints say without the picture
-(`models.prior`); in a second round also what the first one found of the other missing joints. The known joints also
-tell how the student fares on this very person, because there its error can be seen; so the picture's expert is a
-mixture of three hypotheses, weighed by that:
+(`models.prior`); in a second round also what the picture told of the other missing joints in the first. The known
+joints also tell how the student fares on this very person, because there its error can be seen; so the picture's expert
+is a mixture of three hypotheses, weighed by that:
 
 - own: the keypoint is where its channel says, corrected by the errors of the known joints (errors of one person go
   together);
@@ -34,9 +34,9 @@ from poseunion.models.experts import (
     best_point,
     mass_around,
     mass_between,
+    moments,
     picture_map,
     prior_map,
-    spread,
     tempered,
 )
 from poseunion.models.geometry import Crop, affine_to_crop
@@ -51,6 +51,8 @@ from poseunion.models.tempering import Tempering
 COARSE, FINE = 32, 84
 # What the student excludes altogether would otherwise stay excluded: this share of the picture's word is uniform.
 FLOOR = 1e-3
+# A missing keypoint of whose precision the picture has given less than this share of the prior's tells others nothing.
+LITTLE = 0.2
 # Missing keypoints that are worked on at a time: their maps take 50 MB.
 CHUNK = 128
 # The hypotheses' order in arrays.
@@ -117,7 +119,7 @@ def conditioned(
         use_prior, use_picture: off leaves an expert out, to see what each is worth.
     """
     skeleton, tempering = skeleton or prior.skeleton, tempering or Tempering()
-    scene = _Scene(logit_x_NKW, logit_y_NKH, grid, crops, known_xy_NK2, known_NK, prior, skeleton, tempering, area_N)
+    scene = Scene(logit_x_NKW, logit_y_NKH, grid, crops, known_xy_NK2, known_NK, prior, skeleton, tempering, area_N)
     missing = ~scene.known
     experts = (use_picture, use_prior)
     first = scene.posteriors(missing, scene.prior_of_known, Cells(grid, COARSE), experts, image_wh_N2)
@@ -125,13 +127,13 @@ def conditioned(
     if not use_picture:
         second = scene.posteriors(wanted, scene.prior_of_known, Cells(grid, FINE), experts, image_wh_N2)
     else:
-        context = scene.prior_in_context(wanted, first["x"], first["y"], first["sd_px"] * tempering.context)
+        context = scene.prior_in_context(wanted, first)
         second = scene.posteriors(wanted, context, Cells(grid, FINE), experts, image_wh_N2)
     found = {name: np.where(wanted, second[name], first[name]) for name in first}
     return scene.conclude(found)
 
 
-class _Scene:
+class Scene:
     """One call's arrays in crop px, and what the known joints say of the student."""
 
     def __init__(
@@ -197,23 +199,46 @@ class _Scene:
         mixture = self.prior.conditional(xy, sd, self.center, self.height)
         return mixture.keypoints(np.maximum(self.index, 0))
 
-    def prior_in_context(
-        self, wanted: NDArray[np.bool_], x: NDArray[np.float64], y: NDArray[np.float64], sd: NDArray[np.float64]
-    ) -> Mixture:
-        """Of each wanted keypoint, given the known ones and what the first round found of the other missing ones."""
+    def prior_in_context(self, wanted: NDArray[np.bool_], first: dict[str, NDArray[np.float64]]) -> Mixture:
+        """Of each wanted keypoint, given the known ones and what the picture told of the other missing ones."""
         people, joints = np.nonzero(wanted)
-        xy = np.where(self.known[..., None], self.xy, np.stack([x, y], -1))[people]
-        sd = np.where(self.known, 0.0, sd)[people]
+        told, told_sd = self._told_by_picture(first)
+        xy = np.where(self.known[..., None], self.xy, told)[people]
+        sd = np.where(self.known, 0.0, told_sd)[people]
         sd[np.arange(len(people)), joints] = np.inf
         xy_prior, sd_prior = self._for_prior(xy, sd)
         mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people])
         rows, columns = np.arange(len(people)), np.maximum(self.index, 0)[joints]
-        one = self.prior_of_known
-        weight, mean, cov = one.weight_NKM.copy(), one.mean_NKM2.copy(), one.cov_NKM22.copy()
+        plain = self.prior_of_known
+        # Whom more knowledge makes less certain is told something unheard of: such a context is left out.
+        before, after = plain.covariance()[people, joints], mixture.covariance()[rows, columns]
+        helped = np.trace(after, axis1=-2, axis2=-1) < np.trace(before, axis1=-2, axis2=-1)
+        people, joints, rows, columns = people[helped], joints[helped], rows[helped], columns[helped]
+        weight, mean, cov = plain.weight_NKM.copy(), plain.mean_NKM2.copy(), plain.cov_NKM22.copy()
         weight[people, joints] = mixture.weight_NKM[rows, columns]
         mean[people, joints] = mixture.mean_NKM2[rows, columns]
         cov[people, joints] = mixture.cov_NKM22[rows, columns]
         return Mixture(weight, mean, cov)
+
+    def _told_by_picture(
+        self, first: dict[str, NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N, K, 2) and (N, K) crop px: what a posterior has beyond the prior, as a place and its standard deviation.
+
+        Gaussians stand for both (a message of expectation propagation, Minka 2001): told again, the known joints would
+        count twice. Where the picture adds little, the standard deviation is infinite.
+        """
+        prior_mean, prior_cov = self.prior_of_known.mean(), self.prior_of_known.covariance()
+        prior_precision = 2 / np.trace(prior_cov, axis1=-2, axis2=-1)
+        with np.errstate(divide="ignore"):
+            precision = 1 / first["sd_px"] ** 2
+        gained = precision - prior_precision
+        useful = np.isfinite(gained) & (gained > LITTLE * prior_precision)
+        gained, precision = np.where(useful, gained, 1.0), np.where(useful, precision, 0.0)
+        mean = np.stack([first["mean_x"], first["mean_y"]], -1)
+        place = (precision[..., None] * mean - prior_precision[..., None] * prior_mean) / gained[..., None]
+        sd = np.where(useful, self.tempering.context / np.sqrt(gained), np.inf)
+        return np.where(useful[..., None], place, 0.0), sd
 
     # What the known joints say of the student.
 
@@ -226,9 +251,14 @@ class _Scene:
     @cached_property
     def closeness(self) -> NDArray[np.float64]:
         """(N, K, K) how much one joint's error tells of another's: falls with their distance in the prior's mean."""
+        return np.asarray(np.exp(-0.5 * (self.distance / self.tempering.error_length) ** 2))
+
+    @cached_property
+    def distance(self) -> NDArray[np.float64]:
+        """(N, K, K) between joints, torso lengths; unknown ones are where the prior expects them."""
         place = np.where(self.known[..., None], self.xy, self.prior_of_known.mean())
-        distance = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1) / self.torso[:, None, None]
-        return np.asarray(np.exp(-0.5 * (distance / self.tempering.error_length) ** 2))
+        apart = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1)
+        return np.asarray(apart / self.torso[:, None, None])
 
     @cached_property
     def near_error(self) -> NDArray[np.float64]:
@@ -237,16 +267,20 @@ class _Scene:
 
     @cached_property
     def shift(self) -> NDArray[np.float64]:
-        """(N, K, 2) crop px by which the student's word is corrected: a Gaussian process over the known errors."""
+        """(N, K, 2) crop px by which the student's word is corrected; see `shift_by`."""
         t = self.tempering
+        return self.shift_by(t.error_sd, t.error_length, t.error_noise)
+
+    def shift_by(self, error_sd: float, error_length: float, error_noise: float) -> NDArray[np.float64]:
+        """(N, K, 2) crop px: a Gaussian process over the errors on the known joints; torso lengths."""
         away = (self.xy - self.student) / self.torso[:, None, None]
         error = np.where(self.known[..., None], away, 0.0)
         size = np.linalg.norm(error, axis=-1, keepdims=True)
-        reach = 3 * np.hypot(t.error_sd, t.error_noise)
+        reach = 3 * np.hypot(error_sd, error_noise)
         error *= np.exp(-0.5 * (size / reach) ** 2)  # a gross error is no shift: it counts for less the larger it is
-        shared = t.error_sd**2 * self.closeness
+        shared = error_sd**2 * np.exp(-0.5 * (self.distance / error_length) ** 2)
         among_known = shared * self.known[:, None] * self.known[:, :, None]
-        noise = np.eye(self.known.shape[1]) * np.where(self.known, t.error_noise**2, 1.0)[:, None]
+        noise = np.eye(self.known.shape[1]) * np.where(self.known, error_noise**2, 1.0)[:, None]
         solved = np.linalg.solve(among_known + noise, error)
         return np.asarray((shared * self.known[:, None]) @ solved * self.torso[:, None, None])
 
@@ -327,15 +361,18 @@ class _Scene:
         posterior /= posterior.sum((1, 2), keepdims=True)
         xy = best_point(posterior, cells, np.maximum(self.oks_sd[i, j], cells.side / 2))
         share = posterior / picture
+        mean, sd = moments(posterior, cells)
         return {
             "x": xy[:, 0],
             "y": xy[:, 1],
-            "sd_px": spread(posterior, cells),
+            "mean_x": mean[:, 0],
+            "mean_y": mean[:, 1],
+            "sd_px": sd,
             "near": mass_around(posterior, cells, xy, self.oks_sd[i, j] * OKS_HALF),
             "swapped": (share * swapped).sum((1, 2)),
             "lost": (share * lost).sum((1, 2)),
-            "picture_sd_px": spread(picture, cells),
-            "prior_sd_px": spread(prior, cells),
+            "picture_sd_px": moments(picture, cells)[1],
+            "prior_sd_px": moments(prior, cells)[1],
             "prior_inside": np.minimum(mass_between(prior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
         }
 
@@ -349,6 +386,7 @@ class _Scene:
     def conclude(self, found: dict[str, NDArray[np.float64]]) -> Conditioned:
         """In image px, with the known joints in their places."""
         xy = np.stack([found.pop("x"), found.pop("y")], -1)
+        del found["mean_x"], found["mean_y"]
         inverse = np.linalg.inv(self.affine[..., :2])
         image = np.einsum("nij,nkj->nki", inverse, xy - self.affine[:, None, :, 2])
         for name in ("near", "prior_inside"):
@@ -366,7 +404,8 @@ class _Scene:
         return Conditioned(xy_image, found.pop("sd_px"), found)
 
 
-_SUMMARIES = ("x", "y", "sd_px", "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
+_PLACES = ("x", "y", "mean_x", "mean_y", "sd_px")
+_SUMMARIES = (*_PLACES, "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
 
 
 def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], nobody: float) -> NDArray[np.float64]:

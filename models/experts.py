@@ -109,15 +109,16 @@ def best_point(map_PVU: Map, cells: Cells, sd_P: NDArray[np.float64]) -> NDArray
     return xy
 
 
-def spread(map_PVU: Map, cells: Cells) -> NDArray[np.float64]:
-    """(P,) crop px, standard deviation per axis; of a map without mass, that of a uniform one."""
+def moments(map_PVU: Map, cells: Cells) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(P, 2) mean and (P,) standard deviation per axis, crop px; of a map without mass, those of a uniform one."""
     across, down = map_PVU.sum(1, dtype=np.float64), map_PVU.sum(2, dtype=np.float64)
-    variance = 0.0
+    means, variances = [], []
     for p, centre in ((across, cells.x_U), (down, cells.y_V)):
         p = p + 1e-9
         p = p / p.sum(1, keepdims=True)
-        variance = variance + (p * centre**2).sum(1) - (p * centre).sum(1) ** 2
-    return np.asarray(np.sqrt(np.maximum(variance / 2, 0.0)))
+        means.append((p * centre).sum(1))
+        variances.append((p * centre**2).sum(1) - means[-1] ** 2)
+    return np.stack(means, -1), np.sqrt(np.maximum(np.mean(variances, 0), 0.0))
 
 
 def mass_around(map_PVU: Map, cells: Cells, xy_P2: NDArray[np.float64], radius_P: NDArray[np.float64]) -> Map:

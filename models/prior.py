@@ -35,6 +35,8 @@ BOX_PULL, CENTER_PULL = 0.05, 0.02
 HALF_KNOWN = 0.1
 # Torso lengths to the height of a box: the median over the COCO people with all 17 keypoints.
 BOX_TORSOS = 3.7
+# A joint known worse than to within so many torso lengths is unknown: the prior was fitted on none worse.
+UNKNOWN_FROM = 0.6
 # Bounds of a component's standard deviation, torso lengths: below, labels are noise; above, nothing is known.
 MIN_SD, MAX_SD = 0.01, 3.0
 
@@ -126,9 +128,9 @@ class Prior:
         sd = np.asarray(sd_px_NK, np.float64)
         if sd.shape[1:] != (len(self.skeleton),):
             raise SkeletonError(f"The prior knows {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
-        xy = np.where(np.isfinite(sd)[..., None], np.asarray(xy_NK2, np.float64), 0.0)
         center, height = np.asarray(box_center_N2, np.float64), np.asarray(box_height_N, np.float64)
         trust = trust_of(sd, height)
+        xy = np.where(trust[..., None] > 0, np.asarray(xy_NK2, np.float64), 0.0)
         plain = self._one_side(xy, trust, center, height)
         mirror, order = np.array([-1.0, 1.0]), self.skeleton.flip_indices
         other = self._one_side(xy[:, order] * mirror, trust[:, order], center * mirror, height).keypoints(order)
@@ -162,8 +164,8 @@ class Prior:
 
 def trust_of(sd_px_NK: NDArray[np.float64], box_height_N: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, K) how much a joint counts: 1 for a label, falling with its standard deviation, 0 where unknown."""
-    torso = np.maximum(box_height_N, 1e-6)[:, None] / BOX_TORSOS
-    return np.asarray(1 / (1 + (sd_px_NK / torso / HALF_KNOWN) ** 2))
+    sd = sd_px_NK / (np.maximum(box_height_N, 1e-6)[:, None] / BOX_TORSOS)
+    return np.where(sd <= UNKNOWN_FROM, 1 / (1 + (sd / HALF_KNOWN) ** 2), 0.0)
 
 
 def frame_of(

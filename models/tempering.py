@@ -42,7 +42,7 @@ class Tempering(BaseModel):
             mirror better than the mirror's own channel does.
         swapped_pairs: the same for the mean of the known pairs, exchanged against straight.
         lost_error: on the log odds of `lost`, for the student's mean error on the known joints (0 none, 1 all wrong).
-        context: factor on the standard deviations of what the first round found, when the second reads them.
+        context: factor on the standard deviations of what the picture told of missing joints, when others learn of it.
         error_sd, error_length: the student's errors are taken as a Gaussian process over the body: standard deviation
             and reach in torso lengths; error_noise is what every joint has for itself.
     """

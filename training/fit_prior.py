@@ -1,8 +1,8 @@
 """Fitting of the prior p(missing | known joints), see `models.prior`.
 
 Every person of every step is turned at random, gets a box like those that crops are made from, and loses some of its
-labelled joints: the network is to say where they were. Some of the lost ones it sees blurred, as a student would place
-them. A joint that a data set lacks is neither shown nor asked for.
+labelled joints: the network is to say where they were. Some others it sees blurred, as a student would place them. A
+joint that a data set lacks is neither shown nor asked for.
 
 Shapes: B people of a batch, K keypoints, M components.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.models.prior import BOX_TORSOS, MAX_SD, MIN_SD, Frame, Prior, features, frame_of, trust_of
+from poseunion.models.prior import BOX_TORSOS, MAX_SD, MIN_SD, UNKNOWN_FROM, Frame, Prior, features, frame_of, trust_of
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.progress import track
 from poseunion.training.skeleton_files import Skeletons
@@ -37,7 +37,7 @@ class PriorConfig:
 
     Attributes:
         width, layers: of the network; `components` Gaussians a keypoint.
-        blurred: share of people some of whose hidden joints are seen with an error, of a standard deviation between the
+        blurred: share of people some of whose joints are seen with an error, of a standard deviation between the
             two of `blur` (torso lengths).
         turned: share of people turned by any angle; the others by `tilt_deg` (standard deviation).
         learning_rate: of AdamW, falling to zero along a cosine.
@@ -51,7 +51,7 @@ class PriorConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     blurred: float = 0.5
-    blur: tuple[float, float] = (0.02, 0.6)
+    blur: tuple[float, float] = (0.02, UNKNOWN_FROM)
     turned: float = 0.3
     tilt_deg: float = 15.0
     seed: int = 0
@@ -212,10 +212,9 @@ def lesson(
     """What the network sees (B, F), where the joints are in its frame less the template (B, K, 2), what is asked."""
     xy, center, height = turned(rng, batch, config)
     b, k = batch.known_NK.shape
-    shown = masks.draw(rng, batch.known_NK)
-    blurred = (
-        batch.known_NK & ~shown & (rng.random((b, k)) < rng.random((b, 1))) & (rng.random((b, 1)) < config.blurred)
-    )
+    some = (rng.random((b, k)) < 0.6 * rng.random((b, 1))) & (rng.random((b, 1)) < config.blurred)
+    blurred = batch.known_NK & some
+    shown = masks.draw(rng, batch.known_NK & ~blurred)
     low, high = np.log(config.blur)
     middle = rng.uniform(low, high, (b, 1)) + 0.4 * rng.normal(size=(b, k))
     sd = np.exp(np.clip(middle, low, high)) * height[:, None] / BOX_TORSOS
@@ -227,4 +226,4 @@ def lesson(
     frame = frame_of(placed, trust, center, height, template)
     seen = features(placed, trust, center, height, frame, template)
     target = np.clip(frame.inward(xy) - template, -6, 6).astype(np.float32)
-    return seen, target, masks.asked(batch.known_NK, shown) & ~blurred
+    return seen, target, masks.asked(batch.known_NK & ~blurred, shown)
