@@ -1,5 +1,8 @@
 """Which proposals are good enough to stand as keypoints: by a threshold, or by a risk that is guaranteed (`guarantee`).
 
+A promise covers keypoints that a dataset does not define. What its annotators could have labelled and left out is not
+accepted under a promise: they left out what is hidden or tiny, and no calibration joint is of that kind.
+
 Shapes: N records, K keypoints of the model.
 """
 

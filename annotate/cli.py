@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from poseunion.annotate import cli_decisions, cli_release, cli_review
 from poseunion.annotate.console import print_json, progress_bar
-from poseunion.annotate.datasets import Dataset, find_dataset
+from poseunion.annotate.datasets import find_dataset
 from poseunion.annotate.engines import share_cores
 from poseunion.annotate.extend import Options, extend, journal_path
-from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations, writer_for
-from poseunion.annotate.formats.names import output_skeleton
-from poseunion.annotate.work import CHUNK, PosePredictor, plan
+from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
+from poseunion.annotate.work import CHUNK
 from poseunion.models import command_line
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.runtime import check_device
@@ -64,7 +64,16 @@ def extend_command(
         typer.Option("--format", help="Format of the output; default: COCO style. The input's own, or a tool's."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Confidence from which a proposal is accepted; default: the model's, else 0.3.")
+        float | None,
+        typer.Option(help="Confidence from which a proposal is accepted; default: 0.5 of a calibrated model."),
+    ] = None,
+    risk: Annotated[
+        float | None,
+        typer.Option(help="Accept so that at most this share is a gross error, with 90 % confidence, per keypoint."),
+    ] = None,
+    evidence: Annotated[
+        bool | None,
+        typer.Option(help="Let a person's labelled joints help to place the others; default: if calibrated for it."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Predict only the first so many people.")] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Also people without any human keypoint.")] = False,
@@ -109,6 +118,8 @@ def extend_command(
 
         annotate extend --dataset my_data.toml --out my_21.json --overlay overlays/ --limit 50
 
+        annotate extend --dataset coco --risk 0.05 --dry-run
+
         annotate extend --dataset coco --device cuda
     """
     check_device(device)
@@ -117,8 +128,9 @@ def extend_command(
     temporary = tempfile.TemporaryDirectory() if dry_run else None
     scratch = Path(temporary.name) if temporary else out.parent if out else Path("runs/example")
     found = find_dataset(dataset, annotations, images, scratch=scratch)
-    options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine)
+    options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine, risk)
     records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
+    from poseunion.models.informed import informed, is_informable
     from poseunion.models.predictor import BATCH_SIZE, load_predictor
 
     output_format = writer_for(records, format_name)[0]
@@ -133,8 +145,16 @@ def extend_command(
     predictor = load_predictor(
         model, flip=flip, device=device, threads=threads, batch_size=batch_size, allow_fallback=allow_fallback
     )
+    if evidence or (evidence is None and is_informable(predictor)):
+        predictor = informed(predictor)
     if dry_run:
-        _dry_run(records, found, predictor, out, options, as_json)
+        from poseunion.annotate.forecast import forecast
+
+        said = forecast(records, found, predictor, out, options)
+        if as_json:
+            print_json(said.to_json())
+        else:
+            said.print(Console())
         return
     try:
         with progress_bar("people") as progress:
@@ -147,8 +167,6 @@ def extend_command(
     if as_json:
         print_json(report.to_json())
     else:
-        from rich.console import Console
-
         report.print(Console())
 
 
@@ -268,39 +286,6 @@ def _draw_overlays(out: Path, images: Path, overlay: Path) -> None:
         report = show(read_annotations(out), images, overlay, progress=progress)
     for name, reason in report.bad:
         typer.echo(f"no overlay of {name}: {reason}", err=True)
-
-
-def _dry_run(
-    records: AnnotationSet, found: Dataset, predictor: PosePredictor, out: Path, options: Options, as_json: bool
-) -> None:
-    planned = plan(records, limit=options.limit, unlabelled=options.unlabelled)
-    pictures = {int(records.image_index[i]) for i in planned.order}
-    missing = sum(not (found.images / records.images[i].file_name).is_file() for i in pictures)
-    names = output_skeleton(records.skeleton, predictor.skeleton).keypoints
-    said = {
-        "annotations": str(found.annotations),
-        "images": str(found.images),
-        "out": str(out),
-        "format": writer_for(records, options.format)[0],
-        "model": predictor.name,
-        "persons": len(records),
-        "to_predict": len(planned.order),
-        "pictures": len(pictures),
-        "pictures_missing": missing,
-        "passed": planned.passed,
-        "keypoints": len(names),
-        "added": [n for n in names if n not in records.skeleton.keypoints],
-    }
-    if as_json:
-        print_json(said)
-        return
-    typer.echo(
-        f"Would complete {said['to_predict']} of {said['persons']} persons in {said['pictures']} pictures "
-        f"({missing} missing) with {predictor.name}, from {len(records.skeleton)} to {len(names)} keypoints "
-        f"(adding {', '.join(n for n in names if n not in records.skeleton.keypoints)}), and write {out}."
-    )
-    for reason, count in sorted(planned.passed.items()):
-        typer.echo(f"  passed through: {count} ({reason})")
 
 
 if __name__ == "__main__":

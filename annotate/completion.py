@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate import acceptance
-from poseunion.models.skeleton import Skeleton, derive_midpoints, project, project_indices
+from poseunion.models.skeleton import Skeleton, Visibility, derive_midpoints, project, project_indices
 
 # Written precision: a hundredth of a pixel and of a per mille is far below what a model knows.
 XY_DIGITS = 2
@@ -83,6 +83,8 @@ def complete(
     dataset: Skeleton,
     model: Skeleton,
     output: Skeleton,
+    *,
+    undefined_only: bool = False,
 ) -> Completion:
     """Complete N records.
 
@@ -92,6 +94,7 @@ def complete(
             is NaN was not looked at, and gets neither proposals nor derived points.
         size_wh_N2: size of each record's picture, pixels.
         threshold_M: see `acceptance.thresholds_for`.
+        undefined_only: accept nothing that an annotator could have labelled and left out.
     """
     xy, visibility = project(xy_ND2, visibility_ND, dataset, output)
     human = visibility > 0
@@ -105,6 +108,8 @@ def complete(
     proposal, confidence = from_model[..., :2].round(XY_DIGITS), from_model[..., 2].round(CONFIDENCE_DIGITS)
     threshold_K = np.where(index >= 0, threshold_M[index], np.inf)
     good = acceptance.accepted(proposal, confidence, threshold_K, size_wh_N2)
+    if undefined_only:
+        good &= visibility == Visibility.UNDEFINED
 
     origin = np.zeros(visibility.shape, np.int8)
     origin[good] = Origin.PROPOSED

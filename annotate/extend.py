@@ -157,7 +157,7 @@ def extend(
 
         output = output_skeleton(annotations.skeleton, predictor.skeleton)
         counts = KeypointCounts(output)
-        rows = state.completer(rule.threshold_K, predictor.skeleton, output, counts)
+        rows = state.completer(rule, predictor.skeleton, output, counts)
         extension = Extension(output, _block(work, made, output, predictor), state.sizer(pictures), rows)
         with atomic_writer(out) as file:
             _write_finite(writer, file, annotations, extension, out)

@@ -102,5 +102,37 @@ class ExtendReport:
             if len(self.bad) > 10:
                 lines.append(f"    … and {len(self.bad) - 10} more, all in {self.out}.run.json")
         lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
-        for part in ("\n".join(lines), table, lines_after):
+        for part in ("\n".join(lines), table):
             console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
+        if self.promise is not None:
+            print_promise(console, self.promise)
+        console.print(lines_after, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_promise(console: Console, promise: dict[str, Any]) -> None:
+    """What `--risk` promises, to whom, and what it does not."""
+    from rich.table import Table
+
+    def percent(row: dict[str, Any], key: str) -> str:
+        return "·" if row.get(key) is None else f"{100 * row[key]:.1f} %"
+
+    table = Table("keypoint", "threshold", "accepted", "errors, at most", "errors on test people")
+    for name, row in promise["keypoints"].items():
+        if row["threshold"] is not None:
+            shown = (percent(row, key) for key in ("share", "bound", "test_risk"))
+            table.add_row(name, f"{row['threshold']:.4f}", *shown)
+    if table.row_count:
+        console.print(table)
+    said = [
+        f"Promised: of each keypoint's accepted proposals at most {100 * promise['risk']:g} % are gross errors "
+        f"(outside the picture, or beyond the OKS-.5 radius), with {100 * promise['confidence']:g} % confidence.",
+        f"  This holds for people like these: {promise['people']}.",
+        "  Keypoints that the file's own annotators could have labelled and left out are not accepted: none of the "
+        "calibration people's were.",
+    ]
+    if promise["test_people"]:
+        said.append(f"  Test people: {promise['test_people']}.")
+    refused = [f"{name} ({row['reason']})" for name, row in promise["keypoints"].items() if row["threshold"] is None]
+    if refused:
+        said.append(f"  Nothing is accepted of: {'; '.join(refused)}.")
+    console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)

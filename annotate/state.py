@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from poseunion.annotate.acceptance import Rule
 from poseunion.annotate.completion import Completion, complete
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.types import name_of
@@ -73,7 +74,7 @@ class State:
         ]
 
     def completer(
-        self, threshold_M: np.ndarray, model: Skeleton, output: Skeleton, counts: KeypointCounts
+        self, rule: Rule, model: Skeleton, output: Skeleton, counts: KeypointCounts
     ) -> Callable[[int, int], Completion]:
         """The function that gives writers the completion of records [start, stop), and counts them."""
         annotations = self.annotations
@@ -86,10 +87,11 @@ class State:
                 annotations.visibility[part],
                 self.pose[part],
                 self.size_wh[part].astype(np.float64),
-                threshold_M,
+                rule.threshold_K,
                 annotations.skeleton,
                 model,
                 output,
+                undefined_only=rule.risk is not None,
             )
             counts.add(completion, np.isfinite(self.pose[part, 0, 0]))
             return completion

@@ -105,6 +105,12 @@ def informed(predictor: Predictor) -> InformedPredictor:
     )
 
 
+def is_informable(predictor: Predictor) -> bool:
+    """Was the model calibrated with labelled joints?"""
+    calibration = getattr(predictor.metadata, "calibration", None)
+    return calibration is not None and calibration.evidence is not None
+
+
 def experts_of(tempering: Tempering) -> str:
     """A short name of the prior and the tempering: a calibration is theirs alone."""
     said = sha256_of(PRIOR_PATH) + tempering.model_dump_json()
