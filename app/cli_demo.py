@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +28,13 @@ def demo(
         str | None,
         typer.Option(metavar="NAME|FILE", help="Person detector: a described .onnx; default: the shipped one."),
     ] = None,
+    review: Annotated[
+        Path | None, typer.Option(metavar="FILE|DIR", help="Extended file to review, or a folder of them.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="With --review: folder of its pictures.")] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Name that decisions are recorded under; default: yours.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of one network call; default: all cores.")] = None,
     upload_mb: Annotated[int, typer.Option(help="Largest upload.")] = 25,
     rate: Annotated[int, typer.Option(help="Requests a minute that one address may make.")] = 240,
@@ -44,6 +53,8 @@ def demo(
 
         poseunion demo
 
+        poseunion demo --review extended.json --images pictures/
+
         poseunion demo --detector yolox_nano.onnx --model unified --model mine.onnx
     """
     if share and not i_know:
@@ -55,21 +66,33 @@ def demo(
         raise BadArgumentError(f"--port {port} is no port: give 0 to 65535.")
     if min(upload_mb, rate) < 1:
         raise BadArgumentError("--upload-mb and --rate leave nobody anything to do: give at least 1.")
+    if (review is None) != (images is None):
+        raise BadArgumentError("--review FILE and --images DIR belong together: give both or neither.")
     with tempfile.TemporaryDirectory(prefix="poseunion-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are this page's own, and gone with it
         try:
             from poseunion.app.demo.page import Settings, build, serve
         except ModuleNotFoundError as error:
             raise MissingExtraError(error.name or "gradio", "demo") from error
+        from poseunion.annotate.datasets import picture_folder
         from poseunion.app.demo.engine import Engine
         from poseunion.app.demo.limits import Limits
+        from poseunion.app.demo.reviewing import review_files
         from poseunion.models.detector import load_detector, shipped_detectors
         from poseunion.models.zoo import shipped_models
 
         found = load_detector(detector, threads=threads) if detector or shipped_detectors() else None
         engine = Engine(model or shipped_models(), found, threads)
         engine.warm_up()
-        settings = Settings(host, port, share, Limits(upload_mb * 1_000_000, rate))
+        settings = Settings(
+            host,
+            port,
+            share,
+            Limits(upload_mb * 1_000_000, rate),
+            tuple(review_files(review)) if review else (),
+            picture_folder(images) if images else None,
+            reviewer or getpass.getuser(),
+        )
         page = build(engine, settings)
         typer.echo(f"{serve(page, settings)} – Ctrl-C ends it.", err=True)
         page.block_thread()

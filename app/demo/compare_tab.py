@@ -70,11 +70,11 @@ def _tile(engine: Engine, image: NDArray[np.uint8], box_N4: NDArray[np.float64],
     caption = f"{escape(variant.title)}<span>{shown} keypoints, {ms:.0f} ms</span>"
     alt = f"The people's keypoints by {escape(variant.title)}"
     return (
-        f"<figure><img src='{data_url(to_jpeg(_small(drawn)))}' alt='{alt}'><figcaption>{caption}</figcaption></figure>"
+        f"<figure><img src='{data_url(to_jpeg(small(drawn)))}' alt='{alt}'><figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """At most `TILE_PX` wide."""
     import cv2
 

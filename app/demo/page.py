@@ -18,7 +18,9 @@ import gradio as gr
 from poseunion.app.demo.compare_tab import compare_tab
 from poseunion.app.demo.engine import Engine
 from poseunion.app.demo.examples import examples
+from poseunion.app.demo.extend_tab import extend_tab
 from poseunion.app.demo.limits import Gate, Limits
+from poseunion.app.demo.review_tab import review_tab
 from poseunion.app.demo.try_tab import try_tab
 from poseunion.models.errors import BadArgumentError
 
@@ -39,12 +41,16 @@ class Settings:
     Attributes:
         host, port: where it listens; port 0: the first free one from 7860.
         share: also through Gradio's public tunnel.
+        review: extended files to be reviewed, whose pictures are in `images`, by `reviewer` if nothing else is said.
     """
 
     host: str = "127.0.0.1"
     port: int = 7860
     share: bool = False
     limits: Limits = field(default_factory=Limits)
+    review: tuple[Path, ...] = ()
+    images: Path | None = None
+    reviewer: str = "reviewer"
 
 
 def build(engine: Engine, settings: Settings) -> gr.Blocks:
@@ -61,6 +67,10 @@ def build(engine: Engine, settings: Settings) -> gr.Blocks:
                 found = try_tab(engine, offered, heavy)
             with gr.Tab("Compare", id="compare") as tab:
                 compare_tab(engine, found, tab, heavy)
+            with gr.Tab("Extend", id="extend"):
+                extend_tab(engine, heavy)
+            with gr.Tab("Review", id="review"):
+                review_tab(list(settings.review), settings.images, settings.reviewer, page)
         gr.HTML(f"<p>{where_it_runs(engine, settings)}</p>", elem_id="foot", padding=False)
     page.queue(max_size=settings.limits.waiting, default_concurrency_limit=4)
     return page

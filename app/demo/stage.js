@@ -151,7 +151,7 @@ const onKey = (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (!(scene.keys || []).includes(key)) return;
   event.preventDefault();
-  trigger("key", { key: event.shiftKey && key.startsWith("Arrow") ? "Shift" + key : key });
+  trigger("shortcut", { key: event.shiftKey && key.startsWith("Arrow") ? "Shift" + key : key });
 };
 document.addEventListener("keydown", onKey);
 
@@ -174,7 +174,11 @@ function show() {
   status.textContent = scene.status || "";
   status.classList.toggle("stage-error", Boolean(scene.error));
   status.hidden = !scene.status;
-  frame.hidden = bar.hidden = !scene.picture;
+  frame.hidden = !scene.picture;
+  bar.hidden = !scene.picture && !scene.downloads;
+  drawButton.hidden = scene.mode !== "boxes";
+  clearButton.hidden = scene.mode !== "boxes" || !(scene.boxes || []).length;
+  showDownloads(scene.downloads);
   label.hidden = true;
   // An answer that comes while somebody draws leaves him drawing.
   if (!scene.picture) { press = null; overlay.replaceChildren(); return; }
@@ -185,9 +189,6 @@ function show() {
   picture.alt = scene.alt || "";
   picture.onload = redraw;
   picture.src = scene.picture;
-  drawButton.hidden = scene.mode !== "boxes";
-  clearButton.hidden = scene.mode !== "boxes" || !(scene.boxes || []).length;
-  showDownloads(scene.downloads);
   redraw();
 }
 

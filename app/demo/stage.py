@@ -37,7 +37,7 @@ class Scene:
         boxes: x, y, width, height.
         guess: the boxes are only a guess: the first that is drawn replaces them.
         selected: name of the point that a click places.
-        keys: keyboard keys that are sent as `key` events while the mode is `points`.
+        keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
         status: what is seen; `error` colours it as one.
         downloads: file name -> text or data URL that the browser saves; nothing is stored on the server.
         alt: what a screen reader says of the picture.
@@ -62,7 +62,7 @@ class Scene:
 
 
 def stage(first: Scene, elem_id: str) -> gr.HTML:
-    """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `key` {key}."""
+    """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `shortcut` {key}."""
     return gr.HTML(
         value=first.to_json(),
         html_template=(HERE / "stage.html").read_text(encoding="utf-8"),

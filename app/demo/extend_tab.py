@@ -1,0 +1,71 @@
+"""Extend: an annotation file and a few of its pictures in, the completed file and overlays out."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from poseunion.app.demo.compare_tab import small
+from poseunion.app.demo.engine import Engine
+from poseunion.app.demo.extending import MOST_PEOPLE, MOST_PICTURES, Extended, extend_uploads
+from poseunion.app.demo.pictures import data_url, to_jpeg
+from poseunion.app.demo.stage import Scene, stage
+from poseunion.app.demo.uploads import guarded
+from poseunion.models.errors import BadArgumentError
+
+HOW = (
+    f"<p>Give a JSON annotation file (COCO, MPII, Halpe, CrowdPose …) and up to {MOST_PICTURES} of its pictures. What "
+    f"people labelled stays to the digit; up to {MOST_PEOPLE} people are completed here. For whole datasets: "
+    "<code>annotate extend --annotations FILE --images DIR</code>.</p>"
+)
+# What the handler gives: the scene with the file to save, and the overlays.
+Answer = tuple[dict[str, Any], str]
+
+
+def extend_tab(engine: Engine, heavy: dict[str, Any]) -> None:
+    """Build the tab."""
+    gr.HTML(HOW, padding=False)
+    with gr.Row(elem_classes="extend-in"):
+        annotations = gr.File(label="Annotation file", file_types=[".json"], height=140, elem_id="annotations")
+        pictures = gr.File(
+            label="Its pictures", file_count="multiple", file_types=["image"], height=140, elem_id="pictures"
+        )
+    start = gr.Button("Extend", variant="primary", elem_id="extend")
+    said = stage(Scene(), "extended")
+    overlays = gr.HTML("", elem_id="overlays", apply_default_css=False, padding=False)
+
+    @guarded(lambda sentence: (Scene(status=sentence, error=True).to_json(), ""))
+    def run(annotations: str | None, pictures: list[str] | None) -> Answer:
+        if not annotations or not pictures:
+            raise BadArgumentError("Give an annotation file and at least one of its pictures.")
+        predictor = engine.predictor(engine.models[0])
+        done = extend_uploads(Path(annotations), [Path(p) for p in pictures], predictor)
+        name = f"{Path(annotations).stem}.extended.json"
+        return Scene(status=summary(done), downloads={name: done.content.decode()}).to_json(), gallery(done)
+
+    start.click(run, [annotations, pictures], [said, overlays], **heavy)
+
+
+def summary(done: Extended) -> str:
+    """What was added, in a sentence."""
+    rows, columns = done.report.keypoints.values(), ("human", "derived", "accepted", "none")
+    human, derived, accepted, missing = (sum(row[c] for row in rows) for c in columns)
+    return (
+        f"{done.report.predicted} of {done.report.persons} people completed. {human} of their keypoints are labelled, "
+        f"{derived} derived, {accepted} proposed and accepted, {missing} still missing."
+    )
+
+
+def gallery(done: Extended) -> str:
+    """The overlays, and what could not be used."""
+    passed = [f"{count} passed through: {why}" for why, count in sorted(done.report.passed.items())]
+    lines = "".join(f"<li>{escape(line)}</li>" for line in [*passed, *(f"{name}: {why}" for name, why in done.bad)])
+    figures = "".join(
+        f"<figure><img src='{data_url(to_jpeg(small(image)))}' alt='People of {escape(name, quote=True)}'>"
+        f"<figcaption>{escape(name)}</figcaption></figure>"
+        for name, image in done.overlays
+    )
+    return f"<ul class='passed'>{lines}</ul><div class='compare'>{figures}</div>"
