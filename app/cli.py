@@ -62,6 +62,18 @@ def evaluate(context: typer.Context) -> None:
     _hand_over("evaluate", "poseunion.training.cli", context, is_subcommand=True)
 
 
+@app.command("fit-prior", context_settings=_REST, add_help_option=False)
+def fit_prior(context: typer.Context) -> None:
+    """Fit what labelled joints say about missing ones (needs the `train` extra)."""
+    _hand_over("fit-prior", "poseunion.training.cli", context, is_subcommand=True)
+
+
+@app.command("fit-evidence", context_settings=_REST, add_help_option=False)
+def fit_evidence(context: typer.Context) -> None:
+    """Fit how a model's word is weighed against labelled joints (needs the `train` extra)."""
+    _hand_over("fit-evidence", "poseunion.training.cli", context, is_subcommand=True)
+
+
 @app.command("calibrate", context_settings=_REST, add_help_option=False)
 def calibrate(context: typer.Context) -> None:
     """Make a model's confidences probabilities (needs the `train` extra)."""

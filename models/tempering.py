@@ -78,7 +78,12 @@ def read_tempering(path: str | Path) -> Tempering:
         raise BadFileError(f"{path} is not a tempering: {first_fault(error, 'file')}.") from error
 
 
+def tempering_path(model: str | Path) -> Path:
+    """Where the tempering of a model file lies."""
+    return Path(model).with_suffix(".evidence.json")
+
+
 def tempering_beside(model: str | Path) -> Tempering:
     """The tempering that lies beside a model file (`NAME.evidence.json`), else the defaults."""
-    path = Path(model).with_suffix(".evidence.json")
+    path = tempering_path(model)
     return read_tempering(path) if path.is_file() else Tempering()

@@ -1,4 +1,4 @@
-"""`poseunion train`, `poseunion evaluate` and `poseunion calibrate`."""
+"""`poseunion train`, `evaluate`, `calibrate`, `fit-prior` and `fit-evidence`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.training import cli_calibrate, cli_evaluate
+from poseunion.training import cli_calibrate, cli_evaluate, cli_evidence
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and evaluate students.")
 
@@ -78,3 +78,5 @@ def train(
 
 app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)
 app.command(epilog=cli_calibrate.EXAMPLES)(cli_calibrate.calibrate)
+app.command("fit-prior", epilog=cli_evidence.PRIOR_EXAMPLES)(cli_evidence.fit_prior)
+app.command("fit-evidence", epilog=cli_evidence.EVIDENCE_EXAMPLES)(cli_evidence.fit_evidence)
