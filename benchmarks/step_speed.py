@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/step_speed.py --recipe unified --stage 1
 
-Steps of the recipe's network as torch has it and as `quicken` leaves it take turns in one process, on one batch of noise
-with two teachers; then the same again with `keep_freed_memory`. CPU time of the process, so that a busy machine disturbs
-little: median over the rounds. Reading pictures is not part of it (`train_throughput.py`). Prints a Markdown table.
+Steps of the recipe's network as torch has it and as `quicken` leaves it take turns in one process, on one batch of
+noise with two teachers; then the same again with `keep_freed_memory`. CPU time of the process, so that a busy machine
+disturbs little: median over the rounds. Reading pictures is not part of it (`train_throughput.py`). Prints a table.
 """
 
 from __future__ import annotations
