@@ -82,7 +82,7 @@ def calibrate(context: typer.Context) -> None:
 
 @app.command("export", context_settings=_REST, add_help_option=False)
 def export(context: typer.Context) -> None:
-    """Write a trained checkpoint as an ONNX file that describes itself (needs the `train` extra)."""
+    """Write a trained network as ONNX or TensorRT, checked against its training (needs the `train` extra)."""
     _hand_over("export", "poseunion.export.cli", context, is_subcommand=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +14,93 @@ from poseunion.models.errors import BadArgumentError, MissingExtraError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Export trained students, convert others.")
 
 
-@app.command(epilog="Example:  poseunion export runs/unified/weights.safetensors --out unified.onnx")
+EXAMPLES = (
+    "Examples:  poseunion export --model runs/unified/weights.safetensors --out unified.onnx  ·  "
+    "poseunion export --model unified --format onnx --format onnx-int8 --out exported --annotations coco/test.json "
+    "--images coco/test --calibration coco/train.json coco/train  ·  "
+    "poseunion export --model unified --with-preprocess picture --out exported"
+)
+
+
+@app.command(epilog=EXAMPLES)
 def export(
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a training run.")],
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    model: Annotated[str, typer.Option(help="weights.safetensors of a training run, or a shipped model's name.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, or a folder: files are then named after the model.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="onnx (default), onnx-fp16, onnx-int8, onnx-int8-symmetric (TensorRT's) or tensorrt; may be repeated.",
+        ),
+    ] = None,
+    annotations: Annotated[
+        list[Path] | None, typer.Option(help="Labelled people to measure accuracy on; may be repeated.")
+    ] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Folder of their pictures, in the same order.")] = None,
+    calibration: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="ANNOTATIONS IMAGES", help="People that reduced precision is fitted to; default: --annotations."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="Refuse what loses more points of AP (PCKh, PCK) than this.")
+    ] = 0.5,
+    with_preprocess: Annotated[
+        str | None,
+        typer.Option(
+            metavar="crop|picture",
+            help="Also write a file that takes uint8 crops, or a whole picture and boxes, and gives keypoints.",
+        ),
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option(help="Note in the manifest what each layer alone costs in eight bits (a minute or two).")
+    ] = False,
     revision: Annotated[str, typer.Option(help="Git revision to note in the file.")] = "",
+    check: Annotated[
+        str | None, typer.Option(metavar="tensorrt", help="Write nothing: would TensorRT take the .onnx file --model?")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Write a self-describing ONNX file and prove that it equals the trained network."""
+    """Write a trained network for other runtimes, and prove that it answers as it was trained to.
+
+    Each file gets a .manifest.json with what was found. One that breaks the contract is refused, and nothing is
+    written.
+    """
+    if check is not None:
+        if check != "tensorrt":
+            raise BadArgumentError(f"No check {check!r}: only tensorrt.")
+        from poseunion.export.cli_tensorrt import check_tensorrt
+
+        check_tensorrt(Path(model))
+        return
+    if out is None:
+        raise BadArgumentError("Give --out: a file, or a folder.")
+    files, folders = annotations or [], images or []
+    if len(files) != len(folders):
+        raise BadArgumentError(f"{len(files)} --annotations and {len(folders)} --images: give one folder a file.")
     try:
-        from poseunion.export.onnx import export_onnx
+        from poseunion.export.export import Labelled, Request, weights_file
+        from poseunion.export.export import export as export_all
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    description = export_onnx(weights, out, revision)
-    print(f"{out}: {description.name}, {description.skeleton}, {description.size_wh[0]}x{description.size_wh[1]}")
+    request = Request(
+        weights=weights_file(model),
+        out=out,
+        formats=tuple(dict.fromkeys(formats or ["onnx"])),
+        twin=with_preprocess,  # type: ignore[arg-type]  # `targets` refuses what is no form
+        measured=tuple(Labelled(*pair) for pair in zip(files, folders, strict=True)),
+        calibration=Labelled(*calibration) if calibration else None,
+        max_drop=max_drop,
+        sensitivity=sensitivity,
+        revision=revision,
+        command=shlex.join(["poseunion", *map(_portable, sys.argv[1:])]),
+        overwrite=overwrite,
+    )
+    for path, manifest in export_all(request):
+        typer.echo(f"{path}: {manifest.summary()}")
 
 
 @app.command(epilog="Example:  poseunion convert rtmpose-m_simcc-mpii.pth --skeleton mpii16 --out models/")
@@ -52,6 +128,11 @@ def convert(
     bins = "x".join(map(str, description.grid.bins_wh))
     wh = "x".join(map(str, description.size_wh))
     print(f"{written[0]}, {written[1]}: {description.skeleton}, input {wh}, bins {bins}")
+
+
+def _portable(word: str) -> str:
+    """A word of the command line for the manifest: of an absolute path file and folder, not the way there."""
+    return "/".join(Path(word).parts[-2:]) if Path(word).is_absolute() else word
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

@@ -18,8 +18,8 @@ from poseunion.export.onnx import export_onnx
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import sha256_of, write_bytes
 from poseunion.models.metadata import ModelDescription, SimccOutput
-from poseunion.models.networks.cspnext import STEM_CHANNELS
-from poseunion.models.networks.rtmpose import SIZES, STRIDE, RTMPose
+from poseunion.models.networks.cspnext import SIZES, STEM_CHANNELS
+from poseunion.models.networks.rtmpose import STRIDE, RTMPose
 from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton

@@ -11,27 +11,8 @@ from safetensors.torch import save_file
 
 from poseunion.export.onnx import export_onnx
 from poseunion.models.errors import BadFileError, ModelError
-from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutput
-from poseunion.models.networks.build import build_network
-from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.metadata import METADATA_KEY
 from poseunion.models.predictor import load_predictor
-from poseunion.models.simcc import SimccGrid
-
-SIZE_WH = (64, 96)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    grid = SimccGrid.for_bins(SIZE_WH, (128, 192))
-    network = build_network("equivariant", "efficientnet_lite0", 21, grid)
-    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    head = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
-    description = ModelDescription(name="tiny", skeleton="union21", size_wh=SIZE_WH, head=head)
-    save_weights(
-        path, network.state_dict(), NetworkSpec(network="equivariant", backbone="efficientnet_lite0"), description
-    )
-    return path
 
 
 def test_the_file_describes_itself_and_runs(weights: Path, tmp_path: Path) -> None:

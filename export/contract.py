@@ -1,0 +1,156 @@
+"""The contract: how far an exported file strays from the trained network, and when that is too far.
+
+Two kinds of figures. *Agreement* compares answers crop by crop and needs no labels. *Accuracy* is AP (or PCKh, or PCK,
+where a data set has no AP) of both on the same labelled people; what the export loses must not exceed `max_drop`.
+
+Shapes: N crops, K keypoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from poseunion.export.onnx import TOLERANCE
+from poseunion.models import simcc
+from poseunion.models.errors import ModelError
+from poseunion.models.pose_model import PoseModel
+from poseunion.models.predictor import Predictor
+from poseunion.training.evaluate import Task, measure
+
+# Of a single-precision export: what may differ are bins whose neighbours are as good to the last digit.
+EQUAL_BINS = 0.999
+MOVED_PX = 4.0  # crop pixels; a person's torso is about 70 of them
+
+
+class Agreement(BaseModel):
+    """Answers of the exported file beside the trained network's, on the same crops.
+
+    Attributes:
+        people: how many crops.
+        crops: of what: "noise", or a file's name.
+        logit_difference: the largest, on the beta-10 scale (a sure keypoint peaks at 1).
+        logit_range: the largest absolute logit of the trained network.
+        equal_bins, bins_within_one: share of maxima, over keypoints and axes.
+        median_px: median distance of the refined keypoints, crop pixels.
+        moved: share of keypoints that moved by more than `MOVED_PX`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    people: int
+    crops: str
+    logit_difference: float
+    logit_range: float
+    equal_bins: float
+    bins_within_one: float
+    median_px: float
+    moved: float
+
+
+class Accuracy(BaseModel):
+    """Scores on labelled people, in percent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    people: int
+    measure: str
+    trained: float
+    exported: float
+
+    @property
+    def drop(self) -> float:
+        """What the export lost, in points."""
+        return self.trained - self.exported
+
+
+def agreement(trained: PoseModel, exported: PoseModel, pixel_NHW3: NDArray[np.uint8], crops: str) -> Agreement:
+    """Compare two networks on crops, 8 at a time."""
+    parts = [
+        (trained.run(pixel_NHW3[i : i + 8]), exported.run(pixel_NHW3[i : i + 8])) for i in range(0, len(pixel_NHW3), 8)
+    ]
+    want, got = ([np.concatenate(axis) for axis in zip(*answers, strict=True)] for answers in zip(*parts, strict=True))
+    grid = trained.description.grid
+    apart_bins = np.stack([np.abs(a.argmax(-1) - b.argmax(-1)) for a, b in zip(want, got, strict=True)])
+    (xy_want, _), (xy_got, _) = (simcc.decode(x, y, grid, refine=True) for x, y in (want, got))
+    apart_px = np.linalg.norm(xy_want - xy_got, axis=-1)
+    return Agreement(
+        people=len(pixel_NHW3),
+        crops=crops,
+        logit_difference=max(float(np.abs(a - b).max()) for a, b in zip(want, got, strict=True)),
+        logit_range=max(float(np.abs(a).max()) for a in want),
+        equal_bins=float((apart_bins == 0).mean()),
+        bins_within_one=float((apart_bins <= 1).mean()),
+        median_px=float(np.median(apart_px)),
+        moved=float((apart_px > MOVED_PX).mean()),
+    )
+
+
+def check_exact(found: Agreement, name: str) -> None:
+    """A single-precision export answers as the trained network does.
+
+    Raises:
+        ModelError: logits differ by more than `TOLERANCE` of their range, or on pictures fewer bins than
+            `EQUAL_BINS` agree (noise has no answer: its bins do not count).
+    """
+    if found.logit_difference > TOLERANCE * max(1.0, found.logit_range):
+        raise ModelError(
+            f"The export of {name} is refused: its logits differ from the trained network's by up to "
+            f"{found.logit_difference:.1e}, over {TOLERANCE:g}; nothing was written."
+        )
+    if found.crops != "noise" and found.equal_bins < EQUAL_BINS:
+        raise ModelError(
+            f"The export of {name} is refused: {100 * found.equal_bins:.2f} % of its bins equal the trained network's, "
+            f"under {100 * EQUAL_BINS:g} %; nothing was written."
+        )
+
+
+class Judge:
+    """Measures the trained network once, and every export against it.
+
+    Args:
+        tasks: labelled people; none: accuracy is not measured.
+        names: what to call each task's file.
+        max_drop: points.
+    """
+
+    def __init__(self, trained: PoseModel, tasks: Sequence[Task], names: Sequence[str], max_drop: float) -> None:
+        self.trained, self.tasks, self.names, self.max_drop = trained, tasks, names, max_drop
+        self._scores: list[dict[str, Any]] | None = None
+
+    def accuracy(self, exported: PoseModel, name: str) -> list[Accuracy]:
+        """Scores of trained network and export on every task.
+
+        Raises:
+            ModelError: the export loses more than `max_drop` on one.
+        """
+        if self._scores is None:
+            self._scores = [measure(Predictor(self.trained), task).scores for task in self.tasks]
+        result = []
+        for file, task, before in zip(self.names, self.tasks, self._scores, strict=True):
+            after = measure(Predictor(exported), task).scores
+            label, trained = main_score(before)
+            found = Accuracy(
+                file=file, people=before["people"], measure=label, trained=trained, exported=main_score(after)[1]
+            )
+            if found.drop > self.max_drop:
+                raise ModelError(
+                    f"The export of {name} is refused: on {file} it has {label} {found.exported:.2f}, the trained "
+                    f"network {found.trained:.2f}, and --max-drop allows {self.max_drop:g}; nothing was written."
+                )
+            result.append(found)
+        return result
+
+
+def main_score(scores: dict[str, Any]) -> tuple[str, float]:
+    """The measure that a data set is known for, and its value in percent; raises ModelError where it has none."""
+    for group, key, label in (("coco", "AP", "AP"), ("pckh", "PCKh@.5", "PCKh@.5"), ("pck", "PCK", "PCK@.2")):
+        value = scores.get(group, {}).get(key)
+        if value is not None:
+            return label, float(value)
+    raise ModelError(f"Nothing could be measured on {scores['dataset']}: its people have no labels to score.")

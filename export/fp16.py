@@ -1,0 +1,112 @@
+"""Half precision, for GPUs: half the memory, and the tensor cores' speed. Inputs and outputs stay single.
+
+Half precision ends at 65,504. Real crops show how large every value gets; a layer that comes within `HEADROOM` of the
+end stays single. So does the head from its logarithms on, where sums of exponentials need the digits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.models.metadata import ModelDescription
+from poseunion.models.pose_model import PoseModel
+
+LARGEST = 65504.0
+HEADROOM = 8.0  # other pictures than those seen may reach further
+# Operators that mark a log domain; what they feed works there, too.
+LOG_DOMAIN = ("Exp", "Log", "ReduceLogSumExp")
+# Squares of long vectors, which a norm sums, leave the range soonest.
+NORMS = ("ReduceL2", "ReduceSumSquare")
+
+
+@dataclass(frozen=True)
+class Halved:
+    """A half-precision network.
+
+    Attributes:
+        largest: the largest absolute value inside, on the crops.
+        too_large: nodes that stay single because their values come near the end of the range.
+    """
+
+    model: onnx.ModelProto
+    largest: float
+    too_large: tuple[str, ...]
+
+
+def halve(
+    model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
+) -> Halved:
+    """The network in half precision.
+
+    Args:
+        normaliser: turns pixels into the network's input.
+        pixel_NHW3: real crops to find each layer's range on.
+
+    Raises:
+        BadArgumentError: no crops.
+    """
+    if not len(pixel_NHW3):
+        raise BadArgumentError("Half precision needs real crops, to see that nothing overflows.")
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel as Tools
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("onnxruntime", "cpu") from error
+    largest = largest_values(model, description, normaliser, pixel_NHW3)
+    too_large = [node.name for node in model.graph.node if _is_too_large(node, largest)]
+    single = sorted({*too_large, *_log_domain(model)})
+    with warnings.catch_warnings():
+        # Weights too small for half precision become its smallest number, as they should; the contract judges.
+        warnings.simplefilter("ignore")
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        result = convert_float_to_float16(copy, keep_io_types=True, node_block_list=single)
+    Tools.graph_topological_sort(result.graph)  # the converter puts its casts at the end
+    onnx.checker.check_model(result, full_check=True)
+    return Halved(result, max(largest.values()), tuple(too_large))
+
+
+def largest_values(
+    model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Output of every node that makes floats -> its largest absolute value on the crops."""
+    import onnxruntime
+
+    shapes = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    floats = {v.name for v in shapes.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    names = [name for node in model.graph.node for name in node.output if name in floats]
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    largest = dict.fromkeys(names, 0.0)
+    for crop in pixel_NHW3:
+        values = session.run(names, {description.input: normaliser.normalise(crop[None])})
+        for name, value in zip(names, values, strict=True):
+            largest[name] = max(largest[name], float(np.abs(value).max(initial=0.0)))
+    return largest
+
+
+def _is_too_large(node: onnx.NodeProto, largest: dict[str, float]) -> bool:
+    reached = max((largest.get(name, 0.0) for name in [*node.input, *node.output]), default=0.0)
+    if node.op_type in NORMS:  # the sum of squares inside is the square of what comes out
+        reached = max(reached, reached**2)
+    return reached * HEADROOM > LARGEST
+
+
+def _log_domain(model: onnx.ModelProto) -> list[str]:
+    """The first exponential or logarithm and everything after it."""
+    first = next((i for i, node in enumerate(model.graph.node) if node.op_type in LOG_DOMAIN), None)
+    if first is None:
+        return []
+    start = first - (first > 0 and model.graph.node[first - 1].op_type == "Sub")  # the difference that is exponentiated
+    return [node.name for node in model.graph.node[start:]]

@@ -1,0 +1,84 @@
+"""What stands beside every exported file: what it is, how it was made, and how far it strays from what was trained."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from poseunion.export.contract import Accuracy, Agreement
+from poseunion.models.files import write_json
+
+NOT_MEASURED: Literal["not measured"] = "not measured"
+_LIBRARIES = ("poseunion", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless")
+
+
+class Manifest(BaseModel):
+    """One exported file.
+
+    Attributes:
+        sha256: of the file; `weights_sha256`: of what was trained.
+        device: where the figures were taken: the runtime's execution provider and the processor.
+        agreement: with the trained network, crop by crop.
+        accuracy: on labelled people, or that it was not measured.
+        max_drop: what the export may lose, in points.
+        details: what only this format has: layers left float, the largest value, an engine's GPU.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    format: str
+    sha256: str
+    bytes: int
+    weights_sha256: str
+    command: str
+    versions: dict[str, str]
+    device: str
+    agreement: list[Agreement]
+    accuracy: list[Accuracy] | Literal["not measured"]
+    max_drop: float
+    details: dict[str, Any]
+
+    def summary(self) -> str:
+        """A line for the terminal."""
+        parts = [f"{self.format}, {self.bytes / 1e6:.1f} MB"]
+        parts += [f"{100 * a.equal_bins:.2f} % equal bins on {a.crops}" for a in self.agreement if a.crops != "noise"]
+        if self.accuracy == NOT_MEASURED:
+            return ", ".join([*parts, f"accuracy {NOT_MEASURED}"])
+        parts += [f"{a.measure} {a.exported:.2f} on {a.file} ({a.exported - a.trained:+.2f})" for a in self.accuracy]
+        return ", ".join(parts)
+
+
+def manifest_path(exported: Path) -> Path:
+    """`unified-int8.onnx` -> `unified-int8.manifest.json`."""
+    return exported.with_suffix(".manifest.json")
+
+
+def write_manifest(exported: Path, manifest: Manifest) -> None:
+    """Write it beside the file, atomically."""
+    write_json(manifest_path(exported), manifest.model_dump(mode="json"), indent=1)
+
+
+def installed_versions() -> dict[str, str]:
+    """Python and the libraries that make or run the file."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

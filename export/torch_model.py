@@ -1,0 +1,37 @@
+"""The trained network itself, run by torch: what every exported file is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poseunion.models.networks.inputs import normalise
+from poseunion.models.networks.weights import load_network
+from poseunion.models.pose_model import PoseModel, model_file
+
+
+class TorchModel(PoseModel):
+    """A weights file as a `PoseModel`.
+
+    Pixels are normalised as in training, not as the description says: an export that describes itself wrongly differs.
+
+    Raises:
+        BadFileError, ModelError: as `load_network`.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        self.path, self.sha256 = model_file(weights)
+        self.network, self.description = load_network(weights)
+        self.provider, self.threads = "torch", torch.get_num_threads()
+
+    def normalise(self, crop_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W, 3) uint8 RGB -> (N, 3, H, W), by training's own code."""
+        return normalise(torch.from_numpy(np.ascontiguousarray(crop_NHW3))).numpy()
+
+    def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+        """See `PoseModel.forward`."""
+        with torch.no_grad():
+            return [output.numpy() for output in self.network(torch.from_numpy(input_N))]
