@@ -94,19 +94,17 @@ def conditioned(
         skeleton: of the K keypoints; None: the prior's. What the prior does not know is left to the picture.
         area_N: the people's areas, px^2, for OKS; None: .53 of the crop's box.
         image_wh_N2: sizes of the pictures, for `prior_inside`.
-        wanted_NK: which missing keypoints are asked for; the others get what the first round found. None: all.
+        wanted_NK: which missing keypoints are asked for; the others get what the first round found
+            (without the picture: nothing). None: all.
         use_prior, use_picture: off leaves an expert out, to see what each is worth.
     """
     skeleton, tempering = skeleton or prior.skeleton, tempering or Tempering()
     scene = Scene(logit_x_NKW, logit_y_NKH, grid, crops, known_xy_NK2, known_NK, prior, skeleton, tempering, area_N)
     missing = ~scene.known
-    experts = (use_picture, use_prior)
-    first = scene.posteriors(missing, scene.prior_of_known, Cells(grid, COARSE), experts, image_wh_N2)
     wanted = missing if wanted_NK is None else missing & wanted_NK
-    if not use_picture:
-        second = scene.posteriors(wanted, scene.prior_of_known, Cells(grid, FINE), experts, image_wh_N2)
-    else:
-        context = scene.prior_in_context(wanted, first)
-        second = scene.posteriors(wanted, context, Cells(grid, FINE), experts, image_wh_N2)
-    found = {name: np.where(wanted, second[name], first[name]) for name in first}
-    return Conditioned(*scene.conclude(found))
+    experts, fine = (use_picture, use_prior), Cells(grid, FINE)
+    if not use_picture:  # no picture tells anything of other joints
+        return Conditioned(*scene.conclude(scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)))
+    first = scene.posteriors(missing, scene.prior_of_known, Cells(grid, COARSE), experts, image_wh_N2)
+    second = scene.posteriors(wanted, scene.prior_in_context(wanted, first), fine, experts, image_wh_N2)
+    return Conditioned(*scene.conclude({name: np.where(wanted, second[name], first[name]) for name in first}))

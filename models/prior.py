@@ -207,7 +207,9 @@ def features(
     box = np.clip(frame.inward(box_center_N2[:, None])[:, 0], -4, 4)
     size = np.log(np.maximum(box_height_N, 1e-6) / frame.scale_N / BOX_TORSOS)[:, None]
     up = np.stack([np.sin(frame.angle_N), np.cos(frame.angle_N)], -1)
-    return np.concatenate([away.reshape(n, -1), known, trust_NK, up, box, np.clip(size, -3, 3)], 1).astype(np.float32)
+    return np.concatenate(
+        [away.reshape(n, 2 * known.shape[1]), known, trust_NK, up, box, np.clip(size, -3, 3)], 1
+    ).astype(np.float32)
 
 
 def components_of(

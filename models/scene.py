@@ -62,7 +62,7 @@ class Scene:
         self.skeleton, self.tempering, self.prior, self.split = skeleton, tempering, prior, grid.split
         self.known = np.asarray(known, bool)
         self.image_xy = np.where(self.known[..., None], np.asarray(known_xy, np.float64), 0.0)
-        self.affine = np.stack([affine_to_crop(crop) for crop in crops]).reshape(-1, 2, 3)
+        self.affine = np.array([affine_to_crop(crop) for crop in crops], np.float64).reshape(-1, 2, 3)
         self.px = np.array([crop.image_px_per_crop_px for crop in crops], np.float64)  # image px a crop px
         center, height = box_of_crops(crops)
         if area is None:

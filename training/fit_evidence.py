@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,13 +160,14 @@ def fit_hypotheses(people: People, grid: SimccGrid, skeleton: Skeleton, prior: P
     except ModuleNotFoundError as error:
         raise MissingExtraError("scipy", "train") from error
     uniform = 1 / (grid.size_wh[0] * grid.size_wh[1])
-    parts: list[list[NDArray[np.floating]]] = []
+    parts: list[list[NDArray[Any]]] = []
     for rows, asked, scene in _scenes(people, grid, skeleton, prior, start):
         moved = people.truth_crop[rows] - scene.shift
         mirror_gain, pair_gain = scene.swap_evidence
         n, k = np.nonzero(asked)
         own = _density(*scene.axes, moved, grid)
-        swapped = _density(*(axis[:, scene.mirror] for axis in scene.axes), moved, grid)
+        mirror_x, mirror_y = (axis[:, scene.mirror] for axis in scene.axes)
+        swapped = _density(mirror_x, mirror_y, moved, grid)
         parts.append(
             [k, own[n, k], swapped[n, k], mirror_gain[n, k], pair_gain[n], scene.near_error[n, k], scene.paired[k]]
         )
