@@ -11,6 +11,8 @@ pip="$folder/bin/python -m pip install --quiet --disable-pip-version-check"
 $pip "setuptools<80" wheel cython "numpy<2"
 $pip --no-deps mmengine==0.10.7 mmpose==1.3.2 mmdet==3.3.0 mmcv-lite==2.1.0
 $pip addict json_tricks munkres platformdirs pyyaml regex shapely six termcolor terminaltables tomli yapf==0.40.2
+# For mmpose's own training (mmpose_train.py): its configurations blur and blacken with albumentations.
+$pip --no-deps albumentations==1.3.1 qudida==0.0.4 scikit-learn==1.5.2 joblib threadpoolctl cloudpickle
 $pip --no-deps --no-build-isolation --no-binary xtcocotools xtcocotools==1.14.3
 # Only now: pip should not have seen the borrowed packages.
 site=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
