@@ -100,8 +100,10 @@ class Saver:
             try:
                 save(self.path, batch)
             except PoseUnionError as error:
-                with self._condition:
-                    self._error = error
+                with self._condition:  # the next decision tries again with these
+                    self._error, self._pending, self._busy = error, [*batch, *self._pending], False
+                    self._condition.notify_all()
+                    return
 
 
 class ReviewFile:

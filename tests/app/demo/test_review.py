@@ -1,0 +1,222 @@
+"""Reviewing: decisions are those that other tools record, undo brings back what stood, nothing else is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from poseunion.annotate.decisions import Decision, read_extended, save, standing
+from poseunion.annotate.example import example_dataset
+from poseunion.annotate.extend import extend
+from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats.review import review_of
+from poseunion.app.demo.review_desk import Desk, Place
+from poseunion.app.demo.review_scene import Region, region_of, scene_of
+from poseunion.app.demo.reviewing import ReviewFile, review_files
+from poseunion.models import load_predictor
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.zoo import shipped_models
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The bundled example, completed, and its pictures."""
+    folder = tmp_path_factory.mktemp("extended")
+    labels, images = example_dataset(folder / "images")
+    out = folder / "extended.json"
+    extend(read_annotations(labels), images, load_predictor(shipped_models()[0], threads=1), out)
+    return out, images
+
+
+@pytest.fixture
+def desk(extended: tuple[Path, Path], tmp_path: Path) -> Desk:
+    """A copy of the file under review."""
+    path = tmp_path / "extended.json"
+    shutil.copy(extended[0], path)
+    return Desk([path], extended[1])
+
+
+def stands(path: Path) -> dict[tuple[Any, str], tuple[float, float, int]]:
+    """(annotation, keypoint) -> what stands by the file's decisions."""
+    annotations = read_extended(path)
+    names = annotations.skeleton.keypoints
+    return {
+        (person["id"], name): tuple(standing(person, review_of(person), name, names))
+        for person in annotations.records
+        for name in names
+    }
+
+
+def test_decisions_equal_those_that_every_tool_records(desk: Desk, tmp_path: Path) -> None:
+    """The page's keys against `Decision`s as `annotate pull` makes them from tags."""
+    path = desk.files[0]
+    other = tmp_path / "pulled.json"
+    shutil.copy(path, other)
+    review = desk.file(0)
+    place = Place()
+    for key in ("a", "r", "h"):
+        _, _, _ = desk.show(place)
+        place = desk.key(desk.show(place)[0], key, "ann", False)
+    review.saver.finish()
+    person = next(p for p in read_extended(path).records if p.get("review"))
+    assert [e["decision"] for e in person["review"]] == ["accept", "reject", "hide"]
+    pulled = [Decision(person["id"], e["keypoint"], e["decision"], "ann", e["time"]) for e in person["review"]]
+    save(other, pulled)
+    assert other.read_bytes() == path.read_bytes()
+
+
+def test_only_review_changes(desk: Desk) -> None:
+    path = desk.files[0]
+    before = json.loads(path.read_text())
+    place = desk.show(Place())[0]
+    desk.move(place, "nose", (100.0, 100.0), "ann", human=False)
+    desk.file(0).saver.finish()
+    after = json.loads(path.read_text())
+    for person in after["annotations"]:
+        person.pop("review", None)
+    assert after == before
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "extended.json"
+    shutil.copy(extended[0], path)
+    desk = Desk([path], extended[1])
+    place = desk.show(Place())[0]
+    names = desk.file(0).names
+    seen = [stands(path)]
+    for _ in range(data.draw(st.integers(1, 5))):
+        name = data.draw(st.sampled_from(names))
+        place = desk.show(Place(0, place.position, name, history=place.history))[0]
+        try:
+            if data.draw(st.booleans()):
+                to = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))
+                place = desk.move(place, name, to, "ann", human=True)
+            else:
+                place = desk.key(place, data.draw(st.sampled_from(["a", "r", "h", "Enter"])), "ann", True)
+        except BadArgumentError:  # nothing there to decide on
+            continue
+        desk.file(0).saver.finish()
+        seen.append(stands(path))
+    while place.history:
+        seen.pop()
+        place = desk.undo(place, "ann")
+        desk.file(0).saver.finish()
+        now, wanted = stands(path), seen[-1]
+        # A rejected point is remembered where it was seen; what stands is what has v > 0.
+        assert {k: v for k, v in now.items() if v[2] > 0} == {k: v for k, v in wanted.items() if v[2] > 0}
+
+
+def test_points_of_people_are_not_changed_unless_that_is_said(desk: Desk) -> None:
+    place = desk.show(Place())[0]
+    review = desk.file(0)
+    human = next(k.name for k in review.keypoints(desk.row(place)) if k.source == "human")
+    with pytest.raises(BadArgumentError, match="a human placed"):
+        desk.move(place, human, (50.0, 50.0), "ann", human=False)
+    desk.move(place, human, (50.0, 50.0), "ann", human=True)
+    moved = next(k for k in review.keypoints(desk.row(place)) if k.name == human)
+    assert moved.xyv == (50.0, 50.0, 2)
+
+
+def test_confirming_the_rest_keeps_what_is_shown(desk: Desk) -> None:
+    before = stands(desk.files[0])
+    place = desk.show(Place())[0]
+    place = desk.key(place, "Enter", "ann", False)
+    desk.file(0).saver.finish()
+    assert {k: v for k, v in stands(desk.files[0]).items() if v[2] > 0} == {k: v for k, v in before.items() if v[2] > 0}
+    assert not any(k.open and k.placed for k in desk.file(0).keypoints(desk.row(place)))
+    assert desk.key(place, "Enter", "ann", False).position == 1  # nothing is left: on to the next person
+
+
+def test_what_needs_a_fix_comes_first(desk: Desk) -> None:
+    path = desk.files[0]
+    rows = ReviewFile(path, desk.images).rows
+    last = read_extended(path).records[rows[-1]]
+    proposal = last["proposals"][0]["name"]
+    save(path, [Decision(last["id"], proposal, "needs-fix", "bob", "2026-01-01T00:00:00+00:00")])
+    again = ReviewFile(path, desk.images)
+    assert again.rows[0] == rows[-1]
+    assert next(k for k in again.keypoints(rows[-1]) if k.name == proposal).open
+
+
+def test_many_quick_decisions_are_all_saved_in_order(desk: Desk) -> None:
+    place = desk.show(Place())[0]
+    for step in range(30):
+        place = desk.move(place, "nose", (10.0 + step, 20.0), "ann", human=False)
+    desk.file(0).saver.finish()
+    (person,) = [p for p in read_extended(desk.files[0]).records if p.get("review")]
+    assert [e["to"][0] for e in person["review"]] == [10.0 + step for step in range(30)]
+
+
+@given(
+    left=st.integers(0, 500),
+    top=st.integers(0, 500),
+    scale=st.floats(0.1, 12),
+    x=st.floats(-50, 2000),
+    y=st.floats(-50, 2000),
+)
+def test_a_click_means_the_pixel_that_is_shown_there(left: int, top: int, scale: float, x: float, y: float) -> None:
+    region = Region(left, top, 100, 100, scale)
+    shown = region.to_shown(np.array([x, y]))
+    np.testing.assert_allclose(region.to_image(*shown), (x, y), atol=1e-6)
+
+
+def test_the_region_shows_the_box_and_lies_in_the_picture(desk: Desk) -> None:
+    review = desk.file(0)
+    for row in review.rows:
+        image = review.annotations.person(row).image
+        assert image is not None
+        region = region_of(review, row, (image.width or 0, image.height or 0))
+        x, y, w, h = review.annotations.box_xywh[row]
+        assert region.left <= max(x, 0)
+        assert region.top <= max(y, 0)
+        assert region.left + region.width >= min(x + w, image.width or 0)
+        assert region.top + region.height >= min(y + h, image.height or 0)
+
+
+def test_a_picture_outside_the_folder_is_not_shown(desk: Desk, tmp_path: Path) -> None:
+    path = desk.files[0]
+    document = json.loads(path.read_text())
+    for name in ("../secret.png", "/etc/secret.png", "a\\..\\..\\secret.png"):
+        document["images"][0]["file_name"] = name
+        path.write_text(json.dumps(document))
+        review = ReviewFile(path, desk.images)
+        row = next(r for r in review.rows if review.annotations.image_index[r] == 0)
+        with pytest.raises(BadFileError, match="outside"):
+            scene_of(review, row, "nose", "")
+        # The reviewer is told, and can go on.
+        _, scene, _ = Desk([path], desk.images).show(Place(position=review.rows.index(row)))
+        assert scene["error"]
+        assert "outside" in scene["status"]
+
+
+def test_files_to_review_are_found_and_others_are_left(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[1, 2]")
+    assert review_files(tmp_path) == [desk.files[0]]
+    assert review_files(desk.files[0]) == [desk.files[0]]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadArgumentError, match="no extended file"):
+        review_files(tmp_path / "empty")
+    with pytest.raises(BadArgumentError, match="neither"):
+        review_files(tmp_path / "none")
+
+
+def test_what_could_not_be_saved_is_said_and_saved_later(desk: Desk, tmp_path: Path) -> None:
+    path, aside = desk.files[0], tmp_path / "aside.txt"
+    place = desk.show(Place())[0]
+    path.rename(aside)
+    with pytest.raises(BadFileError, match=r"extended\.json"):
+        desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
+    aside.rename(path)
+    desk.move(place, "left_eye", (30.0, 20.0), "ann", human=False)
+    desk.file(0).saver.finish()
+    (person,) = [p for p in read_extended(path).records if p.get("review")]
+    assert [e["keypoint"] for e in person["review"]] == ["nose", "left_eye"]
