@@ -27,10 +27,14 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     out.mkdir()
     (out / "old").write_text("old")
     with pytest.raises(ZeroDivisionError), atomic_folder(out, overwrite=True) as folder:
-        (folder / "a").write_text("1")
-        raise ZeroDivisionError
+        _write_and_fail(folder)
     assert [p.name for p in out.iterdir()] == ["old"]
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def _write_and_fail(folder: Path) -> None:
+    (folder / "a").write_text("1")
+    raise ZeroDivisionError
 
 
 def test_only_overwrite_replaces(tmp_path: Path) -> None:
