@@ -81,8 +81,14 @@ def test_a_keypoint_nobody_has_accepts_nothing() -> None:
 
 
 def test_the_search_ends_at_the_first_threshold_that_fails() -> None:
-    rungs = {"threshold": (0.9, 0.8, 0.7, 0.6), "accepted": (100, 200, 300, 400), "expected": (1.0, 4.0, 20.0, 30.0)}
-    ladder = Ladder(people=500, absent=0, wrong=(0, 2, 40, 40), **rungs)
+    ladder = Ladder(
+        people=500,
+        absent=0,
+        threshold=(0.9, 0.8, 0.7, 0.6),
+        accepted=(100, 200, 300, 400),
+        expected=(1.0, 4.0, 20.0, 30.0),
+        wrong=(0, 2, 40, 40),
+    )
     assert guarantee(ladder, 0.05).threshold == 0.8
     # What lies beyond a failure does not count, however good it is.
-    assert guarantee(Ladder(people=500, absent=0, wrong=(0, 2, 40, 2), **rungs), 0.05).threshold == 0.8
+    assert guarantee(ladder.model_copy(update={"wrong": (0, 2, 40, 2)}), 0.05).threshold == 0.8

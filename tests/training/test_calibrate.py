@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_a_ladder_counts_people_and_accepts_nobody_outside_the_picture() -> None
     samples = _samples(rng, 4_000)
     part = _part(samples)
     outside = rng.random(4_000) < 0.3
-    samples = Samples(*(getattr(samples, n) for n in ("view", "keypoint", "feature", "right", "absent")), ~outside)
+    samples = dataclasses.replace(samples, placed=~outside)
     ladder = ladder_of(part, samples, samples, 7)
     mine = samples.keypoint == 7
     confidence = confidence_of(part, samples)
