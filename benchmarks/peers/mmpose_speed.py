@@ -7,17 +7,21 @@ Weights are random: the time does not depend on them. Runs in setup_mmpose.sh's 
 
 from __future__ import annotations
 
+# ruff: noqa: I001  the stub for mmcv's operators, which mmpose_goldens puts in place, has to be there first
 import json
 import sys
+import warnings
 from pathlib import Path
+
+from mmpose_goldens import RTMPOSE, build
 
 import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmpose.apis import inference_topdown
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose_goldens import RTMPOSE, build  # puts the stub for mmcv's operators in place
 
 CONFIG = RTMPOSE / "coco" / "rtmpose-t_8xb256-420e_coco-256x192.py"
 
@@ -25,6 +29,8 @@ CONFIG = RTMPOSE / "coco" / "rtmpose-t_8xb256-420e_coco-256x192.py"
 def main() -> None:
     """Work once for each line on standard input."""
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+    warnings.simplefilter("ignore")  # its own, at every call
+    DefaultScope.get_instance("mmpose", scope_name="mmpose")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     model = build(CONFIG, 17)
