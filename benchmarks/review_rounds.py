@@ -3,12 +3,12 @@
     .venv/bin/python benchmarks/review_rounds.py --data lspet/train.json --images lspet/train \
       --test lspet/test.json --test-images lspet/test --seeds 0 1 2 --plot review-rounds.png > NOTE.md
 
-LSP Extended with neck and head_top hidden from all but a few people. A student trained on these few proposes them for
-the others; a simulated reviewer, who knows the hidden labels, looks at `--budget` people: a proposal within half the
-OKS-.5 radius of the label is accepted, any other is put in its place. The student goes on training on the reviewed
-file, and proposes anew; three rounds. One arm asks whom `annotate next` names, the other draws lots; both start from
-one student. Everything is done by the commands a user has: train, export, extend, apply, evaluate. What is in `--out`
-already is not done again, so the script can be stopped and started. Prints a Markdown note.
+LSP Extended's fully labelled people, with neck and head_top hidden from all but a few. A student trained on these few
+proposes them for the others; a simulated reviewer, who knows the hidden labels, looks at `--budget` people: a proposal
+within half the OKS-.5 radius of the label is accepted, any other is put in its place. The student goes on training on
+the reviewed file, and proposes anew; three rounds. One arm asks whom `annotate next` names, the other draws lots; both
+start from one student. Everything is done by the commands a user has: train, export, extend, apply, evaluate. What is
+in `--out` already is not done again, so the script can be stopped and started. Prints a Markdown note.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def prepare(options: argparse.Namespace, seed: int, folder: Path) -> dict[int, d
     people = [
         a
         for a in document["annotations"]
-        if not is_held_out(names[a["image_id"]]) and all(a["keypoints"][k + 2] > 0 for k in where.values())
+        if not is_held_out(names[a["image_id"]]) and all(v > 0 for v in a["keypoints"][2::3])
     ]
     order = np.random.default_rng(seed).permutation(len(people))[: options.labelled + options.pool]
     truth: dict[int, dict[str, list[float]]] = {}
