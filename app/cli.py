@@ -92,6 +92,12 @@ def convert(context: typer.Context) -> None:
     _hand_over("convert", "poseunion.export.cli", context, is_subcommand=True)
 
 
+@app.command("engine", context_settings=_REST, add_help_option=False)
+def engine(context: typer.Context) -> None:
+    """Build a TensorRT engine (needs the `tensorrt` and `train` extras, and a GPU)."""
+    _hand_over("engine", "poseunion.export.cli_tensorrt", context)
+
+
 @app.command("bench", context_settings=_REST, add_help_option=False)
 def bench(context: typer.Context) -> None:
     """Time whole predictions beside rtmlib and other programs."""

@@ -13,8 +13,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
 
-from poseunion.export import tensorrt
+from poseunion.export import cli as export_cli
+from poseunion.export import cli_tensorrt, tensorrt
 from poseunion.export.tensorrt import build_engine
 from poseunion.export.tensorrt_check import Evidence, check
 from poseunion.models import runtime_tensorrt
@@ -151,6 +153,19 @@ def test_what_must_not_become_an_engine_is_refused_first(tmp_path: Path) -> None
     path.write_text("text")
     with pytest.raises(BadFileError, match="not an ONNX file"):
         build_engine(path, out)
+
+
+def test_the_command_lines(tmp_path: Path) -> None:
+    onnx.save(tiny(), tmp_path / "tiny.onnx")
+    good = CliRunner().invoke(export_cli.app, ["export", "--check", "tensorrt", "--model", str(tmp_path / "tiny.onnx")])
+    assert (good.exit_code, "evidence" in good.output) == (0, True)
+    onnx.save(tiny(batch=1), tmp_path / "tiny.onnx")
+    bad = CliRunner().invoke(export_cli.app, ["export", "--check", "tensorrt", "--model", str(tmp_path / "tiny.onnx")])
+    assert (bad.exit_code, "it will not build" in bad.output) == (1, True)
+    unknown = CliRunner().invoke(export_cli.app, ["export", "--check", "tensorrt", "--model", "nothing"])
+    assert isinstance(unknown.exception, BadArgumentError)
+    words = [str(tmp_path / "tiny.onnx"), "--out", str(tmp_path / "tiny.plan")]
+    assert isinstance(CliRunner().invoke(cli_tensorrt.app, words).exception, BadArgumentError)
 
 
 HERE = Gpu(name="NVIDIA L4", compute_capability=(8, 9))
