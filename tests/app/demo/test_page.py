@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from poseunion.annotate.example import example_dataset
+from poseunion.annotate.extend import extend
+from poseunion.annotate.formats import read_annotations
 from poseunion.app.demo.limits import CONTENT_POLICY
+from poseunion.app.demo.review_scene import region_of
+from poseunion.app.demo.reviewing import ReviewFile
+from poseunion.models import load_predictor
+from poseunion.models.informed import informed, is_informable
+from poseunion.models.zoo import shipped_models
 
 PEOPLE = np.array([[20, 10, 330, 490], [150, 20, 200, 300], [300, 40, 180, 460]], np.float32)
 WAIT_MS = 20_000
@@ -192,3 +200,85 @@ def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(by_hand: str, tab: 
     assert refused == "refused"
     violations = [m for m in page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")]
     assert all(url.startswith((by_hand, "data:", "blob:")) for url in violations)
+
+
+@pytest.fixture(scope="module")
+def under_review(serve_page: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A page with the completed example under review, and its file."""
+    folder = tmp_path_factory.mktemp("review")
+    labels, images = example_dataset(folder / "images")
+    out = folder / "extended.json"
+    extend(read_annotations(labels), images, load_predictor(shipped_models()[0], threads=1), out)
+    return serve_page(None, review=(out,), images=images, reviewer="ann"), out
+
+
+def decided(file: Path) -> list[tuple[str, str]]:
+    """(keypoint, decision) in the file, in the order of their times."""
+    entries = [e for person in json.loads(file.read_text())["annotations"] for e in person.get("review", [])]
+    return [(e["keypoint"], e["decision"]) for e in sorted(entries, key=lambda e: e["time"])]
+
+
+def test_a_keypoint_is_moved_by_a_click_and_saved(under_review: tuple[str, Path], tab: Callable[..., Any]) -> None:
+    address, file = under_review
+    page = tab(address)
+    page.get_by_role("tab", name="Review").click()
+    page.wait_for_selector("#review .stage-picture[src^=data]")
+    said = lambda text: page.wait_for_function(  # noqa: E731
+        "text => document.querySelector('#review .stage-status').innerText.includes(text)", arg=text
+    )
+    page.click("#keypoints [data-name=left_eye]")
+    page.wait_for_selector("#keypoints [data-name=left_eye][aria-pressed=true]")
+    frame = page.locator("#review .stage-overlay")
+    place = frame.bounding_box()
+    page.mouse.click(place["x"] + 0.1 * place["width"], place["y"] + 0.9 * place["height"])
+    said("left eye: moved")
+    (person,) = [p for p in json.loads(file.read_text())["annotations"] if p.get("review")]
+    (entry,) = person["review"]
+    assert (entry["keypoint"], entry["decision"], entry["reviewer"]) == ("left_eye", "fix", "ann")
+    # The click's place in the picture: the region shown is the person's box with its margin.
+    annotations = read_annotations(file)
+    row = next(i for i, p in enumerate(annotations.records) if p.get("review"))
+    image = annotations.person(row).image
+    assert image is not None
+    region = region_of(ReviewFile(file, file.parent / "images"), row, (image.width or 0, image.height or 0))
+    expected = region.left + 0.1 * region.width - 0.5, region.top + 0.9 * region.height - 0.5
+    np.testing.assert_allclose(entry["to"][:2], expected, atol=1.5)
+    assert entry["to"][2] == 2
+
+    # Keys and buttons do the same as each other; undo is a decision, too.
+    page.keyboard.press("u")
+    said("Undone: left eye")
+    page.keyboard.press("r")
+    said("left eye: reject")
+    page.click("#key-a")
+    page.wait_for_function("document.querySelector('#review .stage-status').innerText.includes(': accept')")
+    assert [d for _, d in decided(file)] == ["fix", "accept", "reject", "accept"]
+    page.fill("#reviewer input, #reviewer textarea", "art")  # letters that are shortcuts elsewhere
+    assert len(decided(file)) == 4
+    page.keyboard.press("Escape")
+
+
+def test_an_annotation_file_is_extended(by_hand: str, tab: Callable[..., Any], tmp_path: Path) -> None:
+    labels, images = example_dataset(tmp_path / "images")
+    page = tab(by_hand)
+    page.get_by_role("tab", name="Extend").click()
+    page.set_input_files("#annotations input[type=file]", labels)
+    page.set_input_files("#pictures input[type=file]", [images / "astronaut.png", images / "grace_hopper.jpg"])
+    page.wait_for_selector("#pictures .file-preview, #pictures table")
+    page.click("#extend")
+    page.wait_for_selector("#overlays figure")
+    assert "2 of 3 people completed" in page.inner_text("#extended .stage-status")
+    assert "1 passed through: picture not given" in page.inner_text("#overlays")
+    with page.expect_download() as download:
+        page.click("#extended .stage-save")
+    by_page = json.loads(Path(download.value.path()).read_text())
+    # What the command line makes of the same pictures, to the digit.
+    out = tmp_path / "extended.json"
+    predictor = load_predictor(shipped_models()[0], threads=1)
+    told = informed(predictor) if is_informable(predictor) else predictor
+    extend(read_annotations(labels), images, told, out)
+    by_command = {a["id"]: a for a in json.loads(out.read_text())["annotations"]}
+    completed = [a for a in by_page["annotations"] if a.get("proposals")]
+    assert len(completed) == 2
+    for person in completed:
+        assert person == by_command[person["id"]]
