@@ -118,6 +118,8 @@ def read_back(
         BadFileError: a file is no Datumaro export, or of another skeleton.
     """
     before, after = (_read_zip(path, annotations.skeleton) for path in (exported, returned))
+    if not all(ID in record.get("attributes", {}) for record in before.records):
+        raise BadFileError(f"{exported} was not written by annotate cvat-export: give the zip that went out.")
     records = {r["id"]: r for r in annotations.records if isinstance(r, dict) and has_added_fields(r)}
     matches, lost = _match(before, after)
     decisions: list[Decision] = []
@@ -125,9 +127,8 @@ def read_back(
     unmoved = 0
     for row, other in matches:
         name = before.records[row]["attributes"][ID]
-        name = name if name in records else next((key for key in records if str(key) == str(name)), None)
-        if name is None:
-            lost.append((before.records[row]["attributes"][ID], "the file has no such annotation"))
+        if name not in records:
+            lost.append((name, "the file has no such annotation"))
             continue
         sources = records[name]["keypoint_source"]
         for k, keypoint in enumerate(annotations.skeleton.keypoints):

@@ -197,6 +197,9 @@ def test_files_that_are_no_export(extended: Path, slice_: Path, tmp_path: Path) 
     wrong.write_bytes(b"no zip")
     with pytest.raises(BadFileError, match=r"wrong\.zip"):
         returned(extended, slice_, wrong)
+    back = as_cvat(slice_, lambda person, name, element: person["attributes"].clear())
+    with pytest.raises(BadFileError, match="cvat-export"):
+        returned(extended, back, slice_)
     with zipfile.ZipFile(wrong, "w") as archive:
         archive.writestr("annotations/a.txt", "")
     with pytest.raises(BadFileError, match="Datumaro"):
