@@ -30,8 +30,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "Cascadia Mono", "Menlo", "monospace")
 SWEEP_S, KEPT_S = 60, 300  # uploads are looked through every minute and removed after five
-# Visitors whose picture is remembered at a time, 0.3 to 1 MB each.
-MOST_SESSIONS = 200
+# Visitors whose picture is remembered at a time, about 1 MB each; above the number that may wait.
+MOST_SESSIONS = 120
 
 
 @dataclass(frozen=True)

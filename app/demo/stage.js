@@ -163,7 +163,8 @@ function showDownloads(downloads) {
     link.className = "stage-save";
     link.download = name;
     link.textContent = "Save " + name.split(".").pop().toUpperCase();
-    link.href = content.startsWith("data:") ? content : URL.createObjectURL(new Blob([content], { type: "application/json" }));
+    // An empty content stands for the picture itself: it is not sent twice.
+    link.href = content ? URL.createObjectURL(new Blob([content], { type: "application/json" })) : scene.picture;
     place.appendChild(link);
   }
 }

@@ -39,7 +39,7 @@ class Scene:
         selected: name of the point that a click places.
         keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
         status: what is seen; `error` colours it as one.
-        downloads: file name -> text or data URL that the browser saves; nothing is stored on the server.
+        downloads: file name -> text that the browser saves, empty for the picture; nothing is stored on the server.
         alt: what a screen reader says of the picture.
     """
 

@@ -124,19 +124,19 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
 def answer(found: Found, view: str, known: str, threshold: float) -> Answer:
     """The scene that shows `found` with these settings."""
     seen = view_of(found.poses, view, known)
-    drawn = to_jpeg(draw(found.picture.pixels(), seen, threshold, POINT_SCALE))
+    drawn = draw(found.picture.pixels(), seen, threshold, POINT_SCALE)
     document = as_coco(found, seen, threshold)
     stem = found.picture.name.rsplit(".", 1)[0]
     n = len(found.poses)
     return found, Scene(
-        picture=data_url(drawn),
+        picture=data_url(to_jpeg(drawn)),
         size_wh=found.picture.size_wh,
         mode="boxes",
         boxes=found.poses.box_xywh.round(1).tolist(),
         guess=found.boxes_by == "whole",
         points=points(seen, threshold),
         status=status(found, seen, threshold),
-        downloads={f"{stem}.pose.jpg": data_url(drawn), f"{stem}.pose.json": json.dumps(document)},
+        downloads={f"{stem}.pose.jpg": "", f"{stem}.pose.json": json.dumps(document)},
         alt=f"{found.picture.name} with the keypoints of {n} {'person' if n == 1 else 'people'}",
     ).to_json()
 

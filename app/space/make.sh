@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Put a Hugging Face Space together: the committed code, its Dockerfile, and the Space's own README.
+#
+#   app/space/make.sh ../my-space
+#   hf upload ME/poseunion ../my-space --repo-type space
+#
+# The folder was put together and its installation tried in a fresh environment; no Space was run from it.
+set -euo pipefail
+[ $# -eq 1 ] || { echo "usage: $0 NEW_FOLDER" >&2; exit 2; }
+mkdir "$1"  # fails where there is one already
+target="$(cd "$1" && pwd)"
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+git archive HEAD pyproject.toml LICENSE constraints.txt models annotate training export app | tar -x -C "$target"
+mv "$target/app/Dockerfile" "$target/Dockerfile"
+cp app/space/README.md "$target/README.md"
