@@ -62,10 +62,21 @@ def at_bins(p_B: Map, bins: NDArray[np.float64]) -> Map:
 
 def picture_map(x_PB: Map, y_PB: Map, shift_P2: NDArray[np.float64], cells: Cells) -> Map:
     """(P, V, U) the product of both axes' distributions, moved by `shift_P2` (crop px); sums to one."""
-    across = at_bins(x_PB, (cells.x_U - shift_P2[:, :1]) * cells.split)
-    down = at_bins(y_PB, (cells.y_V - shift_P2[:, 1:]) * cells.split)
-    across, down = (p / np.maximum(p.sum(-1, keepdims=True), np.float32(1e-12)) for p in (across, down))
+    across = _mass_in_cells(x_PB, cells.x_U - shift_P2[:, :1], cells)
+    down = _mass_in_cells(y_PB, cells.y_V - shift_P2[:, 1:], cells)
     return np.asarray(down[:, :, None] * across[:, None, :])
+
+
+def _mass_in_cells(p_PB: Map, centre_PU: NDArray[np.float64], cells: Cells) -> Map:
+    """(P, U) of one axis: a cell takes all bins that it covers, for a sure student's peak is narrower than a cell."""
+    total = np.concatenate([np.zeros((len(p_PB), 1)), np.cumsum(p_PB, -1, dtype=np.float64)], -1)
+    edge = np.concatenate([centre_PU - cells.side / 2, centre_PU[:, -1:] + cells.side / 2], -1) * cells.split + 0.5
+    edge = np.clip(edge, 0, p_PB.shape[-1])
+    low = np.minimum(edge.astype(np.intp), p_PB.shape[-1] - 1)
+    below = np.take_along_axis(total, low, -1)
+    within = below + (edge - low) * (np.take_along_axis(total, low + 1, -1) - below)
+    mass = np.diff(within, axis=-1)
+    return np.asarray(mass / np.maximum(mass.sum(-1, keepdims=True), 1e-12), np.float32)
 
 
 def prior_map(mixture: Mixture, cells: Cells) -> Map:

@@ -49,6 +49,8 @@ MISSED = 0.5
 # Gaussian prior of the hypotheses' weights: drawn to the defaults with this standard deviation.
 WEIGHT_SD = 2.0
 BLOCK = 64
+# Step 4 estimates everything anew for every option: so many people are enough for a few options.
+ENOUGH = 150
 # Rounds that hide a single joint of everybody.
 SINGLES = 4
 
@@ -240,8 +242,8 @@ def _errors(
 ) -> NDArray[np.float64]:
     """(2 N, K) error of every hidden joint's estimate, torso lengths, at most `MISSED`; NaN where none was hidden."""
     error = np.full((len(people.hidden), *people.labelled.shape), np.nan)
-    for number, rows, asked, known in _rounds(people):
-        answers = people.answers
+    answers = people.answers
+    for number, rows, asked, known in _rounds(people, ENOUGH):
         found = conditioned(
             people.logit_x[rows],
             people.logit_y[rows],
@@ -270,13 +272,21 @@ def one_at_a_time(labelled_NK: NDArray[np.bool_], skeleton: Skeleton) -> NDArray
     return hidden
 
 
-def _rounds(people: People) -> list[tuple[int, NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Blocks of people: number of the list, rows, what is asked of each (once a list), what is known."""
+def _rounds(
+    people: People, most: int | None = None
+) -> list[tuple[int, NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Blocks of people: number of the list, rows, what is asked of each (once a list), what is known.
+
+    Args:
+        most: so many people, drawn at random; None: all.
+    """
+    among = np.zeros(len(people.labelled), bool)
+    among[np.random.default_rng(0).permutation(len(among))[:most]] = True
     blocks = []
     for number, several in enumerate(people.hidden):
         done = np.zeros_like(people.labelled)
         for hidden in several:
-            asked = people.labelled & hidden & ~done
+            asked = people.labelled & hidden & ~done & among[:, None]
             done |= asked
             rows = np.flatnonzero(asked.any(1))
             for start in range(0, len(rows), BLOCK):

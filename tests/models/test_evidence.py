@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.errors import BadFileError
 from poseunion.models.evidence import FEATURES, Conditioned, conditioned
+from poseunion.models.experts import Cells, mass_around, moments, picture_map, tempered
 from poseunion.models.files import write_json
 from poseunion.models.geometry import affine_to_crop, apply_affine, crop_from_box
 from poseunion.models.prior import load_prior
@@ -196,6 +197,21 @@ def test_a_joint_that_may_be_outside_the_picture_is_known_to() -> None:
     )
     assert whole[0, INDEX["left_ankle"]] > 0.9
     assert cut[0, INDEX["left_ankle"]] < 0.2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(20, 100), st.floats(30, 160), st.floats(30, 220))
+def test_a_sharp_peak_is_not_lost_between_cells(count: int, x: float, y: float) -> None:
+    cells = Cells(GRID, count)
+    label_x, label_y, _ = encode(np.array([[[x, y]]]), GRID)
+    p_x, p_y = (tempered(label, np.ones(1) * 3, np.zeros(1))[:, 0] for label in (label_x, label_y))
+    found = picture_map(p_x, p_y, np.zeros((1, 2)), cells)
+    assert found.sum() == pytest.approx(1, abs=1e-3)
+    mean, sd = moments(found, cells)
+    np.testing.assert_allclose(mean, [[x, y]], atol=cells.side / 2 + 0.5)
+    assert sd < cells.side / 2 + 2
+    around = mass_around(found, cells, np.array([[x, y]]), np.array([cells.side + 3.0]))
+    assert around > 0.95
 
 
 def test_a_tempering_lies_beside_its_model(tmp_path: Path) -> None:
