@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.formats.review import REJECT, last_entries, outcome, permitted
+from poseunion.annotate.formats.review import NEEDS_FIX, last_entries, outcome, permitted
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Visibility
 
@@ -51,9 +51,9 @@ def labels_of(annotations: AnnotationSet) -> Labels:
     for i in extended:
         try:
             nowhere[i] = _read_sources(annotations.records[i], i, labels)
-            rejected = _read_review(annotations.records[i], i, labels, annotations.skeleton.keypoints)
-            # Somebody looked: no teacher's guess may take the proposal's place.
-            nowhere[i, rejected] = False
+            for k, decision in _read_review(annotations.records[i], i, labels, annotations.skeleton.keypoints).items():
+                # Rejected: somebody looked, and no teacher's guess may take the place. Still to be fixed: it may.
+                nowhere[i, k] = decision == NEEDS_FIX
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadFileError(
                 f"{annotations.source.path}, record {i}: keypoint_source, keypoint_confidence or review is not what "
@@ -87,9 +87,9 @@ def _read_sources(record: dict[str, Any], i: int, labels: Labels) -> NDArray[np.
     return np.asarray(source == NONE)
 
 
-def _read_review(record: dict[str, Any], i: int, labels: Labels, names: tuple[str, ...]) -> list[int]:
-    """Apply a reviewer's decisions, the last one of each keypoint; returns the keypoints that were rejected."""
-    rejected = []
+def _read_review(record: dict[str, Any], i: int, labels: Labels, names: tuple[str, ...]) -> dict[int, str]:
+    """Apply a reviewer's decisions, the last one of each keypoint; returns those after which it has no point."""
+    without: dict[int, str] = {}
     for keypoint, entry in last_entries(record).items():
         k = names.index(keypoint)
         if not permitted(entry, record["keypoint_source"][k]):
@@ -97,8 +97,8 @@ def _read_review(record: dict[str, Any], i: int, labels: Labels, names: tuple[st
         x, y, v = outcome(entry, record, names)
         labels.visibility[i, k] = v
         labels.weight[i, k] = float(v > 0)
-        if entry["decision"] == REJECT:
-            rejected.append(k)
-        else:
+        if v > 0:
             labels.xy[i, k] = float(x), float(y)
-    return rejected
+        else:
+            without[k] = entry["decision"]
+    return without

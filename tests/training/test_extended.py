@@ -99,9 +99,11 @@ def test_a_file_trains_alike_before_and_after_apply(tmp_path: Path) -> None:
         [entry("upper_neck", "reject"), entry("pelvis", "fix", to=[7, 8.5, 1])],
         [entry("head_top", "fix", to=[33, 44]), entry("nose", "fix", to=[1, 2, 2])],  # the nose is a human's
         [entry("nose", "fix", to=[1, 2, 2], human=True)],
+        [entry("upper_neck", "needs-fix")],
     ]
     before = read(tmp_path, *(record(i, review=review) for i, review in enumerate(reviews)))
-    assert [int(p.visibility[HEAD]) for p in before] == [1, -1, 2, -1]
+    assert [int(p.visibility[HEAD]) for p in before] == [1, -1, 2, -1, -1]
+    assert [int(p.visibility[NECK]) for p in before] == [2, 0, 2, 2, -1], "a rejected point is absent, not unknown"
     assert before[2].xy[NOSE].tolist() == [10, 20]
     assert before[3].xy[NOSE].tolist() == [1, 2]
     document, _ = applied(read_annotations(tmp_path / "a.json"))
