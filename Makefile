@@ -4,24 +4,30 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# FiftyOne wants an older OpenCV and starlette than the rest was tried with: its tests have a place of their own.
+REVIEW := $(VENV)-review
 ROOMS := models annotate training export app
 # Tests run beside each other poorly on few cores: one process, one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help example test test-all lint format typecheck check clean
+.PHONY: help example test test-all test-review lint format typecheck check clean
 
 help:  ## list the goals
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 example: $(VENV)/.set-up-example  ## complete three bundled pictures' labels: runs/example (no torch, < 3 minutes)
 	$(BIN)/annotate extend --dataset example --out runs/example/extended.json --overlay runs/example/overlays --overwrite
 
-test: check  ## lint, types and the fast tests
+test: check test-review  ## lint, types and the fast tests
 	$(PYTEST)
 
-test-all: check  ## the same with slow tests and those on the data named by POSEUNION_SHARED
+test-all: check test-review  ## the same with slow tests and those on the data named by POSEUNION_SHARED
 	$(PYTEST) -m ""
+	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review -m slow
+
+test-review: $(REVIEW)/.set-up  ## the review in the real FiftyOne; its App where there is a Chromium
+	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review
 
 check: lint typecheck
 
@@ -56,3 +62,8 @@ $(VENV)/.set-up-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,train]'
 	$(PIP) install --quiet --no-deps rtmlib==0.0.16  # it asks for two more OpenCVs, which overwrite ours
 	@touch $@ $(VENV)/.set-up-example
+
+$(REVIEW)/.set-up: pyproject.toml
+	test -x $(REVIEW)/bin/python || $(PYTHON) -m venv $(REVIEW)
+	$(REVIEW)/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[review]' pytest hypothesis playwright
+	@touch $@
