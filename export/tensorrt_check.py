@@ -250,8 +250,10 @@ def _folding(model: onnx.ModelProto) -> Finding:
     question = "polygraphy folds its constants"
     try:
         import onnxruntime
-        from polygraphy.backend.onnx import FoldConstants
         from polygraphy.logger import G_LOGGER
+
+        G_LOGGER.module_severity = G_LOGGER.CRITICAL  # before the rest of it can talk
+        from polygraphy.backend.onnx import FoldConstants
     except ImportError:
         return Finding(question, None, "not installed (pip install 'poseunion[check-tensorrt]')")
     before = len(model.graph.node)
@@ -259,8 +261,8 @@ def _folding(model: onnx.ModelProto) -> Finding:
     copy.CopyFrom(model)
     onnxruntime.set_default_logger_severity(3)  # it opens sessions that talk
     try:
-        with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-            folded: onnx.ModelProto = FoldConstants(copy)()
+        # onnxruntime's shape inference wants torch, onnx' own does.
+        folded: onnx.ModelProto = FoldConstants(copy, allow_onnxruntime_shape_inference=False)()
         onnx.checker.check_model(folded)
     except Exception as error:  # its own classes, and those of what it calls
         return Finding(question, False, str(error).splitlines()[0])
