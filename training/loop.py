@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,7 @@ def _run_stage(
 
     def draw(step: int) -> Batch:
         strength = recipe.augmentation
-        if clock.progress(recipe) >= recipe.mild_from:
+        if Clock(step, clock.seconds).progress(recipe) >= recipe.mild_from:
             strength = strength.mild()
         rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
         return draw_batch(
@@ -281,11 +282,11 @@ def _run_stage(
 
     started, base_seconds = time.monotonic(), clock.seconds
     next_save, next_validation = (base_seconds + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(draw, clock.step)
+    with ThreadPoolExecutor(recipe.draw_ahead) as pool:
+        pending = deque(pool.submit(draw, clock.step + i) for i in range(recipe.draw_ahead))
         while (progress := clock.progress(recipe)) < 1.0 and stage_index(recipe, progress) == number:
-            batch = pending.result()
-            pending = pool.submit(draw, clock.step + 1)
+            batch = pending.popleft().result()
+            pending.append(pool.submit(draw, clock.step + recipe.draw_ahead))
             lr = learning_rate(recipe, clock.step, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]

@@ -61,6 +61,12 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
             f"Recipe {recipe.name} learns from a teacher of {' and one of '.join(silent)}, which the data file lacks: "
             "add it under teachers, or train another recipe."
         )
+    skeletons = [t.skeleton.name for t in teachers]
+    if distils and (twice := [name for name, _ in recipe.betas if skeletons.count(name) > 1]):
+        raise BadArgumentError(
+            f"The data file has {skeletons.count(twice[0])} teachers of {twice[0]}, and a recipe weighs teachers by "
+            "their skeleton: leave one."
+        )
     known = [entry.name for entry in data.datasets]
     if unknown := [name for name in recipe.datasets if name not in known]:
         raise BadArgumentError(

@@ -17,7 +17,7 @@ from poseunion.training.overrides import with_overrides
 
 NETWORKS = ("equivariant", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l")
 TASK_LOSSES = ("kl", "position")
-_POSITIVE = ("steps", "lr", "clip_norm", "log_every")
+_POSITIVE = ("steps", "lr", "clip_norm", "log_every", "draw_ahead")
 _SHARES = (
     *("decay_from", "mild_from", "alpha", "pseudo_weight", "final_lr_factor", "warmup_factor", "ema_decay"),
     "sampling_power",
@@ -63,6 +63,8 @@ class Recipe:
         alpha, betas: of paper A's eq. 8; betas by the skeleton a teacher was trained on. alpha 1 does not distil.
         agreement_mask: distil only from teachers that agree with the labels, or with each other where there are none.
         online: ask the teachers about every augmented crop, instead of the cache of their modes.
+        draw_ahead: batches that are drawn beside a step, each by a thread of its own. Which people they hold does not
+            depend on it. A GPU wants about as many as there are cores.
         ema_decay: of the averaged weights, which are what is evaluated and exported.
         log_every: steps between two rows of the log.
     """
@@ -99,6 +101,7 @@ class Recipe:
     online: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
+    draw_ahead: int = 1
     log_every: int = 20
     checkpoint_minutes: float = 3.0
     validate_minutes: float = 10.0

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 
+from torch import nn  # noqa: E402
+
 from poseunion.models.networks.backbones import build_backbone  # noqa: E402
 from poseunion.models.networks.equivariant import AxisUpsampler, EquivariantSimcc  # noqa: E402
 from poseunion.models.simcc import SimccGrid  # noqa: E402
 
+M = TypeVar("M", bound=nn.Module)
 BIG = SimccGrid((64, 128), 2.0, (4.0, 5.0))
 
 
-def trained(module: torch.nn.Module) -> torch.nn.Module:
+def trained(module: M) -> M:
     """The module with random numbers everywhere, as if it had been trained: fresh ones have layers of zeros."""
     torch.manual_seed(0)
     with torch.no_grad():

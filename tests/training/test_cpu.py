@@ -33,6 +33,8 @@ def test_relu6_gradients() -> None:
     assert torch.equal(expected, got)
     expected.square().sum().backward()
     got.square().sum().backward()
+    assert theirs.grad is not None
+    assert ours.grad is not None
     assert torch.equal(theirs.grad, ours.grad)
 
 
@@ -56,6 +58,7 @@ def test_a_quickened_network_has_the_same_state_and_learns_the_same(
         (x.square().mean() + y.square().mean()).backward()
     for (name, mine), theirs in zip(quick.named_parameters(), plain.parameters(), strict=True):
         assert mine.grad is not None, name
+        assert theirs.grad is not None, name
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=2e-3, atol=1e-6 + 2e-4 * float(theirs.grad.abs().max()))
     torch.testing.assert_close(quick.state_dict(), plain.state_dict())
 

@@ -14,14 +14,16 @@ import pytest
 import torch
 
 from poseunion.export.onnx import export_onnx
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.weights import NetworkSpec, load_network, save_weights
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data import read_data_file
+from poseunion.models.zoo import model_path
+from poseunion.training.data import TeacherEntry, read_data_file
 from poseunion.training.loop import fit
 from poseunion.training.prepare import prepare
-from poseunion.training.recipes import Stage, paper_a_t
+from poseunion.training.recipes import Stage, paper_a_t, unified_t
 
 PUBLIC_GRIDS = {"coco17": ((192, 256), (4.9, 5.66)), "mpii16": ((256, 256), (5.66, 5.66))}
 
@@ -66,6 +68,31 @@ def test_twenty_steps_of_paper_a(data_file: Path, tmp_path: Path, online: bool) 
     network, description = load_network(weights)
     assert description.grid.bins_wh == (384, 512)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(3.412e6, rel=1e-3)
+
+
+def test_a_teacher_of_all_keypoints_and_two_specialists_teach_a_growing_student(
+    data_file: Path, drawn_dataset: Path, tmp_path: Path
+) -> None:
+    """`unified_t` in small: the shipped student teaches beside the others."""
+    two = read_data_file(data_file)
+    data = two.model_copy(update={"teachers": [*two.teachers, TeacherEntry(model=model_path("unified"))]})
+    stages = (Stage((32, 64), 4.0, 0.5, 4), Stage((64, 128), 2.0, 1.0, 4))
+    recipe = dataclasses.replace(
+        unified_t(), stages=stages, steps=4, log_every=1, agreement_mask=False, validate_minutes=1e9
+    )
+    weights = fit(recipe, prepare(data, recipe, tmp_path / "cache"), tmp_path, accelerator="cpu")
+    for row in [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]:
+        lessons = {name: row[f"distil_x_{name}"] + row[f"distil_y_{name}"] for name, _ in recipe.betas}
+        assert min(lessons.values()) > 0
+        task = row["keypoint_x"] + row["keypoint_y"]
+        distilled = sum(beta * lessons[name] for name, beta in recipe.betas)
+        assert row["total"] == pytest.approx(recipe.alpha * task + (1 - recipe.alpha) * distilled, rel=1e-4)
+    _, description = load_network(weights)
+    assert (description.size_wh, description.skeleton) == ((64, 128), "union21")
+
+    again = data.model_copy(update={"teachers": [*data.teachers, data.teachers[-1]]})
+    with pytest.raises(BadArgumentError, match="2 teachers of union21"):
+        prepare(again, recipe, tmp_path / "cache")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import torch
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
+from poseunion.models.networks.equivariant import EquivariantSimcc
 from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.loop import fit
@@ -68,6 +69,7 @@ def test_weights_of_twice_the_size_are_halved_and_growing_restores_them(tmp_path
     path = weights_file(tmp_path, BIG)
     state, saved = initial_state(RECIPE, path), loaded(path)
     network = build_network("equivariant", BACKBONE, 21, grid_of(SMALL))
+    assert isinstance(network, EquivariantSimcc)
     network.load_state_dict(state)
     restored = network.grown().state_dict()
     assert all(torch.equal(restored[k], saved[k]) for k in saved)
