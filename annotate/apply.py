@@ -86,14 +86,19 @@ def apply(path: Path, out: Path | None = None, *, overwrite: bool = False) -> Ap
         BadFileError: `path` is not an extended COCO-style file, or `out` is in the way.
     """
     target = out or path
-    if out is not None and out.exists() and not overwrite:
-        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+    refuse_output(out, overwrite=overwrite)
     with one_writer(path.parent):
         annotations = read_extended(path)
         document, report = applied(annotations)
         if out is not None or report.changes:
             write_document(target, document)
     return report
+
+
+def refuse_output(out: Path | None, *, overwrite: bool) -> None:
+    """Raise BadFileError where an output is in the way."""
+    if out is not None and out.exists() and not overwrite:
+        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
 
 
 def applied(annotations: AnnotationSet) -> tuple[dict[str, Any], ApplyReport]:

@@ -43,8 +43,9 @@ def apply_command(
 
         annotate apply extended_again.json --from train_21.json
     """
-    from poseunion.annotate.apply import apply
+    from poseunion.annotate.apply import apply, refuse_output
 
+    refuse_output(out, overwrite=overwrite)
     if earlier is not None:
         _take_over(earlier, file)
     report = apply(file, out, overwrite=overwrite)
