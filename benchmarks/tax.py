@@ -65,7 +65,17 @@ def measured(recipe: str, seed: int, options: argparse.Namespace) -> Scores:
         train += [f"steps={options.steps}"] if options.steps else []
         again = ["--resume"] if (folder / "last.ckpt").is_file() else []
         run([*train, "--data", str(options.data), "--out", str(folder), *again], log)
-        run(["export", "--model", str(folder / "weights.safetensors"), "--out", str(folder / "student.onnx")], log)
+        run(
+            [
+                "export",
+                "--model",
+                str(folder / "weights.safetensors"),
+                "--out",
+                str(folder / "student.onnx"),
+                "--overwrite",
+            ],
+            log,
+        )
         sets = [f"--{kind}={options.sets / s / f'test{end}'}" for s in ("coco", "lspet") for kind, end in KINDS]
         scores = json.loads(run(["evaluate", "--model", str(folder / "student.onnx"), *sets, "--flip", "--json"], log))
         by_set = {name: values[0] for name, values in zip(("coco", "lspet"), scores.values(), strict=True)}
