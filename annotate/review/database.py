@@ -7,6 +7,7 @@ a second process, as the command line does.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from typing import Any
 from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError, PoseUnionError
 
 DATASET = "review"
-# mongod cannot be reached by a longer path on some systems, and its folder is made by FiftyOne.
 _DATABASE = "db"
 
 
@@ -64,6 +64,8 @@ def load(folder: Path) -> Any:
         from fiftyone.core.service import DatabaseService, ServiceExecutableNotFound
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name or "fiftyone").partition(".")[0], "review") from error
+    # By this name FiftyOne finds a database that already runs; by its own it would take any, of whichever folder.
+    DatabaseService.service_name = f"db-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
     try:
         DatabaseService.find_mongod()
     except ServiceExecutableNotFound as error:

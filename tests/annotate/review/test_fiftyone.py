@@ -10,13 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from poseunion.annotate.review import database
 from poseunion.annotate.review.pull import unpulled
-from poseunion.models.images import read_annotated_image
+from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.skeleton import load_skeleton
 
 NAMES = load_skeleton("union21").keypoints
@@ -59,7 +58,7 @@ def test_points_lie_on_the_same_pixels_as_in_the_file(opened: Any, dataset: Any)
     for record in opened.of.document["annotations"]:
         (sample,) = dataset.match({"annotation": str(record["id"])})
         picture = read_annotated_image(opened.of.images / sample.picture, (400, 300))
-        shown = cv2.imread(sample.filepath)[..., ::-1]
+        shown = read_image(sample.filepath)
         assert shown.shape[:2] == (sample.metadata.height, sample.metadata.width)
         for proposal in record["proposals"]:
             label = next(k for k in sample.proposals.keypoints if k.label == proposal["name"])
@@ -220,9 +219,7 @@ def test_a_second_review_of_the_file_waits(opened: Any) -> None:
     assert "is open in another annotate review" in second.stderr
 
 
-@pytest.mark.slow
-def test_a_review_goes_on_with_tags_that_were_not_pulled(extended: Any, fiftyone: None) -> None:
-    script = """
+TAGGED = """
 import sys
 from pathlib import Path
 from poseunion.annotate.decisions import read_extended
@@ -234,9 +231,29 @@ annotations = read_extended(file)
 folder = database.folder_of(file)
 fo = database.load(folder)
 build(fo, annotations, choose(annotations, top=1, audit=0), images, folder / "pictures")
-fo.load_dataset(database.DATASET).match({"annotation": "7"}).tag_labels("accept", label_fields="proposals")
+dataset = fo.load_dataset(database.DATASET)
+dataset.tag_labels("accept", label_fields="proposals")
+print(len(dataset), dataset.count_label_tags())
 """
-    subprocess.run([sys.executable, "-c", script, str(extended.file), str(extended.images)], check=True, timeout=300)
+
+
+def start_and_tag(reviewed: Any) -> str:
+    """Make a review of one person and accept all his proposals, in a process of its own; returns what it holds."""
+    words = (sys.executable, "-c", TAGGED, str(reviewed.file), str(reviewed.images))
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=300).stdout.strip()
+
+
+def test_two_reviews_do_not_meet(opened: Any, dataset: Any, extended: Any) -> None:
+    before = dataset.count_label_tags()
+    assert start_and_tag(extended) == "1 {'accept': 5}"
+    dataset.reload()
+    assert dataset.values("annotation") == ["7", "6", "5"]
+    assert dataset.count_label_tags() == before
+
+
+@pytest.mark.slow
+def test_a_review_goes_on_with_tags_that_were_not_pulled(extended: Any, fiftyone: None) -> None:
+    start_and_tag(extended)
     words = ["review", str(extended.file), "--images", str(extended.images), "--no-browser"]
     process = subprocess.Popen(
         [sys.executable, "-m", "poseunion.annotate.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +16,7 @@ from poseunion.annotate.review.pictures import LONGEST_SIDE, Window, window_of, 
 from poseunion.annotate.review.server import listen, own_pages_only
 from poseunion.annotate.review.slice import choose
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.images import read_image
 
 
 def test_the_most_doubtful_come_first_and_the_audit_sample_after_them(extended: Any) -> None:
@@ -48,10 +48,10 @@ def test_a_file_that_is_done_says_so(extended: Any) -> None:
         choose(read_extended(extended.file), top=3, audit=0)
 
 
-@pytest.mark.parametrize("wrong", [{"top": 0, "audit": 0}, {"top": 1, "audit": -1}])
-def test_numbers_that_make_no_sense_are_refused(extended: Any, wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(("top", "audit"), [(0, 0), (1, -1)])
+def test_numbers_that_make_no_sense_are_refused(extended: Any, top: int, audit: int) -> None:
     with pytest.raises(BadArgumentError, match=r"--(top|audit)"):
-        choose(read_extended(extended.file), **wrong)
+        choose(read_extended(extended.file), top=top, audit=audit)
 
 
 @given(
@@ -83,8 +83,8 @@ def test_a_large_cutout_is_shrunk_and_its_points_with_it(tmp_path: Path) -> None
     width, height = write_cutout(tmp_path / "a.jpg", image, window)
     assert max(width, height) == LONGEST_SIDE
     x, y = window.relative(np.array([2019.5, 419.5])) * [width, height]
-    colour = cv2.imread(str(tmp_path / "a.jpg"))[int(y), int(x)].astype(int)
-    assert colour == pytest.approx([10, 10, 250], abs=12)
+    colour = read_image(tmp_path / "a.jpg")[int(y), int(x)].astype(int)
+    assert colour == pytest.approx([250, 10, 10], abs=12)
 
 
 def test_a_taken_port_is_never_used() -> None:
