@@ -224,7 +224,7 @@ def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options:
         "skeleton": annotations.skeleton.name,
         "limit": options.limit,
         "unlabelled": options.unlabelled,
-        "evidence": getattr(predictor, "experts", None),
+        "evidence": getattr(predictor, "prior_sha256", None),
         "inference": {
             name: getattr(predictor, name, None) for name in ("padding", "batch_size", "flip", "refine", "antialias")
         },

@@ -194,7 +194,7 @@ def main() -> None:
     views = views_of(
         [Source(given.data / s / "test.json", given.data / s / "test") for s in SETS], predictor.skeleton, everyone=True
     )
-    tried, _ = try_out(predictor, views, calibration.size_bounds)
+    tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds)
     assert tried.evidence is not None
     parts = {
         "picture": measured(calibration.picture, tried.picture, tried.answers),

@@ -27,6 +27,7 @@ from poseunion.models.evidence import Conditioned
 from poseunion.models.geometry import Crop
 from poseunion.models.metrics import AREA_OF_BOX
 from poseunion.models.prior import box_of_crops
+from poseunion.models.tempering import Tempering
 
 # Beyond these a raw score says no more: the logarithms stay finite.
 MIN_SCORE, MAX_SCORE = 1e-3, 1 - 1e-3
@@ -130,7 +131,8 @@ class Calibration(BaseModel):
         size_bounds: image px per crop px between which sizes were seen; others count as the nearer bound.
         people: whom it was fitted on, in words that outputs repeat.
         guarantee_people: whom the guarantee holds for, in words.
-        experts: what the evidence part was fitted with, see `informed.experts_of`.
+        tempering: how the network's word is taken beside the evidence.
+        prior: sha256 of the prior that the evidence part was fitted with; another one needs another fit.
         test_people: whom the ladders' test columns speak of, in words.
         picture: from the picture alone.
         evidence: with the person's labelled joints; None: the model was calibrated without.
@@ -143,7 +145,8 @@ class Calibration(BaseModel):
     people: str
     guarantee_people: str
     test_people: str = ""
-    experts: str = ""
+    tempering: Tempering = Tempering()
+    prior: str = ""
     picture: Part
     evidence: Part | None = None
 

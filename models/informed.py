@@ -5,7 +5,6 @@ Shapes: N people, K keypoints of the model.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,20 +18,19 @@ from poseunion.models.geometry import Crop
 from poseunion.models.pose_model import PoseModel
 from poseunion.models.predictor import BATCH_SIZE, Predictor
 from poseunion.models.prior import PRIOR_PATH, load_prior
-from poseunion.models.tempering import Tempering, tempering_beside
 
 # Columns of `InformedPredictor.propose`.
 X, Y, SCORE, SD, DISAGREEMENT = range(5)
 
 
 class InformedPredictor(Predictor):
-    """A calibrated SimCC model, the shipped prior, and the tempering that lies beside the model.
+    """A calibrated SimCC model and the shipped prior.
 
     Args:
         model, and the options: as for `Predictor`.
 
     Raises:
-        ModelError: the model was not calibrated with evidence, or with another prior or tempering.
+        ModelError: the model was not calibrated with evidence, or with another prior.
     """
 
     def __init__(
@@ -45,14 +43,13 @@ class InformedPredictor(Predictor):
         batch_size: int = BATCH_SIZE,
     ) -> None:
         super().__init__(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
-        self.prior, self.tempering = load_prior(), tempering_beside(model.path)
-        self.experts = experts_of(self.tempering)
-        if self.metadata.calibration is None or self.metadata.calibration.evidence is None:
+        calibration = self.metadata.calibration
+        if calibration is None or calibration.evidence is None:
             raise ModelError(f"{model.path} was not calibrated with labelled joints: run poseunion calibrate.")
-        if self.metadata.calibration.experts != self.experts:
-            raise ModelError(
-                f"{model.path} was calibrated with another prior or tempering: run poseunion calibrate again."
-            )
+        self.prior, self.prior_sha256 = load_prior(), sha256_of(PRIOR_PATH)
+        if calibration.prior != self.prior_sha256:
+            raise ModelError(f"{model.path} was calibrated with another prior: run poseunion calibrate again.")
+        self.calibration, self.evidence = calibration, calibration.evidence
 
     def propose(
         self,
@@ -83,14 +80,12 @@ class InformedPredictor(Predictor):
             known,
             self.prior,
             skeleton=self.skeleton,
-            tempering=self.tempering,
+            tempering=self.calibration.tempering,
             image_wh_N2=wh_N2,
         )
-        calibration = self.metadata.calibration
-        assert calibration is not None
-        assert calibration.evidence is not None
-        feature = evidence_features(raw, calibration.size_bounds, found, crops, wh_N2, self.skeleton.sigma_array)
-        columns = [calibration.evidence.probability(feature), found.sd_px_NK, found.features["disagreement"]]
+        bounds, sigma = self.calibration.size_bounds, self.skeleton.sigma_array
+        feature = evidence_features(raw, bounds, found, crops, wh_N2, sigma)
+        columns = [self.evidence.probability(feature), found.sd_px_NK, found.features["disagreement"]]
         return np.concatenate([found.xy_NK2, np.stack(columns, -1)], -1).astype(np.float32)
 
 
@@ -109,9 +104,3 @@ def is_informable(predictor: Predictor) -> bool:
     """Was the model calibrated with labelled joints?"""
     calibration = getattr(predictor.metadata, "calibration", None)
     return calibration is not None and calibration.evidence is not None
-
-
-def experts_of(tempering: Tempering) -> str:
-    """A short name of the prior and the tempering: a calibration is theirs alone."""
-    said = sha256_of(PRIOR_PATH) + tempering.model_dump_json()
-    return hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -27,11 +27,11 @@ from poseunion.models.calibration import (
     picture_features,
 )
 from poseunion.models.errors import BadFileError
-from poseunion.models.informed import experts_of
+from poseunion.models.files import sha256_of
 from poseunion.models.predictor import Predictor
-from poseunion.models.prior import load_prior
+from poseunion.models.prior import PRIOR_PATH, load_prior
 from poseunion.models.skeleton import Skeleton, mirrored
-from poseunion.models.tempering import tempering_beside
+from poseunion.models.tempering import Tempering, tempering_beside
 from poseunion.training.data import is_for_guarantee, is_held_out
 from poseunion.training.hiding import Hidden, ask_hidden
 from poseunion.training.views import Answers, View, ask, cut_at_border, is_the_look, read_views
@@ -233,7 +233,7 @@ class Tried:
 
 
 def try_out(
-    predictor: Predictor, views: Sequence[View], size_bounds: tuple[float, float] | None = None
+    predictor: Predictor, views: Sequence[View], tempering: Tempering, size_bounds: tuple[float, float] | None = None
 ) -> tuple[Tried, tuple[float, float]]:
     """Ask a model about views, with and (SimCC only) without their joints.
 
@@ -248,7 +248,6 @@ def try_out(
     skeleton = predictor.skeleton
     evidence = None
     if simcc:
-        tempering = tempering_beside(predictor.model.path)
         hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds)
         evidence = evidence_samples(answers, skeleton, hidden)
     return Tried(answers, picture_samples(answers, skeleton, size_bounds), evidence), size_bounds
@@ -268,10 +267,14 @@ def calibrate(
         BadFileError: no usable people.
     """
     skeleton = predictor.skeleton
-    views = views_of(sources, skeleton, everyone=everyone)
-    tried, size_bounds = try_out(predictor, views)
-    tested = try_out(predictor, views_of(tests, skeleton, everyone=True), size_bounds)[0] if tests else None
+    tempering = tempering_beside(predictor.model.path)
+    tried, size_bounds = try_out(predictor, views_of(sources, skeleton, everyone=everyone), tempering)
     seen = tried.answers.views
+    if all(is_for_guarantee(v.person.image.name) for v in seen):
+        raise BadFileError("All of these people are kept for the guarantee, nobody is left to fit on: give more.")
+    tested = None
+    if tests:
+        tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
     picture = fit_part(PICTURE_FEATURES, tried.picture, seen, skeleton, tested.picture if tested else None)
     evidence = None
     if tried.evidence is not None:
@@ -284,7 +287,8 @@ def calibrate(
             [v for v in seen if is_for_guarantee(v.person.image.name)], "half of them cut at a border"
         ),
         test_people=_named(tested.answers.views, "each whole and cut at a border") if tested else "",
-        experts=experts_of(tempering_beside(predictor.model.path)) if evidence else "",
+        tempering=tempering,
+        prior=sha256_of(PRIOR_PATH) if evidence else "",
         picture=picture,
         evidence=evidence,
     )

@@ -18,17 +18,18 @@ from poseunion.annotate.work import known_joints
 from poseunion.models.calibration import EVIDENCE_FEATURES, PICTURE_FEATURES, Calibration, Ladder, Part
 from poseunion.models.definitions import LSP_OFFSETS
 from poseunion.models.errors import BadArgumentError, ModelError
-from poseunion.models.informed import InformedPredictor, experts_of, informed
+from poseunion.models.files import sha256_of
+from poseunion.models.informed import InformedPredictor, informed
 from poseunion.models.predictor import load_predictor
+from poseunion.models.prior import PRIOR_PATH
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.stamp import stamp
-from poseunion.models.tempering import Tempering
 
 UNION = load_skeleton("union21")
 NECK, HEAD_TOP = UNION.index("upper_neck"), UNION.index("head_top")
 
 
-def calibration(experts: str = "") -> Calibration:
+def calibration(prior: str = "") -> Calibration:
     """Every keypoint alike; of the neck there is proof, of nothing else."""
     nobody = Ladder(people=20, absent=5, threshold=(0.5,), accepted=(9,), wrong=(0,), expected=(1.0,))
     proof = Ladder(people=400, absent=20, threshold=(0.4, 0.001), accepted=(100, 300), wrong=(0, 3), expected=(2, 9))
@@ -39,7 +40,7 @@ def calibration(experts: str = "") -> Calibration:
         size_bounds=(0.5, 4.0),
         people="12 people",
         guarantee_people="24 people, half of them cut",
-        experts=experts or experts_of(Tempering()),
+        prior=prior or sha256_of(PRIOR_PATH),
         picture=Part(features=PICTURE_FEATURES, weights=(weights[:4],) * 21, ladders=ladders),
         evidence=Part(features=EVIDENCE_FEATURES, weights=(weights,) * 21, ladders=ladders),
     )
@@ -75,7 +76,7 @@ def test_what_humans_labelled_stays_and_proposals_say_how_sure_they_are(
             assert proposal["sd_px"] > 0
             assert proposal["disagreement"] >= 0
             assert 0 <= proposal["confidence"] <= 1
-    assert folder.result()["poseunion"]["options"]["evidence"] == experts_of(Tempering())
+    assert folder.result()["poseunion"]["options"]["evidence"] == sha256_of(PRIOR_PATH)
 
 
 def test_a_labelled_joint_moves_what_is_proposed(folder: Any, coco: Any, calibrated: Path) -> None:
@@ -142,10 +143,10 @@ def test_a_ray_job_writes_the_same_bytes(folder: Any, coco: Any, calibrated: Pat
     assert bytes_of(folder, told(calibrated), workers=2, engine="ray") == expected
 
 
-def test_a_model_calibrated_with_other_experts_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_model_calibrated_with_another_prior_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "strange.onnx"
     stamp(tiny_model, path, calibration("another"), load_predictor(tiny_model, threads=1).metadata)
-    with pytest.raises(ModelError, match="another prior or tempering"):
+    with pytest.raises(ModelError, match="another prior"):
         told(path)
     with pytest.raises(ModelError, match="not calibrated with labelled joints"):
         told(tiny_model)

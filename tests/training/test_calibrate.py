@@ -132,7 +132,7 @@ def test_the_command_calibrates_a_file_and_leaves_its_weights(drawn_dataset: Pat
     calibration = predictor.metadata.calibration
     assert calibration is not None
     assert is_informable(predictor)
-    assert informed(predictor).experts == calibration.experts
+    assert informed(predictor).prior_sha256 == calibration.prior
     assert sum(ladder.people for ladder in calibration.picture.ladders) > 0
     picture = np.random.default_rng(0).integers(0, 256, (200, 160, 3), np.uint8)
     poses = predictor(picture, [[20, 20, 120, 160]])
