@@ -6,15 +6,14 @@ end stays single. So does the head from its logarithms on, where sums of exponen
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
-from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.metadata import ModelDescription
 from poseunion.models.pose_model import PoseModel
 
@@ -54,21 +53,10 @@ def halve(
     """
     if not len(pixel_NHW3):
         raise BadArgumentError("Half precision needs real crops, to see that nothing overflows.")
-    try:
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-        from onnxruntime.transformers.onnx_model import OnnxModel as Tools
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("onnxruntime", "cpu") from error
     largest = largest_values(model, description, normaliser, pixel_NHW3)
     too_large = [node.name for node in model.graph.node if _is_too_large(node, largest)]
-    single = sorted({*too_large, *_log_domain(model)})
-    with warnings.catch_warnings():
-        # Weights too small for half precision become its smallest number, as they should; the contract judges.
-        warnings.simplefilter("ignore")
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        result = convert_float_to_float16(copy, keep_io_types=True, node_block_list=single)
-    Tools.graph_topological_sort(result.graph)  # the converter puts its casts at the end
+    single = [*too_large, *_log_domain(model)]
+    result = _converted(model, set(largest), set(single))
     onnx.checker.check_model(result, full_check=True)
     return Halved(result, max(largest.values()), tuple(too_large))
 
@@ -80,7 +68,7 @@ def largest_values(
     import onnxruntime
 
     shapes = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    floats = {v.name for v in shapes.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    floats = {v.name for v in shapes.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
     names = [name for node in model.graph.node for name in node.output if name in floats]
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
@@ -110,3 +98,61 @@ def _log_domain(model: onnx.ModelProto) -> list[str]:
         return []
     start = first - (first > 0 and model.graph.node[first - 1].op_type == "Sub")  # the difference that is exponentiated
     return [node.name for node in model.graph.node[start:]]
+
+
+def _converted(model: onnx.ModelProto, floats: set[str], single: set[str]) -> onnx.ModelProto:
+    """Half precision in every node but `single`, with a cast only where one kind reads what the other made.
+
+    onnxruntime's converter rounds to half precision between neighbouring single nodes, too.
+
+    Args:
+        floats: values inside that are floating-point.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    constants = {i.name: i for i in graph.initializer if i.data_type == TensorProto.FLOAT}
+    kinds = dict.fromkeys((i.name for i in graph.input), TensorProto.FLOAT)
+    nodes: list[onnx.NodeProto] = []
+    made: dict[str, onnx.TensorProto] = {}
+    casts: set[str] = set()
+
+    def read(name: str, kind: int) -> str:
+        """The value `name` in the kind that is wanted."""
+        suffix = "/half" if kind == TensorProto.FLOAT16 else "/single"
+        if name in constants:
+            if kind == TensorProto.FLOAT:
+                made[name] = constants[name]
+                return name
+            made[name + suffix] = numpy_helper.from_array(
+                numpy_helper.to_array(constants[name]).astype(np.float16), name + suffix
+            )
+        elif kinds[name] == kind:
+            return name
+        elif name + suffix not in casts:
+            casts.add(name + suffix)
+            nodes.append(helper.make_node("Cast", [name], [name + suffix], name=name + suffix, to=kind))
+        return name + suffix
+
+    for node in list(graph.node):
+        kind = TensorProto.FLOAT if node.name in single or node.op_type == "Cast" else TensorProto.FLOAT16
+        for position, name in enumerate(node.input):
+            if name in kinds or name in constants:
+                factors = node.op_type == "Resize" and position > 0  # always single, as the operator has it
+                node.input[position] = read(name, TensorProto.FLOAT if factors else kind)
+        kinds |= dict.fromkeys((name for name in node.output if name in floats), kind)
+        nodes.append(node)
+    for output in graph.output:
+        if kinds.get(output.name) == TensorProto.FLOAT16:
+            raw = f"{output.name}/half"
+            for node in nodes:
+                node.output[:] = [raw if name == output.name else name for name in node.output]
+                node.input[:] = [raw if name == output.name else name for name in node.input]
+            nodes.append(
+                helper.make_node("Cast", [raw], [output.name], name=f"{output.name}/out", to=TensorProto.FLOAT)
+            )
+    others = [i for i in graph.initializer if i.name not in constants]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*others, *made.values()])
+    return result
