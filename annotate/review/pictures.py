@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import write_bytes
 
-# Beyond the outermost point, as a share of the longer side: enough surroundings to tell whose arm it is.
-MARGIN = 0.2
+# Beyond the outermost point: so much of the points' longer side, and of the box's where points are few.
+MARGIN, OF_BOX = 0.25, 0.1
 # A screen's worth; more would only make the review's folder larger.
 LONGEST_SIDE = 1280
 
@@ -39,18 +39,20 @@ class Window:
 
 
 def window_of(points_N2: NDArray[np.floating], box_xywh: NDArray[np.floating], size_wh: tuple[int, int]) -> Window:
-    """The part of a picture that holds a person's points and box, with a margin.
+    """The part of a picture that holds a person's points, with some surroundings: enough to tell whose arm it is.
+
+    The box only adds to the margin: that of MPII is a square of twice the person's size.
 
     Args:
         points_N2: image px; at least one is finite and in the picture.
         box_xywh: image px; NaN where there is none.
         size_wh: of the picture.
     """
-    x, y, w, h = box_xywh
-    corners = np.concatenate([np.asarray(points_N2, np.float64), [[x, y], [x + w, y + h]]])
-    corners = np.clip(corners[np.isfinite(corners).all(1)], 0, np.array(size_wh) - 1)
-    low, high = corners.min(0), corners.max(0)
-    margin = max(MARGIN * float((high - low).max()), 8)
+    points = np.asarray(points_N2, np.float64)
+    points = np.clip(points[np.isfinite(points).all(1)], 0, np.array(size_wh) - 1)
+    low, high = points.min(0), points.max(0)
+    side_of_box = float(np.nan_to_num(np.asarray(box_xywh, np.float64)[2:]).max())
+    margin = max(MARGIN * float((high - low).max()), OF_BOX * side_of_box, 8)
     left, top = np.maximum(np.floor(low - margin), 0).astype(int)
     right, bottom = np.minimum(np.ceil(high + margin) + 1, size_wh).astype(int)
     return Window(int(left), int(top), int(right - left), int(bottom - top))
