@@ -59,7 +59,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
     if distils and (silent := [name for name, _ in recipe.betas if name not in {t.skeleton.name for t in teachers}]):
         raise BadArgumentError(
             f"Recipe {recipe.name} learns from a teacher of {' and one of '.join(silent)}, which the data file lacks: "
-            "add it under teachers, or train another recipe."
+            "add it under teachers, or set alpha=1 to learn from labels alone."
         )
     skeletons = [t.skeleton.name for t in teachers]
     if distils and (twice := [name for name, _ in recipe.betas if skeletons.count(name) > 1]):

@@ -69,8 +69,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         (["unified", "{data}", "network=resnet"], "equivariant, rtmpose-t"),
         (["unified", "{data}", "stages=1"], "write a recipe"),
         (["unified", "{data}", "skeleton=nobody"], "nobody"),
-        (["unified", "{data}", "datasets=coco,street"], "trains on street"),
+        (["unified", "{data}", "alpha=1", "datasets=coco,street"], "trains on street"),
         (["paper_a_t", "{data}"], "a teacher of coco17 and one of mpii16"),
+        (["unified_t", "{data}"], "a teacher of union21"),
+        (["unified", "{data}", "alpha=1", "--init", "nowhere.safetensors"], "not a safetensors file"),
         (["unified", "{data}", "--nodes", "2"], "MASTER_ADDR"),
         (["unified", "--data", "nowhere.yaml", "--out", "{out}"], "nowhere.yaml"),
     ],
@@ -120,7 +122,9 @@ def test_a_wrong_data_file_is_one_sentence(
     for name, path in (("here", drawn_dataset / "coco17.json"), ("boxes", "boxes.json"), ("empty", "empty.json")):
         text = text.replace("{" + name + "}", str(path))
     data.write_text(text)
-    assert says in refused(monkeypatch, capsys, "unified", "--data", str(data), "--out", str(tmp_path / "run"))
+    assert says in refused(
+        monkeypatch, capsys, "unified", "alpha=1", "--data", str(data), "--out", str(tmp_path / "run")
+    )
 
 
 def test_a_data_file_that_is_a_picture_is_one_sentence(
@@ -171,7 +175,7 @@ def test_a_teacher_that_cannot_teach_is_one_sentence(
 def test_an_output_folder_in_the_way_is_one_sentence(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["unified", "--data", str(data), "--out"]
+    words = ["unified", "alpha=1", "--data", str(data), "--out"]
     (tmp_path / "file").write_text("")
     assert "Cannot write the run's folder" in refused(monkeypatch, capsys, *words, str(tmp_path / "file"))
     (tmp_path / "old").mkdir()
