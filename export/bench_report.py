@@ -73,11 +73,18 @@ class Measured:
         beside: Mapping[str, str],
         advance: Callable[[int, int], None],
     ) -> Measured:
-        """Measure; `advance` is told how many rounds of how many are done."""
+        """Measure; `advance` is told how many rounds of how many are done.
+
+        Raises:
+            BadArgumentError: two models of one name.
+        """
+        named = {Path(model).stem: model for model in models}
+        if len(named) < len(models):
+            raise BadArgumentError(f"Two of {', '.join(models)} have the same name: rename a file.")
         opened = {
-            (name, n): load_predictor(name, device=device, threads=n, allow_fallback=allow_fallback)
+            (name, n): load_predictor(model, device=device, threads=n, allow_fallback=allow_fallback)
             for n in threads
-            for name in models
+            for name, model in named.items()
         }
         wall_ms: dict[Arm, list[float]] = {}
         cpu_ms: dict[Arm, list[float]] = {}
@@ -86,7 +93,7 @@ class Measured:
             cv2.setNumThreads(n)
             with ExitStack() as stack:
                 arms: dict[Arm, Callable[[], object]] = {}
-                for name in models:
+                for name in named:
                     predictor, people = opened[name, n], len(work.boxes[0])
                     arms[Arm(OURS, name, n, people)] = bench.ours(predictor, work)
                     if bench.runs_in_rtmlib(predictor):
@@ -104,10 +111,10 @@ class Measured:
                 cpu_ms[arm] = [cpu * 1e3 / work.people for _, cpu in times]
         cv2.setNumThreads(1)
         return cls(
-            predictors={name: opened[name, threads[0]] for name in models},
+            predictors={name: opened[name, threads[0]] for name in named},
             wall_ms=wall_ms,
             cpu_ms=cpu_ms,
-            stages={name: bench.stages(opened[name, threads[0]], works[0]) for name in models},
+            stages={name: bench.stages(opened[name, threads[0]], works[0]) for name in named},
             batches={key: bench.batches(predictor, batch) for key, predictor in opened.items()},
             pictures=len(works[0].pictures),
             rounds=rounds,
@@ -160,17 +167,10 @@ def _arms(measured: Measured) -> Iterator[str]:
     yield f"| people | threads | who | model | ms a person | CPU ms | × rtmlib, same file | × rtmlib, {first} |"
     yield "|---|---|---|---|---|---|---|---|"
     for arm, times in measured.wall_ms.items():
-        same = _ratios(measured, arm, arm.model)
-        cells = [
-            arm.people,
-            arm.threads,
-            arm.who,
-            arm.model or "its own",
-            spread(times),
-            same,
-            _ratios(measured, arm, first),
-        ]
-        yield f"| {' | '.join(map(str, cells))} |"
+        ratios = [_ratios(measured, arm, model) for model in (arm.model, first)]
+        cpu = f"{statistics.median(measured.cpu_ms[arm]):.2f}" if arm.model else "–"
+        cells = [str(arm.people), str(arm.threads), arm.who, arm.model or "its own", spread(times), cpu, *ratios]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _ratios(measured: Measured, arm: Arm, model: str) -> str:

@@ -6,6 +6,7 @@ and one scale serves both axes. A crop is therefore a similarity; its inverse is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -135,13 +136,25 @@ def compose(second: NDArray[np.floating], first: NDArray[np.floating]) -> NDArra
 
 def _seen_region(image: NDArray[np.uint8], crop: Crop) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The part of the picture that the crop sees, not copied, and the (2, 3) affine from its pixels to the crop's."""
-    width, height = crop.size_wh
+    scale, angle = crop.image_px_per_crop_px, math.radians(crop.rotation_deg)
+    cos, sin = abs(math.cos(angle)) * scale, abs(math.sin(angle)) * scale
+    reach_w, reach_h = (side / 2 + 2 for side in crop.size_wh)  # with what bilinear sampling reads around it
+    (x0, x1), (y0, y1) = (
+        _within(centre - reach, centre + reach, length)
+        for centre, reach, length in (
+            (crop.center_xy[0], cos * reach_w + sin * reach_h, image.shape[1]),
+            (crop.center_xy[1], sin * reach_w + cos * reach_h, image.shape[0]),
+        )
+    )
     affine = affine_to_crop(crop)
-    corners = np.array([[-2, -2], [width + 1, -2], [-2, height + 1], [width + 1, height + 1]], np.float64)
-    seen = apply_affine(corners, invert_affine(affine))
-    x0, y0 = np.clip(np.floor(seen.min(0)), 0, [image.shape[1] - 1, image.shape[0] - 1]).astype(int)
-    x1, y1 = np.clip(np.ceil(seen.max(0)) + 1, [x0 + 1, y0 + 1], [image.shape[1], image.shape[0]]).astype(int)
-    return image[y0:y1, x0:x1], compose(affine, np.array([[1, 0, x0], [0, 1, y0]]))
+    affine[:, 2] += affine[:, :2] @ (x0, y0)
+    return image[y0:y1, x0:x1], affine
+
+
+def _within(start: float, end: float, length: int) -> tuple[int, int]:
+    """The pixels from `start` to `end` that there are: at least one."""
+    first = min(max(math.floor(start), 0), length - 1)
+    return first, min(max(math.ceil(end) + 1, first + 1), length)
 
 
 def _halved(region: NDArray[np.uint8], affine_23: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from poseunion.export.bench import Beside, Work, annotated_work, bundled_work, measure, runs_in_rtmlib, stages
+from poseunion.export.bench_report import Arm, Measured, note, plot_latency
 from poseunion.export.cli_bench import app
 from poseunion.models.errors import BadArgumentError, BadFileError, DeviceError
 from poseunion.models.files import write_json
@@ -121,6 +122,19 @@ def test_what_cannot_be_measured_leaves_no_note(words: list[str], error: type[Ex
     out = tmp_path / "note.md"
     assert isinstance(CliRunner().invoke(app, [*words, "--out", str(out)]).exception, error)
     assert not out.exists()
+
+
+def test_ratios_are_formed_within_a_round(tmp_path: Path) -> None:
+    ours, theirs, other = Arm("ours", "unified", 1, 10), Arm("rtmlib", "unified", 1, 10), Arm("other", "", 1, 10)
+    wall = {ours: [1.0, 4.0, 2.0], theirs: [2.0, 4.0, 6.0], other: [4.0, 4.0, 4.0]}
+    steps, calls = {"unified": {"network": 1.0}}, {("unified", 1): {8: 1.0}}
+    measured = Measured({"unified": load_predictor("unified", threads=1)}, wall, wall, steps, calls, 3, 3)
+    text = note(measured, {"unified": 27.8}, "a machine", "poseunion bench", tmp_path / "plot.png")
+    assert "| 10 | 1 | ours | unified | 2.00 (1.00–4.00) | 2.00 | 2.00 (1.00–3.00) | 2.00 (1.00–3.00) |" in text
+    assert "| 10 | 1 | other | its own | 4.00 (4.00–4.00) | – | – | 1.00 (0.50–1.50) |" in text
+    assert "AP 27.8" in text
+    plot_latency(measured, {"unified": 27.8}, tmp_path / "plot.png")
+    assert read_image(tmp_path / "plot.png").std() > 1
 
 
 def test_rtmlib_is_only_asked_what_it_can_run() -> None:
