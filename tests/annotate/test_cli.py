@@ -184,6 +184,9 @@ def test_a_device_that_is_not_there_is_said(
     assert err.count("\n") == 1
     assert not recwarn.list
     assert not folder.out.exists()
+    code, out, err = run("extend", *where, "--device", device, "--allow-fallback")
+    assert code == 0, err
+    assert "CPUExecutionProvider" in out  # where it ran is said
 
 
 @pytest.mark.parametrize("command", ["extend", "show", "check"])
