@@ -103,7 +103,7 @@ def _reason(ladder: Ladder, risk: float) -> str:
         return "nobody of the calibration people has it"
     if ladder.people < needed:
         return f"{ladder.people} calibration people have it, {needed} are the fewest that could prove it"
-    return f"{ladder.people} calibration people have it, and too many of their proposals are wrong to prove it"
+    return f"too many wrong among {ladder.people} calibration people"
 
 
 def binomial_tail(wrong: int, n: int, rate: float) -> float:
