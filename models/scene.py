@@ -114,7 +114,8 @@ class Scene:
         people, joints = np.nonzero(wanted)
         told, told_sd = self._told_by_picture(first)
         xy = np.where(self.known[..., None], self.xy, told)[people]
-        sd = np.where(self.known, 0.0, told_sd)[people]
+        context = np.array([joint.context for joint in self.joints])
+        sd = np.where(self.known, 0.0, told_sd)[people] * context[joints, None]
         sd[np.arange(len(people)), joints] = np.inf
         xy_prior, sd_prior = self._for_prior(xy, sd)
         mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people])
@@ -147,7 +148,7 @@ class Scene:
         gained, precision = np.where(useful, gained, 1.0), np.where(useful, precision, 0.0)
         mean = np.stack([first["mean_x"], first["mean_y"]], -1)
         place = (precision[..., None] * mean - prior_precision[..., None] * prior_mean) / gained[..., None]
-        sd = np.where(useful, self.tempering.context / np.sqrt(gained), np.inf)
+        sd = np.where(useful, 1 / np.sqrt(gained), np.inf)
         return np.where(useful[..., None], place, 0.0), sd
 
     # What the known joints say of the student.

@@ -21,6 +21,8 @@ class JointTempering(BaseModel):
         blur: standard deviation of what is added to its distribution, share of the crop's height.
         swapped, lost: log odds of the hypotheses against `own` when nothing else is known.
         picture, prior: exponents of the experts.
+        context: factor on the standard deviations of what the picture told of other missing joints; a large one leaves
+            them out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,7 @@ class JointTempering(BaseModel):
     lost: float = -3.0
     picture: float = 1.0
     prior: float = 1.0
+    context: float = 1.0
 
 
 class Tempering(BaseModel):
@@ -42,7 +45,6 @@ class Tempering(BaseModel):
             mirror better than the mirror's own channel does.
         swapped_pairs: the same for the mean of the known pairs, exchanged against straight.
         lost_error: on the log odds of `lost`, for the student's mean error on the known joints (0 none, 1 all wrong).
-        context: factor on the standard deviations of what the picture told of missing joints, when others learn of it.
         error_sd, error_length: the student's errors are taken as a Gaussian process over the body: standard deviation
             and reach in torso lengths; error_noise is what every joint has for itself.
     """
@@ -55,7 +57,6 @@ class Tempering(BaseModel):
     swapped_mirror: float = 0.5
     swapped_pairs: float = 0.5
     lost_error: float = 4.0
-    context: float = 1.0
     error_sd: float = 0.05
     error_length: float = 0.5
     error_noise: float = 0.1

@@ -41,9 +41,9 @@ from poseunion.training.views import Answers, ask, read_views
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0)
 BLURS = (0.004, 0.008, 0.012, 0.02, 0.03, 0.045)
 ERROR_SDS, ERROR_LENGTHS = (0.0, 0.03, 0.06, 0.1), (0.35, 0.7, 1.4)
-CONTEXTS, PRIORS, PICTURES = (0.7, 1.0, 1.5, 2.5, 100.0), (0.5, 0.7, 1.0), (0.6, 1.0)
+CONTEXTS, PRIORS, PICTURES = (1.0, 2.0, 100.0), (0.5, 0.7, 1.0), (0.6, 1.0)
 # A keypoint's own exponents are believed as far as its samples outweigh so many of everybody's.
-PULL = 150
+PULL = 50
 # Beyond so many torso lengths an error is no worse.
 MISSED = 0.5
 # Gaussian prior of the hypotheses' weights: drawn to the defaults with this standard deviation.
@@ -211,30 +211,34 @@ def fit_hypotheses(people: People, grid: SimccGrid, skeleton: Skeleton, prior: P
 
 
 def fit_exponents(people: People, grid: SimccGrid, skeleton: Skeleton, prior: Prior, start: Tempering) -> Tempering:
-    """Step 4: first how far the first round is believed, then for each keypoint the experts' exponents."""
-    contexts = [start.model_copy(update={"context": value}) for value in CONTEXTS]
-    losses = [_errors(people, grid, skeleton, prior, option) for option in track(contexts, "context")]
-    chosen = int(np.argmin([np.nanmean(error) for error in losses]))
-    start, options, tried = contexts[chosen], [(1.0, 1.0)], [losses[chosen]]
-    for pair in track([p for p in itertools.product(PICTURES, PRIORS) if p != (1.0, 1.0)], "exponents"):
-        joints = {
-            kind: joint.model_copy(update=dict(zip(("picture", "prior"), pair, strict=True)))
-            for kind, joint in start.joints.items()
-        }
-        tried.append(_errors(people, grid, skeleton, prior, start.model_copy(update={"joints": joints})))
-        options.append(pair)
-    everyone = np.array([np.nanmean(error) for error in tried])
-    kinds = np.array([sideless(k) for k in skeleton.keypoints])
-    joints = {}
-    for kind, joint in start.joints.items():
-        mine = np.stack([error[:, kinds == kind] for error in tried])
-        count = np.isfinite(mine[0]).sum()
-        own = np.nansum(mine, (1, 2)) / max(count, 1)
-        # As if PULL further samples had this keypoint's mean error, and the experts' merits were everybody's.
-        merit = count * own + PULL * own[0] * everyone / everyone[0]
-        picture, share = options[int(np.argmin(merit))]
-        joints[kind] = joint.model_copy(update={"picture": picture, "prior": share})
-    return start.model_copy(update={"joints": joints})
+    """Step 4, for each keypoint: first how far the first round is believed, then the experts' exponents."""
+    for names, options in (
+        (("context",), [(value,) for value in CONTEXTS]),
+        (("picture", "prior"), list(itertools.product(PICTURES, PRIORS))),
+    ):
+        tried = [
+            _errors(people, grid, skeleton, prior, _with(start, names, option))
+            for option in track(options, " and ".join(names))
+        ]
+        everyone = np.array([np.nanmean(error) for error in tried])
+        kinds = np.array([sideless(k) for k in skeleton.keypoints])
+        joints = {}
+        for kind, joint in start.joints.items():
+            mine = np.stack([error[:, kinds == kind] for error in tried])
+            count = int(np.isfinite(mine[0]).sum())
+            own = np.nansum(mine, (1, 2)) / max(count, 1)
+            # As if PULL further samples had this keypoint's mean error, and the options' merits were everybody's.
+            merit = count * own + PULL * own[0] * everyone / everyone[0]
+            joints[kind] = joint.model_copy(update=dict(zip(names, options[int(np.argmin(merit))], strict=True)))
+        start = start.model_copy(update={"joints": joints})
+    return start
+
+
+def _with(tempering: Tempering, names: tuple[str, ...], values: tuple[float, ...]) -> Tempering:
+    """The same values for every keypoint."""
+    update = dict(zip(names, values, strict=True))
+    joints = {kind: joint.model_copy(update=update) for kind, joint in tempering.joints.items()}
+    return tempering.model_copy(update={"joints": joints})
 
 
 def _errors(
