@@ -17,7 +17,6 @@ from poseunion.models.errors import ItemError
 
 HOW = "The people of <em>Try it</em>, as each model sees them. 64 and 32 px: as if they stood so far away (simulated)."
 TILE_PX = 640
-THRESHOLD = 0.3
 POINT_SCALE = 1.6  # tiles are small
 
 
@@ -65,8 +64,9 @@ def _tile(engine: Engine, image: NDArray[np.uint8], box_N4: NDArray[np.float64],
         for box in box_N4:
             seen = blurred(seen, box, predictor, side)
     view = view_of(poses, "Union, 21", "COCO")
-    drawn = draw(seen, view, THRESHOLD, POINT_SCALE)
-    shown = int(view.shown(THRESHOLD).sum())
+    threshold = engine.threshold(variant.model)
+    drawn = draw(seen, view, threshold, POINT_SCALE)
+    shown = int(view.shown(threshold).sum())
     caption = f"{escape(variant.title)}<span>{shown} keypoints, {ms:.0f} ms</span>"
     alt = f"The people's keypoints by {escape(variant.title)}"
     return (

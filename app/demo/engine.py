@@ -94,6 +94,10 @@ class Engine:
                 self._loaded[name] = load_predictor(name, threads=self.threads)
             return self._loaded[name]
 
+    def threshold(self, model: str) -> float:
+        """The confidence from which the model's own description shows a keypoint."""
+        return float(self.predictor(model).metadata.confidence_threshold)
+
     def warm_up(self) -> None:
         """Load the default model and let it allocate, so that the first visitor does not wait."""
         self.poses(np.zeros((64, 64, 3), np.uint8), np.array([[0.0, 0, 64, 64]]), self.models[0], "Full")

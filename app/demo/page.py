@@ -80,9 +80,11 @@ def where_it_runs(engine: Engine, settings: Settings) -> str:
     """What runs where, in a sentence or two."""
     place = "on this computer" if settings.host in LOOPBACK and not settings.share else "on the server"
     provider = engine.predictor(engine.models[0]).provider.removesuffix("ExecutionProvider")
-    detector = "none: boxes are drawn by hand" if engine.detector is None else engine.detector.name
+    detector = "No person detector is installed: boxes are drawn by hand."
+    if engine.detector is not None:
+        detector = f"People are found by {engine.detector.name}."
     return (
-        f"Everything runs {place} ({provider}); the page fetches nothing from elsewhere. Person detector: {detector}. "
+        f"Everything runs {place} ({provider}); the page fetches nothing from elsewhere. {detector} "
         f"Uploads are decoded, encoded anew and forgotten within {KEPT_S // 60} minutes."
     )
 

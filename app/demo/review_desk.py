@@ -8,7 +8,7 @@ from typing import Any
 
 from poseunion.annotate.decisions import Decision
 from poseunion.annotate.formats.review import FIX
-from poseunion.app.demo.review_scene import Region, list_of, scene_of
+from poseunion.app.demo.review_scene import STATES, Region, list_of, scene_of
 from poseunion.app.demo.reviewing import Before, ReviewFile
 from poseunion.app.demo.stage import Scene
 from poseunion.app.demo.uploads import sentence
@@ -78,9 +78,10 @@ class Desk:
         image = review.annotations.person(row).image
         name = "no picture" if image is None else image.file_name
         status = f"Person {place.position + 1} of {len(review.rows)}, {name}: {decided} of {of} decided."
+        said = [status, place.note, f"Now: {spoken(place.selected)}."]
         region: Region | None
         try:
-            scene, region = scene_of(review, row, place.selected, f"{status} {place.note}".strip())
+            scene, region = scene_of(review, row, place.selected, " ".join(filter(None, said)))
         except PoseUnionError as error:
             scene, region = Scene(status=f"{status} {sentence(error)}", error=True), place.region
         return replace(place, region=region, note=""), scene.to_json(), list_of(keypoints, place.selected)
@@ -108,7 +109,7 @@ class Desk:
         review, row, name = self.file(place.file), self.row(place), place.selected
         if key in DECIDE:
             decision = review.decision(row, name, DECIDE[key], reviewer, human=human)
-            return self.decide(place, [decision], f"{spoken(name)}: {decision.decision}.")
+            return self.decide(place, [decision], f"{spoken(name)}: {STATES[decision.decision]}.")
         if key == "Enter":
             rest = review.confirm_rest(row, reviewer)
             return self.decide(place, rest, f"{len(rest)} confirmed.") if rest else self.go(place, 1)

@@ -24,15 +24,7 @@ element.addEventListener("click", (event) => {
 });
 """
 # Shown on the buttons; the stage sends the same keys.
-BUTTONS = {
-    "a": "Accept",
-    "r": "Reject",
-    "h": "Hide",
-    "u": "Undo",
-    "Enter": "Confirm the rest",
-    "p": "Back",
-    "n": "Next",
-}
+BUTTONS = {"a": "Accept", "r": "Reject", "h": "Hide", "p": "Back", "u": "Undo", "n": "Next", "Enter": "Confirm rest"}
 
 
 def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.Blocks) -> None:
@@ -60,7 +52,7 @@ def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.B
             shown = stage(Scene(), "review")
             with gr.Row(elem_classes="review-buttons"):
                 buttons = {
-                    key: gr.Button(f"{word}  {key if len(key) > 1 else key.upper()}", size="sm", elem_id=f"key-{key}")
+                    key: gr.Button(f"{word}  {'↵' if key == 'Enter' else key.upper()}", size="sm", elem_id=f"key-{key}")
                     for key, word in BUTTONS.items()
                 }
         with gr.Column(elem_classes="studio-settings"):

@@ -16,7 +16,6 @@ from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 
 WELCOME = "Drop a picture with people in it, or take one of the examples."
-THRESHOLD = 0.3
 # Larger than in overlays on disk: the page is narrower than most pictures, a phone much so.
 POINT_SCALE = 1.35
 CHOOSE = """
@@ -44,6 +43,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
         The state that holds the visitor's people, for other tabs.
     """
     found = gr.State(None, time_to_live=3600)
+    least = engine.threshold(engine.models[0])
     with gr.Row(elem_classes="studio"):
         with gr.Column(elem_classes="studio-in"):
             upload = picture_input(
@@ -62,9 +62,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
         with gr.Column(elem_classes="studio-settings"):
             view = gr.Dropdown(list(VIEWS), value=next(iter(VIEWS)), label="Skeleton", elem_id="view")
             known = gr.Radio(list(KNOWN), value="COCO", label="Show as new what this dataset lacks", elem_id="known")
-            threshold = gr.Slider(
-                0, 1, THRESHOLD, step=0.01, label="Least confidence of a keypoint", elem_id="threshold"
-            )
+            threshold = gr.Slider(0, 1, least, step=0.01, label="Least confidence of a keypoint", elem_id="threshold")
             model = gr.Dropdown(list(engine.models), value=engine.models[0], label="Model", elem_id="model")
             resolution = gr.Radio(list(RESOLUTIONS), value="Full", label="Resolution of a person", elem_id="resolution")
 

@@ -1,0 +1,72 @@
+"""The pictures of docs/demo.md: the page as it comes, with the bundled example.
+
+.venv/bin/python docs/demo_screens.py      # writes docs/demo-*.jpg; needs Chromium
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+from poseunion.annotate.example import example_dataset
+from poseunion.annotate.extend import extend
+from poseunion.annotate.formats import read_annotations
+from poseunion.app.demo.engine import Engine
+from poseunion.app.demo.page import Settings, build, serve
+from poseunion.models import load_predictor
+from poseunion.models.informed import informed, is_informable
+from poseunion.models.zoo import shipped_models
+
+DOCS = Path(__file__).parent
+DESK = {"width": 1160, "height": 860}
+PHONE = {"width": 390, "height": 844}
+
+
+def shoot(page: Any, name: str, *, whole: bool = True) -> None:
+    """Keep what is seen."""
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(600)
+    page.screenshot(path=DOCS / f"demo-{name}.jpg", type="jpeg", quality=82, full_page=whole)
+
+
+def visit(browser: Any, address: str, size: dict[str, int], name: str) -> None:
+    """Every tab once."""
+    page = browser.new_page(viewport=size, device_scale_factor=1.5 if size is PHONE else 1)
+    page.goto(address)
+    page.click("#examples button >> nth=0")
+    page.wait_for_selector("#result .stage-picture[src^=data]")
+    shoot(page, f"try-{name}")
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#tiles figure")
+    shoot(page, f"compare-{name}")
+    page.get_by_role("tab", name="Review").click()
+    page.wait_for_selector("#review .stage-picture[src^=data]")
+    page.keyboard.press("a")
+    page.wait_for_selector("#keypoints .decided")
+    shoot(page, f"review-{name}")
+    page.close()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
+        labels, images = example_dataset(Path(folder) / "images")
+        out = Path(folder) / "extended.json"
+        predictor = load_predictor(shipped_models()[0])
+        extend(read_annotations(labels), images, informed(predictor) if is_informable(predictor) else predictor, out)
+        settings = Settings(port=0, review=(out,), images=images, reviewer="ann")
+        page = build(Engine(shipped_models()), settings)
+        address = serve(page, settings)
+        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        visit(browser, address, DESK, "desk")
+        visit(browser, address, PHONE, "phone")
+        browser.close()
+        page.close(verbose=False)
+
+
+if __name__ == "__main__":
+    main()
