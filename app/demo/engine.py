@@ -135,6 +135,7 @@ class Engine:
             seen = (blurred(image, box, predictor, side) for box in box_N4)
             cuts = [predictor.cut(far, box) for far, box in zip(seen, box_N4, strict=True)]
             poses = predictor.predict_crops(np.stack([pixels for pixels, _ in cuts]), [crop for _, crop in cuts])
+            poses = dataclasses.replace(poses, box_xywh=box_N4.astype(np.float32))  # not the crops'
         return poses, (time.perf_counter() - started) * 1000
 
 

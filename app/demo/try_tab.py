@@ -29,8 +29,8 @@ Answer = tuple[Found | None, dict[str, Any]]
 
 
 def failed(sentence: str) -> Answer:
-    """Nobody, and why."""
-    return None, Scene(status=sentence, error=True).to_json()
+    """What went wrong; who was found before is remembered."""
+    return gr.skip(), Scene(status=sentence, error=True).to_json()
 
 
 def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr.State:
@@ -68,7 +68,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
 
     look = [view, known, threshold]
 
-    @guarded(lambda sentence: (*failed(sentence), None))
+    @guarded(lambda sentence: (None, failed(sentence)[1], None))
     def take(
         picture: Any, model: str, resolution: str, view: str, known: str, threshold: float
     ) -> tuple[Found | None, dict[str, Any], None]:

@@ -59,7 +59,7 @@ def sentence(error: Exception) -> str:
 
 
 def guarded(
-    otherwise: Callable[[str], Result],
+    otherwise: Callable[[str], Any],
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """A decorator: where the handler fails, the visitor gets `otherwise(sentence)`."""
 

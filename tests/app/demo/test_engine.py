@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.engine import KNOWN, MOST_PEOPLE, VIEWS, Engine, Found, as_coco, draw, usable_boxes, view_of
+from poseunion.app.demo.engine import (
+    KNOWN,
+    MOST_PEOPLE,
+    RESOLUTIONS,
+    VIEWS,
+    Engine,
+    Found,
+    as_coco,
+    draw,
+    usable_boxes,
+    view_of,
+)
 from poseunion.app.demo.lowres import seen_from_afar
 from poseunion.app.demo.pictures import KEPT_SIDE_PX, Picture, safe_name, take_in, to_jpeg
 from poseunion.models.errors import BadArgumentError, ItemError
@@ -187,3 +198,12 @@ def test_enough_pixels_are_as_good_as_all(photo: bytes) -> None:
     np.testing.assert_allclose(same.xy, plain.xy)
     blurred, _ = engine.poses(image, box, engine.models[0], "32 px")
     assert np.abs(blurred.xy - full.xy).max() > 1
+
+
+def test_boxes_stay_as_they_are_at_every_resolution(photo: bytes) -> None:
+    engine = Engine(shipped_models()[:1], None, threads=1)
+    picture = take_in(photo, "p.png")
+    boxes = [[10.0, 20.0, 300.0, 100.0], [200.0, 100.0, 80.0, 300.0]]
+    for resolution in RESOLUTIONS:
+        found = engine.find(picture, engine.models[0], resolution, boxes)
+        np.testing.assert_allclose(found.poses.box_xywh, boxes)
