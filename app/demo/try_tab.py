@@ -167,7 +167,8 @@ def status(found: Found, view: View, threshold: float) -> str:
     if n == 0:
         return "Nobody was found: drag a box round each person."
     people = "1 person" if n == 1 else f"{n} people"
-    said = f"{people}, {drawn} keypoints, {new} of them new. {found.model}, {found.ms:.0f} ms."
+    pixels = "" if found.resolution == "Full" else f" at {found.resolution}"
+    said = f"{people}, {drawn} keypoints, {new} of them new. {found.model}{pixels}, {found.ms:.0f} ms."
     if found.boxes_by == "whole":
         said += " No person detector is installed, so the whole picture counts as one person: drag a box round each."
     return said

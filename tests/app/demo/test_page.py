@@ -23,7 +23,7 @@ from poseunion.models.informed import informed, is_informable
 from poseunion.models.zoo import shipped_models
 
 PEOPLE = np.array([[20, 10, 330, 490], [150, 20, 200, 300], [300, 40, 180, 460]], np.float32)
-WAIT_MS = 20_000
+WAIT_MS = 60_000  # patience for a busy machine; a quiet one needs a second
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +99,16 @@ def test_boxes_are_drawn_and_removed_by_hand(
     frame.scroll_into_view_if_needed()
     place = frame.bounding_box()
     at = lambda x, y: (place["x"] + x * place["width"], place["y"] + y * place["height"])  # noqa: E731
-    for start, end, boxes in (((0.1, 0.1), (0.5, 0.9), 1), ((0.9, 0.8), (0.6, 0.2), 2)):
-        before = page.get_attribute("#result .stage-picture", "src")
+    shown = "document.querySelector('#result .stage-status').innerText"
+    for start, end, said in (
+        ((0.1, 0.1), (0.5, 0.9), f"!{shown}.includes('No person detector')"),  # it replaces the whole picture's box
+        ((0.9, 0.8), (0.6, 0.2), f"{shown}.startsWith('2 people')"),
+    ):
         page.mouse.move(*at(*start))
         page.mouse.down()
         page.mouse.move(*at(*end), steps=4)
         page.mouse.up()
-        page.wait_for_function("before => document.querySelector('#result .stage-picture').src !== before", arg=before)
-        assert page.locator("#result .stage-box").count() == boxes  # the first replaces the whole picture's
+        page.wait_for_function(said)
     boxes = np.array([a["bbox"] for a in json.loads(saved(page, "JSON"))["annotations"]])
     expected = np.array([[0.1, 0.1, 0.4, 0.8], [0.6, 0.2, 0.3, 0.6]]) * 512
     np.testing.assert_allclose(boxes, expected, atol=3)
@@ -164,9 +166,8 @@ def test_settings_change_what_is_shown(
     page.get_by_role("option", name="COCO, 17").click()
     page.wait_for_function("document.querySelector('#result .stage-status').innerText.includes(' 0 of them new')")
     assert len(json.loads(saved(page, "JSON"))["categories"][0]["keypoints"]) == 17
-    before = page.get_attribute("#result .stage-picture", "src")
     page.get_by_label("32 px").check()
-    page.wait_for_function("before => document.querySelector('#result .stage-picture').src !== before", arg=before)
+    page.wait_for_function("document.querySelector('#result .stage-status').innerText.includes('32 px')")
     assert "32 px" in json.loads(saved(page, "JSON"))["info"]["description"]
 
 
