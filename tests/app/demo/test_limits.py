@@ -130,7 +130,7 @@ def test_annotations_cannot_name_a_picture_of_the_server(page: str, photo: bytes
 
     names = list(load_skeleton("coco17").keypoints)
     assert skeleton_of_names(names)
-    document["categories"][0]["keypoints"] = names  # type: ignore[index]
+    document["categories"][0]["keypoints"] = names
     file, given = tmp_path / "a.json", tmp_path / "given" / "outside.png"
     file.write_text(json.dumps(document))
     given.parent.mkdir()

@@ -48,7 +48,7 @@ def stands(path: Path) -> dict[tuple[Any, str], tuple[float, float, int]]:
     annotations = read_extended(path)
     names = annotations.skeleton.keypoints
     return {
-        (person["id"], name): tuple(standing(person, review_of(person), name, names))
+        (person["id"], name): standing(person, review_of(person), name, names)
         for person in annotations.records
         for name in names
     }
