@@ -20,9 +20,9 @@ from poseunion.models.networks.build import build_network
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.cpu import keep_freed_memory, quicken
 from poseunion.training.data import Batch, TeacherTarget
-from poseunion.training.loop import _optimizer, _WithHeatmap, losses
 from poseunion.training.recipes import Recipe, find_recipe
 from poseunion.training.stages import grid_of
+from poseunion.training.step import Trained, losses, optimizer_for
 
 
 def noise(people: int, grid: SimccGrid, teachers: list[str]) -> Batch:
@@ -35,7 +35,8 @@ def noise(people: int, grid: SimccGrid, teachers: list[str]) -> Batch:
     )
     points = (rng.random((people, 21, 2)) * (w, h)).astype(np.float32)
     pixels = rng.integers(0, 256, (people, h, w, 3), dtype=np.uint8)
-    return Batch(pixels, points, np.ones((people, 21), np.float32), dict.fromkeys(teachers, target))
+    known, flipped = np.ones((people, 21), np.float32), np.zeros(people, bool)
+    return Batch(pixels, points, known, flipped, dict.fromkeys(teachers, target))
 
 
 def step_of(recipe: Recipe, grid: SimccGrid, batch: Batch, *, quick: bool) -> Callable[[], None]:
@@ -43,11 +44,12 @@ def step_of(recipe: Recipe, grid: SimccGrid, batch: Batch, *, quick: bool) -> Ca
     network = build_network(recipe.network, recipe.backbone, 21, grid).to(memory_format=torch.channels_last).train()
     if quick:
         quicken(network)
-    wrapped, optimizer = _WithHeatmap(network), _optimizer(network, recipe)
+    trained = Trained(network)
+    optimizer = optimizer_for(trained, recipe)
 
     def step() -> None:
         optimizer.zero_grad()
-        losses(wrapped, batch, grid, recipe, torch.device("cpu"))["total"].backward()
+        losses(trained, batch, grid, recipe, torch.device("cpu"), 0.0)["total"].backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
         optimizer.step()
 

@@ -58,7 +58,7 @@ def network_graph(network: nn.Module, description: ModelDescription) -> onnx.Mod
         network,
         (torch.zeros(2, 3, height, width),),
         inputs={"input": {0: "batch"}},
-        outputs={"simcc_x": {0: "batch"}, "simcc_y": {0: "batch"}},
+        outputs={name: {0: "batch"} for name in description.output_names},
     )
     return described(model, {METADATA_KEY: description.model_dump_json()})
 

@@ -34,4 +34,5 @@ class TorchModel(PoseModel):
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
         """See `PoseModel.forward`."""
         with torch.no_grad():
-            return [output.numpy() for output in self.network(torch.from_numpy(input_N))]
+            answer = self.network(torch.from_numpy(input_N))
+            return [output.numpy() for output in ([answer] if isinstance(answer, torch.Tensor) else answer)]

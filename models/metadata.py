@@ -120,6 +120,12 @@ class ModelDescription(BaseModel):
         )
 
     @property
+    def output_names(self) -> list[str]:
+        """[simcc_x, simcc_y] or [heatmap], by their names in the file."""
+        head = self.head
+        return [head.output] if isinstance(head, HeatmapOutput) else [head.output_x, head.output_y]
+
+    @property
     def grid(self) -> SimccGrid:
         """The bins of a SimCC head."""
         if not isinstance(self.head, SimccOutput):

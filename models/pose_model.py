@@ -48,8 +48,7 @@ class PoseModel(ABC):
     @property
     def output_names(self) -> list[str]:
         """[simcc_x, simcc_y] or [heatmap], by their names in the file."""
-        head = self.description.head
-        return [head.output] if head.kind == "heatmap" else [head.output_x, head.output_y]
+        return self.description.output_names
 
     def normalise(self, crop_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) uint8 RGB -> the network's float32 input in its own layout and colour order."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -247,13 +247,17 @@ class Batch:
         image_NHW3: uint8 RGB.
         xy_NK2: crop px.
         weight_NK: 0 where there is no label in the crop.
+        flip_N: which crops are mirrored.
         teachers: by the skeleton a teacher was trained on.
+        wide_NHW3: the same crops on more pixels, undisturbed, for a teacher of full resolution.
     """
 
     image_NHW3: NDArray[np.uint8]
     xy_NK2: NDArray[np.float32]
     weight_NK: NDArray[np.float32]
+    flip_N: NDArray[np.bool_]
     teachers: dict[str, TeacherTarget] = field(default_factory=dict)
+    wide_NHW3: NDArray[np.uint8] | None = None
 
 
 def draw_batch(
@@ -266,6 +270,7 @@ def draw_batch(
     agreement_mask: bool = True,
     sampling_power: float = 1.0,
     online: Sequence[Predictor] = (),
+    wide_wh: tuple[int, int] | None = None,
 ) -> Batch:
     """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
 
@@ -273,6 +278,7 @@ def draw_batch(
         agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
         sampling_power: see `Recipe`.
         online: teachers to ask about these very crops, instead of the stores' lessons.
+        wide_wh: size of the batch's wide crops; none are cut without it.
     """
     size_wh = grid.size_wh
     chances = np.array([s.sampling * len(s.rows) ** sampling_power if len(s.rows) else 0.0 for s in stores])
@@ -297,8 +303,14 @@ def draw_batch(
         np.stack(images),
         np.stack(points).astype(np.float32),
         np.stack(weights).astype(np.float32),
+        np.array([crop.flip for _, _, crop in drawn]),
         _asked(drawn, grid, online, agreement_mask) if online else _remembered(drawn, grid, agreement_mask),
+        None if wide_wh is None else np.stack([_wide(*one, wide_wh) for one in drawn]),
     )
+
+
+def _wide(labelled: LabelledStore, index: int, crop: Crop, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    return cut_crop(labelled.store.pixels(index), replace(crop, size_wh=size_wh))
 
 
 def _asked(

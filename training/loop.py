@@ -24,27 +24,18 @@ from torch import Tensor, nn
 
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer
-from poseunion.models.metadata import ModelDescription, SimccOutput
-from poseunion.models.networks.equivariant import STRIDE, EquivariantSimcc
-from poseunion.models.networks.inputs import normalise
+from poseunion.models.metadata import HeatmapOutput, ModelDescription, SimccOutput
 from poseunion.models.networks.weights import NetworkSpec, save_weights
-from poseunion.models.simcc import SimccGrid
+from poseunion.training.cdkd.distiller import distiller_for
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.cpu import keep_freed_memory, quicken
 from poseunion.training.data import Batch, draw_batch
 from poseunion.training.log import RunLog
-from poseunion.training.losses import (
-    balanced,
-    conditional_keypoint_loss,
-    distillation_loss,
-    heatmap_loss,
-    position_loss,
-    simcc_labels,
-    total_loss,
-)
+from poseunion.training.losses import heatmap_output
 from poseunion.training.prepare import Prepared
-from poseunion.training.recipes import Recipe
+from poseunion.training.recipe import Recipe
 from poseunion.training.stages import grid_of, grown_state, initial_state, network_for, stage_index
+from poseunion.training.step import Trained, losses, optimizer_for
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
 
@@ -67,73 +58,16 @@ class Clock:
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
-    """Linear warm-up over steps, constant, then a cosine over the last part of the budget."""
+    """Linear warm-up over steps, constant, then a cosine over the last part of the budget, or drops to a tenth."""
     share_warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
     warm = recipe.warmup_factor + (1 - recipe.warmup_factor) * share_warm
+    if recipe.lr_drops:
+        return recipe.lr * warm * 0.1 ** sum(progress >= share for share in recipe.lr_drops)
     if progress <= recipe.decay_from:
         return recipe.lr * warm
     share = (progress - recipe.decay_from) / max(1e-9, 1 - recipe.decay_from)
     floor = recipe.final_lr_factor
     return recipe.lr * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def losses(
-    network: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device
-) -> dict[str, Tensor]:
-    """The parts of a step's loss; `total` is what is minimised."""
-    image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
-    xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
-    if recipe.balance_keypoints:
-        weight = balanced(weight)
-    logit_x, logit_y, heat = network(image)
-    if recipe.task_loss == "position":
-        parts = position_loss(logit_x, logit_y, xy, weight, grid)
-    else:
-        parts = conditional_keypoint_loss(logit_x, logit_y, *simcc_labels(xy, grid), weight)
-    task = torch.stack(list(parts.values())).sum()
-    if heat is not None and recipe.heatmap_weight:
-        parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)
-        task = task + recipe.heatmap_weight * parts["heatmap"]
-    distil: dict[str, Tensor] = {}
-    for name, target in batch.teachers.items():
-        lesson = distillation_loss(
-            logit_x, logit_y, *(torch.from_numpy(a).to(device) for a in (target.x_NKW, target.y_NKH, target.weight_NK))
-        )
-        parts |= {f"{part}_{name}": value for part, value in lesson.items()}
-        distil[name] = lesson["distil_x"] + lesson["distil_y"]
-    return {**parts, "total": total_loss(task, distil, recipe.alpha, dict(recipe.betas))}
-
-
-class _WithHeatmap(nn.Module):
-    """Gives the heatmap beside the logits, inside the one forward that DDP wraps."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        if isinstance(self.network, EquivariantSimcc):
-            heat = self.network.heatmap_logits(image)
-            return *self.network.axes(heat), heat
-        x, y = self.network(image)
-        return x, y, None
-
-
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "factor": recipe.backbone_lr_factor if is_backbone and recipe.pretrained else 1.0,
-                "weight_decay": recipe.weight_decay if is_matrix else 0.0,
-            }
-            for (is_backbone, is_matrix), parameters in groups.items()
-        ],
-        lr=recipe.lr,
-    )
 
 
 def fit(
@@ -174,6 +108,7 @@ def fit(
     weights = saved["network"] if saved else start
     ema_state = saved["ema"] if saved else start
     optimizer_state = saved["optimizer"] if saved else None
+    distiller_state = saved.get("distiller") if saved else None
     with contextlib.ExitStack() as stack:
         log = None
         if fabric.is_global_zero:
@@ -183,9 +118,9 @@ def fit(
             torch.manual_seed(recipe.seed)
             network = network_for(current, recipe, weights)
             weights, ema_state = _run_stage(
-                fabric, recipe, current, network, ema_state, optimizer_state, data, clock, out, log
+                fabric, recipe, current, network, ema_state, optimizer_state, distiller_state, data, clock, out, log
             )
-            optimizer_state = None
+            optimizer_state = distiller_state = None
             finished = current
             if clock.progress(recipe) < 1.0:
                 weights, ema_state = grown_state(recipe, current, weights), grown_state(recipe, current, ema_state)
@@ -250,6 +185,7 @@ def _run_stage(
     network: nn.Module,
     ema_state: dict[str, Tensor] | None,
     optimizer_state: dict[str, Any] | None,
+    distiller_state: dict[str, Tensor] | None,
     data: Prepared,
     clock: Clock,
     out: Path,
@@ -262,10 +198,14 @@ def _run_stage(
     ema = Ema(network, recipe.ema_decay)
     if ema_state is not None:
         ema.state = {k: v.clone() for k, v in ema_state.items()}
-    optimizer = _optimizer(network, recipe)
+    distiller = distiller_for(recipe.cdkd, network, recipe.skeleton, grid)
+    if distiller is not None and distiller_state is not None:
+        distiller.load_state_dict(distiller_state)
+    trained = Trained(network, distiller)
+    optimizer = optimizer_for(trained, recipe)
     if optimizer_state is not None:
         optimizer.load_state_dict(optimizer_state)
-    wrapped, optimizer = fabric.setup(_WithHeatmap(network), optimizer)
+    wrapped, optimizer = fabric.setup(trained, optimizer)
     per_device = max(1, stage.batch_size // fabric.world_size)
 
     def draw(step: int) -> Batch:
@@ -278,6 +218,7 @@ def _run_stage(
             agreement_mask=recipe.agreement_mask,
             sampling_power=recipe.sampling_power,
             online=data.online,
+            wide_wh=distiller.teacher.size_wh if distiller is not None else None,
         )
 
     started, base_seconds = time.monotonic(), clock.seconds
@@ -290,13 +231,15 @@ def _run_stage(
             lr = learning_rate(recipe, clock.step, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]
-            parts = losses(wrapped, batch, grid, recipe, fabric.device)
+            parts = losses(wrapped, batch, grid, recipe, fabric.device, progress)
             if not torch.isfinite(parts["total"]):
                 _save_bad_batch(out, batch, clock.step)
             optimizer.zero_grad()
             fabric.backward(parts["total"])
             norm = fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm)
             optimizer.step()
+            if distiller is not None:
+                distiller.curriculum.step(lr)
             clock.step += 1
             ema.update(network, clock.step)
             # All devices must agree on when a stage ends: the first one's clock counts.
@@ -310,7 +253,8 @@ def _run_stage(
                 next_save = clock.seconds + 60 * recipe.checkpoint_minutes
                 if fabric.is_global_zero:
                     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
-                    _save(out, clock, number, state, ema.state, optimizer.state_dict())
+                    aligned = None if distiller is None else distiller.state_dict()
+                    _save(out, clock, number, state, ema.state, optimizer.state_dict(), aligned)
                 fabric.barrier()
             if data.held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * recipe.validate_minutes
@@ -328,19 +272,23 @@ def _save(
     network: dict[str, Tensor],
     ema: dict[str, Tensor],
     optimizer: dict[str, Any] | None,
+    distiller: dict[str, Tensor] | None = None,
 ) -> None:
     content = {"step": clock.step, "seconds": clock.seconds, "stage": stage, "network": network, "ema": ema}
-    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer})
+    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer, "distiller": distiller})
 
 
 def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock) -> None:
     grid = grid_of(recipe.stages[stage])
+    head: SimccOutput | HeatmapOutput = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
+    if recipe.network.startswith("heatmap-"):
+        head = heatmap_output(grid.size_wh, int(recipe.network.removeprefix("heatmap-")))
     description = ModelDescription(
         name=recipe.name,
         skeleton=recipe.skeleton,
         size_wh=grid.size_wh,
         padding=PADDING,
-        head=SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins),
+        head=head,
         licence="Apache-2.0 (code); trained on pictures licensed for research only",
         source=f"poseunion train {recipe.name}: {clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}",
     )

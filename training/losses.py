@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
+from poseunion.models.metadata import Alignment, HeatmapOutput
 from poseunion.models.simcc import BETA, SimccGrid
 
 
@@ -120,3 +121,37 @@ def heatmap_loss(
     log_p = F.log_softmax(heat_NKhw.flatten(2), -1).view(n, k, h, w)
     cross_entropy = -(target * log_p).sum((2, 3))
     return (cross_entropy * weight_NK).sum() / weight_NK.sum().clamp_min(1e-6)
+
+
+def heatmap_output(size_wh: tuple[int, int], stride: int) -> HeatmapOutput:
+    """What a heatmap student gives, as HRNet's: cell u at pixel u * stride.
+
+    HRNet's labels are 2 cells wide on 64x64 cells; on 16x16 that would be an eighth of the crop, so they are 1 cell.
+    """
+    cells = (-(-size_wh[0] // stride), -(-size_wh[1] // stride))
+    return HeatmapOutput(
+        output="heatmap",
+        size_wh=cells,
+        alignment=Alignment.CLASSIC,
+        sigma_cells=1.0 if min(cells) < 64 else 2.0,
+        flip_shift_px=1,
+    )
+
+
+def heatmap_mse(heat_NKhw: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, size_wh: tuple[int, int]) -> dict[str, Tensor]:
+    """HRNet's loss: the squared difference from a Gaussian of height 1, over all cells.
+
+    Returns:
+        `heatmap`: the weighted mean over keypoints of the sum over cells; HRNet's mean over cells is this divided by
+        their number, which Adam does not see, but the balance against another loss would.
+    """
+    h, w = heat_NKhw.shape[2:]
+    sigma = heatmap_output(size_wh, size_wh[0] // w).sigma_cells
+    axes = []
+    for axis, cells in ((0, w), (1, h)):
+        at = torch.arange(cells, device=heat_NKhw.device, dtype=heat_NKhw.dtype)
+        centre = torch.round(xy_px_NK2[..., axis, None] * cells / size_wh[axis])
+        axes.append(torch.exp(-((at - centre) ** 2) / (2 * sigma**2)))
+    target = axes[1][..., :, None] * axes[0][..., None, :]
+    error = ((heat_NKhw - target) ** 2).sum((2, 3))
+    return {"heatmap": (error * weight_NK).sum() / weight_NK.sum().clamp_min(1e-6)}

@@ -12,9 +12,10 @@ from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metadata import read_description
 from poseunion.models.predictor import Predictor, load_predictor
 from poseunion.models.skeleton import Visibility, load_skeleton
+from poseunion.training.cdkd.distiller import load_teacher
 from poseunion.training.data import DataFile, LabelledStore, Lesson, is_held_out, read_people
 from poseunion.training.pseudo import believed, complete
-from poseunion.training.recipes import Recipe
+from poseunion.training.recipe import Recipe
 from poseunion.training.store import CropStore, open_store
 from poseunion.training.teachers import teach
 
@@ -41,6 +42,9 @@ def cache_folder() -> Path:
 
 def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
     """Open stores, ask teachers, complete labels."""
+    if recipe.cdkd.is_on:
+        # Hours of asking the other teachers lie between here and the first step.
+        load_teacher(recipe.cdkd.teacher, recipe.stages[0].size_wh)
     skeleton = load_skeleton(recipe.skeleton)
     distils = recipe.alpha < 1
     teachers: list[Predictor] = [

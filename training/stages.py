@@ -13,7 +13,7 @@ from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_network, read_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.recipe import Recipe, Stage
 
 
 def grid_of(stage: Stage) -> SimccGrid:
@@ -72,7 +72,7 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     first = grid_of(recipe.stages[0])
     network, description = load_network(path)
     spec = read_weights(path)[1]
-    own = (recipe.network, recipe.backbone) if recipe.network == "equivariant" else (recipe.network,)
+    own = (recipe.network, recipe.backbone) if not recipe.network.startswith("rtmpose-") else (recipe.network,)
     if (spec.network, spec.backbone)[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
         raise BadArgumentError(
             f"{path} holds {spec.network} {spec.backbone} for {description.resolved_skeleton.name}, recipe "

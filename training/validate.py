@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from poseunion.models import simcc
+from poseunion.models import heatmap, simcc
 from poseunion.models.geometry import crop_from_box, cut_crop, to_image
 from poseunion.models.networks.inputs import normalise
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.data import LabelledStore
+from poseunion.training.losses import heatmap_output
 from poseunion.training.pseudo import LIMBS, person_length
 from poseunion.training.store import PADDING
 
@@ -34,8 +35,12 @@ def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledS
             part = rows[start : start + BATCH]
             crops = [crop_from_box(store.box_xywh[i], grid.size_wh, PADDING) for i in part]
             pixels = np.stack([cut_crop(store.pixels(int(i)), c) for i, c in zip(part, crops, strict=True)])
-            x, y = network(normalise(torch.from_numpy(pixels)))
-            xy, _ = simcc.decode(x.numpy(), y.numpy(), grid, refine=True)
+            answer = network(normalise(torch.from_numpy(pixels)))
+            if isinstance(answer, torch.Tensor):
+                head = heatmap_output(grid.size_wh, grid.size_wh[0] // answer.shape[-1])
+                xy, _ = heatmap.decode(answer.numpy(), head, grid.size_wh)
+            else:
+                xy, _ = simcc.decode(answer[0].numpy(), answer[1].numpy(), grid, refine=True)
             for j, (points, crop) in enumerate(zip(xy, crops, strict=True)):
                 predicted[start + j] = to_image(points, crop)
         human = store.certain[rows]

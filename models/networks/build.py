@@ -13,7 +13,7 @@ from poseunion.models.simcc import SimccGrid
 def build_network(
     network: str, backbone: str, keypoints: int, grid: SimccGrid, *, pretrained: bool = False
 ) -> nn.Module:
-    """`equivariant` on a timm backbone, or `rtmpose-t|s|m|l`.
+    """`equivariant` on a backbone, `rtmpose-t|s|m|l`, or a head on one map of a backbone: `simcc-8`, `heatmap-4` …
 
     Args:
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
@@ -28,4 +28,11 @@ def build_network(
         from poseunion.models.networks.rtmpose import RTMPose
 
         return RTMPose(network.removeprefix("rtmpose-"), keypoints, grid)
-    raise BadArgumentError(f"No network {network!r}: give equivariant, or rtmpose-t, -s, -m or -l.")
+    head, _, stride = network.partition("-")
+    if stride.isdecimal():
+        from poseunion.models.networks.early import EarlyNetwork
+
+        return EarlyNetwork(head, backbone, int(stride), keypoints, grid)
+    raise BadArgumentError(
+        f"No network {network!r}: give equivariant, rtmpose-t, -s, -m or -l, or simcc-8, rtmcc-8, heatmap-4 …."
+    )

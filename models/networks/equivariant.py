@@ -126,9 +126,13 @@ class EquivariantSimcc(nn.Module):
         self.upsample_x = AxisUpsampler(bins_per_cell)
         self.upsample_y = AxisUpsampler(bins_per_cell)
 
+    def features(self, image_N3HW: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised -> the last map before the head, (N, C, H/4, W/4)."""
+        return self.pyramid(self.backbone(image_N3HW))
+
     def heatmap_logits(self, image_N3HW: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, K, H/4, W/4); softmax over all cells is the keypoint's distribution."""
-        return self.heatmap(self.pyramid(self.backbone(image_N3HW)))
+        return self.heatmap(self.features(image_N3HW))
 
     def axes(self, heat_NKhw: Tensor) -> tuple[Tensor, Tensor]:
         """Heatmap logits -> SimCC logits (N, K, W) and (N, K, H) on the beta-10 scale, each with mean zero.

@@ -84,9 +84,9 @@ class GatedAttention(nn.Module):
 class RTMCCHead(nn.Module):
     """Last feature map -> SimCC logits."""
 
-    def __init__(self, in_channels: int, keypoints: int, grid: SimccGrid) -> None:
+    def __init__(self, in_channels: int, keypoints: int, grid: SimccGrid, stride: int = STRIDE) -> None:
         super().__init__()
-        self.cells_hw = (-(-grid.size_wh[1] // STRIDE), -(-grid.size_wh[0] // STRIDE))
+        self.cells_hw = (-(-grid.size_wh[1] // stride), -(-grid.size_wh[0] // stride))
         cells = self.cells_hw[0] * self.cells_hw[1]
         self.final_layer = nn.Conv2d(in_channels, keypoints, 7, padding=3)
         self.mlp = nn.Sequential(ScaleNorm(cells), nn.Linear(cells, HIDDEN, bias=False))
@@ -123,9 +123,13 @@ class RTMPose(nn.Module):
         self.backbone = build_cspnext(size)
         self.head = RTMCCHead(self.backbone.channels[-1], keypoints, grid)
 
+    def features(self, image_N3HW: Tensor) -> Tensor:
+        """(N, 3, H, W) ImageNet-normalised RGB -> the last map before the head, (N, C, H/32, W/32)."""
+        return self.backbone(image_N3HW)[-1]
+
     def forward(self, image_N3HW: Tensor) -> Simcc:
         """(N, 3, H, W) ImageNet-normalised RGB -> simcc_x (N, K, W), simcc_y (N, K, H)."""
-        return self.head(self.backbone(image_N3HW)[-1])
+        return self.head(self.features(image_N3HW))
 
     @torch.no_grad()
     def grown(self) -> RTMPose:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from poseunion.models.errors import BadFileError, ModelError
 from poseunion.models.files import write_bytes
-from poseunion.models.metadata import METADATA_KEY, ModelDescription, parse_description
+from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutput, parse_description
 from poseunion.models.networks.build import build_network
+from poseunion.models.simcc import SimccGrid
 
 _NETWORK_KEY = "network"
 
@@ -59,7 +60,9 @@ def load_network(path: Path) -> tuple[nn.Module, ModelDescription]:
     """A trained network in evaluation mode, and its description."""
     state, spec, description = read_weights(path)
     keypoints = len(description.resolved_skeleton)
-    network = build_network(spec.network, spec.backbone, keypoints, description.grid)
+    # A heatmap network has no bins: of the grid only the size of the crop counts.
+    grid = description.grid if isinstance(description.head, SimccOutput) else SimccGrid(description.size_wh)
+    network = build_network(spec.network, spec.backbone, keypoints, grid)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

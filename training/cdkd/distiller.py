@@ -1,0 +1,205 @@
+"""One teacher at full resolution, and what a student of small pictures learns from it (paper B, eq. 8).
+
+The teacher sees the same region as the student, on as many pixels as it was trained for, without the student's
+disturbances. It is a torch network, asked in every step: its features cannot be remembered and then rotated.
+
+Shapes: N people, K keypoints, H and W the teacher's input.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.networks.build import build_network
+from poseunion.models.networks.equivariant import EquivariantSimcc
+from poseunion.models.networks.inputs import normalise
+from poseunion.models.networks.weights import read_weights
+from poseunion.models.simcc import SimccGrid
+from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
+from poseunion.models.zoo import WEIGHTS
+from poseunion.training.cdkd.cca import ClassAlignment
+from poseunion.training.cdkd.config import Cdkd
+from poseunion.training.cdkd.etht import Curriculum, difficulty
+from poseunion.training.cdkd.sape import FeatureAlignment
+
+Simcc = tuple[Tensor, Tensor]
+
+
+class Teacher:
+    """A trained network that is only asked; no module, so that no optimiser or checkpoint ever sees its weights.
+
+    Attributes:
+        size_wh: of its input.
+        grid: its bins; None for a heatmap network.
+        skeleton: of its answers.
+    """
+
+    def __init__(self, network: nn.Module, description: ModelDescription, size_wh: tuple[int, int]) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.size_wh, self.skeleton = size_wh, description.resolved_skeleton
+        head = description.head
+        self.grid = SimccGrid(size_wh, head.split, head.sigma_bins) if isinstance(head, SimccOutput) else None
+
+    @torch.no_grad()
+    def __call__(self, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None]:
+        """Normalised crops -> the last map before the head, and the logits of a SimCC network."""
+        features, answer, _ = answers(self.network, image_N3HW)
+        return features, answer
+
+
+def answers(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
+    """Last map, SimCC logits and heatmap of a network, whichever it has."""
+    features: Tensor = network.features(image_N3HW)  # type: ignore[operator]
+    if isinstance(network, EquivariantSimcc):
+        heat = network.heatmap(features)
+        return features, network.axes(heat), heat
+    answer = network.head(features)  # type: ignore[operator]
+    if isinstance(answer, Tensor):
+        return features, None, answer
+    x, y = answer
+    return features, (x, y), None
+
+
+def teacher_file(name_or_path: str) -> Path:
+    """The weights of a shipped model's name, or a path that ends in `.safetensors`.
+
+    Raises:
+        BadArgumentError: neither.
+    """
+    path = Path(name_or_path) if name_or_path.endswith(".safetensors") else WEIGHTS / f"{name_or_path}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none yet"
+        raise BadArgumentError(
+            f"No teacher {name_or_path!r}: set cdkd.teacher to a .safetensors of a training run or to a shipped model "
+            f"({shipped}), or cdkd.features=off and cdkd.classes=off to learn without one."
+        )
+    return path
+
+
+def teacher_view(description: ModelDescription, network: str, student_wh: tuple[int, int]) -> tuple[int, int]:
+    """The input size at which a teacher sees a student's region: its own height, the student's aspect.
+
+    Raises:
+        BadArgumentError: the network reads one aspect only, and it is another.
+    """
+    width, height = description.size_wh
+    wanted = (round(height * student_wh[0] / student_wh[1]), height)
+    if wanted != (width, height) and network != "equivariant":
+        raise BadArgumentError(
+            f"Teacher {description.name} reads crops of {width}x{height}, the student {student_wh[0]}x{student_wh[1]}: "
+            "take a teacher of the same aspect, or an equivariant one, which reads any."
+        )
+    return wanted
+
+
+def load_teacher(name_or_path: str, student_wh: tuple[int, int]) -> Teacher:
+    """A teacher for students of an input size.
+
+    Raises:
+        BadArgumentError: no such teacher, or it cannot read the student's aspect. BadFileError, ModelError: as
+            `read_weights`.
+    """
+    state, spec, description = read_weights(teacher_file(name_or_path))
+    size_wh = teacher_view(description, spec.network, student_wh)
+    split = description.head.split if isinstance(description.head, SimccOutput) else 1.0
+    network = build_network(spec.network, spec.backbone, len(description.resolved_skeleton), SimccGrid(size_wh, split))
+    network.load_state_dict(state)
+    return Teacher(network, description, size_wh)
+
+
+class Distiller(nn.Module):
+    """The modules of training that no export has: alignments and curriculum, beside a teacher.
+
+    Args:
+        student: the network that is trained; asked once here, for the shape of its last map.
+        grid: its bins.
+
+    Raises:
+        BadArgumentError: the teacher or the student has no classes to align, or they share no keypoint.
+    """
+
+    def __init__(self, config: Cdkd, teacher: Teacher, student: nn.Module, skeleton: Skeleton, grid: SimccGrid) -> None:
+        super().__init__()
+        self.config, self.teacher = config, teacher
+        self.curriculum = Curriculum(config)
+        self.features = self.classes = None
+        if config.features != "off":
+            shapes = (_map_shape(network, size) for network, size in _both(student, grid, teacher))
+            self.features = FeatureAlignment(config, *shapes)
+        if config.classes != "off":
+            if teacher.grid is None or _is_heatmap(student, grid):
+                raise BadArgumentError("A heatmap network has no classes to align: set cdkd.classes=off.")
+            self.classes = ClassAlignment(grid, teacher.grid, learned=config.classes == "linear")
+        index = project_indices(teacher.skeleton, skeleton)
+        if not (index >= 0).any():
+            raise BadArgumentError(f"Teacher and student share no keypoint: {teacher.skeleton.name}, {skeleton.name}.")
+        self.register_buffer("index_K", torch.from_numpy(index), persistent=False)
+
+    def forward(
+        self, features: Tensor, answer: Simcc | None, wide_NHW3: Tensor, flip_N: Tensor, progress: float
+    ) -> dict[str, Tensor]:
+        """The lesson of one step.
+
+        Args:
+            features, answer: the student's last map and logits.
+            wide_NHW3: uint8 RGB, the teacher's view of the same crops; `flip_N` tells which are mirrored.
+            progress: share of the budget that is spent.
+
+        Returns:
+            `cdkd`, which is added to the loss (alpha L_fea + beta L_logit), and what it is made of.
+        """
+        self.teacher.network.to(wide_NHW3.device)
+        their_features, their_answer = self.teacher(normalise(wide_NHW3))
+        now = self.curriculum(difficulty(progress), wide_NHW3.device)
+        parts: dict[str, Tensor] = {}
+        lesson = features.new_zeros(())
+        if self.features is not None:
+            parts["cdkd_features"] = self.features(features, their_features)
+            lesson = lesson + now["alpha"] * parts["cdkd_features"]
+        if self.classes is not None:
+            assert answer is not None
+            assert their_answer is not None
+            index = self.get_buffer("index_K")
+            theirs = their_answer[0][:, index], their_answer[1][:, index]
+            weight = (index >= 0).float().expand(len(flip_N), -1)
+            if self.config.confidence:
+                peak = torch.minimum(theirs[0].amax(-1), theirs[1].amax(-1))
+                weight = weight * peak.clamp(0, 1)
+            parts["cdkd_classes"] = self.classes(answer, theirs, flip_N, weight, now["tau"])
+            lesson = lesson + now["beta"] * parts["cdkd_classes"]
+        learned = {f"cdkd_{name}": now[name].detach() for name in self.curriculum.raw}
+        return {**parts, **learned, "cdkd": lesson}
+
+
+def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGrid) -> Distiller | None:
+    """A recipe's distiller for one stage; None where it distils nothing."""
+    if not config.is_on:
+        return None
+    return Distiller(config, load_teacher(config.teacher, grid.size_wh), student, load_skeleton(skeleton), grid)
+
+
+def _both(student: nn.Module, grid: SimccGrid, teacher: Teacher) -> list[tuple[nn.Module, tuple[int, int]]]:
+    return [(student, grid.size_wh), (teacher.network, teacher.size_wh)]
+
+
+@torch.no_grad()
+def _map_shape(network: nn.Module, size_wh: tuple[int, int]) -> tuple[int, int, int]:
+    """(C, h, w) of the last map; leaves the network as it was."""
+    was_training = network.training
+    features: Tensor = network.eval().features(torch.zeros(1, 3, size_wh[1], size_wh[0]))  # type: ignore[operator]
+    network.train(was_training)
+    c, h, w = features.shape[1:]
+    return c, h, w
+
+
+def _is_heatmap(network: nn.Module, grid: SimccGrid) -> bool:
+    was_training = network.training
+    with torch.no_grad():
+        _, answer, _ = answers(network.eval(), torch.zeros(1, 3, grid.size_wh[1], grid.size_wh[0]))
+    network.train(was_training)
+    return answer is None

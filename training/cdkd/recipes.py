@@ -1,0 +1,177 @@
+"""Recipes for small pictures: paper B's, ours, and one budget for its ablations.
+
+B gives learning rates, epochs and where the rate falls; augmentation is HRNet's and SimCC's. Batch size and what `Cdkd`
+holds are ours. B's students need a teacher: `cdkd.teacher=runs/NAME/weights.safetensors`, trained by one of the recipes
+that end in 256.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from poseunion.training.augment import Augmentation
+from poseunion.training.cdkd.config import Cdkd
+from poseunion.training.recipe import Recipe, Stage
+
+# HRNet's and SimCC's on COCO: rotation 45 degrees for 60 %, scale .65 to 1.35, half bodies for 30 %, mirroring.
+HRNET_AUGMENTATION = Augmentation(
+    rotation_deg=45,
+    scale=(0.65, 1.35),
+    shift_prob=0.0,
+    half_body_prob=0.3,
+    hsv=(0, 0, 0),
+    blur_prob=0.0,
+    dropout_prob=0.0,
+)
+# Where B lets the rate fall to a tenth: HRNet's epochs 170 and 200 of 210, SimpleBaseline's 90 and 120 of 140.
+HRNET_DROPS, RESNET_DROPS = (170 / 210, 200 / 210), (90 / 140, 120 / 140)
+CDKD = Cdkd(features="sape", classes="cca", learned=("tau",))
+
+
+def _paper_b(name: str, network: str, backbone: str, side: int, cdkd: Cdkd, **changes: Any) -> Recipe:
+    """B's training: Adam 1e-3 (AdamW without decay), 210 epochs, split 2."""
+    values: dict[str, Any] = {
+        "name": name,
+        "network": network,
+        "backbone": backbone,
+        "pretrained": False,
+        "stages": (Stage((side, side), 2.0, 1.0, 64),),
+        "epochs": 210,
+        "lr": 1e-3,
+        "lr_drops": HRNET_DROPS,
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "mild_from": 1.0,
+        "ema_decay": 0.0,
+        "pseudo_weight": 0.0,
+        "heatmap_weight": 0.0,
+        "augmentation": HRNET_AUGMENTATION,
+        "cdkd": cdkd,
+    }
+    return Recipe(**{**values, **changes})
+
+
+def cdkd_hrnet_w32_64() -> Recipe:
+    """Paper B: HRNet-W32 with a SimCC head at 64x64, SAPE, CCA, learned tau; needs cdkd.teacher (256x256)."""
+    return _paper_b("cdkd_hrnet_w32_64", "simcc-4", "hrnet_w32", 64, CDKD)
+
+
+def cdkd_hrnet_w32_32() -> Recipe:
+    """Paper B: HRNet-W32 with a SimCC head at 32x32, SAPE, CCA, learned tau; needs cdkd.teacher (256x256)."""
+    return _paper_b("cdkd_hrnet_w32_32", "simcc-4", "hrnet_w32", 32, CDKD)
+
+
+def cdkd_hrnet_w48_64() -> Recipe:
+    """Paper B: HRNet-W48 with a SimCC head at 64x64, SAPE, CCA, learned tau; needs cdkd.teacher (256x256)."""
+    return _paper_b("cdkd_hrnet_w48_64", "simcc-4", "hrnet_w48", 64, CDKD)
+
+
+def cca_resnet50_64() -> Recipe:
+    """Paper B, Table IX: ResNet-50 at 64x64, classes aligned with an HRNet-W48's; needs cdkd.teacher (256x256)."""
+    cdkd = Cdkd(classes="cca", learned=("tau",))
+    return _paper_b("cca_resnet50_64", "simcc-8", "resnet50", 64, cdkd, epochs=140, lr_drops=RESNET_DROPS)
+
+
+def sape_hrnet_heatmap_64() -> Recipe:
+    """Paper B, Table X: heatmap HRNet-W32 at 64x64, features aligned; needs cdkd.teacher (256x256)."""
+    cdkd = Cdkd(features="sape")
+    return _paper_b("sape_hrnet_heatmap_64", "heatmap-4", "hrnet_w32", 64, cdkd, heatmap_weight=1.0)
+
+
+def simcc_hrnet_w32_256() -> Recipe:
+    """Paper B's teacher: HRNet-W32 with a SimCC head at 256x256."""
+    return _paper_b("simcc_hrnet_w32_256", "simcc-4", "hrnet_w32", 256, Cdkd())
+
+
+def simcc_hrnet_w48_256() -> Recipe:
+    """Paper B's teacher: HRNet-W48 with a SimCC head at 256x256."""
+    return _paper_b("simcc_hrnet_w48_256", "simcc-4", "hrnet_w48", 256, Cdkd())
+
+
+def hrnet_heatmap_256() -> Recipe:
+    """Paper B's teacher of Table X: heatmap HRNet-W32 at 256x256."""
+    return _paper_b("hrnet_heatmap_256", "heatmap-4", "hrnet_w32", 256, Cdkd(), heatmap_weight=1.0)
+
+
+def _unified_small(side: int) -> Recipe:
+    """`unified`'s network on small squares: stride 4, so 16x16 cells at 64x64 and 8x8 at 32x32.
+
+    RTMPose's blurs of 3 to 7 px would leave nothing of such a picture; that of a still smaller person is shown instead.
+    """
+    augmentation = Augmentation(
+        rotation_deg=60,
+        rotation_prob=0.5,
+        scale=(0.7, 1.3),
+        half_body_prob=0.2,
+        blur_prob=0.0,
+        dropout_prob=0.3,
+        low_res_prob=0.15,
+        low_res_height_px=(side // 3, side - 1),
+    )
+    return Recipe(
+        name=f"unified_{side}",
+        stages=(Stage((side, side), 4.0, 1.0, 64),),
+        alpha=0.6,
+        betas=(("coco17", 0.7), ("mpii16", 0.3)),
+        augmentation=augmentation,
+        cdkd=Cdkd(
+            teacher="unified", features="sape", classes="cca", confidence=True, learned=("tau",), learned_rate=10.0
+        ),
+    )
+
+
+def unified_64() -> Recipe:
+    """21 keypoints of people on 64x64 pixels: taught by `unified` at full resolution and by both dataset teachers."""
+    return _unified_small(64)
+
+
+def unified_32() -> Recipe:
+    """21 keypoints of people on 32x32 pixels: taught by `unified` at full resolution and by both dataset teachers."""
+    return _unified_small(32)
+
+
+# 64 people each: about 10 minutes of one quiet core with the teacher, which takes most of it.
+ABLATION_STEPS = 400
+
+
+def _ablation(name: str, **changes: Any) -> Recipe:
+    """One budget at 64x64 for B's tables: labels, and `unified` as the one teacher."""
+    values: dict[str, Any] = {
+        "name": name,
+        # Split 2, as B: 128 bins, four of the teacher's each.
+        "stages": (Stage((64, 64), 2.0, 1.0, 64),),
+        "steps": ABLATION_STEPS,
+        "warmup_steps": 50,
+        "pseudo_weight": 0.0,
+        "augmentation": HRNET_AUGMENTATION,
+        "cdkd": Cdkd(teacher="unified", features="sape", classes="cca", learned=("tau",), learned_rate=10.0),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def cdkd_64() -> Recipe:
+    """Ablation: all of paper B on ImageNet efficientnet_lite0 at 64x64, taught by `unified`."""
+    return _ablation("cdkd_64")
+
+
+def cdkd_same_classes() -> Recipe:
+    """Ablation, Table V's "same class number": as many bins as the teacher (split 8), classes alone."""
+    stages = (Stage((64, 64), 8.0, 1.0, 64),)
+    return _ablation("cdkd_same_classes", stages=stages, cdkd=Cdkd(teacher="unified", classes="cca"))
+
+
+def rtmpose_t_64() -> Recipe:
+    """Ablation, the naive network: RTMPose-t from scratch at 64x64, whose head sees 2x2 cells; labels alone."""
+    return _ablation("rtmpose_t_64", network="rtmpose-t", backbone="", pretrained=False, cdkd=Cdkd())
+
+
+def rtmcc_64() -> Recipe:
+    """Ablation: RTMPose's head on CSPNeXt-t's map of stride 8, 8x8 cells at 64x64, from scratch; labels alone."""
+    return _ablation("rtmcc_64", network="rtmcc-8", backbone="cspnext-t", pretrained=False, cdkd=Cdkd())
+
+
+CDKD_RECIPES = (
+    *(unified_64, unified_32, cdkd_hrnet_w32_64, cdkd_hrnet_w32_32, cdkd_hrnet_w48_64, cca_resnet50_64),
+    *(sape_hrnet_heatmap_64, simcc_hrnet_w32_256, simcc_hrnet_w48_256, hrnet_heatmap_256),
+    *(cdkd_64, cdkd_same_classes, rtmpose_t_64, rtmcc_64),
+)

@@ -1,0 +1,104 @@
+"""One step: what the network and its distiller answer, the loss of it, and who is trained how fast."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from poseunion.models.networks.equivariant import STRIDE
+from poseunion.models.networks.inputs import normalise
+from poseunion.models.simcc import SimccGrid
+from poseunion.training.cdkd.distiller import Distiller, answers
+from poseunion.training.data import Batch
+from poseunion.training.losses import (
+    balanced,
+    conditional_keypoint_loss,
+    distillation_loss,
+    heatmap_loss,
+    heatmap_mse,
+    position_loss,
+    simcc_labels,
+    total_loss,
+)
+from poseunion.training.recipe import Recipe
+
+
+class Trained(nn.Module):
+    """The student and, where there is one, its distiller, inside the one forward that DDP wraps."""
+
+    def __init__(self, network: nn.Module, distiller: Distiller | None = None) -> None:
+        super().__init__()
+        self.network, self.distiller = network, distiller
+
+    def forward(
+        self, image_N3HW: Tensor, wide_NHW3: Tensor | None, flip_N: Tensor, progress: float
+    ) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None, dict[str, Tensor]]:
+        """SimCC logits and heatmap, whichever the student has, and its lesson (see `Distiller`)."""
+        features, answer, heat = answers(self.network, image_N3HW)
+        lesson = {}
+        if self.distiller is not None:
+            assert wide_NHW3 is not None
+            lesson = self.distiller(features, answer, wide_NHW3, flip_N, progress)
+        return answer, heat, lesson
+
+
+def losses(
+    trained: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device, progress: float
+) -> dict[str, Tensor]:
+    """The parts of a step's loss; `total` is what is minimised."""
+    image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
+    xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
+    wide = None if batch.wide_NHW3 is None else torch.from_numpy(batch.wide_NHW3).to(device)
+    if recipe.balance_keypoints:
+        weight = balanced(weight)
+    answer, heat, lesson = trained(image, wide, torch.from_numpy(batch.flip_N).to(device), progress)
+    if answer is None:
+        assert heat is not None
+        parts = heatmap_mse(heat, xy, weight, grid.size_wh)
+        return {**parts, **lesson, "total": parts["heatmap"] + lesson.get("cdkd", 0)}
+    logit_x, logit_y = answer
+    if recipe.task_loss == "position":
+        parts = position_loss(logit_x, logit_y, xy, weight, grid)
+    else:
+        parts = conditional_keypoint_loss(logit_x, logit_y, *simcc_labels(xy, grid), weight)
+    task = torch.stack(list(parts.values())).sum()
+    if heat is not None and recipe.heatmap_weight:
+        parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)
+        task = task + recipe.heatmap_weight * parts["heatmap"]
+    distil: dict[str, Tensor] = {}
+    for name, target in batch.teachers.items():
+        taught = distillation_loss(
+            logit_x, logit_y, *(torch.from_numpy(a).to(device) for a in (target.x_NKW, target.y_NKH, target.weight_NK))
+        )
+        parts |= {f"{part}_{name}": value for part, value in taught.items()}
+        distil[name] = taught["distil_x"] + taught["distil_y"]
+    total = total_loss(task, distil, recipe.alpha, dict(recipe.betas))
+    # Paper B's eq. 8: its two lessons are added to whatever the task loss is.
+    return {**parts, **lesson, "total": total + lesson["cdkd"] if lesson else total}
+
+
+def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW for the student and the alignments; what the curriculum learns has its own rule."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in _descending(trained):
+        groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "factor": recipe.backbone_lr_factor if is_backbone and recipe.pretrained else 1.0,
+                "weight_decay": recipe.weight_decay if is_matrix else 0.0,
+            }
+            for (is_backbone, is_matrix), parameters in groups.items()
+        ],
+        lr=recipe.lr,
+    )
+
+
+def _descending(trained: Trained) -> list[tuple[str, nn.Parameter]]:
+    """Parameters that descend on the loss, by name: the student's first, then the alignments'."""
+    result = list(trained.network.named_parameters())
+    if trained.distiller is not None:
+        aligning = trained.distiller.named_parameters()
+        result += [(f"distiller.{name}", one) for name, one in aligning if not name.startswith("curriculum.")]
+    return result
