@@ -156,6 +156,7 @@ def test_many_quick_decisions_are_all_saved_in_order(desk: Desk) -> None:
     assert [e["to"][0] for e in person["review"]] == [10.0 + step for step in range(30)]
 
 
+@settings(deadline=None)
 @given(
     left=st.integers(0, 500),
     top=st.integers(0, 500),
