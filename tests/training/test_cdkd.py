@@ -196,5 +196,5 @@ def test_bad_values_are_refused() -> None:
         *(("tau", 0.5), ("tau", float("nan")), ("alpha", -1.0), ("learned", ("gamma",))),
     ):
         with pytest.raises(BadArgumentError, match=key):
-            dataclasses.replace(Cdkd(), **{key: bad})
+            dataclasses.replace(Cdkd(), **{key: bad})  # type: ignore[arg-type]
     assert Cdkd().kernel_sides == (3, 5, 7, 7)

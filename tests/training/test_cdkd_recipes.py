@@ -20,7 +20,7 @@ from poseunion.models.networks.weights import NetworkSpec, load_network, save_we
 from poseunion.models.predictor import load_predictor
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training import loop
+from poseunion.training import loop, step
 from poseunion.training.augment import NONE
 from poseunion.training.cdkd.distiller import distiller_for, load_teacher, teacher_file
 from poseunion.training.cdkd.recipes import CDKD_RECIPES
@@ -75,7 +75,7 @@ def tiny(recipe: Recipe, teachers: dict[str, Path]) -> Recipe:
 
 def fit_in_two(recipe: Recipe, prepared: Prepared, out: Path, monkeypatch: pytest.MonkeyPatch, stop: int = 2) -> Path:
     """A run that is stopped in a step, and resumed."""
-    real, calls = loop.losses, []
+    real, calls = step.losses, []
 
     def interrupted(*args: object) -> object:
         calls.append(1)

@@ -38,9 +38,9 @@ def test_a_run_that_is_stopped_ends_like_one_that_is_not(
 ) -> None:
     fit(TINY, prepared, tmp_path / "whole", accelerator="cpu")
 
-    from poseunion.training import loop
+    from poseunion.training import loop, step
 
-    real, calls = loop.losses, []
+    real, calls = step.losses, []
 
     def interrupted(*args: object) -> object:
         calls.append(1)
