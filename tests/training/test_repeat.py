@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poseunion.training import loop
+from poseunion.training import loop, step
 from poseunion.training.loop import fit
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipes import Recipe, Stage
@@ -43,7 +43,7 @@ def test_fifty_steps_have_the_same_losses_twice_and_across_a_stop(
     assert list(first) == list(range(1, STEPS + 1))
     assert totals(tmp_path / "second") == first
 
-    real, calls = loop.losses, []
+    real, calls = step.losses, []
 
     def stopped(*args: object) -> object:
         calls.append(1)
