@@ -105,7 +105,8 @@ def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, 
         except BadArgumentError:  # nothing there to decide on
             continue
         desk.file(0).saver.finish()
-        seen.append(stands(path))
+        if len(place.history) == len(seen):  # Enter goes to the next person where nothing is open
+            seen.append(stands(path))
     while place.history:
         seen.pop()
         place = desk.undo(place, "ann")
