@@ -25,8 +25,8 @@ LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 AGREE_WITHIN_TORSO = 0.25
 AGREE_SHARE = 0.75
 MIN_COMPARED = 4
-# Of believed people's neck and head_top on LSPET, EfficientPose-RT (with flip) places 86 % right above it and 58 % below;
-# of the limbs 89 %, and TinyPose 84 %.
+# Of believed people's neck and head_top on LSPET, EfficientPose-RT (with flip) places 86 % right above it and 58 %
+# below; of the limbs 89 %, and TinyPose 84 %.
 MIN_SCORE = 0.4
 
 
