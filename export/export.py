@@ -15,13 +15,14 @@ from poseunion.export.crops import Crops, read_crops
 from poseunion.export.fp16 import halve
 from poseunion.export.int8 import Quantised, computed_in, quantise
 from poseunion.export.manifest import NOT_MEASURED, Manifest, installed_versions, processor, write_manifest
-from poseunion.export.onnx import PROVEN_BATCHES, network_graph, prove
+from poseunion.export.onnx import PROVEN_BATCHES, described, network_graph, prove
 from poseunion.export.torch_model import TorchModel
 from poseunion.export.twin import FORMS, Form, twin_graph
 from poseunion.export.twin_check import check_twin
 from poseunion.models.engine import ENGINE_SUFFIX, record_path
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.files import sha256_of, write_bytes
+from poseunion.models.metadata import METADATA_KEY
 from poseunion.models.runtime import OnnxModel
 from poseunion.models.zoo import WEIGHTS
 from poseunion.training.evaluate import Task, read_task
@@ -204,7 +205,7 @@ def _make(work: _Export, kind: str, path: Path) -> _Made:
         reference = OnnxModel(work.float_path, threads=1)
         if kind == "onnx-fp16":
             halved = halve(work.float_model, work.trained.description, reference, work.crops.pixels)
-            onnx.save(halved.model, made)
+            onnx.save(_named(halved.model, work, path), made)
             details |= {"largest_value": halved.largest, "layers_kept_single_by_their_range": list(halved.too_large)}
         else:
             symmetric = kind == "onnx-int8-symmetric"
@@ -215,10 +216,17 @@ def _make(work: _Export, kind: str, path: Path) -> _Made:
                 symmetric=symmetric,
                 sensitivity=work.request.sensitivity,
             )
-            onnx.save(quantised.model, made)
+            onnx.save(_named(quantised.model, work, path), made)
             details |= _int8_details(work, quantised) | ({} if symmetric else {"run_on_this_cpu": computed_in(made)})
     found, scores = _judged(work, kind, made)
     return _Made(made.read_bytes(), _manifest(work, path, kind, made, found, scores, details))
+
+
+def _named(model: onnx.ModelProto, work: _Export, path: Path) -> onnx.ModelProto:
+    """The model, called as its file: tables tell `unified-int8` from `unified` by that."""
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    own = work.trained.description.model_copy(update={"name": path.stem})
+    return described(model, {**facts, METADATA_KEY: own.model_dump_json()})
 
 
 def _judged(work: _Export, kind: str, made: Path) -> tuple[list[Agreement], list[Accuracy]]:
