@@ -23,7 +23,7 @@ MEASURES = {"AP": "AP", "PCK@.2 PCK": "PCK@.2"}
 def catalogue(folder: Path = WEIGHTS) -> list[ShippedModel]:
     """What the files in `folder` are."""
     found = []
-    for path in sorted(folder.glob("*.onnx")):
+    for path in sorted(folder.glob("*.onnx"), key=lambda path: path.stem):
         graph, description = onnx.load(path), OnnxModel(path, threads=1).description
         card = card_of(path)
         found.append(
