@@ -75,6 +75,10 @@ def release_command(
 def next_command(
     file: FileArgument,
     budget: Annotated[int, typer.Option(help="How many people can be looked at.")] = 20,
+    voice: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say which people to review next: those first where a look is expected to change most.
@@ -84,11 +88,11 @@ def next_command(
         annotate next train_21.json --budget 50
     """
     from poseunion.annotate.decisions import read_extended
-    from poseunion.annotate.queue import queue
+    from poseunion.annotate.queue import queue, voice_of
 
     _refuse_budget(budget)
     annotations = read_extended(file)
-    waiting = queue(annotations)
+    waiting = queue(annotations, voices=[voice_of(read_extended(other), annotations) for other in voice or ()])
     rows = []
     for person in waiting[:budget]:
         order = sorted(person.candidates, key=lambda c: -c.gain)

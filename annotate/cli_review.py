@@ -25,6 +25,10 @@ def review_command(
     audit: Annotated[
         int, typer.Option(help="Also so many accepted proposals drawn by lot: the view `audit sample`.")
     ] = 50,
+    voice: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Also proposals that somebody has decided on.")] = False,
     port: Annotated[
         int | None, typer.Option(help="Port of the App on 127.0.0.1; default: the first free from 5151 on.")
@@ -46,15 +50,19 @@ def review_command(
 
         annotate review train_21.json --images train/ --top 50 --no-browser --port 5200
 
+        annotate review train_21.json --images train/ --voice teacher_21.json
+
     On a server: --no-browser there, and ssh -L 5151:127.0.0.1:5151 SERVER here.
     """
     from poseunion.annotate.datasets import picture_folder
+    from poseunion.annotate.queue import voice_of
     from poseunion.annotate.review import database, server
     from poseunion.annotate.review.dataset import build, existing
     from poseunion.annotate.review.pull import unpulled
     from poseunion.annotate.review.slice import choose
 
     annotations = read_extended(file)
+    voices = [voice_of(read_extended(other), annotations) for other in voice or ()]
     picture_folder(images)
     folder = database.folder_of(file)
     with database.alone(folder), server.listen(port) as bound:
@@ -64,7 +72,7 @@ def review_command(
         if held and not overwrite:
             typer.echo(f"Going on with the last review: {held} tags of it are not pulled yet.", err=True)
         else:
-            chosen = choose(annotations, top=top, audit=audit, decided=again)
+            chosen = choose(annotations, top=top, audit=audit, decided=again, voices=voices)
             with progress_bar("people") as progress:
                 built = build(fo, annotations, chosen, images, folder / "pictures", progress)
             for place, reason in built.bad:

@@ -4,14 +4,15 @@
 
 `uncertainty` is the probability that what stands now is wrong: 1 - confidence of an accepted proposal, the confidence
 of one that was not accepted. `disagreement` says, in OKS-.5 radii, how far apart the voices lie that placed the point
-(picture and prior, plain and mirrored crop); nothing is known of it in files that do not record it.
+(picture and prior, as the file records; and other extensions of the same file: by a teacher, or with mirrored crops).
 
 Legend of shape suffixes: K keypoints of the file's skeleton.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,16 @@ from poseunion.annotate.formats.extended import field_problems, has_added_fields
 from poseunion.annotate.formats.review import NEEDS_FIX, last_entries
 from poseunion.annotate.sides import exchanged
 from poseunion.models.calibration import oks_radius_px
-from poseunion.models.errors import BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metrics import area_from_box
 from poseunion.models.skeleton import Skeleton, mirrored
 
 # Left and right proposals of a limb so close, in OKS-.5 radii, are one joint found twice.
 TWICE = 0.25
 LIMBS = ("elbow", "wrist", "knee", "ankle")
+
+# What another extension of the file proposes: annotation id -> keypoint -> x, y in image px.
+Voice = Mapping[Any, Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,25 @@ def weight(disagreement: float | None) -> float:
     return 1.0 if disagreement is None else 0.5 + disagreement / (1 + disagreement)
 
 
-def queue(annotations: AnnotationSet, *, decided: bool = False) -> list[Person]:
+def voice_of(other: AnnotationSet, annotations: AnnotationSet) -> Voice:
+    """Another extension of the file that `annotations` extends, as a voice on where its points are.
+
+    Raises:
+        BadArgumentError: it extends another file.
+    """
+    originals = [one.source.document["poseunion"].get("original_sha256") for one in (other, annotations)]
+    if originals[0] != originals[1]:
+        raise BadArgumentError(
+            f"{other.source.path} extends another file than {annotations.source.path}: extend the same one again."
+        )
+    return {
+        record["id"]: {p["name"]: (float(p["x"]), float(p["y"])) for p in record["proposals"]}
+        for record in other.records
+        if isinstance(record, dict) and has_added_fields(record) and record.get("proposals")
+    }
+
+
+def queue(annotations: AnnotationSet, *, decided: bool = False, voices: Sequence[Voice] = ()) -> list[Person]:
     """People with proposals still to be judged, those first where a look changes most.
 
     Proposals outside the picture are left out: they never stand.
@@ -95,6 +117,7 @@ def queue(annotations: AnnotationSet, *, decided: bool = False) -> list[Person]:
     Args:
         annotations: an extended COCO-style file.
         decided: also proposals that somebody has decided on.
+        voices: see `voice_of`; the one farthest from a proposal tells how much is disputed.
 
     Raises:
         BadFileError: a record's proposals or decisions are damaged.
@@ -109,7 +132,7 @@ def queue(annotations: AnnotationSet, *, decided: bool = False) -> list[Person]:
             done = set() if decided else set(last_entries(record))
         except ValueError as error:
             raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
-        if candidates := tuple(c for c in _candidates(annotations, row) if c.keypoint not in done):
+        if candidates := tuple(c for c in _candidates(annotations, row, voices) if c.keypoint not in done):
             people.append(Person(row, candidates))
     return sorted(people, key=lambda person: -person.gain)  # stable: the file's order among equals
 
@@ -132,13 +155,14 @@ def waiting(annotations: AnnotationSet) -> list[tuple[int, str]]:
     ]
 
 
-def _candidates(annotations: AnnotationSet, row: int) -> list[Candidate]:
+def _candidates(annotations: AnnotationSet, row: int, voices: Sequence[Voice]) -> list[Candidate]:
     record, skeleton = annotations.records[row], annotations.skeleton
     image = annotations.images[int(annotations.image_index[row])] if annotations.image_index[row] >= 0 else None
     inside = [p for p in record["proposals"] if image is None or _inside(p, image.width, image.height)]
     radius_K = _radius_px(annotations, row)
     points = {p["name"]: (float(p["x"]), float(p["y"])) for p in inside}
     suspects = swap_suspects(skeleton, annotations.xy[row], annotations.visibility[row], points, radius_K)
+    said = [voice.get(record["id"], {}) for voice in voices]
     found = []
     for proposal in sorted(inside, key=lambda p: skeleton.index(p["name"])):
         name, radius = proposal["name"], float(radius_K[skeleton.index(proposal["name"])])
@@ -151,7 +175,7 @@ def _candidates(annotations: AnnotationSet, row: int) -> list[Candidate]:
                 confidence=confidence,
                 accepted=proposal["accepted"],
                 uncertainty=_uncertainty(confidence, proposal, radius),
-                disagreement=_disagreement(proposal, radius),
+                disagreement=_disagreement(proposal, [v[name] for v in said if name in v], radius),
                 swap=name in suspects,
             )
         )
@@ -180,11 +204,11 @@ def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) 
     return max(1 - confidence, beyond)
 
 
-def _disagreement(proposal: dict[str, Any], radius_px: float) -> float | None:
+def _disagreement(proposal: dict[str, Any], voices_xy: Sequence[tuple[float, float]], radius_px: float) -> float | None:
     """The largest distance between two voices, in OKS-.5 radii."""
-    flip_px = _number(proposal, "flip_px")
-    voices = (_number(proposal, "disagreement"), flip_px / radius_px if flip_px is not None and radius_px > 0 else None)
-    return max((v for v in voices if v is not None), default=None)
+    own = _number(proposal, "disagreement")
+    apart = [math.dist((proposal["x"], proposal["y"]), xy) / radius_px for xy in voices_xy if radius_px > 0]
+    return max([*apart] if own is None else [own, *apart], default=None)
 
 
 def _number(proposal: dict[str, Any], key: str) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.queue import Candidate, Person, audit_sample, queue
+from poseunion.annotate.queue import Candidate, Person, Voice, audit_sample, queue
 from poseunion.models.errors import BadArgumentError
 
 
@@ -31,13 +31,16 @@ class Slice:
         return [c for person in self.people for c in person.candidates]
 
 
-def choose(annotations: AnnotationSet, *, top: int, audit: int, decided: bool = False) -> Slice:
+def choose(
+    annotations: AnnotationSet, *, top: int, audit: int, decided: bool = False, voices: Sequence[Voice] = ()
+) -> Slice:
     """The slice of a file.
 
     Args:
         top: people.
         audit: accepted proposals; the same ones for the same file of annotations, whatever else is asked.
         decided: also proposals that somebody has decided on.
+        voices: other extensions of the file, see `queue.voice_of`.
 
     Raises:
         BadArgumentError: a number is below its least, or there is nothing to review.
@@ -46,7 +49,7 @@ def choose(annotations: AnnotationSet, *, top: int, audit: int, decided: bool = 
         raise BadArgumentError(f"--top {top} leaves nobody to review: give at least 1.")
     if audit < 0:
         raise BadArgumentError(f"--audit {audit} is no number of proposals: give 0 or more.")
-    people = queue(annotations, decided=decided)
+    people = queue(annotations, decided=decided, voices=voices)
     if not people:
         raise BadArgumentError(
             f"{annotations.source.path} has no proposal that is still to be decided"

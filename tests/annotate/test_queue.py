@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.decisions import read_extended
-from poseunion.annotate.queue import audit_sample, queue, swap_suspects, waiting, weight
-from poseunion.models.errors import BadFileError
+from poseunion.annotate.queue import audit_sample, queue, swap_suspects, voice_of, waiting, weight
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import load_skeleton, mirrored
 
 UNION = load_skeleton("union21")
@@ -83,14 +83,30 @@ def test_what_the_voices_say_is_used_where_it_is_recorded(read: Callable[..., An
         "agree": person(1, [proposal(disagreement=0.0)]),
         "unknown": person(2, [proposal()]),
         "differ": person(3, [proposal(disagreement=3.0)]),
-        "flip differs": person(4, [proposal(disagreement=0.0, flip_px=500)]),
-        "wide": person(5, [proposal(sd_px=100)]),
+        "wide": person(4, [proposal(sd_px=100)]),
     }
     people = queue(read(*rows.values()))
     names = [list(rows)[p.row] for p in people]
     assert names[0] == "wide"
     assert names[-2:] == ["unknown", "agree"]
     assert people[0].candidates[0].uncertainty == pytest.approx(0.99, abs=0.02)  # nearly all lies beyond the radius
+
+
+def test_a_voice_raises_who_it_contradicts(read: Callable[..., Any]) -> None:
+    here = read(*(person(i, [proposal(disagreement=0.0)]) for i in (1, 2, 3)))
+    moved = {**proposal(disagreement=0.0), "x": 1}
+    there = read(person(1, [proposal(disagreement=0.0)]), person(2, [moved]), person(3, []))
+    people = queue(here, voices=[voice_of(there, here)])
+    assert [p.row for p in people] == [1, 0, 2]
+    assert people[0].gain > people[1].gain == people[2].gain
+    assert people == queue(here, voices=[voice_of(there, here), voice_of(here, here)]), "who agrees takes nothing away"
+
+
+def test_a_voice_on_another_file_is_refused(read: Callable[..., Any]) -> None:
+    here, there = read(person(1, [proposal()])), read(person(1, [proposal()]))
+    there.source.document["poseunion"]["original_sha256"] = "another"
+    with pytest.raises(BadArgumentError, match="another file"):
+        voice_of(there, here)
 
 
 def test_only_what_can_be_judged_is_asked(read: Callable[..., Any]) -> None:
