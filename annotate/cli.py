@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from poseunion.annotate import cli_decisions, cli_release, cli_review
-from poseunion.annotate.console import print_json, progress_bar
+from poseunion.annotate.console import JsonOption, print_json, progress_bar
 from poseunion.annotate.datasets import find_dataset
 from poseunion.annotate.engines import share_cores
 from poseunion.annotate.extend import Options, extend, journal_path
@@ -44,7 +44,6 @@ FormatOption = Annotated[
 SkeletonOption = Annotated[
     str | None, typer.Option(help="Skeleton the file must have (name or .toml); default: recognised by its names.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
 
 
 @app.command("extend")
@@ -130,7 +129,7 @@ def extend_command(
     found = find_dataset(dataset, annotations, images, scratch=scratch)
     options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine, risk)
     records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
-    from poseunion.models.informed import informed, is_informable
+    from poseunion.models.informed import InformedPredictor, is_informable
     from poseunion.models.predictor import BATCH_SIZE, load_predictor
 
     output_format = writer_for(records, format_name)[0]
@@ -146,7 +145,7 @@ def extend_command(
         model, flip=flip, device=device, threads=threads, batch_size=batch_size, allow_fallback=allow_fallback
     )
     if evidence or (evidence is None and is_informable(predictor)):
-        predictor = informed(predictor)
+        predictor = InformedPredictor(predictor)
     if dry_run:
         from poseunion.annotate.forecast import forecast
 

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.console import print_json
+from poseunion.annotate.console import JsonOption, print_json
 
 app = typer.Typer()
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
 SHOWN = 10  # lines of a list before the rest is only counted
 
 

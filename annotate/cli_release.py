@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.console import print_json
+from poseunion.annotate.console import JsonOption, VoiceOption, print_json
 from poseunion.models.errors import BadArgumentError, BadFileError
 
 app = typer.Typer()
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
 
 
@@ -75,10 +74,7 @@ def release_command(
 def next_command(
     file: FileArgument,
     budget: Annotated[int, typer.Option(help="How many people can be looked at.")] = 20,
-    voice: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
-    ] = None,
+    voice: VoiceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say which people to review next: those first where a look is expected to change most.
@@ -88,11 +84,11 @@ def next_command(
         annotate next train_21.json --budget 50
     """
     from poseunion.annotate.decisions import read_extended
-    from poseunion.annotate.queue import queue, voice_of
+    from poseunion.annotate.queue import queue, read_voices
 
     _refuse_budget(budget)
     annotations = read_extended(file)
-    waiting = queue(annotations, voices=[voice_of(read_extended(other), annotations) for other in voice or ()])
+    waiting = queue(annotations, voices=read_voices(voice or (), annotations))
     rows = []
     for person in waiting[:budget]:
         order = sorted(person.candidates, key=lambda c: -c.gain)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.console import print_json, progress_bar
+from poseunion.annotate.console import JsonOption, VoiceOption, print_json, progress_bar
 from poseunion.annotate.decisions import read_extended
 from poseunion.models.errors import BadArgumentError
 
@@ -25,10 +25,7 @@ def review_command(
     audit: Annotated[
         int, typer.Option(help="Also so many accepted proposals drawn by lot: the view `audit sample`.")
     ] = 50,
-    voice: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
-    ] = None,
+    voice: VoiceOption = None,
     again: Annotated[bool, typer.Option("--again", help="Also proposals that somebody has decided on.")] = False,
     port: Annotated[
         int | None, typer.Option(help="Port of the App on 127.0.0.1; default: the first free from 5151 on.")
@@ -55,14 +52,14 @@ def review_command(
     On a server: --no-browser there, and ssh -L 5151:127.0.0.1:5151 SERVER here.
     """
     from poseunion.annotate.datasets import picture_folder
-    from poseunion.annotate.queue import voice_of
+    from poseunion.annotate.queue import read_voices
     from poseunion.annotate.review import database, server
     from poseunion.annotate.review.dataset import build, existing
     from poseunion.annotate.review.pull import unpulled
     from poseunion.annotate.review.slice import choose
 
     annotations = read_extended(file)
-    voices = [voice_of(read_extended(other), annotations) for other in voice or ()]
+    voices = read_voices(voice or (), annotations)
     picture_folder(images)
     folder = database.folder_of(file)
     with database.alone(folder), server.listen(port) as bound:
@@ -91,9 +88,7 @@ def review_command(
 def pull_command(
     file: ReviewedFile,
     reviewer: Annotated[str | None, typer.Option(help="Who tagged; default: this system's user.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Record the tags of annotate review in FILE as decisions, with who and when; what stands there stays there.
 

@@ -1,4 +1,4 @@
-"""What the commands of `annotate` put on a terminal besides sentences."""
+"""What the commands of `annotate` share on a terminal: options, JSON, a progress bar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
+VoiceOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
+]
 
 
 def print_json(value: object) -> None:

@@ -12,13 +12,15 @@ Legend of shape suffixes: K keypoints of the file's skeleton.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.decisions import read_extended
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.extended import field_problems, has_added_fields
 from poseunion.annotate.formats.review import NEEDS_FIX, last_entries
@@ -107,6 +109,11 @@ def voice_of(other: AnnotationSet, annotations: AnnotationSet) -> Voice:
         for record in other.records
         if isinstance(record, dict) and has_added_fields(record) and record.get("proposals")
     }
+
+
+def read_voices(files: Iterable[Path], annotations: AnnotationSet) -> list[Voice]:
+    """`voice_of` each file; BadFileError where one is no extended file."""
+    return [voice_of(read_extended(file), annotations) for file in files]
 
 
 def queue(annotations: AnnotationSet, *, decided: bool = False, voices: Sequence[Voice] = ()) -> list[Person]:

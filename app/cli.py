@@ -23,91 +23,61 @@ def main() -> None:
     command_line.run(app, "poseunion")
 
 
-def _hand_over(command: str, module: str, context: typer.Context, *, is_subcommand: bool = False) -> None:
-    """Run the typer `app` of `module` with the rest of the command line.
+# Command: its module, whether it is one of several commands of that module's app, and its line of help. After the
+# command's name everything belongs to the room, --help included.
+_COMMANDS = {
+    "annotate": (
+        *("poseunion.annotate.cli", False),
+        "Extend, show and check annotation files (also installed as `annotate`).",
+    ),
+    "models": ("poseunion.models.cli", False, "List the models and skeletons that come with this installation."),
+    "train": ("poseunion.training.cli", True, "Train a student (needs the `train` extra)."),
+    "evaluate": ("poseunion.training.cli", True, "Measure a model on labelled people."),
+    "fit-prior": (
+        *("poseunion.training.cli", True),
+        "Fit what labelled joints say about missing ones (needs the `train` extra).",
+    ),
+    "fit-evidence": (
+        *("poseunion.training.cli", True),
+        "Fit how a model's word is weighed against labelled joints (needs the `train` extra).",
+    ),
+    "calibrate": (
+        *("poseunion.training.cli", True),
+        "Make a model's confidences probabilities (needs the `train` extra).",
+    ),
+    "export": (
+        *("poseunion.export.cli", True),
+        "Write a trained network as ONNX or TensorRT, checked against its training (needs the `train` extra).",
+    ),
+    "convert": (
+        *("poseunion.export.cli", True),
+        "Turn an mmpose RTMPose checkpoint into safetensors and ONNX (needs the `train` extra).",
+    ),
+    "engine": (
+        *("poseunion.export.cli_tensorrt", False),
+        "Build a TensorRT engine (needs the `tensorrt` and `train` extras, and a GPU).",
+    ),
+    "bench": ("poseunion.export.cli_bench", False, "Time whole predictions beside rtmlib and other programs."),
+    "demo": ("poseunion.app.cli_demo", False, "Show a page to try, compare and review with (needs the `demo` extra)."),
+}
+_REST = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
-    Args:
-        is_subcommand: `command` is one of several commands of that app, not the app itself.
-    """
+
+def _hand_over(command: str, module: str, context: typer.Context, *, is_subcommand: bool) -> None:
+    """Run the typer `app` of `module` with the rest of the command line."""
     room: typer.Typer = importlib.import_module(module).app
     words, program = ([command], "poseunion") if is_subcommand else ([], f"poseunion {command}")
     room(args=[*words, *context.args], prog_name=program)
 
 
-# Everything after the command's name belongs to the room, --help included.
-_REST = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+def _add(command: str, module: str, is_subcommand: bool, says: str) -> None:
+    @app.command(command, context_settings=_REST, add_help_option=False, help=says)
+    def run(context: typer.Context) -> None:
+        _hand_over(command, module, context, is_subcommand=is_subcommand)
 
 
-@app.command("annotate", context_settings=_REST, add_help_option=False)
-def annotate(context: typer.Context) -> None:
-    """Extend, show and check annotation files (also installed as `annotate`)."""
-    _hand_over("annotate", "poseunion.annotate.cli", context)
-
-
-@app.command("models", context_settings=_REST, add_help_option=False)
-def models(context: typer.Context) -> None:
-    """List the models and skeletons that come with this installation."""
-    _hand_over("models", "poseunion.models.cli", context)
-
-
-@app.command("train", context_settings=_REST, add_help_option=False)
-def train(context: typer.Context) -> None:
-    """Train a student (needs the `train` extra)."""
-    _hand_over("train", "poseunion.training.cli", context, is_subcommand=True)
-
-
-@app.command("evaluate", context_settings=_REST, add_help_option=False)
-def evaluate(context: typer.Context) -> None:
-    """Measure a model on labelled people."""
-    _hand_over("evaluate", "poseunion.training.cli", context, is_subcommand=True)
-
-
-@app.command("fit-prior", context_settings=_REST, add_help_option=False)
-def fit_prior(context: typer.Context) -> None:
-    """Fit what labelled joints say about missing ones (needs the `train` extra)."""
-    _hand_over("fit-prior", "poseunion.training.cli", context, is_subcommand=True)
-
-
-@app.command("fit-evidence", context_settings=_REST, add_help_option=False)
-def fit_evidence(context: typer.Context) -> None:
-    """Fit how a model's word is weighed against labelled joints (needs the `train` extra)."""
-    _hand_over("fit-evidence", "poseunion.training.cli", context, is_subcommand=True)
-
-
-@app.command("calibrate", context_settings=_REST, add_help_option=False)
-def calibrate(context: typer.Context) -> None:
-    """Make a model's confidences probabilities (needs the `train` extra)."""
-    _hand_over("calibrate", "poseunion.training.cli", context, is_subcommand=True)
-
-
-@app.command("export", context_settings=_REST, add_help_option=False)
-def export(context: typer.Context) -> None:
-    """Write a trained network as ONNX or TensorRT, checked against its training (needs the `train` extra)."""
-    _hand_over("export", "poseunion.export.cli", context, is_subcommand=True)
-
-
-@app.command("convert", context_settings=_REST, add_help_option=False)
-def convert(context: typer.Context) -> None:
-    """Turn an mmpose RTMPose checkpoint into safetensors and ONNX (needs the `train` extra)."""
-    _hand_over("convert", "poseunion.export.cli", context, is_subcommand=True)
-
-
-@app.command("engine", context_settings=_REST, add_help_option=False)
-def engine(context: typer.Context) -> None:
-    """Build a TensorRT engine (needs the `tensorrt` and `train` extras, and a GPU)."""
-    _hand_over("engine", "poseunion.export.cli_tensorrt", context)
-
-
-@app.command("bench", context_settings=_REST, add_help_option=False)
-def bench(context: typer.Context) -> None:
-    """Time whole predictions beside rtmlib and other programs."""
-    _hand_over("bench", "poseunion.export.cli_bench", context)
-
-
-@app.command("demo", context_settings=_REST, add_help_option=False)
-def demo(context: typer.Context) -> None:
-    """Show a page to try, compare and review with (needs the `demo` extra)."""
-    _hand_over("demo", "poseunion.app.cli_demo", context)
+for _name, (_module, _is_subcommand, _says) in _COMMANDS.items():
+    _add(_name, _module, _is_subcommand, _says)
 
 
 if __name__ == "__main__":

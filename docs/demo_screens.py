@@ -18,7 +18,7 @@ from poseunion.annotate.formats import read_annotations
 from poseunion.app.demo.engine import Engine
 from poseunion.app.demo.page import Settings, build, serve
 from poseunion.models import load_predictor
-from poseunion.models.informed import informed, is_informable
+from poseunion.models.informed import InformedPredictor, is_informable
 from poseunion.models.zoo import shipped_models
 
 DOCS = Path(__file__).parent
@@ -57,7 +57,12 @@ def main() -> None:
         labels, images = example_dataset(Path(folder) / "images")
         out = Path(folder) / "extended.json"
         predictor = load_predictor(shipped_models()[0])
-        extend(read_annotations(labels), images, informed(predictor) if is_informable(predictor) else predictor, out)
+        extend(
+            read_annotations(labels),
+            images,
+            InformedPredictor(predictor) if is_informable(predictor) else predictor,
+            out,
+        )
         settings = Settings(port=0, review=(out,), images=images, reviewer="ann")
         page = build(Engine(shipped_models()), settings)
         address = serve(page, settings)

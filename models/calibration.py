@@ -58,6 +58,11 @@ def oks_radius_px(area_N: NDArray[np.floating], sigma_K: NDArray[np.floating]) -
     return np.asarray(np.sqrt(2 * np.log(2) * area)[:, None] * 2 * np.asarray(sigma_K, np.float64))
 
 
+def logistic(logit: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of any shape -> the probability, in (0, 1): never quite sure."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
+
+
 class Ladder(BaseModel):
     """One keypoint's fate at descending thresholds, on people set apart for the guarantee: one look at each.
 
@@ -120,7 +125,7 @@ class Part(BaseModel):
     def probability(self, feature_NKF: NDArray[np.floating]) -> NDArray[np.float64]:
         """(N, K) in [0, 1]."""
         logit = np.einsum("nkf,kf->nk", feature_NKF, np.asarray(self.weights))
-        return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
+        return logistic(logit)
 
 
 class Calibration(BaseModel):

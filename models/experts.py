@@ -6,6 +6,8 @@ Maps are float32: they hold shares of one, and there are many of them.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,12 +45,18 @@ def tempered(
 ) -> Map:
     """One axis' distributions, softmax(beta * temperature * logit), blurred by a Gaussian; each sums to one."""
     p = simcc.softmax(np.asarray(logit_NKB) * temperature_K[:, None]).astype(np.float32)
-    bins = np.arange(p.shape[-1])
     for sd in np.unique(sd_bins_K):
-        kernel = np.exp(-0.5 * ((bins[:, None] - bins) / max(sd, 1e-3)) ** 2)
         mine = sd_bins_K == sd
-        p[:, mine] = p[:, mine] @ (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
+        p[:, mine] = p[:, mine] @ _blur(p.shape[-1], float(sd))
     return p
+
+
+@lru_cache(maxsize=128)  # one model has two axes and a handful of widths; a fit tries more
+def _blur(bins: int, sd: float) -> Map:
+    """(B, B) what a Gaussian of `sd` bins makes of each bin; rows sum to one. Shared: not to be written to."""
+    at = np.arange(bins)
+    kernel = np.exp(-0.5 * ((at[:, None] - at) / max(sd, 1e-3)) ** 2)
+    return np.asarray((kernel / kernel.sum(1, keepdims=True)).astype(np.float32))
 
 
 def at_bins(p_B: Map, bins: NDArray[np.float64]) -> Map:

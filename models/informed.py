@@ -15,8 +15,7 @@ from poseunion.models.errors import ModelError
 from poseunion.models.evidence import conditioned
 from poseunion.models.files import sha256_of
 from poseunion.models.geometry import Crop
-from poseunion.models.pose_model import PoseModel
-from poseunion.models.predictor import BATCH_SIZE, Predictor
+from poseunion.models.predictor import Predictor
 from poseunion.models.prior import PRIOR_PATH, load_prior
 
 # Columns of `InformedPredictor.propose`.
@@ -27,22 +26,21 @@ class InformedPredictor(Predictor):
     """A calibrated SimCC model and the shipped prior.
 
     Args:
-        model, and the options: as for `Predictor`.
+        predictor: the model and its options.
 
     Raises:
         ModelError: the model was not calibrated with evidence, or with another prior.
     """
 
-    def __init__(
-        self,
-        model: PoseModel,
-        *,
-        flip: bool = False,
-        refine: bool = True,
-        antialias: bool = True,
-        batch_size: int = BATCH_SIZE,
-    ) -> None:
-        super().__init__(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
+    def __init__(self, predictor: Predictor) -> None:
+        model = predictor.model
+        super().__init__(
+            model,
+            flip=predictor.flip,
+            refine=predictor.refine,
+            antialias=predictor.antialias,
+            batch_size=predictor.batch_size,
+        )
         calibration = self.metadata.calibration
         if calibration is None or calibration.evidence is None:
             raise ModelError(f"{model.path} was not calibrated with labelled joints: run poseunion calibrate.")
@@ -87,17 +85,6 @@ class InformedPredictor(Predictor):
         feature = evidence_features(raw, bounds, found, crops, wh_N2, sigma)
         columns = [self.evidence.probability(feature), found.sd_px_NK, found.features["disagreement"]]
         return np.concatenate([found.xy_NK2, np.stack(columns, -1)], -1).astype(np.float32)
-
-
-def informed(predictor: Predictor) -> InformedPredictor:
-    """The same predictor, informed; raises ModelError as above."""
-    return InformedPredictor(
-        predictor.model,
-        flip=predictor.flip,
-        refine=predictor.refine,
-        antialias=predictor.antialias,
-        batch_size=predictor.batch_size,
-    )
 
 
 def is_informable(predictor: Predictor) -> bool:

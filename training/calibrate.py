@@ -24,6 +24,7 @@ from poseunion.models.calibration import (
     Calibration,
     Ladder,
     Part,
+    logistic,
     picture_features,
 )
 from poseunion.models.errors import BadFileError
@@ -187,8 +188,7 @@ def _no_ladders(k: int) -> tuple[Ladder, ...]:
 def confidence_of(part: Part, samples: Samples) -> NDArray[np.float64]:
     """(S,) as extended files hold them; see `Part.probability`."""
     weights = np.asarray(part.weights)[samples.keypoint]
-    logit = (samples.feature * weights).sum(-1)
-    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30)))).round(CONFIDENCE_DIGITS)
+    return logistic((samples.feature * weights).sum(-1)).round(CONFIDENCE_DIGITS)
 
 
 def ladder_of(part: Part, samples: Samples, test: Samples | None, k: int) -> Ladder:

@@ -22,7 +22,7 @@ from poseunion.app.demo.pictures import MAX_PIXELS
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError, PoseUnionError
 from poseunion.models.files import write_bytes
 from poseunion.models.images import image_size
-from poseunion.models.informed import informed, is_informable
+from poseunion.models.informed import InformedPredictor, is_informable
 from poseunion.models.predictor import Predictor
 
 # What one visitor may ask for at a time: half a minute of two cores. The command line has no such limits.
@@ -75,7 +75,7 @@ def _extend(annotations: Path, pictures: Sequence[Path], predictor: Predictor, f
             f"None of the pictures given is one that the file names and that can be read (its first is {first})."
         )
     # As the command line does: what people labelled helps to find the rest.
-    told = informed(predictor) if is_informable(predictor) else predictor
+    told = InformedPredictor(predictor) if is_informable(predictor) else predictor
     report = extend(_only(records, placed), images, told, out, Options(limit=MOST_PEOPLE, max_bad=1.0))
     bad += [(str(b["image"]), _without_paths(str(b["reason"]), folder)) for b in report.bad]
     extended = read_annotations(out)

@@ -19,7 +19,7 @@ from poseunion.models.calibration import EVIDENCE_FEATURES, PICTURE_FEATURES, Ca
 from poseunion.models.definitions import LSP_OFFSETS
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import sha256_of
-from poseunion.models.informed import InformedPredictor, informed
+from poseunion.models.informed import InformedPredictor
 from poseunion.models.predictor import load_predictor
 from poseunion.models.prior import PRIOR_PATH
 from poseunion.models.skeleton import load_skeleton
@@ -54,7 +54,7 @@ def calibrated(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def told(path: Path) -> InformedPredictor:
-    return informed(load_predictor(path, threads=1))
+    return InformedPredictor(load_predictor(path, threads=1))
 
 
 def bytes_of(folder: Any, predictor: Any, **options: Any) -> bytes:
@@ -129,7 +129,7 @@ def test_workers_resuming_and_repeating_do_not_change_a_byte(
     done: list[int] = []
     annotations = read_annotations(folder.file)
     with pytest.raises(KeyboardInterrupt):
-        extend(annotations, folder.images, Stopped(load_predictor(calibrated, threads=1).model), folder.out)
+        extend(annotations, folder.images, Stopped(load_predictor(calibrated, threads=1)), folder.out)
     report = extend(annotations, folder.images, told(calibrated), folder.out, Options(resume=True))
     assert 0 < report.resumed < 30
     assert folder.out.read_bytes() == expected

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from poseunion.models.calibration import PICTURE_FEATURES, Ladder, Part, picture_features
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.informed import informed, is_informable
+from poseunion.models.informed import InformedPredictor, is_informable
 from poseunion.models.predictor import load_predictor
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.zoo import model_path
@@ -133,7 +133,7 @@ def test_the_command_calibrates_a_file_and_leaves_its_weights(drawn_dataset: Pat
     calibration = predictor.metadata.calibration
     assert calibration is not None
     assert is_informable(predictor)
-    assert informed(predictor).prior_sha256 == calibration.prior
+    assert InformedPredictor(predictor).prior_sha256 == calibration.prior
     assert sum(ladder.people for ladder in calibration.picture.ladders) > 0
     picture = np.random.default_rng(0).integers(0, 256, (200, 160, 3), np.uint8)
     poses = predictor(picture, [[20, 20, 120, 160]])
