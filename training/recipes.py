@@ -35,6 +35,11 @@ def unified() -> Recipe:
     )
 
 
+def unified_further() -> Recipe:
+    """`unified` from weights it already has (`--init`), at full resolution only."""
+    return dataclasses.replace(unified(), stages=(Stage((192, 256), 2.0, 1.0, 32),))
+
+
 def _unified_rtmpose(size: str) -> Recipe:
     """RTMPose from scratch, taught by the shipped student, which knows all 21 keypoints, and by both specialists."""
     return dataclasses.replace(
@@ -190,7 +195,7 @@ def union_rtmpose_t() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
-        *(unified, unified_t, unified_s, unified_m, paper_a_t, paper_a_s),
+        *(unified, unified_further, unified_t, unified_s, unified_m, paper_a_t, paper_a_s),
         *(coco_only, lspet_only, union_labels, union_no_offsets, union_even_sets, union_even_keypoints),
         *(union_one_teacher, union_two_teachers, union_online, union_agreement, union_cspnext, union_rtmpose_t),
         *CDKD_RECIPES,

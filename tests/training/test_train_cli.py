@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -185,29 +186,32 @@ def test_an_output_folder_in_the_way_is_one_sentence(
     assert "not a checkpoint" in refused(monkeypatch, capsys, *words, str(tmp_path / "old"), "--resume")
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 40 kB: the system call fails as it does on a full disk."""
+    """No file may grow beyond 40 kB: the system call fails as it does on a full disk.
+
+    Only around the call in question: pytest's own report may go to a file, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_leaves_no_half_store(drawn_dataset: Path, tmp_path: Path) -> None:
     entry = DatasetEntry(name="drawn", annotations=drawn_dataset / "coco17.json", images=drawn_dataset)
-    with pytest.raises(BadFileError, match="free space"):
+    with full_disk(), pytest.raises(BadFileError, match="free space"):
         open_store("drawn", read_people(entry, UNION), UNION, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     save_checkpoint(path, {"step": 1})
     before = path.read_bytes()
-    with pytest.raises(BadFileError, match="free space"):
+    with full_disk(), pytest.raises(BadFileError, match="free space"):
         save_checkpoint(path, {"step": 2, "network": {"w": torch.zeros(100_000)}})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
