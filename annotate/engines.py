@@ -18,6 +18,7 @@ from poseunion.annotate.work import ChunkResult, Pictures, PosePredictor, Task, 
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.pose_model import MOST_THREADS, cores
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 ENGINES = ("local", "ray")
@@ -56,10 +57,10 @@ def run_local(tasks: Iterable[Task], folder: Path, predictor: PosePredictor, wor
     try:
         if workers > 1:
             # Each chunk has its own pictures: only one that two chunks share is decoded twice.
-            yield from _ahead(pool, lambda t: run_task(t, Pictures(folder), predictor), tasks, AHEAD * workers)
+            yield from ahead(pool, lambda t: run_task(t, Pictures(folder), predictor), tasks, AHEAD * workers)
             return
         pictures = Pictures(folder)
-        for chunk, cut in _ahead(pool, lambda t: (t.chunk, cut_task(t, pictures, predictor)), tasks, 1):
+        for chunk, cut in ahead(pool, lambda t: (t.chunk, cut_task(t, pictures, predictor)), tasks, 1):
             yield predict_cut(chunk, cut, predictor)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -70,12 +71,12 @@ def run_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> ChunkR
     return predict_cut(task.chunk, cut_task(task, pictures, predictor), predictor)
 
 
-def _ahead(pool: ThreadPoolExecutor, do: Callable[[Task], T], tasks: Iterable[Task], ahead: int) -> Iterator[T]:
-    """`do(task)` in the pool, results in order; at most `ahead` are begun beyond the one that is waited for."""
+def ahead(pool: ThreadPoolExecutor, do: Callable[[S], T], tasks: Iterable[S], most: int) -> Iterator[T]:
+    """`do(task)` in the pool, results in order; at most `most` are begun beyond the one that is waited for."""
     waiting: deque[Future[T]] = deque()
     for task in tasks:
         waiting.append(pool.submit(do, task))
-        if len(waiting) > ahead:
+        if len(waiting) > most:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

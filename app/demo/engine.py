@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.app import predictions
 from poseunion.app.demo.lowres import seen_from_afar
 from poseunion.app.demo.pictures import Picture
+from poseunion.app.predictions import View
 from poseunion.models.detector import Detector
-from poseunion.models.drawing import draw_people
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.geometry import crop_from_box
 from poseunion.models.predictor import Predictor, load_predictor
-from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
+from poseunion.models.skeleton import load_skeleton
 from poseunion.models.types import PoseBatch
 
 # People in one picture: more cannot be told apart on a screen, and each costs the server a network's run.
@@ -162,72 +163,26 @@ def usable_boxes(boxes: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> 
     return clipped[(clipped[:, 2:] >= SMALLEST_BOX_PX).all(1)]
 
 
-@dataclass(frozen=True)
-class View:
-    """People as one skeleton shows them.
-
-    Attributes:
-        xy: (N, K, 2) pixels of the kept picture; NaN where the model does not know the keypoint.
-        score: (N, K).
-        new: (K,) keypoints that the known dataset lacks.
-    """
-
-    skeleton: Skeleton
-    xy: NDArray[np.float64]
-    score: NDArray[np.float64]
-    new: NDArray[np.bool_]
-
-    def shown(self, threshold: float) -> NDArray[np.bool_]:
-        """(N, K) keypoints that are drawn: known to the model, and confident enough."""
-        return np.isfinite(self.xy).all(-1) & (self.score >= threshold)
-
-
 def view_of(poses: PoseBatch, view: str, known: str) -> View:
     """Reorder people for one of `VIEWS`, beside one of `KNOWN`; raises BadArgumentError for other names."""
     if view not in VIEWS or known not in KNOWN:
         raise BadArgumentError(f"No skeleton {view!r} beside {known!r} is offered here.")
-    skeleton, dataset = load_skeleton(VIEWS[view]), load_skeleton(KNOWN[known])
-    index = project_indices(poses.skeleton, skeleton)
-    xy = np.where((index >= 0)[None, :, None], poses.xy[:, index].astype(np.float64), np.nan)
-    score = np.where(index >= 0, poses.score[:, index].astype(np.float64), 0.0)
-    return View(skeleton, xy, score, np.array([k not in dataset.keypoints for k in skeleton.keypoints]))
-
-
-def draw(image: NDArray[np.uint8], view: View, threshold: float, scale: float = 1.0) -> NDArray[np.uint8]:
-    """`image` with people on it: known keypoints white, new ones red, as in paper A's Figure 2."""
-    roles = np.where(view.shown(threshold), np.where(view.new, "proposed", "human"), "none")
-    return draw_people(image, view.skeleton, view.xy, role_NK=roles, scale=scale)
+    return predictions.view_of(poses, load_skeleton(VIEWS[view]), load_skeleton(KNOWN[known]))
 
 
 def as_coco(found: Found, view: View, threshold: float) -> dict[str, Any]:
-    """People as a COCO-style document, in pixels of the upload; every keypoint's confidence beside it."""
+    """People as a COCO-style document, in pixels of the upload."""
     factor = found.picture.original_px
-    shown, skeleton = view.shown(threshold), view.skeleton
     width, height = found.picture.original_wh
-    people = []
-    for n, box in enumerate(found.poses.box_xywh.astype(np.float64) * factor):
-        points = [
-            [round(x * factor, 2), round(y * factor, 2), 2] if seen else [0, 0, 0]
-            for (x, y), seen in zip(view.xy[n].tolist(), shown[n].tolist(), strict=True)
-        ]
-        people.append(
-            {
-                "id": n + 1,
-                "image_id": 1,
-                "category_id": 1,
-                "iscrowd": 0,
-                "bbox": np.round(box, 2).tolist(),
-                "area": round(float(box[2] * box[3]), 1),
-                "num_keypoints": int(shown[n].sum()),
-                "keypoints": [value for point in points for value in point],
-                "keypoint_confidence": np.round(view.score[n], 4).tolist(),
-            }
-        )
-    index = {k: i + 1 for i, k in enumerate(skeleton.keypoints)}
-    links = [[index[a], index[b]] for a, b in skeleton.links]
+    original = dataclasses.replace(view, xy=view.xy * factor)
+    stands = original.accepted(threshold, found.picture.original_wh)
+    people = [
+        {"id": n + 1, "image_id": 1, **predictions.record(original, n, stands[n], box)}
+        for n, box in enumerate(found.poses.box_xywh.astype(np.float64) * factor)
+    ]
+    description = f"poseunion, model {found.model}, {found.resolution} resolution"
     return {
-        "info": {"description": f"poseunion, model {found.model}, {found.resolution} resolution"},
+        **predictions.header(view.skeleton, threshold, description, {"name": found.model}),
         "images": [{"id": 1, "file_name": found.picture.name, "width": width, "height": height}],
         "annotations": people,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints), "skeleton": links}],
     }

@@ -18,12 +18,12 @@ from poseunion.app.demo.engine import (
     Engine,
     Found,
     as_coco,
-    draw,
     usable_boxes,
     view_of,
 )
 from poseunion.app.demo.lowres import seen_from_afar
 from poseunion.app.demo.pictures import KEPT_SIDE_PX, Picture, safe_name, take_in, to_jpeg
+from poseunion.app.predictions import draw
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.files import write_json
 from poseunion.models.geometry import crop_from_box
@@ -98,6 +98,7 @@ def test_the_saved_file_is_one_that_annotate_reads(
     read = read_annotations(path)
     assert read.skeleton.name == VIEWS[view]
     shown = seen.shown(threshold)
+    shown &= ((seen.xy * 4 >= 0) & (seen.xy * 4 <= np.array([400, 320]) - 1)).all(-1)  # what lies in the picture
     np.testing.assert_array_equal(read.visibility > 0, shown)
     np.testing.assert_allclose(read.xy[shown], seen.xy[shown] * 4, atol=0.01)
 
