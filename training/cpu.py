@@ -23,6 +23,10 @@ NEVER, LARGEST_BLOCK = -1, 2**30
 # costs five times as much as a 5x3 and a 5x2 together.
 FAST_COLUMNS = 3
 
+# In bfloat16, oneDNN's weight gradient of a convolution has memory that nobody wrote where half the kernel is wider
+# than the map, as RTMPose's 7x7 on the 2x2 cells of a 64x64 crop; half of a 3x3 never is.
+SOUND_SIDE = 3
+
 
 def keep_freed_memory() -> None:
     """Let the next step reuse this step's memory instead of asking the system for it again, page by page.
@@ -46,6 +50,8 @@ def quicken(network: nn.Module) -> None:
                 setattr(parent, name, QuickReLU6())
             elif type(child) is nn.Conv2d and _can_be_quick(child):
                 setattr(parent, name, QuickDepthwise(child))
+            elif type(child) is nn.Conv2d and child.groups == 1 and max(child.kernel_size) > SOUND_SIDE:
+                child.__class__ = WideConvolution
 
 
 class QuickReLU6(nn.Module):
@@ -64,8 +70,22 @@ class QuickDepthwise(nn.Module):
         self.weight = convolution.weight
 
     def forward(self, x_NChw: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, C, h, w)."""
-        return _Depthwise.apply(x_NChw, self.weight)
+        """(N, C, h, w) -> (N, C, h, w), in autocast's precision where it is on, as any convolution."""
+        weight_C1kk: Tensor = self.weight
+        if torch.is_autocast_enabled("cpu"):
+            # Here, not in the function: its backward pass runs outside of autocast, and must find one precision.
+            lower = torch.get_autocast_dtype("cpu")
+            x_NChw, weight_C1kk = x_NChw.to(lower), weight_C1kk.to(lower)
+        return _Depthwise.apply(x_NChw, weight_C1kk)
+
+
+class WideConvolution(nn.Conv2d):
+    """A convolution that autocast leaves in its own precision, see `SOUND_SIDE`."""
+
+    def forward(self, x_NChw: Tensor) -> Tensor:
+        """As `nn.Conv2d`."""
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x_NChw.to(self.weight.dtype))
 
 
 def _can_be_quick(convolution: nn.Conv2d) -> bool:

@@ -41,7 +41,7 @@ from poseunion.training.validate import held_out_pck
 
 
 class NonFiniteLossError(PoseUnionError):
-    """The loss stopped being a number."""
+    """The loss or its gradient stopped being a number."""
 
 
 @dataclasses.dataclass
@@ -93,9 +93,9 @@ def fit(
     Raises:
         BadArgumentError: `out` holds a run and `resume` is off, or another recipe's run; devices that are not there.
         BadFileError: `out` cannot be written.
-        NonFiniteLossError: the loss is not a number; the batch is saved beside the checkpoint.
+        NonFiniteLossError: the loss or its gradient is not a number; the batch is saved beside the checkpoint.
     """
-    fabric = _fabric(accelerator, devices, nodes)
+    fabric = _fabric(accelerator, devices, nodes, recipe.precision)
     if fabric.device.type == "cpu":
         keep_freed_memory()
     last = check_out(out, resume=resume)
@@ -157,7 +157,7 @@ def check_out(out: Path, *, resume: bool) -> Path:
     return last
 
 
-def _fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
+def _fabric(accelerator: str, devices: int, nodes: int, precision: Any) -> Fabric:
     """The processes that train together, launched.
 
     Several nodes find each other as torchrun, SLURM and Lightning have it: MASTER_ADDR, MASTER_PORT and NODE_RANK.
@@ -169,7 +169,11 @@ def _fabric(accelerator: str, devices: int, nodes: int) -> Fabric:
     together = devices * nodes > 1
     try:
         fabric = Fabric(
-            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if together else "auto"
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision,
+            strategy="ddp" if together else "auto",
         )
     except (MisconfigurationException, ValueError) as error:
         raise BadArgumentError(f"Cannot train on {devices} devices: {' '.join(str(error).split())}") from error
@@ -233,10 +237,12 @@ def _run_stage(
                 group["lr"] = lr * group["factor"]
             parts = losses(wrapped, batch, grid, recipe, fabric.device, progress)
             if not torch.isfinite(parts["total"]):
-                _save_bad_batch(out, batch, clock.step)
+                _save_bad_batch(out, batch, clock.step, "loss")
             optimizer.zero_grad()
             fabric.backward(parts["total"])
-            norm = fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm)
+            norm = fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+            if norm is not None and not torch.isfinite(norm):
+                _save_bad_batch(out, batch, clock.step, "gradient")
             optimizer.step()
             if distiller is not None:
                 distiller.curriculum.step(lr)
@@ -296,10 +302,10 @@ def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor
     save_weights(out / "weights.safetensors", state, spec, description)
 
 
-def _save_bad_batch(out: Path, batch: Batch, step: int) -> None:
+def _save_bad_batch(out: Path, batch: Batch, step: int, what: str) -> None:
     path = out / f"not-finite-{step}.npz"
     with atomic_writer(path) as file:
         np.savez(file, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
     raise NonFiniteLossError(
-        f"The loss at step {step} is not a number; its batch is in {path}: lower lr or look at it."
+        f"The {what} at step {step} is not a number; its batch is in {path}: lower lr or look at it."
     )

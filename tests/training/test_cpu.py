@@ -10,7 +10,7 @@ from torch import nn
 
 from poseunion.models.networks.build import build_network
 from poseunion.models.simcc import SimccGrid
-from poseunion.training.cpu import QuickDepthwise, QuickReLU6, keep_freed_memory, quicken
+from poseunion.training.cpu import QuickDepthwise, QuickReLU6, WideConvolution, keep_freed_memory, quicken
 
 GRID = SimccGrid((32, 64), 4.0)
 
@@ -24,6 +24,47 @@ def test_depthwise_gradients(side: int, size: tuple[int, int]) -> None:
     x = torch.randn(2, 3, *size, dtype=torch.double, requires_grad=True)
     assert torch.equal(quick(x), convolution(x))
     assert torch.autograd.gradcheck(lambda x, w: torch.func.functional_call(quick, {"weight": w}, x), (x, quick.weight))
+
+
+def test_depthwise_under_autocast() -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(8, 8, 5, padding=2, groups=8, bias=False)
+    quick = QuickDepthwise(copy.deepcopy(plain))
+    answers, gradients = [], []
+    for one in (plain, quick):
+        x = torch.randn(2, 8, 9, 7, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = one(x)
+        y.float().square().mean().backward()
+        answers.append(y)
+        assert x.grad is not None
+        gradients += [x.grad, *(p.grad for p in one.parameters())]
+    assert torch.equal(*answers)
+    assert answers[1].dtype == torch.bfloat16
+    for theirs, mine in zip(gradients[:2], gradients[2:], strict=True):
+        assert theirs is not None
+        assert mine is not None
+        assert mine.dtype == torch.float32
+        # A few units in the last of bfloat16's eight places.
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0.02 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("cells", [(2, 2), (1, 2), (3, 4)])
+def test_wide_convolutions_have_whole_gradients_under_autocast(cells: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(64, 5, 7, padding=3))
+    names = list(network.state_dict())
+    quicken(network)
+    assert list(network.state_dict()) == names
+    x = torch.randn(2, 64, *cells)
+    expected = torch.autograd.grad(network(x).square().sum(), network[0].weight)[0]
+    for _ in range(5):
+        # What is freed here is what a gradient's memory holds before it is written.
+        freed = [torch.full((5, 64, 7, 7), float("nan")) for _ in range(20)]
+        del freed
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = network(x).square().sum()
+        assert torch.equal(torch.autograd.grad(loss, network[0].weight)[0], expected)
 
 
 def test_relu6_gradients() -> None:
@@ -40,7 +81,10 @@ def test_relu6_gradients() -> None:
 
 @pytest.mark.parametrize(
     ("network", "backbone", "exchanged"),
-    [("equivariant", "efficientnet_lite0", {QuickReLU6, QuickDepthwise}), ("rtmpose-t", "", {QuickDepthwise})],
+    [
+        ("equivariant", "efficientnet_lite0", {QuickReLU6, QuickDepthwise}),
+        ("rtmpose-t", "", {QuickDepthwise, WideConvolution}),
+    ],
 )
 def test_a_quickened_network_has_the_same_state_and_learns_the_same(
     network: str, backbone: str, exchanged: set[type]

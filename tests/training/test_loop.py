@@ -68,6 +68,24 @@ def test_growing_keeps_what_was_learned(prepared: Prepared, tmp_path: Path) -> N
     assert saved["ema"]["upsample_x.outer.weight"].shape[0] == 8, "half as many bins a cell as at half the size"
 
 
+@pytest.mark.parametrize("network", ["equivariant", "rtmpose-t"])
+def test_mixed_precision_learns_the_same(network: str, prepared: Prepared, tmp_path: Path) -> None:
+    whole = dataclasses.replace(TINY, network=network, steps=6, lr=1e-6, log_every=1, checkpoint_minutes=1e9)
+    mixed = dataclasses.replace(whole, precision="bf16-mixed")
+    losses = {}
+    for recipe in (whole, mixed):
+        fit(recipe, prepared, tmp_path / recipe.precision, accelerator="cpu")
+        rows = (tmp_path / recipe.precision / "log.jsonl").read_text().splitlines()
+        losses[recipe.precision] = np.array([json.loads(row)["total"] for row in rows])
+    assert (losses["bf16-mixed"] != losses["32-true"]).all()
+    # Batch norm over two people magnifies what is rounded away.
+    np.testing.assert_allclose(losses["bf16-mixed"], losses["32-true"], rtol=0.1)
+    # Eight places of mantissa would leave sixteen zeros: losses are 32 bits.
+    assert (losses["bf16-mixed"].astype(np.float32).view(np.uint32) & 0xFFFF).all()
+    state = final_state(tmp_path / "bf16-mixed")
+    assert {value.dtype for value in state.values()} <= {torch.float32, torch.int64}
+
+
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match="not a number"):
         fit(dataclasses.replace(TINY, lr=1e30, steps=50, clip_norm=1e30), prepared, tmp_path, accelerator="cpu")
