@@ -32,6 +32,10 @@ _COMMANDS = {
     ),
     "models": ("poseunion.models.cli", False, "List the models and skeletons that come with this installation."),
     "train": ("poseunion.training.cli", True, "Train a student (needs the `train` extra)."),
+    "train-detector": (
+        *("poseunion.training.cli_detector", False),
+        "Train a person detector (needs the `train` extra).",
+    ),
     "evaluate": ("poseunion.training.cli", True, "Measure a model on labelled people."),
     "fit-prior": (
         *("poseunion.training.cli", True),

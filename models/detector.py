@@ -142,40 +142,17 @@ class OnnxDetector:
 
     def __call__(self, image: NDArray[np.uint8]) -> Detections:
         """Boxes of people, see `Detector`; raises ModelError when the outputs are not as described."""
-        content, scale_xy = self._fitted(image)
+        content, scale_xy = fitted(image, self.description)
+        fed = {self.description.input: normalised(content, self.description)}
         try:
-            outputs = self.session.run(self._outputs, {self.description.input: self._normalised(content)})
-            corners_M4, score_M = _decode(outputs, self.description)
+            outputs = self.session.run(self._outputs, fed)
+            corners_M4, score_M = decode(outputs, self.description)
         except (ValueError, IndexError) as error:
             raise ModelError(f"{self.path} does not give the shapes that its description promises: {error}.") from error
         if not (np.isfinite(corners_M4).all() and np.isfinite(score_M).all()):
             raise ModelError(f"{self.path} returned values that are not finite: the file is damaged or overflows.")
         height, width = image.shape[:2]
-        corners = np.clip(corners_M4 / np.tile(scale_xy, 2), 0, [width, height, width, height])
-        box = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).astype(np.float32)
-        usable = (score_M >= self.description.score_threshold) & (box[:, 2:] >= 1).all(1)
-        box, score = box[usable], score_M[usable].astype(np.float32)
-        kept = cv2.dnn.NMSBoxes(box.tolist(), score.tolist(), 0.0, self.description.iou_threshold)
-        order = np.asarray(kept, np.intp).reshape(-1)
-        return box[order], score[order]
-
-    def _fitted(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """The picture at the input's size, and input pixels per picture pixel along x and y."""
-        (width, height), (h, w) = self.description.size_wh, image.shape[:2]
-        wanted = np.array([width / w, height / h])
-        if self.description.resize == "letterbox":
-            wanted[:] = wanted.min()
-        fitted_wh = np.maximum(1, np.round(wanted * [w, h])).astype(int)
-        method = cv2.INTER_AREA if wanted.max() < 1 else cv2.INTER_LINEAR
-        content = np.full((height, width, 3), self.description.border, np.uint8)
-        content[: fitted_wh[1], : fitted_wh[0]] = cv2.resize(image, fitted_wh.tolist(), interpolation=method)
-        return content, fitted_wh / [w, h]
-
-    def _normalised(self, content: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(1, 3, H, W) float32."""
-        x = content if self.description.colour == "RGB" else content[..., ::-1]
-        mean, std = (np.asarray(v, np.float32) * 255 for v in (self.description.mean, self.description.std))
-        return np.ascontiguousarray(((x.astype(np.float32) - mean) / std).transpose(2, 0, 1)[None])
+        return kept(corners_M4 / np.tile(scale_xy, 2), score_M, (width, height), self.description)
 
 
 def shipped_detectors() -> list[str]:
@@ -235,7 +212,27 @@ def _output_names(description: DetectorDescription) -> list[str]:
     return [head.output, labels] if labels else [head.output]
 
 
-def _decode(
+def fitted(image: NDArray[np.uint8], description: DetectorDescription) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The picture at the input's size, and input pixels per picture pixel along x and y."""
+    (width, height), (h, w) = description.size_wh, image.shape[:2]
+    wanted = np.array([width / w, height / h])
+    if description.resize == "letterbox":
+        wanted[:] = wanted.min()
+    fitted_wh = np.maximum(1, np.round(wanted * [w, h])).astype(int)
+    method = cv2.INTER_AREA if wanted.max() < 1 else cv2.INTER_LINEAR
+    content = np.full((height, width, 3), description.border, np.uint8)
+    content[: fitted_wh[1], : fitted_wh[0]] = cv2.resize(image, fitted_wh.tolist(), interpolation=method)
+    return content, fitted_wh / [w, h]
+
+
+def normalised(content: NDArray[np.uint8], description: DetectorDescription) -> NDArray[np.float32]:
+    """(H, W, 3) RGB at the input's size -> (1, 3, H, W) float32."""
+    x = content if description.colour == "RGB" else content[..., ::-1]
+    mean, std = (np.asarray(v, np.float32) * 255 for v in (description.mean, description.std))
+    return np.ascontiguousarray(((x.astype(np.float32) - mean) / std).transpose(2, 0, 1)[None])
+
+
+def decode(
     outputs: list[NDArray[np.float32]], description: DetectorDescription
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Raw outputs -> (M, 4) corners in input pixels and (M,) scores of the person class."""
@@ -257,6 +254,21 @@ def _decode(
     extent_of_input = np.array(size, np.float64)
     score = _sigmoid(outputs[1][0, :, description.person].astype(np.float64))
     return _corners(raw[:, :2] * extent_of_input, raw[:, 2:4] * extent_of_input), score
+
+
+def kept(
+    corners_M4: NDArray[np.float64],
+    score_M: NDArray[np.float64],
+    image_wh: tuple[int, int],
+    description: DetectorDescription,
+) -> Detections:
+    """Boxes in the picture's pixels that score high enough and are not another's double, best first."""
+    corners = np.clip(corners_M4, 0, np.tile(image_wh, 2))
+    box = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).astype(np.float32)
+    usable = (score_M >= description.score_threshold) & (box[:, 2:] >= 1).all(1)
+    box, score = box[usable], score_M[usable].astype(np.float32)
+    order = np.asarray(cv2.dnn.NMSBoxes(box.tolist(), score.tolist(), 0.0, description.iou_threshold), np.intp)
+    return box[order.reshape(-1)], score[order.reshape(-1)]
 
 
 def _cells(size_wh: tuple[int, int], strides: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

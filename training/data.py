@@ -163,7 +163,7 @@ def read_people(entry: DatasetEntry, target: Skeleton, *, definition_offsets: bo
     return people
 
 
-class _Boxes(BaseModel):
+class ListedBoxes(BaseModel):
     """One picture of a file of boxes; other fields are not looked at."""
 
     file_name: str
@@ -175,7 +175,7 @@ def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
     nothing = np.zeros((len(target), 2)), np.full(len(target), Visibility.UNDEFINED, np.int8)
     people: list[Person] = []
     try:
-        pictures = TypeAdapter(list[_Boxes]).validate_python(read_json(entry.annotations))
+        pictures = TypeAdapter(list[ListedBoxes]).validate_python(read_json(entry.annotations))
     except ValidationError as error:
         raise BadFileError(
             f"{entry.annotations}, {first_fault(error, 'file')}; kind boxes is a list of objects with file_name and "

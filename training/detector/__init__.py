@@ -1,0 +1,1 @@
+"""Training the person detector: pictures, assignment of boxes to cells, losses, loop."""

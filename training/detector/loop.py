@@ -1,0 +1,212 @@
+"""The training loop of the detector.
+
+Every random choice of step s comes from (seed, s): a resumed run draws the same pictures as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from poseunion.models.errors import BadFileError
+from poseunion.models.networks.detector import PersonDetector, save_detector
+from poseunion.models.networks.inputs import normalise
+from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
+from poseunion.training.cpu import keep_freed_memory, quicken
+from poseunion.training.detector.losses import detector_losses
+from poseunion.training.detector.recipe import DetectorRecipe
+from poseunion.training.detector.validate import describe, held_out_recall
+from poseunion.training.detector.views import PictureBatch, Pictures, draw_pictures
+from poseunion.training.log import RunLog
+from poseunion.training.loop import NonFiniteLossError, check_out
+
+_SAVED = {"step", "seconds", "network", "ema", "optimizer"}
+
+
+@dataclass
+class Clock:
+    """Where a run is: steps and seconds, over all sessions."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+    def progress(self, recipe: DetectorRecipe) -> float:
+        """Share of the budget that is spent, in [0, 1]."""
+        share = self.seconds / (recipe.minutes * 60) if recipe.minutes else self.step / recipe.steps
+        return min(share, 1.0)
+
+
+def learning_rate(recipe: DetectorRecipe, step: int, progress: float) -> float:
+    """Linear warm-up over steps, constant, then a cosine over the last part of the budget."""
+    share_warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+    warm = recipe.warmup_factor + (1 - recipe.warmup_factor) * share_warm
+    share = max(0.0, progress - recipe.decay_from) / max(1e-9, 1 - recipe.decay_from)
+    floor = recipe.final_lr_factor
+    return recipe.lr * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def freeze(network: PersonDetector, blocks: int) -> None:
+    """Keep the stem and the first blocks of the backbone as they are; none of its batch statistics move.
+
+    What they were learnt on are thousands of crops a step; a step here has eight pictures.
+    """
+    # The stem is a convolution and its norm.
+    for module in network.backbone.in_order()[: blocks + 2 if blocks else 0]:
+        module.requires_grad_(False)
+
+
+def in_training(network: PersonDetector) -> PersonDetector:
+    """The network in training mode, its backbone's batch norms in evaluation mode."""
+    network.train()
+    network.backbone.eval()
+    return network
+
+
+def fit_detector(
+    recipe: DetectorRecipe,
+    train: Sequence[Pictures],
+    held_out: Sequence[Pictures],
+    out: Path,
+    *,
+    init: PersonDetector | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train a detector; returns the path of its averaged weights.
+
+    `out` gets `last.ckpt` (for resuming), `log.jsonl`, `tensorboard/` and, when the run is over, `weights.safetensors`.
+
+    Args:
+        init: network to start from; a run that is resumed goes on from its own.
+
+    Raises:
+        BadArgumentError: `out` holds a run and `resume` is off. BadFileError: `out` cannot be written, or holds another
+            kind of run. NonFiniteLossError: the loss is not a number.
+    """
+    keep_freed_memory()
+    last = check_out(out, resume=resume)
+    saved = load_checkpoint(last) if last.exists() else None
+    if saved is not None and set(saved) != _SAVED:
+        raise BadFileError(f"{last} is not a checkpoint of a detector's run: give another folder.")
+    torch.manual_seed(recipe.seed)
+    network = init or PersonDetector()
+    if saved:
+        network.load_state_dict(saved["network"])
+    network = network.to(memory_format=torch.channels_last)
+    freeze(network, recipe.frozen)
+    quicken(in_training(network))
+    ema = Ema(network, recipe.ema_decay)
+    optimizer = optimizer_for(network, recipe)
+    clock = Clock()
+    if saved:
+        ema.state = saved["ema"]
+        optimizer.load_state_dict(saved["optimizer"])
+        clock = Clock(saved["step"], saved["seconds"])
+    with RunLog(out, recipe.name, recipe.log_every, clock.step, clock.progress(recipe)) as log:
+        _run(recipe, train, held_out, out, network, ema, optimizer, clock, log)
+    _save(out, clock, network, ema, optimizer)
+    weights = out / "weights.safetensors"
+    hours = f"{clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}"
+    save_detector(weights, ema.state, describe(recipe.name, recipe.side, f"poseunion train-detector: {hours}"))
+    return weights
+
+
+def optimizer_for(network: PersonDetector, recipe: DetectorRecipe) -> torch.optim.AdamW:
+    """AdamW; the backbone learns more slowly, and norms, biases and scales do not decay."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "factor": recipe.backbone_lr_factor if is_backbone else 1.0,
+                "weight_decay": recipe.weight_decay if is_matrix else 0.0,
+            }
+            for (is_backbone, is_matrix), parameters in groups.items()
+        ],
+        lr=recipe.lr,
+    )
+
+
+def _run(
+    recipe: DetectorRecipe,
+    train: Sequence[Pictures],
+    held_out: Sequence[Pictures],
+    out: Path,
+    network: PersonDetector,
+    ema: Ema,
+    optimizer: torch.optim.AdamW,
+    clock: Clock,
+    log: RunLog,
+) -> None:
+    """Train until the budget is spent."""
+
+    def draw(step: int, side: int, mild: bool) -> PictureBatch:
+        rng = np.random.default_rng([recipe.seed, step])
+        return draw_pictures(train, rng, recipe.batch_size, side, recipe, mild=mild)
+
+    def ask(step: int) -> Any:
+        progress = Clock(step, clock.seconds).progress(recipe)
+        return pool.submit(draw, step, recipe.side_at(progress), progress >= recipe.mild_from)
+
+    started, base = time.monotonic(), clock.seconds
+    next_save, next_validation = (base + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque([ask(clock.step)])
+        while (progress := clock.progress(recipe)) < 1.0:
+            batch = pending.popleft().result()
+            pending.append(ask(clock.step + 1))
+            lr = learning_rate(recipe, clock.step, progress)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group["factor"]
+            parts = step_losses(network, batch)
+            if not torch.isfinite(parts["total"]):
+                raise NonFiniteLossError(f"The loss at step {clock.step} is not a number: lower lr.")
+            optimizer.zero_grad()
+            parts["total"].backward()
+            norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+            optimizer.step()
+            clock.step += 1
+            ema.update(network, clock.step)
+            clock.seconds = base + time.monotonic() - started
+            side = batch.image_NSS3.shape[1]
+            more = {"side": float(side), "lr": lr, "grad_norm": round(float(norm), 3)}
+            log.trained(clock.step, clock.seconds, clock.progress(recipe), recipe.batch_size, parts, **more)
+            if clock.seconds >= next_save:
+                next_save = clock.seconds + 60 * recipe.checkpoint_minutes
+                _save(out, clock, network, ema, optimizer)
+            if held_out and clock.seconds >= next_validation:
+                next_validation = clock.seconds + 60 * recipe.validate_minutes
+                log.validated(clock.step, clock.seconds, held_out_recall(averaged(ema), recipe.side, held_out))
+
+
+def step_losses(network: PersonDetector, batch: PictureBatch) -> dict[str, Tensor]:
+    """The parts of one batch's loss."""
+    height, width = batch.image_NSS3.shape[1:3]
+    outputs = network(normalise(torch.from_numpy(batch.image_NSS3)))
+    corner = [torch.from_numpy(c) for c in batch.corner]
+    return detector_losses(outputs, corner, [torch.from_numpy(i) for i in batch.ignored], (width, height))
+
+
+def averaged(ema: Ema) -> PersonDetector:
+    """A network with the averaged weights."""
+    network = PersonDetector()
+    network.load_state_dict(ema.state)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def _save(out: Path, clock: Clock, network: nn.Module, ema: Ema, optimizer: torch.optim.AdamW) -> None:
+    state = {k: v.detach() for k, v in network.state_dict().items()}
+    content = {"step": clock.step, "seconds": clock.seconds, "network": state, "ema": ema.state}
+    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer.state_dict()})

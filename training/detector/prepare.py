@@ -1,0 +1,56 @@
+"""From a data file to pictures to train on, and the network to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from poseunion.models.detector import OnnxDetector, load_detector
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.networks.detector import PersonDetector, start_from_pose
+from poseunion.models.networks.weights import load_network
+from poseunion.models.zoo import WEIGHTS
+from poseunion.training.data import DataFile, is_held_out
+from poseunion.training.detector.pictures import DOUBTFUL, read_pictures
+from poseunion.training.detector.store import open_pictures
+from poseunion.training.detector.views import Pictures
+
+
+def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[Pictures]]:
+    """Pictures to train on, and held-out ones whose people humans boxed.
+
+    Raises:
+        BadFileError: nothing to train on. ModelError: a teacher of the data file is no detector.
+    """
+    fillers = [_filler(teacher.model) for teacher in data.teachers]
+    train, held = [], []
+    for entry in data.datasets:
+        store = open_pictures(entry.name, read_pictures(entry), fillers, cache)
+        apart = np.array([is_held_out(name) for name in store.image_name])
+        train.append(Pictures(store, np.flatnonzero(~apart), entry.weight))
+        if entry.kind == "keypoints":
+            held.append(Pictures(store, np.flatnonzero(apart), entry.weight))
+    if not any(len(part.rows) * part.sampling for part in train):
+        raise BadFileError("There is no picture to train on: all are held out, or their data sets have no weight.")
+    if all(part.store.ignored.all() for part in train):
+        raise BadFileError("Nobody has a box in the pictures of the data file: add labels, or a detector as a teacher.")
+    return train, held
+
+
+def _filler(path: Path) -> OnnxDetector:
+    detector = load_detector(path, threads=1)
+    detector.description = detector.description.model_copy(update={"score_threshold": DOUBTFUL})
+    return detector
+
+
+def starting_network(init: str) -> PersonDetector:
+    """A detector that starts from a pose student: a weights file or a shipped model's name; `none`: from nothing."""
+    detector = PersonDetector()
+    if init == "none":
+        return detector
+    path = Path(init) if init.endswith(".safetensors") else WEIGHTS / f"{init}.safetensors"
+    if not path.is_file():
+        raise BadArgumentError(f"--init {init} is neither a weights file nor a shipped model: give one, or none.")
+    start_from_pose(detector, load_network(path)[0])
+    return detector
