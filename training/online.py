@@ -1,8 +1,8 @@
 """Teachers asked during training, on the very crop the student sees: any grid, any input size, any kind of output.
 
 The teacher gets its own cut of the same region (same centre, rotation and mirroring, grown to its aspect), so that the
-axes of both are parallel and one redistribution matrix an axis serves the whole batch. The cache (`teachers`, `modes`)
-asks each teacher once a person instead of once a step; this is what it is measured against.
+axes of both are parallel: one redistribution matrix an axis serves all mirrored crops, and one all others. The cache
+(`teachers`, `modes`) asks each teacher once a person instead of once a step; this is what it is measured against.
 
 Shapes: N people, K keypoints of the student, W and H its bins.
 """
@@ -51,17 +51,16 @@ def ask(
     pixels = np.stack([cut_crop(picture, view) for picture, view in zip(pictures, views, strict=True)])
     outputs = teacher.outputs(pixels)
     _, peak = teacher.decode(outputs)
-    head = teacher.metadata.head
     index = project_indices(teacher.skeleton, target)
+    flips = np.array([crop.flip for crop in crops])
     rows, shares = [], []
     for axis in (0, 1):
-        if head.kind == "heatmap":
-            on_student = _from_heatmap(outputs[0], head, teacher.size_wh, views[0], crops[0], grid, axis)
-        else:
-            own = teacher.metadata.grid
-            scale, shift = axis_map(views[0], crops[0], axis)
-            matrix = regrid(Axis.of(own, axis), Axis.of(grid, axis), scale=scale, shift_px=shift)
-            on_student = matrix.apply(simcc.softmax(outputs[axis]))
+        on_student = np.empty((len(crops), len(teacher.skeleton), grid.bins_wh[axis]))
+        # Column u of a mirrored crop is W - 1 - u: between two sizes it moves otherwise than in one that is not.
+        for some in (np.flatnonzero(flips), np.flatnonzero(~flips)):
+            if len(some):
+                one = some[0]
+                on_student[some] = _moved(teacher, [o[some] for o in outputs], views[one], crops[one], grid, axis)
         share = on_student.sum(-1)[:, index] * (index >= 0)
         uniform = 1 / on_student.shape[-1]
         known = share[..., None] > 0
@@ -70,6 +69,18 @@ def ask(
         shares.append(np.clip(share, 0, 1))
     weight = np.clip(peak[:, index], 0, 1) * shares[0] * shares[1]
     return rows[0], rows[1], weight.astype(np.float32)
+
+
+def _moved(
+    teacher: Predictor, outputs: Sequence[NDArray[np.float32]], view: Crop, student: Crop, grid: SimccGrid, axis: int
+) -> NDArray[np.float64]:
+    """One axis of a teacher's answers on the student's bins; sums to the share inside."""
+    head = teacher.metadata.head
+    if head.kind == "heatmap":
+        return _from_heatmap(outputs[0], head, teacher.size_wh, view, student, grid, axis)
+    scale, shift = axis_map(view, student, axis)
+    matrix = regrid(Axis.of(teacher.metadata.grid, axis), Axis.of(grid, axis), scale=scale, shift_px=shift)
+    return matrix.apply(simcc.softmax(outputs[axis]))
 
 
 def _from_heatmap(

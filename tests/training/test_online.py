@@ -91,6 +91,19 @@ def test_a_perfect_teacher_says_what_the_labels_say(name: str, crop: Crop) -> No
     assert np.isfinite(x).all()
 
 
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_crop_is_answered_the_same_beside_a_mirrored_one(name: str) -> None:
+    metadata = TEACHERS[name]
+    points = np.random.default_rng(1).uniform([135, 125], [165, 155], (len(metadata.resolved_skeleton), 2))
+    crops = [Crop((150, 140), 90, (96, 128)), Crop((152, 139), 120, (96, 128), 40, flip=True)]
+    views = [teacher_crop(crop, metadata.size_wh) for crop in crops]
+    both = ask(Oracle(metadata, points, views), [PICTURE] * 2, crops, GRID, UNION)  # type: ignore[arg-type]
+    for i, (crop, view) in enumerate(zip(crops, views, strict=True)):
+        alone = ask(Oracle(metadata, points, [view]), [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
+        for beside, single in zip(both, alone, strict=True):
+            np.testing.assert_allclose(beside[i], single[0], atol=1e-6)
+
+
 def test_what_the_student_cannot_see_has_no_weight() -> None:
     crop = Crop((150, 140), 90, (96, 128))
     metadata = TEACHERS["simcc 256x256"]
