@@ -19,9 +19,10 @@ BASE_MB = 150
 PER_FILE_MB = 3
 
 # Transparent huge pages set to `always` double what the kernel counts (445 MB): the system's choice, not ours, so the
-# measured process declines them (prctl PR_SET_THP_DISABLE).
+# measured process declines them (prctl PR_SET_THP_DISABLE). Its peak is VmHWM: getrusage's ru_maxrss outlives exec, and
+# begins with what the test session held when it forked.
 SCRIPT = """
-import ctypes, json, resource, sys
+import ctypes, json, sys
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
 from pathlib import Path
 from poseunion.annotate.extend import Options, extend
@@ -31,7 +32,7 @@ from poseunion.models.predictor import load_predictor
 file, images, out, model, workers = *map(Path, sys.argv[1:5]), int(sys.argv[5])
 predictor = load_predictor(model, threads=1)
 report = extend(read_annotations(file, lean=True), images, predictor, out, Options(workers=workers))
-peak_kB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(peak_kB,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:")]
 print(json.dumps({"peak_MB": peak_kB / 1024, "predicted": report.predicted, "seconds": report.seconds}))
 """
 
