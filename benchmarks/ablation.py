@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from poseunion.export.bench import commit
+
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 KINDS = (("annotations", ".json"), ("images", ""))
 MEASURES = {
@@ -123,8 +125,7 @@ def table(values: Values, *, gain: bool = False) -> list[str]:
 
 def print_head(title: str, seeds: Sequence[int]) -> None:
     """What a dated note begins with."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     print(f"# {title}\n\nDate: {datetime.date.today()}  ")
     print(f"Command: `{' '.join(sys.argv)}`  ")
-    print(f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores  \nCommit: {commit}\n")
+    print(f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores  \nCommit: {commit()}\n")
     print(f"Mean ± standard deviation over the seeds {seeds}, ground-truth boxes, flip test.\n")

@@ -16,7 +16,6 @@ import datetime
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.export.bench import commit
 from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.evidence import conditioned
 from poseunion.models.metrics import torso_lengths
@@ -242,7 +242,6 @@ def main() -> None:
     options = parser.parse_args()
     load = [f"{v:.1f}" for v in os.getloadavg()]
     predictor = load_predictor(options.model, flip=options.flip, threads=options.threads)
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     print(
         HEAD.format(
             date=datetime.date.today(),
@@ -251,7 +250,7 @@ def main() -> None:
             cores=os.cpu_count(),
             load=" ".join(load),
             numpy=np.__version__,
-            commit=commit,
+            commit=commit(),
             model=predictor.name,
             sha256=predictor.sha256[:12],
             draws=DRAWS,

@@ -13,7 +13,6 @@ import argparse
 import datetime
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import onnx
 import torch
 
+from poseunion.export.bench import commit
 from poseunion.export.crops import read_crops
 from poseunion.export.export import CALIBRATION_PEOPLE, Labelled, Request, export
 from poseunion.export.int8 import computed_in, quantise
@@ -108,7 +108,6 @@ def _print(
     speeds: dict[int, dict[str, str]],
     integer: dict[str, dict[str, int]],
 ) -> None:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     print("# Exported files beside the trained network\n")
     print(f"- **date**: {datetime.date.today()}")
     print(f"- **command**: `python benchmarks/export_speed.py --model {arguments.model.name} --data DIR`")
@@ -116,7 +115,7 @@ def _print(
     print(
         f"- **machine**: {processor()}, {os.cpu_count()} cores, load {load:.1f}; onnxruntime {versions['onnxruntime']}"
     )
-    print(f"- **commit**: {commit}\n")
+    print(f"- **commit**: {commit()}\n")
     print("## Loss\n")
     print("| format | MB | equal bins | within one | moved > 4 px | median px | AP of torch | AP of the file |")
     print("|---|---|---|---|---|---|---|---|")

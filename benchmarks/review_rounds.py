@@ -27,6 +27,7 @@ import numpy as np
 
 from poseunion.annotate.decisions import Decision, read_extended, save
 from poseunion.annotate.queue import Person, queue
+from poseunion.export.bench import commit
 from poseunion.models.calibration import oks_radius_px
 from poseunion.models.files import read_json, write_json
 from poseunion.models.skeleton import load_skeleton
@@ -208,13 +209,11 @@ def spread(values: list[float]) -> str:
 
 def print_note(results: list[dict[str, list[dict[str, float]]]], options: argparse.Namespace) -> None:
     """The note, Markdown."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout.strip()
     print("# What reviewers' decisions teach the next student\n")
     print(f"- date: {datetime.date.today()}")
     print(f"- command: `{' '.join(['python', *sys.argv])}`")
     print(f"- machine: {platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    print(f"- commit: {commit}{' with changes beside it' if dirty else ''}")
+    print(f"- commit: {commit()}")
     print(
         f"- setting: {options.labelled} people with neck and head_top, {options.pool} without; {options.base_steps} "
         f"steps at 96x128, then {options.steps} a round; {options.budget} people reviewed a round; seeds "

@@ -24,6 +24,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from poseunion.export.bench import commit
+
 # Iterations before the clock starts: caches fill, threads start, mmpose's loader begins.
 WARM_UP = 3
 SIZES = ((192, 256), (96, 128))
@@ -99,10 +101,9 @@ def main() -> None:
     options = parser.parse_args()
 
     load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     print(f"Date: {datetime.date.today()}  \nCommand: `python {' '.join(sys.argv)}`  ")
     print(f"Machine: {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, load {load} at the start  ")
-    print(f"Commit: {commit}\n\nRTMPose-t, batch {options.batch}, {options.threads} thread(s)\n")
+    print(f"Commit: {commit()}\n\nRTMPose-t, batch {options.batch}, {options.threads} thread(s)\n")
     print(
         "| input | ours, people/s | mmpose, people/s | wall, mmpose/ours | CPU of the training process, mmpose/ours |"
     )

@@ -46,11 +46,13 @@ class Conditioned:
         xy_NK2: image px; a known keypoint is the label itself.
         sd_px_NK: image px, per axis, of the posterior; 0 where known.
         features: what tells how far to trust it, (N, K) unless said otherwise, see `FEATURES`.
+        score_NK: the network's own word, the lower of the two peaks.
     """
 
     xy_NK2: NDArray[np.float64]
     sd_px_NK: NDArray[np.float64]
     features: dict[str, NDArray[np.float64]]
+    score_NK: NDArray[np.float32]
 
 
 FEATURES = {
@@ -104,7 +106,9 @@ def conditioned(
     wanted = missing if wanted_NK is None else missing & wanted_NK
     experts, fine = (use_picture, use_prior), Cells(grid, FINE)
     if not use_picture:  # no picture tells anything of other joints
-        return Conditioned(*scene.conclude(scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)))
+        alone = scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)
+        return Conditioned(*scene.conclude(alone), scene.score)
     first = scene.posteriors(missing, scene.prior_of_known, Cells(grid, COARSE), experts, image_wh_N2)
     second = scene.posteriors(wanted, scene.prior_in_context(wanted, first), fine, experts, image_wh_N2)
-    return Conditioned(*scene.conclude({name: np.where(wanted, second[name], first[name]) for name in first}))
+    final = {name: np.where(wanted, second[name], first[name]) for name in first}
+    return Conditioned(*scene.conclude(final), scene.score)

@@ -67,7 +67,6 @@ class InformedPredictor(Predictor):
             picture and prior in OKS-.5 radii.
         """
         outputs = self.outputs(crop_NHW3)
-        _, raw = self.decode(outputs)
         known = known_NK3[..., 2] > 0
         found = conditioned(
             outputs[0],
@@ -82,7 +81,7 @@ class InformedPredictor(Predictor):
             image_wh_N2=wh_N2,
         )
         bounds, sigma = self.calibration.size_bounds, self.skeleton.sigma_array
-        feature = evidence_features(raw, bounds, found, crops, wh_N2, sigma)
+        feature = evidence_features(found.score_NK, bounds, found, crops, wh_N2, sigma)
         columns = [self.evidence.probability(feature), found.sd_px_NK, found.features["disagreement"]]
         return np.concatenate([found.xy_NK2, np.stack(columns, -1)], -1).astype(np.float32)
 

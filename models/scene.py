@@ -78,7 +78,8 @@ class Scene:
         temperature = np.array([j.temperature for j in self.joints])
         blur = np.array([j.blur for j in self.joints]) * grid.size_wh[1] * grid.split
         self.axes = tempered(logit_x, temperature, blur), tempered(logit_y, temperature, blur)
-        self.student = simcc.decode(logit_x, logit_y, grid, refine=True)[0].astype(np.float64)
+        student, self.score = simcc.decode(logit_x, logit_y, grid, refine=True)
+        self.student = student.astype(np.float64)
         self.index = project_indices(prior.skeleton, skeleton)
         self.back = project_indices(skeleton, prior.skeleton)
         self.in_prior = self.index >= 0
