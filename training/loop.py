@@ -30,6 +30,7 @@ from poseunion.training.cdkd.distiller import distiller_for
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.cpu import keep_freed_memory, quicken
 from poseunion.training.data import Batch, draw_batch
+from poseunion.training.freezing import freeze
 from poseunion.training.log import RunLog
 from poseunion.training.losses import heatmap_output
 from poseunion.training.prepare import Prepared
@@ -199,6 +200,7 @@ def _run_stage(
     network = network.to(memory_format=torch.channels_last).train()
     if fabric.device.type == "cpu":
         quicken(network)
+    freeze(network, recipe.frozen)
     ema = Ema(network, recipe.ema_decay)
     if ema_state is not None:
         ema.state = {k: v.clone() for k, v in ema_state.items()}

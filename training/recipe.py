@@ -67,6 +67,8 @@ class Recipe:
         draw_ahead: batches that are drawn beside a step, each by a thread of its own. Which people they hold does not
             depend on it. A GPU wants about as many as there are cores.
         cdkd: what a network of full resolution teaches a student of small pictures, see `cdkd.config.Cdkd`.
+        frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
+            worth it where a run goes on from trained weights, see `freezing`.
         precision: of the network's forward and backward pass, in lightning Fabric's words; weights, losses and the
             optimiser have 32 bits always. `bf16-mixed` pays on GPUs and on CPUs with avx512_bf16 or AMX; on others it
             is slow.
@@ -107,6 +109,7 @@ class Recipe:
     online: bool = False
     cdkd: Cdkd = field(default_factory=Cdkd)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    frozen: tuple[str, ...] = ()
     precision: str = "32-true"
     seed: int = 0
     draw_ahead: int = 1

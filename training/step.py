@@ -100,7 +100,7 @@ def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
 
 def _descending(trained: Trained) -> list[tuple[str, nn.Parameter]]:
     """Parameters that descend on the loss, by name: the student's first, then the alignments'."""
-    result = list(trained.network.named_parameters())
+    result = [(name, one) for name, one in trained.network.named_parameters() if one.requires_grad]
     if trained.distiller is not None:
         aligning = trained.distiller.named_parameters()
         result += [(f"distiller.{name}", one) for name, one in aligning if not name.startswith("curriculum.")]
