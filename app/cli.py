@@ -62,6 +62,7 @@ _COMMANDS = {
         "Build a TensorRT engine (needs the `tensorrt` and `train` extras, and a GPU).",
     ),
     "bench": ("poseunion.export.cli_bench", False, "Time whole predictions beside rtmlib and other programs."),
+    "predict": ("poseunion.app.cli_predict", False, "Find people and their keypoints in pictures and videos."),
     "demo": ("poseunion.app.cli_demo", False, "Show a page to try, compare and review with (needs the `demo` extra)."),
 }
 _REST = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}

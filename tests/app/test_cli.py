@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from poseunion.models import cli as models_cli
 
-COMMANDS = ("annotate", "models", "train", "evaluate", "export", "convert", "engine", "bench", "demo")
+COMMANDS = ("annotate", "models", "train", "evaluate", "export", "convert", "engine", "bench", "predict", "demo")
 
 
 def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

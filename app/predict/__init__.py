@@ -1,0 +1,1 @@
+"""`poseunion predict`: people in pictures and videos."""

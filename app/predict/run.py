@@ -1,0 +1,118 @@
+"""A whole run of `predict`: what would be written is looked at first, then come the pictures, then video by video."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from poseunion.app.predict import pictures, videos
+from poseunion.app.predict.inputs import Inputs
+from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
+from poseunion.app.predict.settings import Settings
+from poseunion.app.predict.videos import VideoReport, predict_video
+from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
+
+Bar = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass
+class Report:
+    """What became of everything.
+
+    Attributes:
+        root: the folder that names are relative to.
+        bad: (picture or video, why it was skipped).
+        others: files in folders that are neither.
+    """
+
+    root: str
+    pictures: PicturesReport | None = None
+    videos: list[VideoReport] = field(default_factory=list)
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    others: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "bad": [{"name": name, "reason": reason} for name, reason in self.bad]}
+
+    def lines(self) -> Iterator[str]:
+        """For people to read."""
+        if self.pictures is not None:
+            done = self.pictures
+            drawn = f", overlays in {done.overlays}" if done.overlays else ""
+            yield (
+                f"{_many(done.pictures, 'picture')}, {_many(done.people, 'person')}, "
+                f"{_many(done.keypoints, 'keypoint')}: {done.file}{drawn}"
+            )
+            if done.boxless:
+                yield f"{_many(done.boxless, 'picture')} not in the file of boxes: nobody was looked for there"
+        for video in self.videos:
+            drawn = f", {video.video} (without sound)" if video.video else ""
+            yield (
+                f"{video.name}: {_many(video.frames, 'frame')} in {video.seconds:.1f} s "
+                f"({video.frames / video.seconds:.1f}/s), {_many(video.tracks, 'person')} followed: {video.file}{drawn}"
+            )
+            if video.damaged:
+                yield f"{video.name}: {_many(video.damaged, 'part')} could not be decoded and are left out"
+        if self.others:
+            yield f"{_many(self.others, 'file')} passed by: neither pictures nor videos"
+
+
+def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bool = False) -> Report:
+    """Do what was asked.
+
+    Args:
+        bar: opens a progress bar of a unit.
+
+    Raises:
+        BadFileError: a file to be written is there already, or nothing could be used. BadArgumentError: the boxes
+            belong to other pictures, two videos would have one output.
+    """
+    _check_outputs(given, out, settings, overwrite=overwrite)
+    report = Report(str(given.root), bad=list(given.bad), others=given.others)
+    if given.pictures:
+        with bar("pictures") as progress:
+            report.pictures = predict_pictures(given.pictures, out, settings, progress)
+        report.bad += report.pictures.bad
+        if not report.pictures.pictures:
+            report.pictures = None
+    for video in given.videos:
+        try:
+            with bar(video.path.name) as progress:
+                report.videos.append(predict_video(video, out, settings, progress))
+        except ItemError as error:
+            report.bad.append((video.name, str(error)))
+    if report.pictures is None and not report.videos:
+        name, reason = report.bad[0]
+        more = f", and {len(report.bad) - 1} more cannot be used either" if len(report.bad) > 1 else ""
+        raise BadFileError(f"{name} {reason}{more}: give pictures (JPEG, PNG, WebP …) or videos.")
+    return report
+
+
+def _check_outputs(given: Inputs, out: Path, settings: Settings, *, overwrite: bool) -> None:
+    per_video = [videos.outputs(video, out) for video in given.videos]
+    twice = [str(path) for path, count in Counter(path for path, _ in per_video).items() if count > 1]
+    if twice:
+        raise BadArgumentError(f"Two videos of one name would both give {twice[0]}: rename one, or run them apart.")
+    if overwrite:
+        return
+    written = [*pictures.targets(given.pictures, out, settings)]
+    for json_path, video_path in per_video:
+        written += [json_path, video_path] if settings.overlays else [json_path]
+    there = next((path for path in written if path.exists()), None)
+    if there is not None:
+        raise BadFileError(f"{there} exists: choose another --out, or replace it with --overwrite.")
+
+
+def _many(n: int, what: str) -> str:
+    """A number and its noun.
+
+    >>> _many(1, "person"), _many(2, "person")
+    ('1 person', '2 people')
+    """
+    several = "people" if what == "person" else f"{what}s"
+    return f"{n} {what if n == 1 else several}"

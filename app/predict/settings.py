@@ -1,0 +1,82 @@
+"""What both pictures and videos are done with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from poseunion.annotate.acceptance import thresholds_for
+from poseunion.app import predictions
+from poseunion.app.predict.boxes import Boxes
+from poseunion.app.predict.finder import BoxFinder
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.predictor import Predictor
+from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
+from poseunion.models.types import PoseBatch
+
+UNION = "union"  # what `--skeleton` may say for union21
+KNOWN = "coco17"  # its keypoints are drawn white, others red
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Models and how their answers are shown.
+
+    Attributes:
+        boxes: given ones; else `finder` finds them.
+        skeleton: of overlays and files.
+        threshold: confidence from which a keypoint is drawn and stands in `keypoints`.
+        workers: pictures, or parts of videos, that are worked on at once.
+        overlays: draw pictures and videos.
+        every: of a video, look at each so many-th frame.
+        smooth: a video's keypoints along their tracks.
+    """
+
+    predictor: Predictor
+    finder: BoxFinder | None
+    skeleton: Skeleton
+    threshold: float
+    workers: int
+    boxes: Boxes | None = None
+    overlays: bool = True
+    every: int = 1
+    smooth: bool = True
+
+    @cached_property
+    def known(self) -> Skeleton:
+        """The dataset beside which keypoints are new."""
+        return load_skeleton(KNOWN)
+
+    def view(self, poses: PoseBatch) -> predictions.View:
+        """People in the skeleton that was asked for."""
+        return predictions.view_of(poses, self.skeleton, self.known)
+
+    def header(self) -> dict[str, Any]:
+        """See `predictions.header`."""
+        model = {"name": self.predictor.name, "sha256": self.predictor.sha256}
+        described = f"People found by poseunion, model {self.predictor.name}"
+        head = predictions.header(
+            self.skeleton, self.threshold, described, {**model, "licence": self.predictor.metadata.licence}
+        )
+        head["poseunion"]["boxes"] = "given" if self.finder is None else self.finder.name
+        return head
+
+
+def skeleton_of(name: str | None, model: Skeleton) -> Skeleton:
+    """The skeleton that `--skeleton` names; None: the model's own.
+
+    Raises:
+        SkeletonError: there is none of that name. BadArgumentError: the model knows no keypoint of it.
+    """
+    if name is None:
+        return model
+    skeleton = load_skeleton("union21" if name == UNION else name)
+    if (project_indices(model, skeleton) < 0).all():
+        raise BadArgumentError(f"--skeleton {name} has no keypoint that the model knows: choose another one.")
+    return skeleton
+
+
+def threshold_of(given: float | None, predictor: Predictor) -> float:
+    """The threshold that was given, else the model's own; raises BadArgumentError where it is none."""
+    return float(thresholds_for(predictor.skeleton, predictor.metadata, given)[0])

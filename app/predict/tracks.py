@@ -1,0 +1,90 @@
+"""Who is who from frame to frame: ByteTrack, as the package `trackers` has it.
+
+Y. Zhang et al.: ByteTrack: Multi-Object Tracking by Associating Every Detection Box, ECCV 2022.
+
+Shapes: N boxes of a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.detector import Detections
+from poseunion.models.errors import MissingExtraError
+
+NOBODY = 0
+# Overlap from which a box of the frame before is the same person who is followed from this one on; the tracker's own.
+SAME_PERSON_IOU = 0.1
+
+
+class Tracker:
+    """The people of one video.
+
+    Args:
+        threshold: score from which a box begins a track; below it, it only continues one.
+        frames_per_s: of the frames that are looked at; who is not seen for a second is forgotten.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+
+    def __init__(self, threshold: float, frames_per_s: float) -> None:
+        try:
+            import supervision
+            from trackers import ByteTrackTracker
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(error.name or "trackers", "video") from error
+        self._supervision: Any = supervision
+        self._threshold = threshold
+        self._tracker = ByteTrackTracker(
+            frame_rate=frames_per_s,
+            track_activation_threshold=threshold,
+            high_conf_det_threshold=threshold,
+            minimum_iou_threshold=SAME_PERSON_IOU,
+        )
+        self._tracker.reset()  # numbers are counted by the class
+        self._known: set[int] = set()
+
+    def __call__(self, found: Detections) -> tuple[Detections, NDArray[np.int64]]:
+        """The boxes of a frame that are people's, and their numbers from 1; `NOBODY` where one is first seen."""
+        box, score = found
+        corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1)
+        rows = {"row": np.arange(len(box))}
+        followed = self._tracker.update(self._supervision.Detections(corners, confidence=score, data=rows))
+        track = np.full(len(box), NOBODY, np.int64)
+        if len(followed):
+            track[followed.data["row"]] = followed.tracker_id.astype(np.int64) + 1
+        people = (score >= self._threshold) | (track != NOBODY)
+        return (box[people], score[people]), track[people]
+
+    def name_before(
+        self,
+        before: tuple[NDArray[np.floating], NDArray[np.int64]],
+        now: tuple[NDArray[np.floating], NDArray[np.int64]],
+    ) -> NDArray[np.int64]:
+        """Numbers of the frame before, in which those who are followed from `now` on have theirs, too.
+
+        The tracker gives a number to who is seen twice.
+
+        Args:
+            before, now: boxes and numbers.
+        """
+        box, track = before
+        box_now, track_now = now
+        new = np.flatnonzero([t != NOBODY and t not in self._known for t in track_now.tolist()])
+        self._known.update(track_now[new].tolist())
+        unnamed = np.flatnonzero(track == NOBODY)
+        if not len(new) or not len(unnamed):
+            return track
+        corners, corners_now = (np.concatenate([b[:, :2], b[:, :2] + b[:, 2:]], 1) for b in (box, box_now))
+        overlap = self._supervision.box_iou_batch(corners[unnamed], corners_now[new])
+        track = track.copy()
+        for column in range(len(new)):
+            row = int(overlap[:, column].argmax())
+            if overlap[row, column] >= SAME_PERSON_IOU:
+                track[unnamed[row]] = track_now[new[column]]
+                overlap[row] = 0  # nobody is two people
+        return track
