@@ -248,6 +248,7 @@ class Batch:
         xy_NK2: crop px.
         weight_NK: 0 where there is no label in the crop.
         flip_N: which crops are mirrored.
+        dataset_N: which of the stores they come from.
         teachers: by the skeleton a teacher was trained on.
         wide_NHW3: the same crops on more pixels, undisturbed, for a teacher of full resolution.
     """
@@ -256,6 +257,7 @@ class Batch:
     xy_NK2: NDArray[np.float32]
     weight_NK: NDArray[np.float32]
     flip_N: NDArray[np.bool_]
+    dataset_N: NDArray[np.int64]
     teachers: dict[str, TeacherTarget] = field(default_factory=dict)
     wide_NHW3: NDArray[np.uint8] | None = None
 
@@ -304,6 +306,7 @@ def draw_batch(
         np.stack(points).astype(np.float32),
         np.stack(weights).astype(np.float32),
         np.array([crop.flip for _, _, crop in drawn]),
+        which.astype(np.int64),
         _asked(drawn, grid, online, agreement_mask) if online else _remembered(drawn, grid, agreement_mask),
         None if wide_wh is None else np.stack([_wide(*one, wide_wh) for one in drawn]),
     )

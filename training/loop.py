@@ -26,6 +26,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionErr
 from poseunion.models.files import atomic_writer
 from poseunion.models.metadata import HeatmapOutput, ModelDescription, SimccOutput
 from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.skeleton import load_skeleton
 from poseunion.training.cdkd.distiller import distiller_for
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.cpu import keep_freed_memory, quicken
@@ -33,10 +34,11 @@ from poseunion.training.data import Batch, draw_batch
 from poseunion.training.freezing import freeze
 from poseunion.training.log import RunLog
 from poseunion.training.losses import heatmap_output
+from poseunion.training.own import own_for
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipe import Recipe
 from poseunion.training.stages import grid_of, grown_state, initial_state, network_for, stage_index
-from poseunion.training.step import Trained, losses, optimizer_for
+from poseunion.training.step import ASIDE, Trained, losses, optimizer_for
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
 
@@ -109,7 +111,7 @@ def fit(
     weights = saved["network"] if saved else start
     ema_state = saved["ema"] if saved else start
     optimizer_state = saved["optimizer"] if saved else None
-    distiller_state = saved.get("distiller") if saved else None
+    aside = {name: saved[name] for name in ASIDE if saved.get(name)} if saved else {}
     with contextlib.ExitStack() as stack:
         log = None
         if fabric.is_global_zero:
@@ -119,15 +121,15 @@ def fit(
             torch.manual_seed(recipe.seed)
             network = network_for(current, recipe, weights)
             weights, ema_state = _run_stage(
-                fabric, recipe, current, network, ema_state, optimizer_state, distiller_state, data, clock, out, log
+                fabric, recipe, current, network, ema_state, optimizer_state, aside, data, clock, out, log
             )
-            optimizer_state = distiller_state = None
+            optimizer_state, aside = None, {}
             finished = current
             if clock.progress(recipe) < 1.0:
                 weights, ema_state = grown_state(recipe, current, weights), grown_state(recipe, current, ema_state)
                 current = stage_index(recipe, clock.progress(recipe))
             if fabric.is_global_zero:
-                _save(out, clock, current, weights, ema_state, None)
+                _save(out, clock, current, weights, ema_state, None, {})
                 if clock.progress(recipe) >= 1.0:
                     _save_weights(out, recipe, finished, ema_state, clock)
             fabric.barrier()
@@ -190,7 +192,7 @@ def _run_stage(
     network: nn.Module,
     ema_state: dict[str, Tensor] | None,
     optimizer_state: dict[str, Any] | None,
-    distiller_state: dict[str, Tensor] | None,
+    aside: dict[str, dict[str, Tensor]],
     data: Prepared,
     clock: Clock,
     out: Path,
@@ -205,9 +207,10 @@ def _run_stage(
     if ema_state is not None:
         ema.state = {k: v.clone() for k, v in ema_state.items()}
     distiller = distiller_for(recipe.cdkd, network, recipe.skeleton, grid)
-    if distiller is not None and distiller_state is not None:
-        distiller.load_state_dict(distiller_state)
-    trained = Trained(network, distiller)
+    token, residual = recipe.dataset_token, recipe.dataset_residual
+    own = own_for(network, load_skeleton(recipe.skeleton), len(data.train), token=token, residual=residual)
+    trained = Trained(network, distiller, own)
+    trained.load_aside(aside)
     optimizer = optimizer_for(trained, recipe)
     if optimizer_state is not None:
         optimizer.load_state_dict(optimizer_state)
@@ -261,8 +264,7 @@ def _run_stage(
                 next_save = clock.seconds + 60 * recipe.checkpoint_minutes
                 if fabric.is_global_zero:
                     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
-                    aligned = None if distiller is None else distiller.state_dict()
-                    _save(out, clock, number, state, ema.state, optimizer.state_dict(), aligned)
+                    _save(out, clock, number, state, ema.state, optimizer.state_dict(), trained.aside())
                 fabric.barrier()
             if data.held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * recipe.validate_minutes
@@ -280,10 +282,10 @@ def _save(
     network: dict[str, Tensor],
     ema: dict[str, Tensor],
     optimizer: dict[str, Any] | None,
-    distiller: dict[str, Tensor] | None = None,
+    aside: dict[str, dict[str, Tensor]],
 ) -> None:
     content = {"step": clock.step, "seconds": clock.seconds, "stage": stage, "network": network, "ema": ema}
-    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer, "distiller": distiller})
+    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer, **aside})
 
 
 def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock) -> None:

@@ -60,6 +60,8 @@ class Recipe:
         sampling_power: a data set of n people is drawn from n^power times its weight; 1: every person equally often,
             0: every data set.
         balance_keypoints: each keypoint's labels weigh the same in all, so that the rare ones count as the common.
+        dataset_token: tell the network which data set a person is from, see `own.Own`; the student that is left is not.
+        dataset_residual: bend the answers to each data set's habits before its labels judge them.
         definition_offsets: bring a data set's keypoints to the union's definitions (`people.OFFSETS`).
         alpha, betas: of paper A's eq. 8; betas by the skeleton a teacher was trained on. alpha 1 does not distil.
         agreement_mask: distil only from teachers that agree with the labels, or with each other where there are none.
@@ -102,6 +104,8 @@ class Recipe:
     task_loss: str = "kl"
     sampling_power: float = 1.0
     balance_keypoints: bool = False
+    dataset_token: bool = False
+    dataset_residual: bool = False
     definition_offsets: bool = True
     alpha: float = 1.0
     betas: tuple[tuple[str, float], ...] = ()

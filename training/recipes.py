@@ -11,6 +11,7 @@ from typing import Any
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.augment import Augmentation
+from poseunion.training.cdkd.config import Cdkd
 from poseunion.training.cdkd.recipes import CDKD_RECIPES
 from poseunion.training.overrides import with_overrides
 from poseunion.training.recipe import Recipe, Stage
@@ -41,18 +42,25 @@ def unified_further() -> Recipe:
 
 
 def _unified_rtmpose(size: str) -> Recipe:
-    """RTMPose from scratch, taught by the shipped student, which knows all 21 keypoints, and by both specialists."""
+    """RTMPose from scratch, taught by the shipped student, which knows all 21 keypoints, and by both specialists.
+
+    Small batches: from scratch, in hours, the number of steps counts. Mixed precision: `benchmarks/step_speed.py` has
+    what it saves.
+    """
     return dataclasses.replace(
         unified(),
         name=f"unified_{size}",
         network=f"rtmpose-{size}",
         backbone="",
         pretrained=False,
-        lr=2e-3,
+        stages=(Stage((96, 128), 4.0, 0.6, 32), Stage((192, 256), 2.0, 1.0, 32)),
+        lr=1.5e-3,
+        warmup_steps=300,
+        precision="bf16-mixed",
         weight_decay=0.05 if size == "m" else 0.0,
         heatmap_weight=0.0,
         alpha=0.5,
-        betas=(("union21", 0.6), ("coco17", 0.3), ("mpii16", 0.1)),
+        betas=(("union21", 0.5), ("coco17", 0.4), ("mpii16", 0.1)),
     )
 
 
@@ -162,6 +170,21 @@ def union_even_keypoints() -> Recipe:
     return _ablation("union_even_keypoints", balance_keypoints=True)
 
 
+def union_token() -> Recipe:
+    """Ablation: `union_labels`, the network told which data set a person is from, in training only."""
+    return _ablation("union_token", dataset_token=True)
+
+
+def union_residual() -> Recipe:
+    """Ablation: `union_labels`, answers bent to each data set's habits before its labels judge them."""
+    return _ablation("union_residual", dataset_residual=True)
+
+
+def union_features() -> Recipe:
+    """Ablation: `union_labels` and the last map of the shipped `unified` at full resolution as a lesson."""
+    return _ablation("union_features", cdkd=Cdkd(teacher="unified", features="pointwise"))
+
+
 def union_one_teacher() -> Recipe:
     """Ablation: both data sets and the COCO teacher alone, as in paper A."""
     return _ablation("union_one_teacher", **{**PAPER_A_BOTH, "betas": (("coco17", 0.45),)})
@@ -197,6 +220,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     for recipe in (
         *(unified, unified_further, unified_t, unified_s, unified_m, paper_a_t, paper_a_s),
         *(coco_only, lspet_only, union_labels, union_no_offsets, union_even_sets, union_even_keypoints),
+        *(union_token, union_residual, union_features),
         *(union_one_teacher, union_two_teachers, union_online, union_agreement, union_cspnext, union_rtmpose_t),
         *CDKD_RECIPES,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -20,20 +22,53 @@ from poseunion.training.losses import (
     simcc_labels,
     total_loss,
 )
+from poseunion.training.own import Own
 from poseunion.training.recipe import Recipe
+
+# Modules that are trained beside the student, as `Trained` and a checkpoint name them.
+ASIDE = ("distiller", "own")
+
+
+class Said(NamedTuple):
+    """What a step's forward pass gives.
+
+    Attributes:
+        answer, heat: SimCC logits and heatmap, whichever the student has.
+        bent: the logits as each person's annotators have it, see `Own`.
+        lesson: see `Distiller`.
+    """
+
+    answer: tuple[Tensor, Tensor] | None
+    heat: Tensor | None
+    bent: tuple[Tensor, Tensor] | None
+    lesson: dict[str, Tensor]
 
 
 class Trained(nn.Module):
-    """The student and, where there is one, its distiller, inside the one forward that DDP wraps."""
+    """The student and, where there are such, its distiller and what data sets have of their own.
 
-    def __init__(self, network: nn.Module, distiller: Distiller | None = None) -> None:
+    All inside the one forward that DDP wraps.
+    """
+
+    def __init__(self, network: nn.Module, distiller: Distiller | None = None, own: Own | None = None) -> None:
         super().__init__()
-        self.network, self.distiller = network, distiller
+        self.network, self.distiller, self.own = network, distiller, own
+
+    def aside(self) -> dict[str, dict[str, Tensor]]:
+        """State of what is trained beside the student."""
+        return {name: part.state_dict() for name in ASIDE if (part := getattr(self, name)) is not None}
+
+    def load_aside(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """What `aside` gave."""
+        for name, values in state.items():
+            self.get_submodule(name).load_state_dict(values)
 
     def forward(
-        self, image_N3HW: Tensor, wide_NHW3: Tensor | None, flip_N: Tensor, progress: float
-    ) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None, dict[str, Tensor]]:
-        """SimCC logits and heatmap, whichever the student has, and its lesson (see `Distiller`)."""
+        self, image_N3HW: Tensor, wide_NHW3: Tensor | None, flip_N: Tensor, dataset_N: Tensor, progress: float
+    ) -> Said:
+        """Pictures, and of each person whether it is mirrored and which data set it is of."""
+        if self.own is not None:
+            self.own.now(dataset_N)
         features, answer, heat = answers(self.network, image_N3HW)
         lesson = {}
         if self.distiller is not None:
@@ -42,7 +77,8 @@ class Trained(nn.Module):
             with torch.autocast(features.device.type, enabled=False):
                 single = None if answer is None else (answer[0].float(), answer[1].float())
                 lesson = self.distiller(features.float(), single, wide_NHW3, flip_N, progress)
-        return answer, heat, lesson
+        bent = answer if self.own is None or answer is None else self.own.bent(answer, flip_N)
+        return Said(answer, heat, bent, lesson)
 
 
 def losses(
@@ -54,16 +90,17 @@ def losses(
     wide = None if batch.wide_NHW3 is None else torch.from_numpy(batch.wide_NHW3).to(device)
     if recipe.balance_keypoints:
         weight = balanced(weight)
-    answer, heat, lesson = trained(image, wide, torch.from_numpy(batch.flip_N).to(device), progress)
-    if answer is None:
+    flip, dataset = torch.from_numpy(batch.flip_N).to(device), torch.from_numpy(batch.dataset_N).to(device)
+    answer, heat, bent, lesson = trained(image, wide, flip, dataset, progress)
+    if answer is None or bent is None:
         assert heat is not None
         parts = heatmap_mse(heat, xy, weight, grid.size_wh)
         return {**parts, **lesson, "total": parts["heatmap"] + lesson.get("cdkd", 0)}
     logit_x, logit_y = answer
     if recipe.task_loss == "position":
-        parts = position_loss(logit_x, logit_y, xy, weight, grid)
+        parts = position_loss(*bent, xy, weight, grid)
     else:
-        parts = conditional_keypoint_loss(logit_x, logit_y, *simcc_labels(xy, grid), weight)
+        parts = conditional_keypoint_loss(*bent, *simcc_labels(xy, grid), weight)
     task = torch.stack(list(parts.values())).sum()
     if heat is not None and recipe.heatmap_weight:
         parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)
@@ -99,9 +136,11 @@ def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def _descending(trained: Trained) -> list[tuple[str, nn.Parameter]]:
-    """Parameters that descend on the loss, by name: the student's first, then the alignments'."""
+    """Parameters that descend on the loss, by name: the student's first, then the alignments', then the data sets'."""
     result = [(name, one) for name, one in trained.network.named_parameters() if one.requires_grad]
     if trained.distiller is not None:
         aligning = trained.distiller.named_parameters()
         result += [(f"distiller.{name}", one) for name, one in aligning if not name.startswith("curriculum.")]
+    if trained.own is not None:
+        result += [(f"own.{name}", one) for name, one in trained.own.named_parameters()]
     return result

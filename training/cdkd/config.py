@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from poseunion.models.errors import BadArgumentError
 
-FEATURES = ("off", "projectors", "sape", "conv", "linear")
+FEATURES = ("off", "projectors", "sape", "conv", "linear", "pointwise")
 CLASSES = ("off", "cca", "linear")
 LEARNED = ("tau", "alpha", "beta")
 # The paper's Table VI goes this far, and is worse from 4 on.
@@ -24,8 +24,8 @@ class Cdkd:
     Attributes:
         teacher: a shipped model's name or a `.safetensors` of a training run.
         features: `projectors` (the mean of the ensemble), `sape` (merged by the scale-adaptive unit), of the paper's
-            Table V `conv` (the teacher's map through a strided convolution) or `linear` (one fully connected layer), or
-            `off`.
+            Table V `conv` (the teacher's map through a strided convolution) or `linear` (one fully connected layer);
+            ours, `pointwise` (a layer over channels, against the teacher's map at the student's size); or `off`.
         projectors: how many, 1 to 5.
         kernels: how many convolutions of 3x3, 5x5, 7x7 and 9x9 the scale-adaptive unit has.
         classes: `cca` (adjacent bins merged), Table V's `linear` (a learned layer between the bins), or `off`. Its

@@ -91,6 +91,9 @@ class FeatureAlignment(nn.Module):
         self.align: nn.Module
         if config.features == "conv":
             self.align = StridedAlignment(student, teacher)
+        elif config.features == "pointwise":
+            # Little to learn beside the features themselves.
+            self.align = nn.Conv2d(student[0], teacher[0], 1)
         elif config.features == "linear":
             self.align = Projector(student, teacher, relu=False)
         else:
@@ -101,7 +104,10 @@ class FeatureAlignment(nn.Module):
         """The last maps of both -> the mean loss."""
         if self.on_teacher:
             return cosine_loss(student_NChw, self.align(teacher_NDuv))
-        return cosine_loss(self.align(student_NChw), teacher_NDuv)
+        ours = self.align(student_NChw)
+        # The same region on more cells: their mean. Alignments that give the teacher's cells leave it as it is.
+        theirs = F.adaptive_avg_pool2d(teacher_NDuv, ours.shape[-2:])
+        return cosine_loss(ours, theirs)
 
 
 def cosine_loss(ours: Tensor, theirs: Tensor) -> Tensor:
