@@ -64,11 +64,11 @@ def measured(name: str, row: Row, seed: int, options: argparse.Namespace) -> Sco
     """Train, export and evaluate one student, or read what an earlier call measured."""
     folder = options.out / f"{row.folder}-{seed}"
     result = folder / "scores.json"
+    train = ["train", row.recipe, f"seed={seed}", "validate_minutes=1e9", *row.changes, *options.set]
+    train += [f"steps={options.steps}"] if options.steps else []
+    check_same(folder, train)
     if not result.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         log, student = folder / "stderr.log", str(folder / "student.onnx")
-        train = ["train", row.recipe, f"seed={seed}", "validate_minutes=1e9", *row.changes, *options.set]
-        train += [f"steps={options.steps}"] if options.steps else []
         again = ["--resume"] if (folder / "last.ckpt").is_file() else []
         run([*train, "--data", str(options.data), "--out", str(folder), *again], log)
         run(["export", "--model", str(folder / "weights.safetensors"), "--out", student, "--overwrite"], log)
@@ -80,6 +80,15 @@ def measured(name: str, row: Row, seed: int, options: argparse.Namespace) -> Sco
         part.rename(result)
         print(f"{name}, seed {seed}: done", file=sys.stderr)
     return json.loads(result.read_text())  # type: ignore[no-any-return]
+
+
+def check_same(folder: Path, train: list[str]) -> None:
+    """Leaves the words of a training in its folder; stops where others are there already: they do not compare."""
+    path, words = folder / "training.txt", " ".join(train)
+    folder.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and path.read_text() != words:
+        raise SystemExit(f"{folder} holds `{path.read_text()}`, wanted is `{words}`: choose another --out.")
+    path.write_text(words)
 
 
 def arguments(said: str | None, out: Path) -> argparse.ArgumentParser:

@@ -1,10 +1,12 @@
-"""What does `training.cpu` save of a training step on a CPU?
+"""What do `training.cpu` and mixed precision save of a training step on a CPU?
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/step_speed.py --recipe unified --stage 1
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/step_speed.py --recipe unified_t --stage 1 --precision bf16-mixed
 
 Steps of the recipe's network as torch has it and as `quicken` leaves it take turns in one process, on one batch of
-noise with two teachers; then the same again with `keep_freed_memory`. CPU time of the process, so that a busy machine
-disturbs little: median over the rounds. Reading pictures is not part of it (`train_throughput.py`). Prints a table.
+noise with the recipe's teachers; then the same again with `keep_freed_memory`, and beside them with `--precision`. CPU
+time of the process, so that a busy machine disturbs little: median over the rounds. Reading pictures is not part of it
+(`train_throughput.py`). Prints a table.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ from __future__ import annotations
 import argparse
 import resource
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from poseunion.models.networks.build import build_network
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.cpu import keep_freed_memory, quicken
 from poseunion.training.data import Batch, TeacherTarget
+from poseunion.training.recipe import PRECISIONS
 from poseunion.training.recipes import Recipe, find_recipe
 from poseunion.training.stages import grid_of
 from poseunion.training.step import Trained, losses, optimizer_for
@@ -35,22 +40,26 @@ def noise(people: int, grid: SimccGrid, teachers: list[str]) -> Batch:
     )
     points = (rng.random((people, 21, 2)) * (w, h)).astype(np.float32)
     pixels = rng.integers(0, 256, (people, h, w, 3), dtype=np.uint8)
-    known, flipped = np.ones((people, 21), np.float32), np.zeros(people, bool)
-    return Batch(pixels, points, known, flipped, dict.fromkeys(teachers, target))
+    known, flipped, dataset = np.ones((people, 21), np.float32), np.zeros(people, bool), np.zeros(people, np.int64)
+    return Batch(pixels, points, known, flipped, dataset, dict.fromkeys(teachers, target))
 
 
-def step_of(recipe: Recipe, grid: SimccGrid, batch: Batch, *, quick: bool) -> Callable[[], None]:
+def step_of(
+    recipe: Recipe, grid: SimccGrid, batch: Batch, *, quick: bool, precision: Any = "32-true"
+) -> Callable[[], None]:
     """One optimiser step, as the loop makes it."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     network = build_network(recipe.network, recipe.backbone, 21, grid).to(memory_format=torch.channels_last).train()
     if quick:
         quicken(network)
     trained = Trained(network)
-    optimizer = optimizer_for(trained, recipe)
+    wrapped, optimizer = fabric.setup(trained, optimizer_for(trained, recipe))
 
     def step() -> None:
+        total = losses(wrapped, batch, grid, recipe, torch.device("cpu"), 0.0)["total"]
         optimizer.zero_grad()
-        losses(trained, batch, grid, recipe, torch.device("cpu"), 0.0)["total"].backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+        fabric.backward(total)
+        fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
         optimizer.step()
 
     return step
@@ -68,6 +77,7 @@ def main() -> None:
     parser.add_argument("--stage", type=int, default=1)
     parser.add_argument("--people", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--precision", choices=[p for p in PRECISIONS if p != "32-true"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = find_recipe(options.recipe, [])
@@ -83,6 +93,8 @@ def main() -> None:
     for memory in ("", ", memory kept"):
         if memory:
             keep_freed_memory()
+            if mixed := options.precision:
+                arms[f"quick, {mixed}"] = step_of(recipe, grid, batch, quick=True, precision=mixed)
         for step in arms.values():
             step()
         taken = np.zeros((options.rounds, len(arms), 2))

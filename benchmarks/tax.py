@@ -5,9 +5,10 @@
 `data.yaml` names the datasets `coco` and `lspet` and a COCO and an MPII teacher (docs/train.md). DIR holds
 `coco/test.json`, `coco/test/`, `lspet/test.json` and `lspet/test/`. Every recipe gets the same optimiser steps, in a
 process of one thread, two of them at a time: what else the machine does changes how long a run takes, not what it
-learns. Runs that `--out` holds already are not repeated, interrupted ones go on, so that the script can be stopped and
-started. Prints a Markdown note; its first table has every recipe's mean and standard deviation over the seeds, its
-second what each union loses to the specialist of the test set.
+learns; `--steps 150` is a smaller budget, the same for all. Runs that `--out` holds already are not repeated,
+interrupted ones go on, so that the script can be stopped and started; runs of another budget want another `--out`.
+Prints a Markdown note; its first table has every recipe's mean and standard deviation over the seeds, its second what
+each union loses to the specialist of the test set.
 
 Remembered against online teachers: `--recipes union_two_teachers union_online`.
 """
@@ -21,7 +22,7 @@ from ablation import MEASURES, Row, Values, arguments, measure_all, print_head, 
 SPECIALISTS = {"COCO": "coco_only", "LSPET": "lspet_only"}
 RECIPES = (
     *(*SPECIALISTS.values(), "union_labels", "union_one_teacher", "union_two_teachers", "union_agreement"),
-    *("union_no_offsets", "union_even_sets", "union_even_keypoints"),
+    *("union_no_offsets", "union_even_sets", "union_even_keypoints", "union_token", "union_residual", "union_features"),
 )
 
 
