@@ -18,7 +18,7 @@ from poseunion.app.predict.document import Document, document
 from poseunion.app.predict.finder import Boxed, People, place, usable
 from poseunion.app.predict.inputs import Given
 from poseunion.app.predict.settings import Settings
-from poseunion.models.errors import BadArgumentError, ItemError
+from poseunion.models.errors import ItemError
 from poseunion.models.files import write_bytes
 from poseunion.models.images import read_image
 
@@ -60,14 +60,10 @@ class PicturesReport:
 
 
 def predict_pictures(given: list[Given], out: Path, settings: Settings, progress: Progress) -> PicturesReport:
-    """Find people in pictures and write `out`/poses.json, and overlays beside it.
-
-    Raises:
-        BadArgumentError: the file of boxes names none of these pictures.
-    """
+    """Find people in pictures and write `out`/poses.json, and overlays beside it."""
     report = PicturesReport(str(out / FILE), str(out / FOLDER) if settings.overlays else None)
     if settings.boxes is not None:
-        report.boxless = _boxless(given, settings)
+        report.boxless = sum(one.name not in settings.boxes for one in given)
     pool = ThreadPoolExecutor(settings.workers)
     with document(settings.header()) as written:
         try:
@@ -91,17 +87,6 @@ def targets(given: list[Given], out: Path, settings: Settings) -> Iterator[Path]
         yield out / FILE
     if settings.overlays:
         yield from (_overlay_path(out, one.name) for one in given)
-
-
-def _boxless(given: list[Given], settings: Settings) -> int:
-    boxes = settings.boxes or {}
-    missing = sum(one.name not in boxes for one in given)
-    if missing == len(given):
-        named = next(iter(boxes), "none")
-        raise BadArgumentError(
-            f"The file of boxes names none of the pictures: its first is {named}, the first picture {given[0].name}."
-        )
-    return missing
 
 
 def _parts(given: list[Given]) -> Iterator[list[Given]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from poseunion.app.predict import pictures, videos
+from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.inputs import Inputs
 from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
 from poseunion.app.predict.settings import Settings
@@ -73,6 +74,8 @@ def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bo
             belong to other pictures, two videos would have one output.
     """
     _check_outputs(given, out, settings, overwrite=overwrite)
+    if settings.boxes is not None:
+        _check_boxes(given, settings.boxes)
     report = Report(str(given.root), bad=list(given.bad), others=given.others)
     if given.pictures:
         with bar("pictures") as progress:
@@ -106,6 +109,16 @@ def _check_outputs(given: Inputs, out: Path, settings: Settings, *, overwrite: b
     there = next((path for path in written if path.exists()), None)
     if there is not None:
         raise BadFileError(f"{there} exists: choose another --out, or replace it with --overwrite.")
+
+
+def _check_boxes(given: Inputs, boxes: Boxes) -> None:
+    """Raise BadArgumentError where the boxes belong to none of the pictures and videos."""
+    names = {one.name for one in given.pictures}
+    folders = tuple(videos.frame_name(one, 0).rpartition("/")[0] + "/" for one in given.videos)
+    if not any(name in names or (folders and name.startswith(folders)) for name in boxes):
+        ours = given.pictures[0].name if given.pictures else videos.frame_name(given.videos[0], 0)
+        theirs = next(iter(boxes), "none")
+        raise BadArgumentError(f"The file of boxes names nothing that was given: its first is {theirs}, ours {ours}.")
 
 
 def _many(n: int, what: str) -> str:

@@ -15,10 +15,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# Those of MediaPipe's pose_landmark_filtering graph, whose speeds are in sizes of the person a second as ours are.
-MIN_CUTOFF_HZ = 0.05
-BETA = 80.0
-SPEED_CUTOFF_HZ = 1.0
+# Tried on a photograph of five people, panned over at up to half a person a second for 3 s with noise of 4 grey levels:
+# of cutoffs .05 to 2 Hz and betas 2 to 80 (sizes of the person, as MediaPipe counts its speeds) these leave the least
+# tremble, 2.8 instead of 4.8 % of the size from frame to frame, at which the distance from the truth is not larger than
+# before (8.1 %).
+MIN_CUTOFF_HZ = 1.0
+BETA = 5.0
+SPEED_CUTOFF_HZ = 1.0  # the paper's
 # A point of no confidence at all would divide nothing by nothing.
 LEAST_CONFIDENCE = 1e-3
 
@@ -39,20 +42,32 @@ class OneEuro:
         """
         xy, confidence = np.asarray(xy_K2, np.float64), np.maximum(confidence_K, LEAST_CONFIDENCE).astype(np.float64)
         if self._time_s is None:
-            self._seen = self._xy = xy
-            self._speed, self._weight = np.zeros_like(xy), confidence
+            self._seen, self._confidence = self._xy, self._weight = xy, confidence
+            self._speed, self._speed_weight = np.zeros_like(xy), confidence
         else:
             elapsed_s = max(time_s - self._time_s, 1e-6)
             speed = (xy - self._seen) / size_px / elapsed_s
-            self._speed += _share(SPEED_CUTOFF_HZ, elapsed_s) * (speed - self._speed)
-            cutoff_hz = MIN_CUTOFF_HZ + BETA * np.linalg.norm(self._speed, axis=1)
-            share = _share(cutoff_hz, elapsed_s)
-            new, old = share * confidence, (1 - share) * self._weight
-            self._weight = new + old
-            self._xy = self._xy + (new / self._weight)[:, None] * (xy - self._xy)
-            self._seen = xy
-        self._time_s = time_s
+            # A speed is as doubtful as the more doubtful of its two points.
+            of_speed = np.minimum(confidence, self._confidence)
+            self._speed, self._speed_weight = _moved(
+                self._speed, self._speed_weight, speed, of_speed, _share(SPEED_CUTOFF_HZ, elapsed_s)
+            )
+            share = _share(MIN_CUTOFF_HZ + BETA * np.linalg.norm(self._speed, axis=1), elapsed_s)
+            self._xy, self._weight = _moved(self._xy, self._weight, xy, confidence, share)
+        self._seen, self._confidence, self._time_s = xy, confidence, time_s
         return self._xy.copy()
+
+
+def _moved(
+    value_K2: NDArray[np.float64],
+    weight_K: NDArray[np.float64],
+    seen_K2: NDArray[np.float64],
+    confidence_K: NDArray[np.float64],
+    share: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The average and its weight after one more observation."""
+    new, old = share * confidence_K, (1 - share) * weight_K
+    return value_K2 + (new / (new + old))[:, None] * (seen_K2 - value_K2), new + old
 
 
 def _share(cutoff_hz: NDArray[np.float64] | float, elapsed_s: float) -> NDArray[np.float64]:
