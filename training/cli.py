@@ -57,8 +57,7 @@ def train(
     listed = read_data_file(data)
     check_nodes(nodes)
     check_out(out, resume=resume)
-    if init is not None:
-        initial_state(config, init)
+    start = None if init is None else initial_state(config, init)
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:
@@ -72,7 +71,7 @@ def train(
             f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
         )
     console.print(dataclasses.asdict(config))
-    weights = fit(config, prepared, out, init=init, resume=resume, devices=devices, nodes=nodes)
+    weights = fit(config, prepared, out, init=start, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")
 
 

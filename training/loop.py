@@ -37,7 +37,7 @@ from poseunion.training.losses import heatmap_output
 from poseunion.training.own import own_for
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipe import Recipe
-from poseunion.training.stages import grid_of, grown_state, initial_state, network_for, stage_index
+from poseunion.training.stages import grid_of, grown_state, network_for, stage_index
 from poseunion.training.step import ASIDE, Trained, losses, optimizer_for
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
@@ -78,7 +78,7 @@ def fit(
     data: Prepared,
     out: Path,
     *,
-    init: Path | None = None,
+    init: dict[str, Tensor] | None = None,
     resume: bool = False,
     devices: int = 1,
     nodes: int = 1,
@@ -89,7 +89,7 @@ def fit(
     `out` gets `last.ckpt` (for resuming), `log.jsonl`, `tensorboard/` and, when the run is over, `weights.safetensors`.
 
     Args:
-        init: weights file to start from, see `initial_state`; a run that is resumed goes on from its own.
+        init: weights to start from, see `initial_state`; a run that is resumed goes on from its own.
         devices: processes or GPUs of each node.
         nodes: machines; the same command is started on each (see `_fabric`).
 
@@ -107,9 +107,8 @@ def fit(
         raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
     clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
     current = saved["stage"] if saved else 0
-    start = initial_state(recipe, init) if init is not None and not saved else None
-    weights = saved["network"] if saved else start
-    ema_state = saved["ema"] if saved else start
+    weights = saved["network"] if saved else init
+    ema_state = saved["ema"] if saved else init
     optimizer_state = saved["optimizer"] if saved else None
     aside = {name: saved[name] for name in ASIDE if saved.get(name)} if saved else {}
     with contextlib.ExitStack() as stack:

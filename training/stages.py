@@ -10,7 +10,7 @@ from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
 from poseunion.models.networks.rtmpose import RTMPose
-from poseunion.models.networks.weights import load_network, read_weights
+from poseunion.models.networks.weights import load_described
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.recipe import Recipe, Stage
@@ -70,8 +70,7 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
     """
     first = grid_of(recipe.stages[0])
-    network, description = load_network(path)
-    spec = read_weights(path)[1]
+    network, spec, description = load_described(path)
     own = (recipe.network, recipe.backbone) if not recipe.network.startswith("rtmpose-") else (recipe.network,)
     if (spec.network, spec.backbone)[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
         raise BadArgumentError(

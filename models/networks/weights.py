@@ -58,6 +58,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescr
 
 def load_network(path: Path) -> tuple[nn.Module, ModelDescription]:
     """A trained network in evaluation mode, and its description."""
+    network, _, description = load_described(path)
+    return network, description
+
+
+def load_described(path: Path) -> tuple[nn.Module, NetworkSpec, ModelDescription]:
+    """A trained network in evaluation mode, which network that is, and its description."""
     state, spec, description = read_weights(path)
     keypoints = len(description.resolved_skeleton)
     # A heatmap network has no bins: of the grid only the size of the crop counts.
@@ -67,4 +73,4 @@ def load_network(path: Path) -> tuple[nn.Module, ModelDescription]:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(f"{path} does not hold the weights of {spec.network}: {str(error).splitlines()[0]}") from error
-    return network.eval(), description
+    return network.eval(), spec, description

@@ -11,6 +11,7 @@ import torch
 
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.networks import weights
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
 from poseunion.models.networks.weights import NetworkSpec, save_weights
@@ -80,12 +81,19 @@ def test_a_run_begins_where_the_weights_end(prepared: Prepared, tmp_path: Path, 
     """Nothing is learned in one step at almost no rate: what comes out is what went in."""
     path = weights_file(tmp_path, stage)
     still = dataclasses.replace(RECIPE, steps=1, lr=1e-12, weight_decay=0.0)
-    fit(still, prepared, tmp_path / "run", init=path, accelerator="cpu")
+    fit(still, prepared, tmp_path / "run", init=initial_state(still, path), accelerator="cpu")
     end = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     start = initial_state(RECIPE, path)
     for name in ("heatmap.weight", "pyramid.lateral.0.0.weight", "backbone.conv_stem.weight"):
         torch.testing.assert_close(end["network"][name], start[name], atol=1e-6, rtol=0)
         torch.testing.assert_close(end["ema"][name], start[name], atol=1e-6, rtol=0)
+
+
+def test_a_weights_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real, opened = weights_file(tmp_path, SMALL), weights.safe_open, []
+    monkeypatch.setattr(weights, "safe_open", lambda *args, **more: opened.append(args) or real(*args, **more))
+    initial_state(RECIPE, path)
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(
