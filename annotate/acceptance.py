@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.guarantee import CONFIDENCE, Guarantee, guarantee
 from poseunion.models.calibration import Calibration, Part
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.informed import InformedPredictor
+from poseunion.models.router import RoutedPredictor, is_told
 from poseunion.models.skeleton import Skeleton
 
 DEFAULT_THRESHOLD = 0.3
@@ -88,12 +88,14 @@ def decide(predictor: Any, threshold: float | None = None, risk: float | None = 
     calibration = getattr(predictor.metadata, "calibration", None)
     part = None
     if calibration is not None:
-        part = calibration.evidence if isinstance(predictor, InformedPredictor) else calibration.picture
+        part = calibration.evidence if is_told(predictor) else calibration.picture
     if risk is None:
         chosen = thresholds_for(skeleton, predictor.metadata, threshold)
         return Rule(skeleton.keypoints, chosen, calibration=calibration, part=part)
     if not 0 < risk < 1:
         raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, 0.05 say.")
+    if isinstance(predictor, RoutedPredictor):
+        raise BadArgumentError("--risk is promised for one model, --route auto asks several: give one of them.")
     if part is None:
         raise BadArgumentError("--risk needs a calibrated model: run poseunion calibrate first, or use --threshold.")
     guarantees = {n: guarantee(ladder, risk) for n, ladder in zip(skeleton.keypoints, part.ladders, strict=True)}

@@ -45,6 +45,7 @@ class Completion:
         confidence: (N, K) float64 how far the proposal can be trusted (see `PoseBatch.score`); NaN where there is none.
         sd_px, disagreement: (N, K) float64 standard deviation of the proposal, image pixels an axis, and the distance
             between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
+        model: (N,) who proposed, where a route chose among models; None: the one that the block names.
     """
 
     start: int
@@ -54,6 +55,7 @@ class Completion:
     confidence: NDArray[np.float64]
     sd_px: NDArray[np.float64] | None = None
     disagreement: NDArray[np.float64] | None = None
+    model: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from poseunion.annotate.work import (
 )
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer, read_json, write_json
-from poseunion.models.informed import InformedPredictor
+from poseunion.models.router import RoutedPredictor, is_told
 from poseunion.models.skeleton import Skeleton
 
 Progress = Callable[[int, int], None]
@@ -157,7 +157,8 @@ def extend(
 
         output = output_skeleton(annotations.skeleton, predictor.skeleton)
         counts = KeypointCounts(output)
-        rows = state.completer(rule, predictor.skeleton, output, counts)
+        routed = predictor if isinstance(predictor, RoutedPredictor) else None
+        rows = state.completer(rule, predictor.skeleton, output, counts, routed)
         extension = Extension(output, _block(work, made, output, predictor), state.sizer(pictures), rows)
         with atomic_writer(out) as file:
             _write_finite(writer, file, annotations, extension, out)
@@ -212,12 +213,14 @@ def _results(
 
 
 def _told(predictor: PosePredictor) -> Skeleton | None:
-    return predictor.skeleton if isinstance(predictor, InformedPredictor) else None
+    return predictor.skeleton if is_told(predictor) else None
 
 
 def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:
     """All that the network's answers depend on besides the pictures: the journal's first line."""
+    route = {"route": predictor.to_json()} if isinstance(predictor, RoutedPredictor) else {}
     return {
+        **route,
         "annotations": annotations.source.sha256,
         "model": {"name": predictor.name, "sha256": predictor.sha256},
         "provider": predictor.provider,  # another one differs in the last digits
@@ -288,6 +291,7 @@ def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton, predict
         "model": {**work["model"], "licence": getattr(predictor.metadata, "licence", "")},
         "skeleton": skeleton_to_json(output),
         **{k: v for k, v in made.items() if k != "format"},
+        **({"route": work["route"]} if "route" in work else {}),
         "options": {k: work[k] for k in ("limit", "unlabelled", "evidence", "inference")},
     }
 

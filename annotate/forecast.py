@@ -16,7 +16,7 @@ from poseunion.annotate.formats import AnnotationSet, writer_for
 from poseunion.annotate.formats.names import output_skeleton
 from poseunion.annotate.report import print_promise
 from poseunion.annotate.work import PosePredictor, known_joints, plan
-from poseunion.models.informed import InformedPredictor
+from poseunion.models.router import is_told
 from poseunion.models.skeleton import Visibility
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def forecast(records: AnnotationSet, found: Dataset, predictor: PosePredictor, o
         out=str(out),
         format=writer_for(records, options.format)[0],
         model=predictor.name,
-        evidence=isinstance(predictor, InformedPredictor),
+        evidence=is_told(predictor),
         persons=len(records),
         to_predict=len(planned.order),
         pictures=len(pictures),

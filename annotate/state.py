@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from poseunion.annotate.completion import Completion, complete
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.types import name_of
 from poseunion.annotate.report import KeypointCounts
-from poseunion.annotate.work import COLUMNS, ChunkResult, Pictures, Plan
+from poseunion.annotate.work import COLUMNS, ChunkResult, Pictures, Plan, taken_by
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.images import image_size
+from poseunion.models.router import RoutedPredictor
 from poseunion.models.skeleton import Skeleton
 
 
@@ -74,9 +76,18 @@ class State:
         ]
 
     def completer(
-        self, rule: Rule, model: Skeleton, output: Skeleton, counts: KeypointCounts
+        self,
+        rule: Rule,
+        model: Skeleton,
+        output: Skeleton,
+        counts: KeypointCounts,
+        routed: RoutedPredictor | None = None,
     ) -> Callable[[int, int], Completion]:
-        """The function that gives writers the completion of records [start, stop), and counts them."""
+        """The function that gives writers the completion of records [start, stop), and counts them.
+
+        Args:
+            routed: who predicted, where that was not one model for all.
+        """
         annotations = self.annotations
 
         def rows(start: int, stop: int) -> Completion:
@@ -94,7 +105,10 @@ class State:
                 undefined_only=rule.risk is not None,
             )
             counts.add(completion, np.isfinite(self.pose[part, 0, 0]))
-            return completion
+            if routed is None:
+                return completion
+            names = taken_by(annotations, np.arange(start, stop), routed)
+            return dataclasses.replace(completion, model=tuple(names))
 
         return rows
 

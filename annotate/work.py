@@ -22,6 +22,7 @@ from poseunion.models.errors import BadFileError, ItemError, ModelError
 from poseunion.models.geometry import Crop
 from poseunion.models.images import read_annotated_image
 from poseunion.models.informed import InformedPredictor
+from poseunion.models.router import RoutedPredictor, shares
 from poseunion.models.skeleton import Skeleton, derive_midpoints, project
 from poseunion.models.types import PoseBatch
 
@@ -201,6 +202,12 @@ def known_joints(annotations: AnnotationSet, records: NDArray[np.int64], model: 
     return np.concatenate([xy, visibility[..., None]], -1)
 
 
+def taken_by(annotations: AnnotationSet, records: NDArray[np.int64], predictor: RoutedPredictor) -> list[str]:
+    """The model that predicts each of `records`, by the box that `task_of` gives it."""
+    boxes = [_grown(annotations.box_xywh[i], annotations.padding, predictor.padding) for i in records]
+    return predictor.names(np.array(boxes, np.float64).reshape(-1, 4))
+
+
 def _grown(
     box_xywh: NDArray[np.float64], padding: float | None, model_padding: float
 ) -> tuple[float, float, float, float]:
@@ -283,17 +290,18 @@ def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
 
 def predict_cut(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
     """Run the network over a chunk's crops; raises ModelError when its output is not finite."""
-    n = len(cut.record)
-    pose = np.full((n, len(predictor.skeleton), COLUMNS), np.nan, np.float32)
-    for start in range(0, n, predictor.batch_size):
-        part = slice(start, start + predictor.batch_size)
-        known = [k for k in cut.known[part] if k is not None]
-        if isinstance(predictor, InformedPredictor) and known:
-            size_wh = np.array(cut.size_wh[part], np.float64)
-            pose[part] = predictor.propose(np.stack(cut.pixels[part]), cut.crops[part], np.stack(known), size_wh)
-            continue
-        batch = predictor.predict_crops(np.stack(cut.pixels[part]), cut.crops[part])
-        pose[part, :, :2], pose[part, :, 2] = batch.xy, batch.score
+    pose = np.full((len(cut.record), len(predictor.skeleton), COLUMNS), np.nan, np.float32)
+    for model, rows in shares(predictor, cut.crops):
+        for start in range(0, len(rows), model.batch_size):
+            part = rows[start : start + model.batch_size]
+            pixels, crops = np.stack([cut.pixels[i] for i in part]), [cut.crops[i] for i in part]
+            known = [k for k in (cut.known[i] for i in part) if k is not None]
+            if isinstance(model, InformedPredictor) and known:
+                size_wh = np.array([cut.size_wh[i] for i in part], np.float64)
+                pose[part] = model.propose(pixels, crops, np.stack(known), size_wh)
+                continue
+            batch = model.predict_crops(pixels, crops)
+            pose[part, :, :2], pose[part, :, 2] = batch.xy, batch.score
     if not np.isfinite(pose[..., :3]).all():
         raise ModelError(f"Model {predictor.name} gave a number that is not finite: the model file is broken.")
     return ChunkResult(

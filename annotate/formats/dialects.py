@@ -162,4 +162,5 @@ def _filled(
         "keypoint_source": [added["keypoint_source"][p] for p in own],
         "keypoint_confidence": [added["keypoint_confidence"][p] for p in own],
         "proposals": [p for p in added["proposals"] if p["name"] in names],
+        **{key: added[key] for key in ("proposed_by",) if key in added},
     }

@@ -4,6 +4,7 @@
 `keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
 `proposals`            every missing keypoint the model has an answer for: name, x, y, confidence, accepted, and where
                        the person's labelled joints were used: sd_px, disagreement.
+`proposed_by`          the model that proposed them, where a route chose among several by the person's size.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def own_positions(annotations: AnnotationSet, output: Skeleton) -> list[int]:
 
 
 def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift: int = 0) -> dict[str, Any]:
-    """`keypoint_source`, `keypoint_confidence` and `proposals` of one record.
+    """`keypoint_source`, `keypoint_confidence`, `proposals` and, of a routed run, `proposed_by` of one record.
 
     Args:
         shift: added to x and y: 1 in a file that counts pixels from 1.
@@ -48,21 +49,24 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     nothing = [math.nan] * len(origin)
     sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
     disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
+    proposals = [
+        {
+            "name": name,
+            "x": round(x + shift, 2),
+            "y": round(y + shift, 2),
+            "confidence": c,
+            "accepted": o == Origin.PROPOSED,
+            **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
+        }
+        for name, (x, y), c, o, sd, apart in zip(names, xy, confidence, origin, sd_px, disagreement, strict=True)
+        if c is not None
+    ]
+    by = {"proposed_by": completion.model[row]} if completion.model is not None and proposals else {}
     return {
         "keypoint_source": [ORIGIN_NAMES[o] for o in origin],
         "keypoint_confidence": confidence,
-        "proposals": [
-            {
-                "name": name,
-                "x": round(x + shift, 2),
-                "y": round(y + shift, 2),
-                "confidence": c,
-                "accepted": o == Origin.PROPOSED,
-                **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
-            }
-            for name, (x, y), c, o, sd, apart in zip(names, xy, confidence, origin, sd_px, disagreement, strict=True)
-            if c is not None
-        ],
+        "proposals": proposals,
+        **by,
     }
 
 

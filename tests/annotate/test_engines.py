@@ -20,6 +20,7 @@ from poseunion.annotate.work import Pictures, Task, plan, task_of
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.pose_model import cores
 from poseunion.models.predictor import load_predictor
+from poseunion.models.router import RoutedPredictor
 
 
 def bytes_of(folder: Any, predictor: Any, **options: Any) -> bytes:
@@ -154,3 +155,64 @@ def test_shards_left_by_a_job_are_taken(folder: Any, coco: Any, fake: Any, monke
     assert predictor.calls - before == 3
     assert folder.out.read_bytes() == expected
     assert not shards.exists()
+
+
+def test_small_people_go_to_another_model_which_the_file_names(
+    folder: Any, coco: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Every person of a routed run is what that one model alone makes of them; without small people nothing changes."""
+    document = coco(30)
+    for number, person in enumerate(document["annotations"]):
+        person["bbox"][2:] = [14 + number, 40 - number]
+    folder.write(document)
+    base, student = load_predictor(tiny_model, threads=1), load_predictor(smaller(tiny_model, tmp_path), threads=1)
+    annotations = read_annotations(folder.file)
+    side = np.nanmax(annotations.box_xywh[:, 2:], 1)
+    middle = float(np.median(side))
+    alone = [json.loads(bytes_of(folder, one))["annotations"] for one in (base, student)]
+    routed = json.loads(bytes_of(folder, RoutedPredictor(base, [(student, middle)])))
+    assert [row["below_px"] for row in routed["poseunion"]["route"]] == [middle, None]
+    names = set()
+    for person, (large, small) in enumerate(zip(*alone, strict=True)):
+        ours = routed["annotations"][person]
+        own = small if side[person] < middle else large
+        name = ours.pop("proposed_by", None)
+        assert name == (("smaller" if side[person] < middle else "tiny") if own["proposals"] else None)
+        assert [p["name"] for p in ours["proposals"]] == [p["name"] for p in own["proposals"]]
+        for a, b in zip(ours["proposals"], own["proposals"], strict=True):
+            assert (a["x"], a["y"]) == pytest.approx((b["x"], b["y"]), abs=0.02)
+        names.add(name)
+    assert {"smaller", "tiny"} <= names
+    nobody = json.loads(bytes_of(folder, RoutedPredictor(base, [(student, 1e-3)])))
+    assert [{k: v for k, v in one.items() if k != "proposed_by"} for one in nobody["annotations"]] == alone[0]
+
+
+def test_a_routed_run_resumes_and_promises_nothing(folder: Any, coco: Any, tiny_model: Path, tmp_path: Path) -> None:
+    folder.write(coco(30))
+    base, student = load_predictor(tiny_model, threads=1), load_predictor(smaller(tiny_model, tmp_path), threads=1)
+    routed = RoutedPredictor(base, [(student, 40.0)])
+    expected = bytes_of(folder, routed)
+    assert bytes_of(folder, routed, workers=3) == expected
+    work_of = [describe_work(read_annotations(folder.file), one, Options()) for one in (base, routed)]
+    assert "route" not in work_of[0]
+    assert work_of[1] == {**work_of[0], "route": routed.to_json()}
+    with pytest.raises(BadArgumentError, match="--risk is promised for one model"):
+        bytes_of(folder, routed, risk=0.1)
+
+
+def smaller(tiny_model: Path, folder: Path) -> Path:
+    """The tiny model under another name, for crops of another size."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(tiny_model)
+    description = json.loads(model.metadata_props[0].value)
+    half = [side // 2 for side in description["size_wh"]]
+    # The same bins on half the pixels.
+    head = {"kind": "simcc", "split": 4.0}
+    onnx.helper.set_model_props(
+        model, {"poseunion": json.dumps({**description, "name": "smaller", "size_wh": half, "head": head})}
+    )
+    for dimension, side in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], half[::-1], strict=True):
+        dimension.dim_value = side
+    path = folder / "smaller.onnx"
+    onnx.save(model, str(path))
+    return path
