@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -64,7 +65,10 @@ def _is_double(big: SimccGrid, small: SimccGrid) -> bool:
 
 
 def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
-    """Trained weights as the weights of a recipe's first stage; the equivariant network may be halved in size for it.
+    """Trained weights as the weights of a recipe's first stage.
+
+    The equivariant network knows no positions: it may start at any size from weights with as many bins a cell, or half
+    as many; and without its last stages, where the recipe's backbone ends early.
 
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
@@ -72,16 +76,29 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     first = grid_of(recipe.stages[0])
     network, spec, description = load_described(path)
     own = (recipe.network, recipe.backbone) if not recipe.network.startswith("rtmpose-") else (recipe.network,)
-    if (spec.network, spec.backbone)[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
+    has = spec.network, spec.backbone
+    if has != own and isinstance(network, EquivariantSimcc):
+        has = spec.network, _ending(spec.backbone, recipe.backbone)
+    if has[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
         raise BadArgumentError(
             f"{path} holds {spec.network} {spec.backbone} for {description.resolved_skeleton.name}, recipe "
             f"{recipe.name} trains {' '.join(own)} for {recipe.skeleton}: start from weights of the same network."
         )
-    if isinstance(network, EquivariantSimcc) and _is_double(description.grid, first):
-        network = network.shrunk()
-    elif (description.size_wh, description.grid.bins_wh) != (first.size_wh, first.bins_wh):
+    size_wh, bins_wh = description.size_wh, description.grid.bins_wh
+    if isinstance(network, EquivariantSimcc):
+        if first.split == 2 * description.grid.split:
+            network = network.shrunk()
+        if first.split == network.grid.split:
+            names = network_for(0, dataclasses.replace(recipe, pretrained=False), None).state_dict()
+            return {name: tensor for name, tensor in network.state_dict().items() if name in names}
+    if (size_wh, bins_wh) != (first.size_wh, first.bins_wh):
         raise BadArgumentError(
-            f"{path} reads crops of {description.size_wh} and gives {description.grid.bins_wh} bins, recipe "
+            f"{path} reads crops of {size_wh} and gives {bins_wh} bins, recipe "
             f"{recipe.name} starts at {first.size_wh} with {first.bins_wh}: give it stages that start there."
         )
     return dict(network.state_dict())
+
+
+def _ending(whole: str, wanted: str) -> str:
+    """The backbone's name if it ends where `wanted` does; its own where that is another or ends later."""
+    return wanted if wanted.partition(":")[0] == whole else whole

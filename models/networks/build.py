@@ -19,11 +19,11 @@ def build_network(
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
     """
     if network == "equivariant":
-        if pretrained and backbone != "efficientnet_lite0":
+        if pretrained and backbone.partition(":")[0] != "efficientnet_lite0":
             raise BadArgumentError(
                 f"No ImageNet weights for {backbone}: only efficientnet_lite0 has them as a package."
             )
-        return EquivariantSimcc(imagenet_lite0() if pretrained else build_backbone(backbone), keypoints, grid)
+        return EquivariantSimcc(imagenet_lite0(backbone) if pretrained else build_backbone(backbone), keypoints, grid)
     if network.startswith("rtmpose-"):
         from poseunion.models.networks.rtmpose import RTMPose
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.networks.backbones import drop_unread
 from poseunion.models.networks.cspnext import build_cspnext
 from poseunion.models.networks.rtmpose import RTMCCHead, Simcc
 from poseunion.models.simcc import SimccGrid
@@ -107,10 +108,8 @@ def early_backbone(name: str, stride: int) -> nn.Module:
         raise BadArgumentError(f"timm cannot build the backbone {name!r} of stride {stride}: {error}.") from error
     if name.startswith("hrnet"):
         _only_branch(backbone, level - 1)
-    elif isinstance(blocks := getattr(backbone, "blocks", None), nn.Sequential):
-        # EfficientNet and its kin keep, and compute, what comes after the last map that is asked for.
-        last = str(backbone.feature_info.get_dicts()[0]["module"])  # type: ignore[operator, union-attr]
-        backbone.blocks = blocks[: int(last.split(".")[1]) + 1]
+    else:
+        drop_unread(backbone)
     return backbone
 
 

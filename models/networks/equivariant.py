@@ -35,13 +35,14 @@ class SeparableBlock(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Top-down feature pyramid: maps of strides 4, 8, 16, 32 -> one map of stride 4 that has seen them all."""
+    """Top-down feature pyramid: maps of strides 4, 8, 16, 32 (or fewer) -> one map of stride 4 that has seen all."""
 
     def __init__(self, in_channels: list[int], channels: int, blocks: tuple[int, ...] = (2, 1, 1, 2)) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, channels, 1, bias=False), nn.BatchNorm2d(channels)) for c in in_channels
         )
+        blocks = blocks[: len(in_channels)]
         self.smooth = nn.ModuleList(nn.Sequential(*(SeparableBlock(channels) for _ in range(n))) for n in blocks)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -111,7 +112,8 @@ class EquivariantSimcc(nn.Module):
     """Backbone, pyramid, heatmap, marginals.
 
     Args:
-        backbone: gives the maps of strides 4, 8, 16, 32 for an (N, 3, H, W) picture; has `feature_info.channels()`.
+        backbone: gives the maps of strides 4, 8, 16, 32, or the first of them, for an (N, 3, H, W) picture; has
+            `feature_info.channels()`.
         keypoints: K.
         grid: the bins of the output; bins per cell must be a whole number.
     """

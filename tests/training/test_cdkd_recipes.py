@@ -34,7 +34,7 @@ from poseunion.training.validate import held_out_pck
 
 UNION = load_skeleton("union21")
 TINY = {"hrnet_w32": "hrnet_w18_small", "hrnet_w48": "hrnet_w18_small", "resnet50": "resnet10t"}
-TINY |= {"efficientnet_lite0": "mobilenetv4_conv_small_050"}
+TINY |= {f"efficientnet_lite0{end}": f"mobilenetv4_conv_small_050{end}" for end in ("", ":16")}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
     teachers: dict[str, Path], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alignments and curriculum are in the checkpoint."""
-    recipe = dataclasses.replace(tiny(find_recipe("unified_64", []), teachers), steps=3)
+    recipe = dataclasses.replace(tiny(find_recipe("cdkd_64", []), teachers), steps=3)
     recipe = dataclasses.replace(recipe, cdkd=dataclasses.replace(recipe.cdkd, learned=("tau", "alpha", "beta")))
     fit(recipe, prepared, tmp_path / "whole", accelerator="cpu")
     fit_in_two(recipe, prepared, tmp_path / "cut", monkeypatch, stop=3)
@@ -136,7 +136,7 @@ def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
 
 
 def test_training_leaves_no_trace_in_the_student(teachers: dict[str, Path], prepared: Prepared, tmp_path: Path) -> None:
-    taught = tiny(find_recipe("unified_64", []), teachers)
+    taught = tiny(find_recipe("cdkd_64", []), teachers)
     alone = dataclasses.replace(taught, cdkd=dataclasses.replace(taught.cdkd, features="off", classes="off"))
     states, graphs = [], []
     for name, recipe in (("taught", taught), ("alone", alone)):

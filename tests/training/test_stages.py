@@ -76,6 +76,24 @@ def test_weights_of_twice_the_size_are_halved_and_growing_restores_them(tmp_path
     assert all(torch.equal(restored[k], saved[k]) for k in saved)
 
 
+@pytest.mark.parametrize("size_wh", [(32, 64), (32, 32), (64, 64)])
+@pytest.mark.parametrize("stage", [SMALL, BIG])
+def test_weights_start_a_student_of_any_size_that_ends_early(
+    tmp_path: Path, stage: Stage, size_wh: tuple[int, int]
+) -> None:
+    path = weights_file(tmp_path, stage)
+    early = dataclasses.replace(
+        RECIPE, backbone=f"{BACKBONE}:16", pretrained=True, stages=(Stage(size_wh, SMALL.split, 1.0, 2),)
+    )
+    state, whole = initial_state(early, path), loaded(path)
+    network = network_for(0, early, state)
+    assert isinstance(network, EquivariantSimcc)
+    assert len(network.backbone.feature_info.channels()) == 3  # type: ignore[operator, union-attr]
+    assert 0 < sum(v.numel() for v in state.values()) < sum(v.numel() for v in whole.values()) / 2
+    x, y = network.eval()(torch.zeros(1, 3, size_wh[1], size_wh[0]))
+    assert (x.shape[-1], y.shape[-1]) == (size_wh[0] * 4, size_wh[1] * 4)
+
+
 @pytest.mark.parametrize("stage", [SMALL, BIG])
 def test_a_run_begins_where_the_weights_end(prepared: Prepared, tmp_path: Path, stage: Stage) -> None:
     """Nothing is learned in one step at almost no rate: what comes out is what went in."""
@@ -102,7 +120,8 @@ def test_a_weights_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"network": "rtmpose-t"}, "start from weights of the same network"),
         ({"backbone": "mobilenetv4_conv_small"}, "start from weights of the same network"),
         ({"skeleton": "coco17"}, "for union21, recipe tiny trains equivariant .* for coco17"),
-        ({"stages": (Stage((48, 64), 4.0, 1.0, 2),)}, r"reads crops of \(32, 64\) .* recipe tiny starts at \(48, 64\)"),
+        ({"backbone": "efficientnet_lite0:16"}, "start from weights of the same network"),
+        ({"stages": (Stage((48, 64), 3.0, 1.0, 2),)}, r"reads crops of \(32, 64\) .* recipe tiny starts at \(48, 64\)"),
         ({"stages": (Stage((64, 128), 2.0, 1.0, 2),)}, "stages that start there"),
     ],
 )
@@ -130,7 +149,7 @@ def test_growing_into_other_bins_is_refused(stage: Stage) -> None:
 
 
 def test_other_bins_are_refused(tmp_path: Path) -> None:
-    path = weights_file(tmp_path, Stage((32, 64), 2.0, 1.0, 2))
+    path = weights_file(tmp_path, Stage((32, 64), 1.0, 1.0, 2))
     with pytest.raises(BadArgumentError, match="bins"):
         initial_state(RECIPE, path)
 

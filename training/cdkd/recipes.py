@@ -93,8 +93,13 @@ def hrnet_heatmap_256() -> Recipe:
     return _paper_b("hrnet_heatmap_256", "heatmap-4", "hrnet_w32", 256, Cdkd(), heatmap_weight=1.0)
 
 
-def _unified_small(side: int) -> Recipe:
-    """`unified`'s network on small squares: stride 4, so 16x16 cells at 64x64 and 8x8 at 32x32.
+def _unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **changes: Any) -> Recipe:
+    """`unified`'s network on fewer pixels; start it from weights of that network (`--init`).
+
+    Its cells are of 4 px: 24x32 at 96x128, 16x16 at 64x64, 8x8 at 32x32. `unified` is a teacher like the data sets'
+    two: its modes, found once on 192x256 pixels, come on the student's bins by `render` in every step, which is eq. 6
+    for a teacher that is remembered. Asked itself (`cdkd.teacher`), with the projectors, it would make a step at 64x64
+    eleven times dearer.
 
     RTMPose's blurs of 3 to 7 px would leave nothing of such a picture; that of a still smaller person is shown instead.
     """
@@ -106,28 +111,49 @@ def _unified_small(side: int) -> Recipe:
         blur_prob=0.0,
         dropout_prob=0.3,
         low_res_prob=0.15,
-        low_res_height_px=(side // 3, side - 1),
+        low_res_height_px=(size_wh[1] // 3, size_wh[1] - 1),
     )
-    return Recipe(
-        name=f"unified_{side}",
-        stages=(Stage((side, side), 4.0, 1.0, 64),),
-        alpha=0.6,
-        betas=(("coco17", 0.7), ("mpii16", 0.3)),
-        augmentation=augmentation,
-        cdkd=Cdkd(
-            teacher="unified", features="sape", classes="cca", confidence=True, learned=("tau",), learned_rate=10.0
-        ),
-    )
+    values: dict[str, Any] = {
+        "name": name,
+        # What comes after stride 16 has 2x2 cells at 64x64 pixels, and three quarters of the parameters.
+        "backbone": "efficientnet_lite0:16",
+        "stages": (Stage(size_wh, 4.0, 1.0, batch),),
+        "steps": 800,
+        "warmup_steps": 50,
+        "alpha": 0.5,
+        "betas": (("union21", 0.4), ("coco17", 0.4), ("mpii16", 0.2)),
+        "augmentation": augmentation,
+        "cdkd": Cdkd(teacher="unified", confidence=True, learned_rate=10.0),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def unified_128() -> Recipe:
+    """21 keypoints of people on 96x128 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    return _unified_small((96, 128), "unified_128", 32, backbone="efficientnet_lite0", steps=400)
 
 
 def unified_64() -> Recipe:
-    """21 keypoints of people on 64x64 pixels: taught by `unified` at full resolution and by both dataset teachers."""
-    return _unified_small(64)
+    """21 keypoints of people on 64x64 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    return _unified_small((64, 64), "unified_64")
 
 
 def unified_32() -> Recipe:
-    """21 keypoints of people on 32x32 pixels: taught by `unified` at full resolution and by both dataset teachers."""
-    return _unified_small(32)
+    """21 keypoints of people on 32x32 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    return _unified_small((32, 32), "unified_32")
+
+
+LABELS_ALONE = {"alpha": 1.0, "betas": (), "pseudo_weight": 0.0, "cdkd": Cdkd()}
+
+
+def labels_64() -> Recipe:
+    """Ablation: `unified_64` without any teacher, from the same start."""
+    return _unified_small((64, 64), "labels_64", **LABELS_ALONE)
+
+
+def labels_32() -> Recipe:
+    """Ablation: `unified_32` without any teacher, from the same start."""
+    return _unified_small((32, 32), "labels_32", **LABELS_ALONE)
 
 
 # 64 people each: about 10 minutes of one quiet core with the teacher, which takes most of it.
@@ -171,7 +197,7 @@ def rtmcc_64() -> Recipe:
 
 
 CDKD_RECIPES = (
-    *(unified_64, unified_32, cdkd_hrnet_w32_64, cdkd_hrnet_w32_32, cdkd_hrnet_w48_64, cca_resnet50_64),
+    *(unified_128, unified_64, unified_32, cdkd_hrnet_w32_64, cdkd_hrnet_w32_32, cdkd_hrnet_w48_64, cca_resnet50_64),
     *(sape_hrnet_heatmap_64, simcc_hrnet_w32_256, simcc_hrnet_w48_256, hrnet_heatmap_256),
-    *(cdkd_64, cdkd_same_classes, rtmpose_t_64, rtmcc_64),
+    *(cdkd_64, cdkd_same_classes, rtmpose_t_64, rtmcc_64, labels_64, labels_32),
 )
