@@ -53,6 +53,10 @@ _COMMANDS = {
         *("poseunion.export.cli", True),
         "Write a trained network as ONNX or TensorRT, checked against its training (needs the `train` extra).",
     ),
+    "export-detector": (
+        *("poseunion.export.cli_detector", False),
+        "Write a trained person detector as ONNX (needs the `train` extra).",
+    ),
     "convert": (
         *("poseunion.export.cli", True),
         "Turn an mmpose RTMPose checkpoint into safetensors and ONNX (needs the `train` extra).",

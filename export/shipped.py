@@ -1,4 +1,4 @@
-"""Writes `models/weights/manifest.json` from the files beside it:  python -m poseunion.export.shipped
+"""Writes the manifests of `models/weights` and `models/detectors`:  python -m poseunion.export.shipped
 
 To be run whenever a file or a card there changes; a test fails until it is.
 """
@@ -12,12 +12,13 @@ import onnx
 from onnx import TensorProto
 
 from poseunion.export.tensorrt_check import precision_of
+from poseunion.models.detector import OnnxDetector
 from poseunion.models.files import sha256_of, write_json
 from poseunion.models.runtime import OnnxModel
-from poseunion.models.zoo import MANIFEST, WEIGHTS, ShippedModel
+from poseunion.models.zoo import DETECTOR_MANIFEST, DETECTORS, MANIFEST, WEIGHTS, ShippedDetector, ShippedModel
 
 # Rows of a card's tables that are worth a column in a list.
-MEASURES = {"AP": "AP", "PCK@.2 PCK": "PCK@.2"}
+MEASURES = {"AP": "AP", "PCK@.2 PCK": "PCK@.2", "recall": "recall"}
 
 
 def catalogue(folder: Path = WEIGHTS) -> list[ShippedModel]:
@@ -38,6 +39,26 @@ def catalogue(folder: Path = WEIGHTS) -> list[ShippedModel]:
                 licence=description.licence,
                 accuracy=scores(card.read_text(encoding="utf-8"), path.stem) if card else {},
                 card=card.name if card else None,
+            )
+        )
+    return found
+
+
+def detectors(folder: Path = DETECTORS) -> list[ShippedDetector]:
+    """What the detectors in `folder` are; each has a card of its own."""
+    found = []
+    for path in sorted(folder.glob("*.onnx"), key=lambda path: path.stem):
+        description, card = OnnxDetector(path, threads=1).description, path.with_suffix(".md")
+        found.append(
+            ShippedDetector(
+                name=path.stem,
+                sha256=sha256_of(path),
+                bytes=path.stat().st_size,
+                size_wh=description.size_wh,
+                parameters=parameters(onnx.load(path)),
+                licence=description.licence,
+                accuracy=scores(card.read_text(encoding="utf-8"), path.stem),
+                card=card.name,
             )
         )
     return found
@@ -74,8 +95,10 @@ def scores(card: str, name: str) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Write the manifest."""
+    """Write the manifests."""
     write_json(MANIFEST, {"models": [model.model_dump(mode="json") for model in catalogue()]}, indent=1)
+    found = [detector.model_dump(mode="json") for detector in detectors()]
+    write_json(DETECTOR_MANIFEST, {"detectors": found}, indent=1)
 
 
 if __name__ == "__main__":

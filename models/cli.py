@@ -14,7 +14,7 @@ from rich.table import Table
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import FOLDER as SKELETONS
 from poseunion.models.skeleton import load_skeleton, shipped_skeletons
-from poseunion.models.zoo import check_shipped, shipped_catalogue
+from poseunion.models.zoo import check_shipped, detector_catalogue, shipped_catalogue
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -22,14 +22,15 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def models(
     path: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Print the file of this model or skeleton and nothing else.")
+        str | None,
+        typer.Option(metavar="NAME", help="Print only the file of this model, detector or skeleton."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare every model file with its SHA-256.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the models and skeletons that come with this installation.
+    """List the models, person detectors and skeletons that come with this installation.
 
-    Accuracy is the card's: percent on the people of the named file, flip test.
+    Accuracy is the card's: percent on the people of the named file, flip test; of a detector, people found.
 
     Examples:
 
@@ -43,7 +44,7 @@ def models(
         typer.echo(_find(path))
         return
     if check:
-        check_shipped(shipped_catalogue())
+        check_shipped([*shipped_catalogue(), *detector_catalogue()])
     listed = _shipped()
     if as_json:
         json.dump(listed, sys.stdout)
@@ -52,10 +53,12 @@ def models(
     console = Console()
     heads = ("Model", "Skeleton", "Input", "Parameters, M", "Precision", "MB", "Accuracy")
     console.print(_table(heads, [_model_row(m) for m in listed["models"]]))
-    for licence in sorted({m["licence"] for m in listed["models"]}):
-        console.print(
-            f"Licence of {', '.join(m['name'] for m in listed['models'] if m['licence'] == licence)}: {licence}"
-        )
+    console.print()
+    detectors = [_detector_row(d) for d in listed["detectors"]]
+    console.print(_table(("Detector", "Input", "Parameters, M", "MB", "Accuracy"), detectors))
+    networks = [*listed["models"], *listed["detectors"]]
+    for licence in sorted({m["licence"] for m in networks}):
+        console.print(f"Licence of {', '.join(m['name'] for m in networks if m['licence'] == licence)}: {licence}")
     console.print()
     rows = [(s["name"], str(len(s["keypoints"])), s["title"]) for s in listed["skeletons"]]
     console.print(_table(("Skeleton", "Keypoints", ""), rows))
@@ -63,9 +66,11 @@ def models(
 
 def _shipped() -> dict[str, list[dict[str, Any]]]:
     models = [{**m.model_dump(mode="json"), "path": str(m.path)} for m in shipped_catalogue()]
+    detectors = [{**d.model_dump(mode="json"), "path": str(d.path)} for d in detector_catalogue()]
     skeletons = [(load_skeleton(name), SKELETONS / f"{name}.toml") for name in shipped_skeletons()]
     return {
         "models": models,
+        "detectors": detectors,
         "skeletons": [
             {"name": s.name, "title": s.title, "keypoints": list(s.keypoints), "path": str(file)}
             for s, file in skeletons
@@ -75,22 +80,34 @@ def _shipped() -> dict[str, list[dict[str, Any]]]:
 
 def _find(name: str) -> str:
     listed = _shipped()
-    known = {item["name"]: item["path"] for item in [*listed["models"], *listed["skeletons"]]}
+    known = {item["name"]: item["path"] for part in listed.values() for item in part}
     if name not in known:
         raise BadArgumentError(
-            f"No model or skeleton {name!r} comes with this installation: it has {', '.join(known)}."
+            f"No model, detector or skeleton {name!r} comes with this installation: it has {', '.join(known)}."
         )
     return str(known[name])
 
 
 def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
-    size = "x".join(map(str, model["size_wh"]))
-    accuracy = "; ".join(
-        f"{file.removesuffix('.json')} {', '.join(f'{name} {value:g}' for name, value in values.items())}"
-        for file, values in model["accuracy"].items()
-    )
-    parameters, megabytes = f"{model['parameters'] / 1e6:.2f}", f"{model['bytes'] / 1e6:.1f}"
+    parameters, megabytes = _amounts(model)
+    size, accuracy = "x".join(map(str, model["size_wh"])), _accuracy(model)
     return model["name"], model["skeleton"], size, parameters, model["precision"], megabytes, accuracy
+
+
+def _detector_row(detector: dict[str, Any]) -> tuple[str, ...]:
+    return detector["name"], "x".join(map(str, detector["size_wh"])), *_amounts(detector), _accuracy(detector)
+
+
+def _amounts(network: dict[str, Any]) -> tuple[str, str]:
+    """Millions of parameters, and megabytes."""
+    return f"{network['parameters'] / 1e6:.2f}", f"{network['bytes'] / 1e6:.1f}"
+
+
+def _accuracy(network: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{file.removesuffix('.json')} {', '.join(f'{name} {value:g}' for name, value in values.items())}"
+        for file, values in network["accuracy"].items()
+    )
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -24,8 +24,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import first_fault, read_toml
 from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD, METADATA_KEY
 from poseunion.models.runtime import CPU, DESCRIPTIONS, open_session
-
-SHIPPED = Path(__file__).parent / "detectors"
+from poseunion.models.zoo import DETECTORS
 
 Detections = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -157,7 +156,7 @@ class OnnxDetector:
 
 def shipped_detectors() -> list[str]:
     """Names of the detectors that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.onnx"))
+    return sorted(path.stem for path in DETECTORS.glob("*.onnx"))
 
 
 def load_detector(
@@ -177,7 +176,7 @@ def load_detector(
             f"No detector {wanted or 'comes with this installation'}: "
             f"give an .onnx file with its description, or one of the shipped ones ({', '.join(shipped) or 'none'})."
         )
-    return OnnxDetector(SHIPPED / f"{wanted}.onnx", providers=providers, threads=threads)
+    return OnnxDetector(DETECTORS / f"{wanted}.onnx", providers=providers, threads=threads)
 
 
 def parse_description(data: Any, origin: str) -> DetectorDescription:

@@ -1,11 +1,12 @@
-"""The shipped models: where their files are, what they are, and which name stands for which.
+"""The shipped models and detectors: where their files are, what they are, and which name stands for which.
 
-`weights/manifest.json` describes the files, so that listing them needs neither a runtime nor ONNX; it is made by
-`python -m poseunion.export.shipped` from the files and their cards.
+`weights/manifest.json` and `detectors/manifest.json` describe the files, so that listing them needs neither a runtime
+nor ONNX; they are made by `python -m poseunion.export.shipped` from the files and their cards.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +16,8 @@ from poseunion.models.files import first_fault, read_json, sha256_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = WEIGHTS / "manifest.json"
+DETECTORS = Path(__file__).parent / "detectors"
+DETECTOR_MANIFEST = DETECTORS / "manifest.json"
 
 
 class ShippedModel(BaseModel):
@@ -46,10 +49,40 @@ class ShippedModel(BaseModel):
         return WEIGHTS / f"{self.name}.onnx"
 
 
+class ShippedDetector(BaseModel):
+    """One person detector that comes with the package; attributes as those of `ShippedModel`.
+
+    Attributes:
+        accuracy: measured on a file: {"coco/test.json": {"recall": 80.1}}, in percent; copied from the card.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    sha256: str
+    bytes: int
+    size_wh: tuple[int, int]
+    parameters: int
+    licence: str
+    accuracy: dict[str, dict[str, float]]
+    card: str
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return DETECTORS / f"{self.name}.onnx"
+
+
 class _Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: list[ShippedModel]
+
+
+class _DetectorManifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detectors: list[ShippedDetector]
 
 
 def shipped_models() -> list[str]:
@@ -65,7 +98,15 @@ def shipped_catalogue() -> list[ShippedModel]:
         raise BadFileError(f"{MANIFEST} is not a list of models: {first_fault(error)}.") from error
 
 
-def check_shipped(models: list[ShippedModel]) -> None:
+def detector_catalogue() -> list[ShippedDetector]:
+    """What is known of each shipped detector; raises BadFileError where the list is damaged."""
+    try:
+        return _DetectorManifest.model_validate(read_json(DETECTOR_MANIFEST)).detectors
+    except ValidationError as error:
+        raise BadFileError(f"{DETECTOR_MANIFEST} is not a list of detectors: {first_fault(error)}.") from error
+
+
+def check_shipped(models: Sequence[ShippedModel | ShippedDetector]) -> None:
     """Raises BadFileError for the first file that is missing or not the one that was listed."""
     for model in models:
         if sha256_of(model.path) != model.sha256:

@@ -51,7 +51,7 @@ def train_detector(
     recipe = with_overrides(DetectorRecipe(), overrides or [])
     listed = read_data_file(data)
     check_out(out, resume=resume)
-    start = starting_network(init)
+    start = starting_network(init, recipe.seed)
     train, held_out = prepare_pictures(listed, cache_folder())
     for part in train:
         people = int((~part.store.ignored).sum())
@@ -61,5 +61,5 @@ def train_detector(
             f"{len(part.store.skipped)} skipped"
         )
     console.print(recipe)
-    weights = fit_detector(recipe, train, held_out, out, init=start, resume=resume)
+    weights = fit_detector(recipe, train, held_out, start, out, resume=resume)
     console.print(f"Weights: {weights}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,8 +46,8 @@ class DetectorSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: str = "person-detector"
-    backbone: str = "efficientnet_lite0"
+    network: Literal["person-detector"] = "person-detector"
+    backbone: Literal["efficientnet_lite0"] = "efficientnet_lite0"
 
 
 class LiteBackbone(nn.Module):

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from poseunion.models import cli as models_cli
 
-COMMANDS = ("annotate", "models", "train", "evaluate", "export", "convert", "engine", "bench", "predict", "demo")
+COMMANDS = (
+    *("annotate", "models", "train", "train-detector", "evaluate", "export", "export-detector", "convert"),
+    *("engine", "bench", "predict", "demo"),
+)
 
 
 def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -43,7 +46,7 @@ def test_each_command_shows_its_own_help(name: str) -> None:
 def test_models_lists_skeletons_and_finds_their_files() -> None:
     listed = json.loads(run("models", "--json").stdout)
     assert {"coco17", "mpii16", "union21"} <= {s["name"] for s in listed["skeletons"]}
-    for item in [*listed["models"], *listed["skeletons"]]:
+    for item in [item for part in listed.values() for item in part]:
         result = CliRunner().invoke(models_cli.app, ["--path", item["name"]])
         assert result.output.strip() == item["path"]
         assert Path(item["path"]).is_file()
@@ -53,5 +56,5 @@ def test_an_unknown_model_is_one_sentence_and_exit_code_2(tmp_path: Path) -> Non
     result = run("models", "--path", "nothing", folder=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: No model or skeleton 'nothing'")
+    assert result.stderr.startswith("Error: No model, detector or skeleton 'nothing'")
     assert len(result.stderr.strip().splitlines()) == 1

@@ -76,9 +76,9 @@ def fit_detector(
     recipe: DetectorRecipe,
     train: Sequence[Pictures],
     held_out: Sequence[Pictures],
+    network: PersonDetector,
     out: Path,
     *,
-    init: PersonDetector | None = None,
     resume: bool = False,
 ) -> Path:
     """Train a detector; returns the path of its averaged weights.
@@ -86,7 +86,7 @@ def fit_detector(
     `out` gets `last.ckpt` (for resuming), `log.jsonl`, `tensorboard/` and, when the run is over, `weights.safetensors`.
 
     Args:
-        init: network to start from; a run that is resumed goes on from its own.
+        network: what to start from; it is changed. A run that is resumed goes on from its own.
 
     Raises:
         BadArgumentError: `out` holds a run and `resume` is off. BadFileError: `out` cannot be written, or holds another
@@ -97,8 +97,6 @@ def fit_detector(
     saved = load_checkpoint(last) if last.exists() else None
     if saved is not None and set(saved) != _SAVED:
         raise BadFileError(f"{last} is not a checkpoint of a detector's run: give another folder.")
-    torch.manual_seed(recipe.seed)
-    network = init or PersonDetector()
     if saved:
         network.load_state_dict(saved["network"])
     network = network.to(memory_format=torch.channels_last)

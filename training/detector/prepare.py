@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from poseunion.models.detector import OnnxDetector, load_detector
 from poseunion.models.errors import BadArgumentError, BadFileError
@@ -44,8 +45,16 @@ def _filler(path: Path) -> OnnxDetector:
     return detector
 
 
-def starting_network(init: str) -> PersonDetector:
-    """A detector that starts from a pose student: a weights file or a shipped model's name; `none`: from nothing."""
+def starting_network(init: str, seed: int = 0) -> PersonDetector:
+    """A detector that starts from a pose student: a weights file or a shipped model's name; `none`: from nothing.
+
+    Args:
+        seed: of what no student has, the head.
+
+    Raises:
+        BadArgumentError: no such file or name, or another kind of network.
+    """
+    torch.manual_seed(seed)
     detector = PersonDetector()
     if init == "none":
         return detector

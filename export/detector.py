@@ -1,0 +1,96 @@
+"""A trained person detector to a self-describing ONNX file that `models.detector` reads."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from poseunion.export.onnx import described, traced
+from poseunion.models.detector import DetectorDescription, DistanceOutput, OnnxDetector
+from poseunion.models.errors import BadArgumentError, ModelError
+from poseunion.models.files import write_bytes
+from poseunion.models.metadata import METADATA_KEY
+from poseunion.models.networks.detector import STRIDES, PersonDetector, read_detector, save_detector
+
+# Of logits and logarithms of distances, on noise: single precision, in another order of operations.
+TOLERANCE = 1e-3
+
+
+def export_detector(
+    weights: Path,
+    out: Path,
+    *,
+    score_threshold: float | None = None,
+    side: int | None = None,
+    revision: str = "",
+    overwrite: bool = False,
+) -> DetectorDescription:
+    """Write `out` and, beside it, the same weights as safetensors, and prove that they answer alike.
+
+    The weights are rounded to half precision first, so that the safetensors are half as large and the ONNX is exactly
+    what they hold.
+
+    Args:
+        score_threshold, side: default: what the weights file says.
+
+    Raises:
+        BadArgumentError: `out` exists, or no ONNX name; a side that is no multiple of the largest stride.
+        ModelError: the two differ; nothing is written.
+    """
+    if out.suffix != ".onnx":
+        raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
+    beside = out.with_suffix(".safetensors")
+    if not overwrite and (there := [path for path in (out, beside) if path.exists()]):
+        raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
+    network, description = read_detector(weights)
+    side = side or description.size_wh[0]
+    if side < STRIDES[-1] or side % STRIDES[-1]:
+        raise BadArgumentError(f"--side {side} is not a multiple of {STRIDES[-1]}.")
+    threshold = description.score_threshold if score_threshold is None else score_threshold
+    changes = {"name": out.stem, "size_wh": (side, side), "score_threshold": threshold, "revision": revision}
+    description = description.model_copy(update=changes)
+    state = {k: v.half() if v.dtype.is_floating_point else v for k, v in network.state_dict().items()}
+    network.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in state.items()})
+    content = detector_graph(network, description)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(content)
+        prove(network, OnnxDetector(path, threads=1))
+    save_detector(beside, state, description)
+    write_bytes(out, content)
+    return description
+
+
+def detector_graph(network: PersonDetector, description: DetectorDescription) -> bytes:
+    """The network as an ONNX file; any number of pictures."""
+    assert isinstance(description.head, DistanceOutput)
+    width, height = description.size_wh
+    model = traced(
+        network,
+        (torch.zeros(1, 3, height, width),),
+        inputs={description.input: {0: "batch"}},
+        outputs={name: {0: "batch"} for name in description.head.outputs},
+    )
+    return bytes(described(model, {METADATA_KEY: description.model_dump_json()}).SerializeToString())
+
+
+@torch.no_grad()
+def prove(network: PersonDetector, exported: OnnxDetector) -> float:
+    """The largest difference on noise, logits and logarithms of distances; raises ModelError beyond `TOLERANCE`."""
+    width, height = exported.description.size_wh
+    head = exported.description.head
+    assert isinstance(head, DistanceOutput)
+    worst = 0.0
+    for batch in (1, 2):
+        noise = np.random.default_rng(batch).normal(size=(batch, 3, height, width)).astype(np.float32)
+        got = exported.session.run(head.outputs, {exported.description.input: noise})
+        for theirs, ours in zip(got, network(torch.from_numpy(noise)), strict=True):
+            wanted = ours.numpy()
+            apart = [theirs[..., 0] - wanted[..., 0], np.log(theirs[..., 1:] / wanted[..., 1:])]
+            worst = max(worst, *(float(np.abs(a).max()) for a in apart))
+    if not worst <= TOLERANCE:
+        raise ModelError(f"The ONNX of {exported.name} differs from torch by {worst:.1e}.")
+    return worst
