@@ -17,7 +17,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def predict(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE|DIR|VIDEO…", help="Pictures, videos, and folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE|DIR|VIDEO", help="Pictures, videos, and folders of them.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for what is found; made if it is not there.")],
     model: Annotated[str, typer.Option(metavar="NAME|FILE", help="Shipped model or described .onnx file.")] = "unified",
