@@ -25,7 +25,7 @@ from poseunion.models.images import read_image
 FILE = "poses.json"
 FOLDER = "overlays"
 # A part is as many pictures as fill some network calls, unless they are large: decoded they take 3 bytes a pixel.
-PART_PICTURES = 16
+PART_PICTURES = 8
 PART_PIXELS = 40_000_000
 
 Progress = Callable[[int, int], None]

@@ -101,11 +101,14 @@ def _check_outputs(given: Inputs, out: Path, settings: Settings, *, overwrite: b
     twice = [str(path) for path, count in Counter(path for path, _ in per_video).items() if count > 1]
     if twice:
         raise BadArgumentError(f"Two videos of one name would both give {twice[0]}: rename one, or run them apart.")
-    if overwrite:
-        return
     written = [*pictures.targets(given.pictures, out, settings)]
     for json_path, video_path in per_video:
         written += [json_path, video_path] if settings.overlays else [json_path]
+    read = {one.path.resolve() for one in (*given.pictures, *given.videos)}
+    if own := next((path for path in written if path.resolve() in read), None):
+        raise BadArgumentError(f"{own} is to be read and would be written over: choose another --out.")
+    if overwrite:
+        return
     there = next((path for path in written if path.exists()), None)
     if there is not None:
         raise BadFileError(f"{there} exists: choose another --out, or replace it with --overwrite.")

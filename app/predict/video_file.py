@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.errors import ItemError, MissingExtraError
+from poseunion.models.errors import BadFileError, ItemError, MissingExtraError
 from poseunion.models.images import MAX_PIXELS
 
 CLOCK = Fraction(1, 90_000)  # of what is written: the customary clock of video, finer than any frame rate
@@ -105,7 +105,7 @@ class VideoReader:
                 if packet is None:
                     return
                 frames = packet.decode()
-            except self._av.InvalidDataError:
+            except self._av.FFmpegError:  # after one of the file's own, not of a packet's, there are no more packets
                 self.damaged += 1
                 continue
             yield from frames
@@ -123,11 +123,11 @@ class VideoWriter:
     """An .mp4 of H.264, without sound.
 
     Raises:
-        MissingExtraError: PyAV is not installed.
+        MissingExtraError: PyAV is not installed. BadFileError, while it is written: the disk is full.
     """
 
     def __init__(self, path: Path, frames_per_s: Fraction) -> None:
-        self._av = library()
+        self._av, self._path = library(), path
         # The index goes first, so that a browser begins before it has the whole file.
         self._container = self._av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream: Any = None
@@ -146,13 +146,26 @@ class VideoWriter:
         frame = self._av.VideoFrame.from_ndarray(even, format="rgb24")
         self._last = max(self._last + 1, round(time_s / CLOCK))
         frame.pts, frame.time_base = self._last, CLOCK
-        self._container.mux(self._stream.encode(frame))
+        self._encode(frame)
 
-    def close(self) -> None:
-        """Finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file; one that is given up is only closed."""
+        if self._stream is not None and error is None:
+            self._encode(None)
         self._container.close()
+
+    def _encode(self, frame: Any) -> None:
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except self._av.FFmpegError as error:
+            raise BadFileError(
+                f"Cannot write {self._path.name}: {_reason(error)}; free space or choose --out."
+            ) from error
 
 
 def _reason(error: Exception) -> str:

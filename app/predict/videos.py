@@ -6,6 +6,7 @@ frame (decoding, following, smoothing, encoding) runs in between, in the main th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 import time
@@ -110,7 +111,7 @@ def predict_video(given: Given, out: Path, settings: Settings, progress: Progres
             part = Path(folder) / video_path.name
             writer = VideoWriter(part, reader.frames_per_s) if settings.overlays else None
             tracks: set[int] = set()
-            try:
+            with writer or contextlib.nullcontext():
                 for seen, drawn in _results(chain([first], frames), reader, given, settings):
                     assert seen.people is not None
                     tracks.update(set(seen.track.tolist()) - {NOBODY})
@@ -121,9 +122,6 @@ def predict_video(given: Given, out: Path, settings: Settings, progress: Progres
                     if writer is not None:
                         writer.add(drawn, seen.frame.time_s)
                     progress(written.images, max(reader.count, written.images))
-            finally:
-                if writer is not None:
-                    writer.close()
             written.write(json_path)
             if writer is not None:
                 part.replace(video_path)

@@ -178,3 +178,12 @@ def test_two_videos_of_one_name_are_refused(two_people: Clip, shining: Path, tmp
     result = predict(clip, tmp_path / "clip.mov", "--out", tmp_path / "out", "--detector", shining)
     assert isinstance(result.exception, BadArgumentError)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_read_is_never_written_over(two_people: Clip, shining: Path, predict: Run) -> None:
+    clip, _ = two_people
+    before = clip.read_bytes()
+    result = predict(clip, "--out", clip.parent, "--detector", shining, "--overwrite")
+    assert isinstance(result.exception, BadArgumentError)
+    assert "written over" in str(result.exception)
+    assert clip.read_bytes() == before
