@@ -96,11 +96,11 @@ def losses(
         assert heat is not None
         parts = heatmap_mse(heat, xy, weight, grid.size_wh)
         return {**parts, **lesson, "total": parts["heatmap"] + lesson.get("cdkd", 0)}
-    logit_x, logit_y = answer
+    (logit_x, logit_y), (bent_x, bent_y) = answer, bent
     if recipe.task_loss == "position":
-        parts = position_loss(*bent, xy, weight, grid)
+        parts = position_loss(bent_x, bent_y, xy, weight, grid)
     else:
-        parts = conditional_keypoint_loss(*bent, *simcc_labels(xy, grid), weight)
+        parts = conditional_keypoint_loss(bent_x, bent_y, *simcc_labels(xy, grid), weight)
     task = torch.stack(list(parts.values())).sum()
     if heat is not None and recipe.heatmap_weight:
         parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)

@@ -52,19 +52,20 @@ def test_depthwise_under_autocast() -> None:
 @pytest.mark.parametrize("cells", [(2, 2), (1, 2), (3, 4)])
 def test_wide_convolutions_have_whole_gradients_under_autocast(cells: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(64, 5, 7, padding=3))
+    wide = nn.Conv2d(64, 5, 7, padding=3)
+    network = nn.Sequential(wide)
     names = list(network.state_dict())
     quicken(network)
     assert list(network.state_dict()) == names
     x = torch.randn(2, 64, *cells)
-    expected = torch.autograd.grad(network(x).square().sum(), network[0].weight)[0]
+    expected = torch.autograd.grad(network(x).square().sum(), wide.weight)[0]
     for _ in range(5):
         # What is freed here is what a gradient's memory holds before it is written.
         freed = [torch.full((5, 64, 7, 7), float("nan")) for _ in range(20)]
         del freed
         with torch.autocast("cpu", torch.bfloat16):
             loss = network(x).square().sum()
-        assert torch.equal(torch.autograd.grad(loss, network[0].weight)[0], expected)
+        assert torch.equal(torch.autograd.grad(loss, wide.weight)[0], expected)
 
 
 def test_relu6_gradients() -> None:
