@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,13 +20,9 @@ from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
 from poseunion.annotate.work import CHUNK
 from poseunion.models import command_line
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.router import ROUTES
+from poseunion.models.router import ROUTE_HELP, as_asked, check_route
 from poseunion.models.runtime import check_device
 from poseunion.models.skeleton import Skeleton, load_skeleton
-
-if TYPE_CHECKING:
-    from poseunion.models.predictor import Predictor
-    from poseunion.models.router import RoutedPredictor
 
 app = typer.Typer(
     help="Complete, show and check pose annotation files.",
@@ -79,9 +76,7 @@ def extend_command(
         bool | None,
         typer.Option(help="Let a person's labelled joints help to place the others; default: if calibrated for it."),
     ] = None,
-    route: Annotated[
-        str, typer.Option(help="auto: small people go to the model's low-resolution students, several times faster.")
-    ] = "off",
+    route: Annotated[str, typer.Option(metavar="off|auto", help=ROUTE_HELP)] = "off",
     limit: Annotated[int | None, typer.Option(help="Predict only the first so many people.")] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Also people without any human keypoint.")] = False,
     flip: Annotated[
@@ -132,8 +127,7 @@ def extend_command(
         annotate extend --annotations crowd.json --images crowd/ --route auto
     """
     check_device(device)
-    if route not in ROUTES:
-        raise BadArgumentError(f"No route {route!r}: choose {' or '.join(ROUTES)}.")
+    check_route(route)
     workers, threads = share_cores(workers, threads, on_cpu=device == "cpu")
     # A dry run writes nothing, not even the example's pictures: they live as long as this function.
     temporary = tempfile.TemporaryDirectory() if dry_run else None
@@ -158,8 +152,8 @@ def extend_command(
     )
     if evidence or (evidence is None and is_informable(predictor)):
         predictor = InformedPredictor(predictor)
-    if route == "auto":
-        predictor = _routed(model, predictor, device, threads)
+    say = partial(typer.echo, err=True)
+    predictor = as_asked(route, model, predictor, say, device=device, threads=threads)
     if dry_run:
         from poseunion.annotate.forecast import forecast
 
@@ -290,17 +284,6 @@ def apply_patch_command(
 
 def _skeleton(name: str | None) -> Skeleton | None:
     return None if name is None else load_skeleton(name)
-
-
-def _routed(model: str, predictor: Predictor, device: str, threads: int | None) -> RoutedPredictor:
-    """The model with its route's students; a route that was measured with other weights is said so."""
-    from poseunion.models.router import find_route, outdated, with_route
-
-    route = find_route(model)
-    routed = with_route(predictor, route, device=device, threads=threads)
-    if names := outdated(route, routed):
-        typer.echo(f"The route's thresholds were found with other weights of {', '.join(names)}.", err=True)
-    return routed
 
 
 def _draw_overlays(out: Path, images: Path, overlay: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from poseunion.annotate.console import JsonOption, print_json, progress_bar
 from poseunion.annotate.engines import share_cores
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.router import ROUTE_HELP, as_asked, check_route
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -39,6 +41,7 @@ def predict(
     overlays: Annotated[bool, typer.Option(help="Draw the pictures and videos, too.")] = True,
     smooth: Annotated[bool, typer.Option(help="Of videos: smooth everybody's keypoints over time.")] = True,
     every: Annotated[int, typer.Option(metavar="N", help="Of videos: look at each N-th frame.")] = 1,
+    route: Annotated[str, typer.Option(metavar="off|auto", help=ROUTE_HELP)] = "off",
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirrored crop: better, twice the time.")
     ] = False,
@@ -82,11 +85,14 @@ def predict(
     from poseunion.models.runtime import check_device
 
     check_device(device)
+    check_route(route)
     workers, threads = share_cores(workers, None, on_cpu=device == "cpu")
     given = collect(inputs, out)
     known = None if boxes is None else read_boxes(boxes)
     finder = BoxFinder(detector) if known is None else None
     predictor = load_predictor(model, flip=flip, device=device, threads=threads, allow_fallback=allow_fallback)
+    say = partial(typer.echo, err=True)
+    predictor = as_asked(route, model, predictor, say, device=device, threads=threads)
     settings = Settings(
         predictor=predictor,
         finder=finder,

@@ -9,7 +9,7 @@ Shapes: N people.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from poseunion.models.types import PoseBatch
 from poseunion.models.zoo import WEIGHTS, model_path
 
 ROUTES = ("off", "auto")
+ROUTE_HELP = "auto: small people go to the model's low-resolution students, which are several times faster."
 
 
 class Student(BaseModel):
@@ -217,6 +218,32 @@ def with_route(base: Predictor, route: Route, *, device: str = "cpu", threads: i
         told = isinstance(base, InformedPredictor)
         students.append((InformedPredictor(predictor) if told else predictor, student.below_px))
     return RoutedPredictor(base, students)
+
+
+def check_route(asked: str) -> None:
+    """Raises BadArgumentError where a command's `--route` is neither of `ROUTES`."""
+    if asked not in ROUTES:
+        raise BadArgumentError(f"No route {asked!r}: choose {' or '.join(ROUTES)}.")
+
+
+def as_asked(
+    asked: str, name: str, base: Predictor, say: Callable[[str], None], *, device: str, threads: int | None
+) -> Predictor:
+    """A command's predictor: `base`, or with `--route auto` the route of the shipped model `name`.
+
+    Args:
+        say: told where the route's thresholds were found with other weights.
+
+    Raises:
+        As `find_route` and `with_route`.
+    """
+    if asked == "off":
+        return base
+    route = find_route(name)
+    routed = with_route(base, route, device=device, threads=threads)
+    if names := outdated(route, routed):
+        say(f"The route's thresholds were found with other weights of {', '.join(names)}.")
+    return routed
 
 
 def load_routed(

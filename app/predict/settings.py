@@ -12,6 +12,7 @@ from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.finder import BoxFinder
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.predictor import Predictor
+from poseunion.models.router import RoutedPredictor
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 from poseunion.models.types import PoseBatch
 
@@ -54,7 +55,9 @@ class Settings:
 
     def header(self) -> dict[str, Any]:
         """See `predictions.header`."""
-        model = {"name": self.predictor.name, "sha256": self.predictor.sha256}
+        model: dict[str, Any] = {"name": self.predictor.name, "sha256": self.predictor.sha256}
+        if isinstance(self.predictor, RoutedPredictor):
+            model["route"] = self.predictor.to_json()
         described = f"People found by poseunion, model {self.predictor.name}"
         head = predictions.header(
             self.skeleton, self.threshold, described, {**model, "licence": self.predictor.metadata.licence}

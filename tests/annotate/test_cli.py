@@ -253,3 +253,16 @@ def test_a_name_that_is_half_a_character_is_carried_along(run: Run, folder: Any,
     assert result.returncode == 2
     assert result.stderr == ""
     assert r"\ud800" in result.stdout
+
+
+def test_routes_that_are_not_there_are_refused(run: Run, folder: Any, coco: Any, tiny_model: Path) -> None:
+    folder.write(coco(3))
+    where = ("--annotations", folder.file, "--images", folder.images, "--out", folder.out, "--model", tiny_model)
+    for route, says in (("fast", "No route 'fast': choose off or auto."), ("auto", "has no route")):
+        code, _, err = run("extend", *where, "--route", route)
+        assert code == 2
+        assert says in err
+        assert not folder.out.exists()
+    code, _, err = run("extend", *where, "--route", "off")
+    assert code == 0, err
+    assert "route" not in folder.result()["poseunion"]

@@ -130,7 +130,7 @@ def _unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **chang
 
 def unified_128() -> Recipe:
     """21 keypoints of people on 96x128 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
-    return _unified_small((96, 128), "unified_128", 32, backbone="efficientnet_lite0", steps=400)
+    return _unified_small((96, 128), "unified_128", 32, backbone="efficientnet_lite0", steps=300)
 
 
 def unified_64() -> Recipe:
