@@ -293,7 +293,8 @@ def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor
     if recipe.network.startswith("heatmap-"):
         head = heatmap_output(grid.size_wh, int(recipe.network.removeprefix("heatmap-")))
     description = ModelDescription(
-        name=recipe.name,
+        # A file's name: those of shipped models have no underscores.
+        name=recipe.name.replace("_", "-"),
         skeleton=recipe.skeleton,
         size_wh=grid.size_wh,
         padding=PADDING,

@@ -21,7 +21,7 @@ from poseunion.training.recipes import Recipe, Stage
 UNION = load_skeleton("union21")
 GRID = SimccGrid((32, 64), 4.0)
 RECIPE = Recipe(
-    name="own",
+    name="its_own",
     backbone="mobilenetv4_conv_small_050",
     pretrained=False,
     stages=(Stage(GRID.size_wh, 4.0, 1.0, 2),),
@@ -104,6 +104,7 @@ def test_the_student_has_no_trace_and_a_stopped_run_goes_on(
     nothing_own = dataclasses.replace(RECIPE, dataset_token=False, dataset_residual=False)
     plain = fit(nothing_own, prepared, tmp_path / "plain", accelerator="cpu")
     assert list(read_weights(weights)[0]) == list(read_weights(plain)[0])
+    assert read_weights(weights)[2].name == "its-own", "as the files of shipped models are named"
 
     real, calls = step.losses, []
 
