@@ -68,13 +68,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="unified")
     parser.add_argument("--student", nargs=2, action="append", required=True, metavar=("NAME", "BELOW"))
+    parser.add_argument("--flip", action="append", default=[], metavar="NAME", help="a student that flips")
     parser.add_argument("--below", type=float, default=96.0, help="size of the people that are judged, px")
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="write the route beside the shipped weights")
     options = parser.parse_args()
     base = load_predictor(options.model, threads=1)
     students = tuple(
-        Student(model=name, sha256=load_predictor(name, threads=1).sha256, below_px=float(below))
+        Student(
+            model=name,
+            sha256=load_predictor(name, threads=1).sha256,
+            below_px=float(below),
+            flip=name in options.flip,
+        )
         for name, below in options.student
     )
     command = shlex.join(["benchmarks/route.py", *sys.argv[1:]])

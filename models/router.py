@@ -30,13 +30,19 @@ ROUTE_HELP = "auto: small people go to the model's low-resolution students, whic
 
 
 class Student(BaseModel):
-    """A model for people whose longer side is below `below_px`; `sha256` is of the file that was measured."""
+    """A model for people whose longer side is below `below_px`.
+
+    Attributes:
+        sha256: of the file that was measured.
+        flip: its answers are averaged with those of the mirrored crop, whether the base's are or not.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     sha256: str
     below_px: float = Field(gt=0, allow_inf_nan=False)
+    flip: bool = False
 
 
 class Route(BaseModel):
@@ -111,7 +117,7 @@ class RoutedPredictor(Predictor):
     def to_json(self) -> list[dict[str, Any]]:
         """Who is asked below which size, for the files that are made with it."""
         rows = zip(self.models, [*self.below_px.tolist(), None], strict=True)
-        return [{"model": m.name, "sha256": m.sha256, "below_px": below} for m, below in rows]
+        return [{"model": m.name, "sha256": m.sha256, "below_px": below, "flip": m.flip} for m, below in rows]
 
     def predict(self, images: Sequence[NDArray[np.uint8]], boxes_xywh: Sequence[ArrayLike]) -> list[PoseBatch]:
         """As `Predictor.predict`."""
@@ -199,7 +205,9 @@ def outdated(route: Route, routed: RoutedPredictor) -> list[str]:
 
 
 def with_route(base: Predictor, route: Route, *, device: str = "cpu", threads: int | None = None) -> RoutedPredictor:
-    """A predictor and its route's students, with the same options. Told of labelled joints, it wants them told, too.
+    """A predictor and its route's students, with the same options but for their `flip`.
+
+    Told of labelled joints, it wants them told, too.
 
     Raises:
         As `load_predictor` and `RoutedPredictor`.
@@ -210,7 +218,7 @@ def with_route(base: Predictor, route: Route, *, device: str = "cpu", threads: i
             model_path(student.model),
             device=device,
             threads=threads,
-            flip=base.flip,
+            flip=base.flip or student.flip,
             refine=base.refine,
             antialias=base.antialias,
             batch_size=base.batch_size,

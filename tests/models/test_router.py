@@ -158,14 +158,14 @@ def test_models_that_do_not_fit_together_are_refused(make: Make) -> None:
 
 def test_a_route_file_is_read_and_checked(make: Make, tmp_path: Path) -> None:
     big, small = make("big", (24, 32)), make("small", (16, 16))
-    student = {"model": str(small.model.path), "sha256": small.sha256, "below_px": 40}
+    student = {"model": str(small.model.path), "sha256": small.sha256, "below_px": 40, "flip": True}
     content = {"model": "big", "sha256": big.sha256, "students": [student], "how": "by hand"}
     path = tmp_path / "big.route.json"
     path.write_text(json.dumps(content))
     route = read_route(path)
     routed = with_route(big, route, threads=1)
     assert routed.names([[0, 0, 9, 39], [0, 0, 9, 41]]) == ["small", "big"]
-    assert [row["below_px"] for row in routed.to_json()] == [40.0, None]
+    assert [(row["below_px"], row["flip"]) for row in routed.to_json()] == [(40.0, True), (None, False)]
     assert outdated(route, routed) == ["small"]  # named by its path: what was measured is another name
     for wrong in (
         {"students": []},
