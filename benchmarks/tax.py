@@ -33,7 +33,8 @@ def taxes(values: Values) -> Values:
         for name in MEASURES:
             best = values.get(SPECIALISTS[name.split()[0]], {}).get(name, [])
             pairs = zip(best, values[recipe].get(name, []), strict=False)
-            result.setdefault(recipe, {})[name] = [specialist - union for specialist, union in pairs]
+            if lost := [specialist - union for specialist, union in pairs]:
+                result.setdefault(recipe, {})[name] = lost
     return result
 
 

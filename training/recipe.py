@@ -135,6 +135,10 @@ class Recipe:
                 raise BadArgumentError(f"{key} is {getattr(self, key)!r}: choose among {', '.join(known)}.")
         if not all(isinstance(share, float) and 0 <= share <= 1 for share in self.lr_drops):
             raise BadArgumentError(f"lr_drops is {self.lr_drops}: give shares of the budget in a recipe, from 0. to 1.")
+        if self.dataset_residual and self.network.startswith("heatmap-"):
+            raise BadArgumentError(
+                "dataset_residual bends the bins of an axis, which a heatmap network has not: turn it off."
+            )
         ends = [stage.until for stage in self.stages]
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1:
             raise BadArgumentError(f"The stages of recipe {self.name} end at {ends}: ends rise, and the last is 1.")

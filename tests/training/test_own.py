@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.weights import read_weights
 from poseunion.models.simcc import SimccGrid
@@ -78,6 +79,11 @@ def test_a_residual_bends_each_data_set_and_mirrors_with_the_crop() -> None:
     own.now(SECOND)
     other_x, _ = own.bent((x, y), upright)
     torch.testing.assert_close((bent_x + other_x) / 2, x)
+
+
+def test_a_heatmap_network_has_no_residual() -> None:
+    with pytest.raises(BadArgumentError, match="dataset_residual"):
+        dataclasses.replace(RECIPE, network="heatmap-8")
 
 
 def test_a_residual_learns_where_annotators_point() -> None:
