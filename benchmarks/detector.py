@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/detector.py --data DIR --against rtmdet-nano.onnx > benchmarks/$(date +%F)-detector.md
 
-DIR holds `coco/test.json` and `coco/test/`. Prints a Markdown note.
+DIR holds `coco/test.json` and `coco/test/`. Prints a Markdown note. With `--held-out` it is the pictures of
+`coco/train.json` that training left out, which the shipped threshold was chosen on.
 
 Not everybody in these pictures has a box, so precision is a lower bound, and recall is compared at the same number of
 boxes a picture: each detector's threshold is put where it gives that many.
@@ -28,7 +29,7 @@ from poseunion.export.bench import commit, machine, measure, spread
 from poseunion.models.detector import OnnxDetector, load_detector
 from poseunion.models.files import sha256_of
 from poseunion.models.images import read_annotated_image
-from poseunion.training.data import DatasetEntry
+from poseunion.training.data import DatasetEntry, is_held_out
 from poseunion.training.detector.pictures import BoxedPicture, overlaps, read_pictures
 
 FOUND_IOU = 0.5
@@ -115,11 +116,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of coco/")
     parser.add_argument("--detector", help="shipped detector's name or an .onnx file; default: the shipped one")
     parser.add_argument("--against", required=True, help="RTMDet-nano's .onnx, or any described detector")
+    parser.add_argument("--held-out", action="store_true", help="the held-out pictures of coco/train instead")
     given = parser.parse_args()
     said, where = machine(), commit(Path(__file__))
     cv2.setNumThreads(1)
-    entry = DatasetEntry(name="coco", annotations=given.data / "coco/test.json", images=given.data / "coco/test")
-    pictures = read_pictures(entry)
+    split = "train" if given.held_out else "test"
+    folder = given.data / "coco"
+    entry = DatasetEntry(name="coco", annotations=folder / f"{split}.json", images=folder / split)
+    pictures = [p for p in read_pictures(entry) if not given.held_out or is_held_out(str(p.path))]
     images = [read_annotated_image(picture.path, picture.wh) for picture in pictures]
     detectors = {d.name: d for d in (load_detector(path, threads=1) for path in (given.detector, given.against))}
     answers = {d.name: asked(str(d.path), pictures, images) for d in detectors.values()}
@@ -136,7 +140,7 @@ def main() -> None:
             f"{'x'.join(map(str, d.description.size_wh))}  "
             for d in detectors.values()
         ),
-        f"Pictures: {len(pictures)} of coco/test, {len(height)} people with a box, "
+        f"Pictures: {len(pictures)} of coco/{split}, {len(height)} people with a box, "
         f"{(height >= SMALLEST_PX).sum()} of them at least {SMALLEST_PX} px high.",
         "",
         f"Recall in percent at an IoU of {FOUND_IOU:g}. Crowds and many bystanders have no box here, so that a box on "

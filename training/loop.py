@@ -7,8 +7,6 @@ that was never stopped.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import math
 import os
 import time
 from collections import deque
@@ -37,6 +35,7 @@ from poseunion.training.losses import heatmap_output
 from poseunion.training.own import own_for
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipe import Recipe
+from poseunion.training.schedule import Clock, cosine, warm_up
 from poseunion.training.stages import grid_of, grown_state, network_for, stage_index
 from poseunion.training.step import ASIDE, Trained, losses, optimizer_for
 from poseunion.training.store import PADDING
@@ -47,30 +46,12 @@ class NonFiniteLossError(PoseUnionError):
     """The loss or its gradient stopped being a number."""
 
 
-@dataclasses.dataclass
-class Clock:
-    """Where a run is: steps and seconds, over all sessions."""
-
-    step: int = 0
-    seconds: float = 0.0
-
-    def progress(self, recipe: Recipe) -> float:
-        """Share of the budget that is spent, in [0, 1]."""
-        share = self.seconds / (recipe.minutes * 60) if recipe.minutes else self.step / recipe.steps
-        return min(share, 1.0)
-
-
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     """Linear warm-up over steps, constant, then a cosine over the last part of the budget, or drops to a tenth."""
-    share_warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
-    warm = recipe.warmup_factor + (1 - recipe.warmup_factor) * share_warm
+    warm = recipe.lr * warm_up(recipe, step)
     if recipe.lr_drops:
-        return recipe.lr * warm * 0.1 ** sum(progress >= share for share in recipe.lr_drops)
-    if progress <= recipe.decay_from:
-        return recipe.lr * warm
-    share = (progress - recipe.decay_from) / max(1e-9, 1 - recipe.decay_from)
-    floor = recipe.final_lr_factor
-    return recipe.lr * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
+        return warm * 0.1 ** sum(progress >= share for share in recipe.lr_drops)
+    return warm * cosine(recipe, progress)
 
 
 def fit(

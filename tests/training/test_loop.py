@@ -12,9 +12,10 @@ import torch
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.augment import Augmentation
 from poseunion.training.log import RunLog
-from poseunion.training.loop import Clock, NonFiniteLossError, fit, learning_rate
+from poseunion.training.loop import NonFiniteLossError, fit, learning_rate
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipes import RECIPES, Recipe, Stage, find_recipe
+from poseunion.training.schedule import Clock
 from poseunion.training.stages import stage_index
 
 TINY = Recipe(

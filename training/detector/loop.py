@@ -5,12 +5,10 @@ Every random choice of step s comes from (seed, s): a resumed run draws the same
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +27,9 @@ from poseunion.training.detector.validate import describe, held_out_recall
 from poseunion.training.detector.views import PictureBatch, Pictures, draw_pictures
 from poseunion.training.log import RunLog
 from poseunion.training.loop import NonFiniteLossError, check_out
+from poseunion.training.schedule import Clock, cosine, warm_up
 
 _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
-
-
-@dataclass
-class Clock:
-    """Where a run is: steps and seconds, over all sessions."""
-
-    step: int = 0
-    seconds: float = 0.0
-
-    def progress(self, recipe: DetectorRecipe) -> float:
-        """Share of the budget that is spent, in [0, 1]."""
-        share = self.seconds / (recipe.minutes * 60) if recipe.minutes else self.step / recipe.steps
-        return min(share, 1.0)
-
-
-def learning_rate(recipe: DetectorRecipe, step: int, progress: float) -> float:
-    """Linear warm-up over steps, constant, then a cosine over the last part of the budget."""
-    share_warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
-    warm = recipe.warmup_factor + (1 - recipe.warmup_factor) * share_warm
-    share = max(0.0, progress - recipe.decay_from) / max(1e-9, 1 - recipe.decay_from)
-    floor = recipe.final_lr_factor
-    return recipe.lr * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 def freeze(network: PersonDetector, blocks: int) -> None:
@@ -165,7 +142,7 @@ def _run(
         while (progress := clock.progress(recipe)) < 1.0:
             batch = pending.popleft().result()
             pending.append(ask(clock.step + 1))
-            lr = learning_rate(recipe, clock.step, progress)
+            lr = recipe.lr * warm_up(recipe, clock.step) * cosine(recipe, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]
             parts = step_losses(network, batch)

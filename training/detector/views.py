@@ -6,13 +6,13 @@ Shapes: N pictures of a batch, M boxes of one of them, S the input's side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.training.augment import NONE, Augmentation, jitter_pixels
+from poseunion.training.augment import NONE, jitter_pixels
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.store import PictureStore
 
@@ -86,13 +86,8 @@ def _view(
     if rng.random() < recipe.flip_prob:
         canvas = np.ascontiguousarray(canvas[:, ::-1])
         corner = corner[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [side, 0, side, 0]
-    return jitter_pixels(rng, canvas, _colours(recipe)), corner.astype(np.float32), ignored
-
-
-def _colours(recipe: DetectorRecipe) -> Augmentation:
-    from dataclasses import replace
-
-    return replace(NONE, hsv=recipe.hsv, blur_prob=recipe.blur_prob)
+    colours = replace(NONE, hsv=recipe.hsv, blur_prob=recipe.blur_prob)
+    return jitter_pixels(rng, canvas, colours), corner.astype(np.float32), ignored
 
 
 def _drawn(stores: Sequence[Pictures], rng: np.random.Generator) -> tuple[PictureStore, int]:

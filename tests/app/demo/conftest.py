@@ -22,7 +22,7 @@ pytest.importorskip("onnxruntime")
 
 @dataclass
 class FixedDetector:
-    """Finds the same people in every picture: no detector is shipped to find others."""
+    """Finds the same people in every picture, whatever a real one would find."""
 
     box_xywh: NDArray[np.float32]
     name: str = "fixed"
