@@ -1,7 +1,7 @@
 """From which size of a person on does a model of few pixels fall behind, and where should a route hand over?
 
-    .venv/bin/python benchmarks/height_curve.py --model unified --model unified-128 --model unified-64 \
-        --model unified-32 --sets DIR --plot docs/low-resolution-curve.png
+    .venv/bin/python benchmarks/height_curve.py --model unified --model unified-128-int8 --model unified-64 \
+        --flip unified-128-int8 --sets DIR --plot docs/low-resolution-curve.png
 
 DIR holds `coco/test.json`, `coco/test/`, and `coco/train.json`, `coco/train/`. A person's size is the longer side of
 the box in pixels of the picture, the first model is the one that takes everybody else. The curve is of the test people;
@@ -87,12 +87,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, help="the base first, then its students")
     parser.add_argument("--sets", type=Path, required=True)
+    parser.add_argument("--flip", action="append", default=[], metavar="NAME", help="a model that flips")
     parser.add_argument("--margin", type=float, default=1.0, help="points of mean OKS a student may lose")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    predictors = [load_predictor(name, threads=1) for name in options.model]
+    predictors = [load_predictor(name, threads=1, flip=name in options.flip) for name in options.model]
     side, scores = measured(open_task(options.sets / "coco", "test"), predictors)
-    print(f"## By the person's size\n\nThe {len(side)} people of coco/test, ground-truth boxes; 95 % in brackets.\n")
+    print(
+        f"## By the person's size\n\nThe {len(side)} people of coco/test, ground-truth boxes; 95 % in brackets.", end=""
+    )
+    print(f" With flip test: {', '.join(options.flip) or 'none'}.\n")
     for measure in MEASURES:
         print(f"{measure}\n\n" + "\n".join(table(side, scores, measure)), end="\n\n")
     if options.plot:

@@ -1,6 +1,6 @@
 """Does a route keep its condition: small people several times sooner, and hardly worse?
 
-    .venv/bin/python benchmarks/route.py --model unified --student unified-128 96 --sets DIR --write
+    .venv/bin/python benchmarks/route.py --student unified-128-int8 96 --flip unified-128-int8 --sets DIR --write
 
 DIR holds `coco/test.json` and `coco/test/`. `--student NAME BELOW` is given once a student, the smallest people's
 first; `height_curve.py` finds the sizes, on other people than these. On the people below `--below` px: time of cropping
@@ -83,7 +83,8 @@ def main() -> None:
         )
         for name, below in options.student
     )
-    command = shlex.join(["benchmarks/route.py", *sys.argv[1:]])
+    # Of an absolute path its last part: the way to it is this machine's own.
+    command = shlex.join(["benchmarks/route.py", *(Path(w).name if Path(w).is_absolute() else w for w in sys.argv[1:])])
     route = Route(model=options.model, sha256=base.sha256, students=students, how=command)
     routed = with_route(base, route, threads=1)
     print(f"# Who takes whom: {options.model}'s route\n\nDate: {datetime.date.today()}  \nCommand: `{command}`  ")

@@ -40,7 +40,8 @@ class Scores:
         """A measure over some people."""
         if measure == "OKS":
             return float(np.nanmean(self.oks[rows]))
-        return float(100 * self.hits[rows].sum() / max(1.0, self.counted[rows].sum()))
+        counted = self.counted[rows].sum()
+        return float(100 * self.hits[rows].sum() / counted) if counted else float("nan")
 
 
 def held_out(task: Task) -> Task:
@@ -88,7 +89,7 @@ def interval(ours: Scores, theirs: Scores | None, measure: str, rows: NDArray[np
 
     rng = np.random.default_rng(0)
     drawn = [value(rng.choice(rows, len(rows))) for _ in range(DRAWS)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return value(rows), float(low), float(high)
 
 

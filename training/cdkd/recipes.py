@@ -130,7 +130,8 @@ def _unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **chang
 
 def unified_128() -> Recipe:
     """21 keypoints of people on 96x128 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
-    return _unified_small((96, 128), "unified_128", 32, backbone="efficientnet_lite0", steps=300)
+    changes: dict[str, Any] = {"steps": 300, "lr": 1e-3, "decay_from": 0.1, "ema_decay": 0.99}
+    return _unified_small((96, 128), "unified_128", 32, backbone="efficientnet_lite0", **changes)
 
 
 def unified_64() -> Recipe:
@@ -143,7 +144,7 @@ def unified_32() -> Recipe:
     return _unified_small((32, 32), "unified_32")
 
 
-LABELS_ALONE = {"alpha": 1.0, "betas": (), "pseudo_weight": 0.0, "cdkd": Cdkd()}
+LABELS_ALONE: dict[str, Any] = {"alpha": 1.0, "betas": (), "pseudo_weight": 0.0, "cdkd": Cdkd()}
 
 
 def labels_64() -> Recipe:
