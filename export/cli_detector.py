@@ -19,6 +19,9 @@ def export_detector(
     score_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Score from which a box is shown; default: the weights file's.")
     ] = None,
+    iou_threshold: Annotated[
+        float | None, typer.Option(min=0.05, max=1, help="Overlap from which the weaker of two boxes is dropped.")
+    ] = None,
     side: Annotated[int | None, typer.Option(help="Side of the input in pixels; default: as trained.")] = None,
     revision: Annotated[str, typer.Option(help="Git revision to note in the file.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
@@ -35,7 +38,14 @@ def export_detector(
         from poseunion.export.detector import export_detector as export
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    description = export(model, out, score_threshold=score_threshold, side=side, revision=revision, overwrite=overwrite)
+    description = export(
+        *(model, out),
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        side=side,
+        revision=revision,
+        overwrite=overwrite,
+    )
     width, height = description.size_wh
     typer.echo(
         f"{out}: {out.stat().st_size / 1e6:.1f} MB, input {width}x{height}, "

@@ -24,6 +24,7 @@ def export_detector(
     out: Path,
     *,
     score_threshold: float | None = None,
+    iou_threshold: float | None = None,
     side: int | None = None,
     revision: str = "",
     overwrite: bool = False,
@@ -34,7 +35,7 @@ def export_detector(
     what they hold.
 
     Args:
-        score_threshold, side: default: what the weights file says.
+        score_threshold, iou_threshold, side: default: what the weights file says.
 
     Raises:
         BadArgumentError: `out` exists, or no ONNX name; a side that is no multiple of the largest stride.
@@ -50,8 +51,9 @@ def export_detector(
     if side < STRIDES[-1] or side % STRIDES[-1]:
         raise BadArgumentError(f"--side {side} is not a multiple of {STRIDES[-1]}.")
     threshold = description.score_threshold if score_threshold is None else score_threshold
-    changes = {"name": out.stem, "size_wh": (side, side), "score_threshold": threshold, "revision": revision}
-    description = description.model_copy(update=changes)
+    overlap = description.iou_threshold if iou_threshold is None else iou_threshold
+    changes = {"name": out.stem, "size_wh": (side, side), "score_threshold": threshold, "iou_threshold": overlap}
+    description = description.model_copy(update={**changes, "revision": revision})
     state = {k: v.half() if v.dtype.is_floating_point else v for k, v in network.state_dict().items()}
     network.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in state.items()})
     content = detector_graph(network, description)
