@@ -60,7 +60,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
             nodes.append(helper.make_node("MatMul", ["flat", f"w{axis}"], [f"m{axis}"]))
             nodes.append(helper.make_node("Reshape", [f"m{axis}", f"s{axis}"], [f"simcc_{axis}"]))
             outputs.append(helper.make_tensor_value_info(f"simcc_{axis}", TensorProto.FLOAT, ["n", k, 2 * side]))
-        shape = ["n", 3, size_wh[1], size_wh[0]]
+        shape: list[str | int | None] = ["n", 3, size_wh[1], size_wh[0]]
         inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)]
         graph = helper.make_graph(nodes, name, inputs, outputs, weights)
         file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -167,12 +167,8 @@ def test_a_route_file_is_read_and_checked(make: Make, tmp_path: Path) -> None:
     assert routed.names([[0, 0, 9, 39], [0, 0, 9, 41]]) == ["small", "big"]
     assert [(row["below_px"], row["flip"]) for row in routed.to_json()] == [(40.0, True), (None, False)]
     assert outdated(route, routed) == ["small"]  # named by its path: what was measured is another name
-    for wrong in (
-        {"students": []},
-        {"students": [student, student]},
-        {"more": 1},
-        {"students": [{**student, "below_px": 0}]},
-    ):
+    faults: list[dict[str, object]] = [{"students": []}, {"students": [student, student]}, {"more": 1}]
+    for wrong in [*faults, {"students": [{**student, "below_px": 0}]}]:
         path.write_text(json.dumps({**content, **wrong}))
         with pytest.raises(BadFileError, match="is not a route"):
             read_route(path)
