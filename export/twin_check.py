@@ -26,13 +26,16 @@ BATCHES = (1, 2, 7)
 # Crop pixels. The crop form sees the same pixels; the picture form halves pictures from another corner, which shifts
 # grey levels a little, and an undecided keypoint may then be seen elsewhere.
 MOST_MEDIAN_PX = {"crop": 0.01, "picture": 0.1}
+# Nobody is seen in noise, every keypoint is undecided there: 0.19 px for the shipped network, 0.002 on COCO's people.
+# Half a pixel is what a wrong corner or a wrong centre would make.
+MOST_MEDIAN_GENERATED_PX = {"crop": 0.01, "picture": 0.4}
 
 
 def check_twin(twin: Path, form: Form, model: PoseModel, labelled: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
     """How far the twin is from `Predictor`, in crop pixels; on generated pictures where no labelled ones are given.
 
     Raises:
-        ModelError: further than `MOST_MEDIAN_PX`.
+        ModelError: further than `MOST_MEDIAN_PX`, or `MOST_MEDIAN_GENERATED_PX`.
     """
     predictor = Predictor(model)
     session = open_session(twin, [CPU], threads=model.threads)
@@ -55,10 +58,11 @@ def check_twin(twin: Path, form: Form, model: PoseModel, labelled: Sequence[tupl
         "median_confidence_difference": float(np.median(score)),
         "p95_confidence_difference": float(np.quantile(score, 0.95)),
     }
-    if median > MOST_MEDIAN_PX[form]:
+    most = (MOST_MEDIAN_PX if labelled else MOST_MEDIAN_GENERATED_PX)[form]
+    if median > most:
         raise ModelError(
             f"The twin of {predictor.name} is refused: its keypoints are {median:.2f} crop pixels "
-            f"from the predictor's (median), over {MOST_MEDIAN_PX[form]:g}; nothing was written."
+            f"from the predictor's (median), over {most:g}; nothing was written."
         )
     return facts
 
