@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,8 +159,8 @@ def test_models_that_do_not_fit_together_are_refused(make: Make) -> None:
 
 def test_a_route_file_is_read_and_checked(make: Make, tmp_path: Path) -> None:
     big, small = make("big", (24, 32)), make("small", (16, 16))
-    student = {"model": str(small.model.path), "sha256": small.sha256, "below_px": 40, "flip": True}
-    content = {"model": "big", "sha256": big.sha256, "students": [student], "how": "by hand"}
+    student: dict[str, Any] = {"model": str(small.model.path), "sha256": small.sha256, "below_px": 40, "flip": True}
+    content: dict[str, Any] = {"model": "big", "sha256": big.sha256, "students": [student], "how": "by hand"}
     path = tmp_path / "big.route.json"
     path.write_text(json.dumps(content))
     route = read_route(path)
