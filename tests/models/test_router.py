@@ -168,8 +168,9 @@ def test_a_route_file_is_read_and_checked(make: Make, tmp_path: Path) -> None:
     assert routed.names([[0, 0, 9, 39], [0, 0, 9, 41]]) == ["small", "big"]
     assert [(row["below_px"], row["flip"]) for row in routed.to_json()] == [(40.0, True), (None, False)]
     assert outdated(route, routed) == ["small"]  # named by its path: what was measured is another name
-    faults: list[dict[str, object]] = [{"students": []}, {"students": [student, student]}, {"more": 1}]
-    for wrong in [*faults, {"students": [{**student, "below_px": 0}]}]:
+    faults: list[dict[str, Any]] = [{"students": people} for people in ([], [student, student])]
+    faults += [{"more": 1}, {"students": [{**student, "below_px": 0}]}]
+    for wrong in faults:
         path.write_text(json.dumps({**content, **wrong}))
         with pytest.raises(BadFileError, match="is not a route"):
             read_route(path)
