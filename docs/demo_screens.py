@@ -18,6 +18,7 @@ from poseunion.annotate.formats import read_annotations
 from poseunion.app.demo.engine import Engine
 from poseunion.app.demo.page import Settings, build, serve
 from poseunion.models import load_predictor
+from poseunion.models.detector import load_detector
 from poseunion.models.informed import InformedPredictor, is_informable
 from poseunion.models.zoo import shipped_models
 
@@ -56,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
         labels, images = example_dataset(Path(folder) / "images")
         out = Path(folder) / "extended.json"
-        predictor = load_predictor(shipped_models()[0])
+        predictor = load_predictor()
         extend(
             read_annotations(labels),
             images,
@@ -64,7 +65,7 @@ def main() -> None:
             out,
         )
         settings = Settings(port=0, review=(out,), images=images, reviewer="ann")
-        page = build(Engine(shipped_models()), settings)
+        page = build(Engine(shipped_models(), load_detector()), settings)
         address = serve(page, settings)
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         visit(browser, address, DESK, "desk")

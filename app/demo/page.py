@@ -82,7 +82,7 @@ def where_it_runs(engine: Engine, settings: Settings) -> str:
     provider = engine.predictor(engine.models[0]).provider.removesuffix("ExecutionProvider")
     detector = "No person detector is installed: boxes are drawn by hand."
     if engine.detector is not None:
-        detector = f"People are found by {engine.detector.name}."
+        detector = f"People are found by the detector {engine.detector.name}."
     return (
         f"Everything runs {place} ({provider}); the page fetches nothing from elsewhere. {detector} "
         f"Uploads are decoded, encoded anew and forgotten within {KEPT_S // 60} minutes."
