@@ -46,20 +46,13 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
 
 def test_importing_models_and_annotate_loads_nothing_heavy() -> None:
     code = """
-import json, sys, time
-start = time.perf_counter()
+import json, sys
 import poseunion.models, poseunion.annotate
-seconds = time.perf_counter() - start
 heavy = ("torch", "matplotlib", "onnxruntime", "skimage", "scipy")
-print(json.dumps({"seconds": seconds, "heavy": [name for name in heavy if name in sys.modules]}))
+print(json.dumps([name for name in heavy if name in sys.modules]))
 """
-    # The quickest of three: a busy machine is not what is measured.
-    runs = [
-        json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd="/").stdout)
-        for _ in range(3)
-    ]
-    assert runs[0]["heavy"] == []
-    assert min(run["seconds"] for run in runs) < 1
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd="/")
+    assert json.loads(run.stdout) == []
 
 
 def _modules() -> list[str]:
