@@ -211,12 +211,20 @@ def plot_latency(measured: Measured, accuracy: Mapping[str, float], path: Path) 
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
     fewest = min((arm.people, arm.threads) for arm in measured.wall_ms)
+    arms = [a for a in measured.wall_ms if (a.people, a.threads) == fewest and a.model in accuracy]
+    latency = {arm: statistics.median(measured.wall_ms[arm]) for arm in arms}
     for who, marker in ((OURS, "o"), (RTMLIB, "s")):
-        arms = [a for a in measured.wall_ms if a.who == who and (a.people, a.threads) == fewest and a.model in accuracy]
-        latency = [statistics.median(measured.wall_ms[arm]) for arm in arms]
-        axes.plot(latency, [accuracy[arm.model] for arm in arms], marker, label=who)
-        for arm, x in zip(arms, latency, strict=True):
-            axes.annotate(arm.model, (x, accuracy[arm.model]), textcoords="offset points", xytext=(4, 4), fontsize=8)
+        own = [arm for arm in arms if arm.who == who]
+        axes.plot([latency[arm] for arm in own], [accuracy[arm.model] for arm in own], marker, label=who, zorder=3)
+    for model in dict.fromkeys(arm.model for arm in arms):
+        ends = [latency[arm] for arm in arms if arm.model == model and arm.who in (OURS, RTMLIB)]
+        axes.plot(ends, [accuracy[model]] * len(ends), color="grey", linewidth=1)
+        middle = statistics.mean(ends)
+        axes.annotate(
+            *(model, (middle, accuracy[model])), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8
+        )
+    # Room for the names.
+    axes.margins(x=0.15, y=0.15)
     axes.set_xlabel(f"ms a person, {fewest[0]} people a picture, {fewest[1]} thread(s)")
     axes.set_ylabel("AP")
     axes.set_xlim(left=0)
