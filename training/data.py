@@ -170,18 +170,26 @@ class ListedBoxes(BaseModel):
     boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]] | None = None
 
 
-def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
-    """A list of `{file_name, boxes: [[x, y, w, h], …]}`: pictures with people but without keypoints."""
-    nothing = np.zeros((len(target), 2)), np.full(len(target), Visibility.UNDEFINED, np.int8)
-    people: list[Person] = []
+def read_listed_boxes(entry: DatasetEntry) -> list[ListedBoxes]:
+    """The file of a data set of kind boxes, a list of `{file_name, boxes: [[x, y, w, h], …] or null}`.
+
+    Raises:
+        BadFileError: it is none.
+    """
     try:
-        pictures = TypeAdapter(list[ListedBoxes]).validate_python(read_json(entry.annotations))
+        return TypeAdapter(list[ListedBoxes]).validate_python(read_json(entry.annotations))
     except ValidationError as error:
         raise BadFileError(
             f"{entry.annotations}, {first_fault(error, 'file')}; kind boxes is a list of objects with file_name and "
             "boxes [[x, y, width, height], …]."
         ) from error
-    for picture in pictures:
+
+
+def _read_boxes(entry: DatasetEntry, target: Skeleton) -> list[Person]:
+    """Pictures with people but without keypoints."""
+    nothing = np.zeros((len(target), 2)), np.full(len(target), Visibility.UNDEFINED, np.int8)
+    people: list[Person] = []
+    for picture in read_listed_boxes(entry):
         for box in picture.boxes or ():
             people.append(Person(entry.images / picture.file_name, len(people), box, *nothing))
     return people

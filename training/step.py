@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -119,19 +120,31 @@ def losses(
 
 def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW for the student and the alignments; what the curriculum learns has its own rule."""
+    return adamw(
+        _descending(trained),
+        lr=recipe.lr,
+        backbone_factor=recipe.backbone_lr_factor if recipe.pretrained else 1.0,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def adamw(
+    parameters: Iterable[tuple[str, nn.Parameter]], *, lr: float, backbone_factor: float, weight_decay: float
+) -> torch.optim.AdamW:
+    """AdamW of named parameters: a `factor` for the backbone; norms, biases and scales do not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in _descending(trained):
+    for name, parameter in parameters:
         groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
-                "params": parameters,
-                "factor": recipe.backbone_lr_factor if is_backbone and recipe.pretrained else 1.0,
-                "weight_decay": recipe.weight_decay if is_matrix else 0.0,
+                "params": members,
+                "factor": backbone_factor if is_backbone else 1.0,
+                "weight_decay": weight_decay if is_matrix else 0.0,
             }
-            for (is_backbone, is_matrix), parameters in groups.items()
+            for (is_backbone, is_matrix), members in groups.items()
         ],
-        lr=recipe.lr,
+        lr=lr,
     )
 
 

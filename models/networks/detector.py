@@ -14,17 +14,15 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
 from poseunion.models.detector import DetectorDescription, parse_description
-from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
-from poseunion.models.files import write_bytes
+from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.metadata import METADATA_KEY
 from poseunion.models.networks.backbones import build_backbone
 from poseunion.models.networks.equivariant import EquivariantSimcc, SeparableBlock
+from poseunion.models.networks.weights import NETWORK_KEY, read_tensors, write_tensors
 
 STRIDES = (8, 16, 32)
 # Stages of efficientnet_lite0 after which its maps have these strides; the last stage (320 channels, a fifth of all
@@ -38,7 +36,6 @@ SCORE_BIAS = -4.6
 DISTANCE_BIAS = 1.0
 # Distances are at most e^5 strides, so that no step early in training makes them infinite.
 LARGEST_LOG_DISTANCE = 5.0
-_NETWORK_KEY = "network"
 
 
 class DetectorSpec(BaseModel):
@@ -198,9 +195,7 @@ _BLOCK = ("depthwise.weight", "pointwise.weight", *(f"norm{i}.{name}" for i in (
 
 def save_detector(path: Path, state: Mapping[str, Tensor], description: DetectorDescription) -> None:
     """Write weights as safetensors, atomically."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-    facts = {METADATA_KEY: description.model_dump_json(), _NETWORK_KEY: DetectorSpec().model_dump_json()}
-    write_bytes(path, save_tensors(tensors, facts))
+    write_tensors(path, state, DetectorSpec(), description)
 
 
 def read_detector(path: Path) -> tuple[PersonDetector, DetectorDescription]:
@@ -209,14 +204,9 @@ def read_detector(path: Path) -> tuple[PersonDetector, DetectorDescription]:
     Raises:
         BadFileError: not a safetensors file. ModelError: it holds no detector.
     """
+    state, facts = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  not a mapping
-            facts = dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise BadFileError(f"{path} is not a safetensors file: {error}.") from error
-    try:
-        DetectorSpec.model_validate(json.loads(facts[_NETWORK_KEY]))
+        DetectorSpec.model_validate(json.loads(facts[NETWORK_KEY]))
         description = parse_description(facts[METADATA_KEY], str(path))
     except (KeyError, ValueError, ValidationError) as error:
         raise ModelError(

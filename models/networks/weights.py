@@ -17,7 +17,7 @@ from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutpu
 from poseunion.models.networks.build import build_network
 from poseunion.models.simcc import SimccGrid
 
-_NETWORK_KEY = "network"
+NETWORK_KEY = "network"
 
 
 class NetworkSpec(BaseModel):
@@ -31,9 +31,23 @@ class NetworkSpec(BaseModel):
 
 def save_weights(path: Path, state: Mapping[str, Tensor], spec: NetworkSpec, description: ModelDescription) -> None:
     """Write weights as safetensors, atomically."""
+    write_tensors(path, state, spec, description)
+
+
+def write_tensors(path: Path, state: Mapping[str, Tensor], spec: BaseModel, description: BaseModel) -> None:
+    """Write tensors of any network as safetensors, atomically, with what network and what model they are."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-    facts = {METADATA_KEY: description.model_dump_json(), _NETWORK_KEY: spec.model_dump_json()}
+    facts = {METADATA_KEY: description.model_dump_json(), NETWORK_KEY: spec.model_dump_json()}
     write_bytes(path, save_tensors(tensors, facts))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and facts of a safetensors file; raises BadFileError where it is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118  not a mapping
+    except (OSError, SafetensorError) as error:
+        raise BadFileError(f"{path} is not a safetensors file: {error}.") from error
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescription]:
@@ -42,14 +56,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescr
     Raises:
         BadFileError: not a safetensors file. ModelError: it does not say what it holds.
     """
+    state, facts = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  not a mapping
-            facts = dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise BadFileError(f"{path} is not a safetensors file: {error}.") from error
-    try:
-        spec = NetworkSpec.model_validate(json.loads(facts[_NETWORK_KEY]))
+        spec = NetworkSpec.model_validate(json.loads(facts[NETWORK_KEY]))
         description = parse_description(facts[METADATA_KEY], str(path))
     except (KeyError, ValueError, ValidationError) as error:
         raise ModelError(f"{path} does not say which network it holds: train it with `poseunion train`.") from error

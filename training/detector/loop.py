@@ -28,6 +28,7 @@ from poseunion.training.detector.views import PictureBatch, Pictures, draw_pictu
 from poseunion.training.log import RunLog
 from poseunion.training.loop import NonFiniteLossError, check_out
 from poseunion.training.schedule import Clock, cosine, warm_up
+from poseunion.training.step import adamw
 
 _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
 
@@ -97,21 +98,8 @@ def fit_detector(
 
 def optimizer_for(network: PersonDetector, recipe: DetectorRecipe) -> torch.optim.AdamW:
     """AdamW; the backbone learns more slowly, and norms, biases and scales do not decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "factor": recipe.backbone_lr_factor if is_backbone else 1.0,
-                "weight_decay": recipe.weight_decay if is_matrix else 0.0,
-            }
-            for (is_backbone, is_matrix), parameters in groups.items()
-        ],
-        lr=recipe.lr,
-    )
+    learning = ((name, one) for name, one in network.named_parameters() if one.requires_grad)
+    return adamw(learning, lr=recipe.lr, backbone_factor=recipe.backbone_lr_factor, weight_decay=recipe.weight_decay)
 
 
 def _run(

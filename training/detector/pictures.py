@@ -13,14 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.detector import Detections
-from poseunion.models.errors import BadFileError
-from poseunion.models.files import first_fault, read_json
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data import DatasetEntry, ListedBoxes
+from poseunion.training.data import DatasetEntry, read_listed_boxes
 
 # Of RTMDet-nano's boxes on held-out pictures of COCO's training set a labelled person has 93 % above .45, 61 % from .4
 # to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and nobody.
@@ -77,17 +74,9 @@ def read_pictures(entry: DatasetEntry) -> list[BoxedPicture]:
 
 
 def _listed(entry: DatasetEntry) -> list[BoxedPicture]:
-    """A list of `{file_name, boxes: [[x, y, w, h], …] or null}`."""
-    try:
-        pictures = TypeAdapter(list[ListedBoxes]).validate_python(read_json(entry.annotations))
-    except ValidationError as error:
-        raise BadFileError(
-            f"{entry.annotations}, {first_fault(error, 'file')}; kind boxes is a list of objects with file_name and "
-            "boxes [[x, y, width, height], …]."
-        ) from error
     return [
         BoxedPicture(entry.images / p.file_name, None, _stacked([np.array(b) for b in p.boxes or ()]), _stacked([]))
-        for p in pictures
+        for p in read_listed_boxes(entry)
     ]
 
 
