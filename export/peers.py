@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poseunion.models.errors import MissingExtraError, ModelError
+from poseunion.models.geometry import corners_of
 from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD, SimccOutput
 from poseunion.models.predictor import Predictor
 from poseunion.models.types import PoseBatch
@@ -45,8 +46,7 @@ class RtmlibPredictor(Predictor):
     def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike) -> PoseBatch:
         """As `Predictor.__call__`; the picture's channels are used in the order they come in."""
         boxes = np.asarray(boxes_xywh, np.float64).reshape(-1, 4)
-        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-        xy, score = self.pose(image, list(corners))
+        xy, score = self.pose(image, list(corners_of(boxes)))
         return PoseBatch(
             self.skeleton, xy.astype(np.float32), np.clip(score, 0, 1).astype(np.float32), boxes.astype(np.float32)
         )

@@ -43,6 +43,11 @@ class Crop:
         return self.width / self.size_wh[0]
 
 
+def corners_of(box_xywh_N4: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Boxes x, y, width, height as x0, y0, x1, y1."""
+    return np.concatenate([box_xywh_N4[:, :2], box_xywh_N4[:, :2] + box_xywh_N4[:, 2:]], 1)
+
+
 def crop_from_box(
     box_xywh: NDArray[np.floating] | tuple[float, ...], size_wh: tuple[int, int], padding: float = 1.25
 ) -> Crop:

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.errors import BadFileError, ItemError
-from poseunion.models.files import atomic_writer, sha256_of
+from poseunion.models.files import atomic_writer
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.people import Person
+from poseunion.training.pixels import Pixels, PixelsWriter, is_whole, open_pixels
 
 # A person's padded box is stored 256 px high at most: the largest input trained for.
 STORE_HEIGHT_PX = 256
@@ -62,9 +63,7 @@ class CropStore:
     origin_xy: NDArray[np.float64]
     skipped: tuple[tuple[str, str], ...]
     index_sha: str
-    _pixels: NDArray[np.uint8]
-    _offset: NDArray[np.int64]
-    _shape_hw: NDArray[np.int32]
+    _pixels: Pixels
 
     def __len__(self) -> int:
         return len(self.box_xywh)
@@ -76,9 +75,7 @@ class CropStore:
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB of one person."""
-        h, w = (int(v) for v in self._shape_hw[index])
-        start = int(self._offset[index])
-        return self._pixels[start : start + h * w * 3].reshape(h, w, 3)
+        return self._pixels[index]
 
     def to_image(self, index: int, xy_store: NDArray[np.floating]) -> NDArray[np.float64]:
         """Store px -> image px of one person."""
@@ -94,7 +91,7 @@ def open_store(dataset: str, people: Sequence[Person], skeleton: Skeleton, folde
     key = _key(dataset, people, skeleton)
     stem = folder / f"{dataset}-{key[:16]}"
     pixels_path, index_path = stem.with_suffix(".pixels"), stem.with_suffix(".npz")
-    if not _is_whole(pixels_path, index_path):
+    if not is_whole(pixels_path, index_path):
         if not people:
             raise BadFileError(f"Data set {dataset} has nobody to learn from: its file holds no person with a box.")
         _build(people, pixels_path, index_path)
@@ -113,9 +110,7 @@ def open_store(dataset: str, people: Sequence[Person], skeleton: Skeleton, folde
         origin_xy=index["origin"],
         skipped=tuple((str(n), str(r)) for n, r in index["skipped"]),
         index_sha=key,
-        _pixels=np.memmap(pixels_path, np.uint8, "r"),
-        _offset=index["offset"],
-        _shape_hw=index["shape_hw"],
+        _pixels=open_pixels(pixels_path, index),
     )
 
 
@@ -131,23 +126,11 @@ def _key(dataset: str, people: Sequence[Person], skeleton: Skeleton) -> str:
     return digest.hexdigest()
 
 
-def _is_whole(pixels_path: Path, index_path: Path) -> bool:
-    if not (pixels_path.is_file() and index_path.is_file()):
-        return False
-    try:
-        index = np.load(index_path, allow_pickle=False)
-        return int(index["pixel_bytes"]) == pixels_path.stat().st_size and str(index["sha256"]) == sha256_of(
-            pixels_path
-        )
-    except (OSError, ValueError, KeyError, BadFileError):
-        return False
-
-
 def _build(people: Sequence[Person], pixels_path: Path, index_path: Path) -> None:
-    rows: list[tuple[Person, float, NDArray[np.float64], tuple[int, int], int]] = []
+    rows: list[tuple[Person, float, NDArray[np.float64]]] = []
     skipped: list[tuple[str, str]] = []
-    offset = 0
     with atomic_writer(pixels_path) as file:
+        writer = PixelsWriter(file)
         for image, group in _by_image(people):
             try:
                 stated = group[0].image_wh
@@ -161,9 +144,8 @@ def _build(people: Sequence[Person], pixels_path: Path, index_path: Path) -> Non
                 except ItemError as error:
                     skipped.append((str(image), str(error)))
                     continue
-                file.write(pixels.tobytes())
-                rows.append((person, scale, origin, pixels.shape[:2], offset))
-                offset += pixels.nbytes
+                writer.add(pixels)
+                rows.append((person, scale, origin))
     if not rows:
         raise BadFileError(f"None of {len(people)} people could be read; the first reason: {skipped[0][1]}.")
     scale_N = np.array([r[1] for r in rows])
@@ -186,11 +168,8 @@ def _build(people: Sequence[Person], pixels_path: Path, index_path: Path) -> Non
             image_name=np.array([str(r[0].image) for r in rows]),
             scale=scale_N,
             origin=origin_N2,
-            shape_hw=np.array([r[3] for r in rows], np.int32),
-            offset=np.array([r[4] for r in rows], np.int64),
             skipped=np.array(skipped, dtype=str).reshape(-1, 2),
-            pixel_bytes=np.array(offset),
-            sha256=np.array(sha256_of(pixels_path)),
+            **writer.facts(pixels_path),
         )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.detector import Detections
 from poseunion.models.errors import MissingExtraError
+from poseunion.models.geometry import corners_of
 
 NOBODY = 0
 # Overlap from which a box of the frame before is the same person who is followed from this one on; the tracker's own.
@@ -51,9 +52,8 @@ class Tracker:
     def __call__(self, found: Detections) -> tuple[Detections, NDArray[np.int64]]:
         """The boxes of a frame that are people's, and their numbers from 1; `NOBODY` where one is first seen."""
         box, score = found
-        corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1)
         rows = {"row": np.arange(len(box))}
-        followed = self._tracker.update(self._supervision.Detections(corners, confidence=score, data=rows))
+        followed = self._tracker.update(self._supervision.Detections(corners_of(box), confidence=score, data=rows))
         track = np.full(len(box), NOBODY, np.int64)
         if len(followed):
             track[followed.data["row"]] = followed.tracker_id.astype(np.int64) + 1
@@ -79,8 +79,7 @@ class Tracker:
         unnamed = np.flatnonzero(track == NOBODY)
         if not len(new) or not len(unnamed):
             return track
-        corners, corners_now = (np.concatenate([b[:, :2], b[:, :2] + b[:, 2:]], 1) for b in (box, box_now))
-        overlap = self._supervision.box_iou_batch(corners[unnamed], corners_now[new])
+        overlap = self._supervision.box_iou_batch(corners_of(box[unnamed]), corners_of(box_now[new]))
         track = track.copy()
         for column in range(len(new)):
             row = int(overlap[:, column].argmax())

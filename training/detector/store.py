@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from poseunion.models.detector import OnnxDetector
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import atomic_writer, sha256_of
+from poseunion.models.geometry import corners_of
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.training.detector.pictures import DOUBTFUL, PART_SHARE, SAME_PERSON_IOU, SURE, BoxedPicture, completed
+from poseunion.training.pixels import Pixels, PixelsWriter, is_whole, open_pixels
 from poseunion.training.progress import track
 
 # Longer side of a stored picture at most: 1.4 times the input, so that a person can also be seen from nearer.
@@ -52,18 +54,14 @@ class PictureStore:
     labelled: NDArray[np.bool_]
     first: NDArray[np.int64]
     skipped: tuple[tuple[str, str], ...]
-    _pixels: NDArray[np.uint8]
-    _offset: NDArray[np.int64]
-    _shape_hw: NDArray[np.int32]
+    _pixels: Pixels
 
     def __len__(self) -> int:
         return len(self.image_name)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB of one picture."""
-        h, w = (int(v) for v in self._shape_hw[index])
-        start = int(self._offset[index])
-        return self._pixels[start : start + h * w * 3].reshape(h, w, 3)
+        return self._pixels[index]
 
     def boxes(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """(N, 4) corners and (N,) whether each is only to be ignored."""
@@ -90,7 +88,7 @@ def open_pictures(
     key = _key(dataset, pictures, fillers)
     stem = folder / f"pictures-{dataset}-{key[:16]}"
     pixels_path, index_path = stem.with_suffix(".pixels"), stem.with_suffix(".npz")
-    if not _is_whole(pixels_path, index_path):
+    if not is_whole(pixels_path, index_path):
         _build(dataset, pictures, fillers, pixels_path, index_path)
     index = np.load(index_path, allow_pickle=False)
     return PictureStore(
@@ -101,9 +99,7 @@ def open_pictures(
         labelled=index["labelled"],
         first=index["first"],
         skipped=tuple((str(n), str(r)) for n, r in index["skipped"]),
-        _pixels=np.memmap(pixels_path, np.uint8, "r"),
-        _offset=index["offset"],
-        _shape_hw=index["shape_hw"],
+        _pixels=open_pixels(pixels_path, index),
     )
 
 
@@ -117,15 +113,6 @@ def _key(dataset: str, pictures: Sequence[BoxedPicture], fillers: Sequence[OnnxD
     return digest.hexdigest()
 
 
-def _is_whole(pixels_path: Path, index_path: Path) -> bool:
-    if not (pixels_path.is_file() and index_path.is_file()):
-        return False
-    try:
-        return int(np.load(index_path, allow_pickle=False)["pixel_bytes"]) == pixels_path.stat().st_size
-    except (OSError, ValueError, KeyError):
-        return False
-
-
 def _build(
     dataset: str,
     pictures: Sequence[BoxedPicture],
@@ -134,8 +121,9 @@ def _build(
     index_path: Path,
 ) -> None:
     names, corners, ignored, labelled, counts = [], [], [], [], [0]
-    shapes, offsets, skipped, offset = [], [], [], 0
+    skipped: list[tuple[str, str]] = []
     with atomic_writer(pixels_path) as file:
+        writer = PixelsWriter(file)
         for picture in track(pictures, f"pictures of {dataset}"):
             try:
                 image = read_annotated_image(picture.path, picture.wh) if picture.wh else read_image(picture.path)
@@ -147,15 +135,12 @@ def _build(
                 full = completed(full, filler(image))
             pixels, scale_xy = _shrunk(image)
             box = np.concatenate([full.box_N4, full.ignored_N4])
-            corners.append(np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1) * np.tile(scale_xy, 2))
+            corners.append(corners_of(box) * np.tile(scale_xy, 2))
             ignored.append(np.arange(len(box)) >= len(full.box_N4))
             labelled.append(np.arange(len(box)) < len(picture.box_N4))
             names.append(str(picture.path))
             counts.append(len(box))
-            shapes.append(pixels.shape[:2])
-            offsets.append(offset)
-            file.write(pixels.tobytes())
-            offset += pixels.nbytes
+            writer.add(pixels)
     if not names:
         reason = f"; the first reason: {skipped[0][1]}" if skipped else ""
         raise BadFileError(f"Data set {dataset} has no picture that can be read{reason}.")
@@ -167,10 +152,8 @@ def _build(
             ignored=np.concatenate(ignored),
             labelled=np.concatenate(labelled),
             first=np.cumsum(counts),
-            shape_hw=np.array(shapes, np.int32),
-            offset=np.array(offsets, np.int64),
             skipped=np.array(skipped, dtype=str).reshape(-1, 2),
-            pixel_bytes=np.array(offset),
+            **writer.facts(pixels_path),
         )
 
 

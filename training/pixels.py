@@ -1,0 +1,82 @@
+"""One flat file of pictures, memory-mapped, and what the index beside it has to know of it.
+
+Shapes: P pictures of h by w pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import BadFileError
+from poseunion.models.files import sha256_of
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pictures of a flat file, by number.
+
+    Attributes:
+        flat: all bytes of the file.
+        offset_P: where each picture begins in it.
+        shape_P2: height and width of each.
+    """
+
+    flat: NDArray[np.uint8]
+    offset_P: NDArray[np.int64]
+    shape_P2: NDArray[np.int32]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 RGB of one picture."""
+        h, w = (int(v) for v in self.shape_P2[index])
+        start = int(self.offset_P[index])
+        return self.flat[start : start + h * w * 3].reshape(h, w, 3)
+
+
+class PixelsWriter:
+    """Pictures, one behind the other, into a file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._bytes = 0
+        self._offsets: list[int] = []
+        self._shapes: list[tuple[int, ...]] = []
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        """Append one (h, w, 3) picture."""
+        self._file.write(picture.tobytes())
+        self._offsets.append(self._bytes)
+        self._shapes.append(picture.shape[:2])
+        self._bytes += picture.nbytes
+
+    def facts(self, path: Path) -> dict[str, Any]:
+        """What the index keeps of the finished file at `path`, for `open_pixels` and `is_whole`."""
+        return {
+            "offset": np.array(self._offsets, np.int64),
+            "shape_hw": np.array(self._shapes, np.int32).reshape(-1, 2),
+            "pixel_bytes": np.array(self._bytes),
+            "sha256": np.array(sha256_of(path)),
+        }
+
+
+def open_pixels(path: Path, index: Mapping[str, NDArray[np.generic]]) -> Pixels:
+    """The pictures of a file, by the index that `PixelsWriter.facts` went into."""
+    offset, shape = index["offset"].astype(np.int64), index["shape_hw"].astype(np.int32)
+    return Pixels(np.memmap(path, np.uint8, "r"), offset, shape)
+
+
+def is_whole(path: Path, index_path: Path) -> bool:
+    """Are both files there, and are the pixels those that the index was written for?"""
+    if not (path.is_file() and index_path.is_file()):
+        return False
+    try:
+        with np.load(index_path, allow_pickle=False) as index:
+            same_size = int(index["pixel_bytes"]) == path.stat().st_size
+            return same_size and str(index["sha256"]) == sha256_of(path)
+    except (OSError, ValueError, KeyError, BadFileError):
+        return False
