@@ -74,10 +74,7 @@ class Trained(nn.Module):
         lesson = {}
         if self.distiller is not None:
             assert wide_NHW3 is not None
-            # A lesson is a loss, and losses are counted in 32 bits.
-            with torch.autocast(features.device.type, enabled=False):
-                single = None if answer is None else (answer[0].float(), answer[1].float())
-                lesson = self.distiller(features.float(), single, wide_NHW3, flip_N, progress)
+            lesson = self.distiller(features, answer, wide_NHW3, flip_N, progress)
         bent = answer if self.own is None or answer is None else self.own.bent(answer, flip_N)
         return Said(answer, heat, bent, lesson)
 

@@ -22,7 +22,7 @@ from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training import loop, step
 from poseunion.training.augment import NONE
-from poseunion.training.cdkd.distiller import distiller_for, load_teacher, teacher_file
+from poseunion.training.cdkd.distiller import answers, distiller_for, load_teacher, teacher_file
 from poseunion.training.cdkd.recipes import CDKD_RECIPES
 from poseunion.training.data import draw_batch
 from poseunion.training.loop import fit, learning_rate
@@ -133,6 +133,28 @@ def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
         for run in ("whole", "cut")
     ]
     assert logs[0] == logs[1]
+
+
+def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(teachers: dict[str, Path]) -> None:
+    recipe = tiny(find_recipe("cdkd_64", []), teachers)
+    (stage,) = recipe.stages
+    torch.manual_seed(0)
+    student = build_network(recipe.network, recipe.backbone, len(UNION), grid_of(stage), pretrained=False)
+    distiller = distiller_for(recipe.cdkd, student, recipe.skeleton, grid_of(stage))
+    assert distiller is not None
+    heard: list[torch.dtype] = []
+    distiller.teacher.network.heatmap.register_forward_hook(lambda *said: heard.append(said[2].dtype))  # type: ignore[union-attr]
+    picture = torch.randint(0, 256, (2, *distiller.teacher.size_wh[::-1], 3), dtype=torch.uint8)
+    features, answer, _ = answers(student, torch.rand(2, 3, *stage.size_wh))
+    asked = (features, answer, picture, torch.zeros(2, dtype=torch.bool), 0.5)
+    whole = distiller(*asked)
+    with torch.autocast("cpu", torch.bfloat16):
+        short = distiller(*asked)
+    assert heard == [torch.float32, torch.bfloat16]
+    assert all(part.dtype == torch.float32 for part in short.values())
+    for name, value in whole.items():
+        torch.testing.assert_close(short[name], value, rtol=0.05, atol=1e-3)
+    assert not torch.equal(short["cdkd"], whole["cdkd"])
 
 
 def test_training_leaves_no_trace_in_the_student(teachers: dict[str, Path], prepared: Prepared, tmp_path: Path) -> None:

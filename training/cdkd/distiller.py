@@ -40,7 +40,7 @@ class Teacher:
     """
 
     def __init__(self, network: nn.Module, description: ModelDescription, size_wh: tuple[int, int]) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.size_wh, self.skeleton = size_wh, description.resolved_skeleton
         head = description.head
         self.grid = SimccGrid(size_wh, head.split, head.sigma_bins) if isinstance(head, SimccOutput) else None
@@ -154,8 +154,22 @@ class Distiller(nn.Module):
             `cdkd`, which is added to the loss (alpha L_fea + beta L_logit), and what it is made of.
         """
         self.teacher.network.to(wide_NHW3.device)
-        their_features, their_answer = self.teacher(normalise(wide_NHW3))
-        now = self.curriculum(difficulty(progress), wide_NHW3.device)
+        # Teachers answer in autocast's precision; lessons are losses, and those are counted in 32 bits.
+        their_features, their_answer = _in_32_bits(self.teacher(normalise(wide_NHW3)))
+        with torch.autocast(features.device.type, enabled=False):
+            ours = _in_32_bits((features, answer))
+            return self._compared(*ours, their_features, their_answer, flip_N, progress)
+
+    def _compared(
+        self,
+        features: Tensor,
+        answer: Simcc | None,
+        their_features: Tensor,
+        their_answer: Simcc | None,
+        flip_N: Tensor,
+        progress: float,
+    ) -> dict[str, Tensor]:
+        now = self.curriculum(difficulty(progress), flip_N.device)
         parts: dict[str, Tensor] = {}
         lesson = features.new_zeros(())
         if self.features is not None:
@@ -181,6 +195,11 @@ def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGr
     if not config.is_on:
         return None
     return Distiller(config, load_teacher(config.teacher, grid.size_wh), student, load_skeleton(skeleton), grid)
+
+
+def _in_32_bits(said: tuple[Tensor, Simcc | None]) -> tuple[Tensor, Simcc | None]:
+    features, answer = said
+    return features.float(), None if answer is None else (answer[0].float(), answer[1].float())
 
 
 def _both(student: nn.Module, grid: SimccGrid, teacher: Teacher) -> list[tuple[nn.Module, tuple[int, int]]]:
