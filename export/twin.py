@@ -7,7 +7,7 @@ Two forms, from the same weights as the plain file:
 | crop    | `crop` (N, H, W, 3) uint8 RGB; `crop_to_image` (N, 2, 3) float32         |
 | picture | `image` (any height, any width, 3) uint8 RGB; `boxes_xywh` (N, 4) float32 |
 
-Both give `keypoints` (N, K, 2) image px, refined below a bin, and `confidence` (N, K): calibrated where the model is,
+Both give `keypoints` (N, K, 2) image px, between the bins, and `confidence` (N, K): calibrated where the model is,
 else the network's own score between 0 and 1. No flip test.
 
 The picture form samples as `models.geometry.cut_crop` does: the picture is halved until a crop pixel covers at most
@@ -32,6 +32,7 @@ from poseunion.models.calibration import MAX_SCORE, MIN_SCORE
 from poseunion.models.geometry import ANTIALIAS_FROM
 from poseunion.models.metadata import METADATA_KEY, ModelDescription
 from poseunion.models.networks.inputs import normalise
+from poseunion.models.simcc import BETA, tolerance_kernels, tolerances_px
 
 Form = Literal["crop", "picture"]
 FORMS: tuple[Form, ...] = ("crop", "picture")
@@ -43,10 +44,18 @@ class Keypoints(nn.Module):
     """Network and decoder: crops and how large their pixels are in the picture -> keypoints and confidences."""
 
     weight_KF: Tensor
+    kernel_x_KCC: Tensor
+    kernel_y_KCC: Tensor
 
     def __init__(self, network: nn.Module, description: ModelDescription) -> None:
         super().__init__()
-        self.network, self.split = network, description.grid.split
+        grid = description.grid
+        self.network, self.split, self.pooled = network, grid.split, []
+        tolerance = tuple(sd * grid.split for sd in tolerances_px(description.resolved_skeleton.sigmas, grid))
+        for axis, bins in zip("xy", grid.bins_wh, strict=True):
+            pooled, kernel_KCC = tolerance_kernels(bins, tolerance)
+            self.pooled.append(pooled)
+            self.register_buffer(f"kernel_{axis}_KCC", torch.from_numpy(kernel_KCC))
         calibration = description.calibration
         self.calibrated = calibration is not None
         if calibration is not None:
@@ -56,9 +65,10 @@ class Keypoints(nn.Module):
 
     def forward(self, crop_NHW3: Tensor, scale_N: Tensor) -> tuple[Tensor, Tensor]:
         """Crops (uint8) and image px per crop px -> (N, K, 2) crop px and (N, K) confidences."""
-        axes = [_refined(logit) for logit in self.network(normalise(crop_NHW3))]
-        xy_NK2 = torch.stack([position / self.split for position, _ in axes], -1)
-        score_NK = torch.minimum(axes[0][1], axes[1][1]).clamp(0, 1)
+        logits = self.network(normalise(crop_NHW3))
+        weighed = zip(logits, (self.kernel_x_KCC, self.kernel_y_KCC), self.pooled, strict=True)
+        xy_NK2 = torch.stack([_expected_position(*axis) / self.split for axis in weighed], -1)
+        score_NK = torch.minimum(*(logit.amax(-1) for logit in logits)).clamp(0, 1)
         return xy_NK2, self._confidence(score_NK, scale_N) if self.calibrated else score_NK
 
     def _confidence(self, score_NK: Tensor, scale_N: Tensor) -> Tensor:
@@ -153,17 +163,19 @@ def twin_graph(network: nn.Module, description: ModelDescription, form: Form) ->
     return described(model, {METADATA_KEY: description.model_dump_json(), "preprocess": form})
 
 
-def _refined(logit_NKB: Tensor) -> tuple[Tensor, Tensor]:
-    """`models.simcc.decode` of one axis with `refine`: (N, K) positions in bins, and the maxima."""
-    bins = logit_NKB.shape[-1]
-    top = logit_NKB.argmax(-1)
-    middle = top.clamp(1, bins - 2)
-    left, centre, right = (logit_NKB.gather(-1, (middle + step)[..., None])[..., 0] for step in (-1, 0, 1))
+def _expected_position(logit_NKB: Tensor, kernel_KCC: Tensor, pooled: int) -> Tensor:
+    """(N, K) bins of one axis, as `models.simcc.decode` finds them with tolerances."""
+    scaled = BETA * logit_NKB
+    mass = pooled * F.avg_pool1d((scaled - scaled.amax(-1, keepdim=True)).exp(), pooled)
+    expected = ((mass[:, :, None] @ kernel_KCC)[:, :, 0] + torch.finfo(torch.float32).tiny).log()
+    top = expected.argmax(-1)
+    middle = top.clamp(1, expected.shape[-1] - 2)
+    left, centre, right = (expected.gather(-1, (middle + step)[..., None])[..., 0] for step in (-1, 0, 1))
     curvature = left - 2 * centre + right
     bent = curvature < -1e-9
     offset = torch.where(bent, 0.5 * (left - right) / torch.where(bent, curvature, -torch.ones_like(curvature)), 0.0)
     offset = torch.where(top == middle, offset.clamp(-0.5, 0.5), 0.0)
-    return top + offset, logit_NKB.gather(-1, top[..., None])[..., 0]
+    return (top + offset) * pooled + (pooled - 1) / 2
 
 
 def _atlas(image_HW3: Tensor) -> tuple[Tensor, Tensor, Tensor]:

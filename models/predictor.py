@@ -45,7 +45,7 @@ class Predictor:
     Args:
         model: the loaded file.
         flip: average with the mirrored crop (twice the time).
-        refine: sub-bin positions; off gives whole bins, as mmpose and rtmlib do.
+        refine: places of the highest expected OKS, between the bins; off gives the likeliest bin, as mmpose and rtmlib.
         antialias: average areas when shrinking a picture; off samples like mmpose and rtmlib.
         batch_size: people a network call; a GPU wants more.
     """
@@ -70,6 +70,9 @@ class Predictor:
         self.size_wh = model.description.size_wh
         self.padding = model.description.padding
         self.flip, self.refine, self.antialias, self.batch_size = flip, refine, antialias, batch_size
+        # A heatmap network has no bins to weigh.
+        weighs = refine and self.metadata.head.kind != "heatmap"
+        self._tolerance_px = simcc.tolerances_px(self.skeleton.sigmas, self.metadata.grid) if weighs else None
 
     def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike) -> PoseBatch:
         """Keypoints of the people in one picture.
@@ -172,7 +175,7 @@ class Predictor:
         head = self.metadata.head
         if head.kind == "heatmap":
             return heatmap.decode(outputs[0], head, self.size_wh)
-        return simcc.decode(outputs[0], outputs[1], self.metadata.grid, refine=self.refine)
+        return simcc.decode(outputs[0], outputs[1], self.metadata.grid, tolerance_px_K=self._tolerance_px)
 
 
 def open_model(

@@ -3,18 +3,29 @@
 Bin b of an axis sits at b / split crop pixels, as in mmpose and RTMPose. Logits are on mmpose's "beta 10" scale: a
 perfect prediction peaks at about 1, and softmax(beta * logit) is the distribution.
 
-Shapes: N people, K keypoints, W and H bins of the two axes.
+Shapes: N people, K keypoints, W and H bins of the two axes, B bins of one, C cells of some bins each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 # RTMPose's label temperature: softmax(10 * Gaussian) has a core of about two bins (mmpose, RTMCCHead `beta=10.`).
 BETA = 10.0
+
+# Standard deviation of OKS's Gaussian is 2 sigma times the root of the person's area. A person who fills an upright
+# crop, padded by 1.25, has a root of half the crop's height (AREA_OF_BOX); half of that again did best on held-out
+# people of both kinds (AP 29.1 -> 30.1, PCK@.2 of limbs 60.3 -> 60.7; the whole: 30.2 and 58.7).
+REACH_OF_HEIGHT = 0.25
+# Adjacent bins become one cell when positions are weighed, the most of these that stay within the share of the smallest
+# tolerance: 4 at 192x256.
+POOLED = (4, 2, 1)
+CELL_OF_TOLERANCE = 0.65
 
 
 @dataclass(frozen=True)
@@ -77,11 +88,18 @@ def softmax(logit: NDArray[np.floating], beta: float = BETA) -> NDArray[np.float
 
 
 def decode(
-    logit_x_NKW: NDArray[np.floating], logit_y_NKH: NDArray[np.floating], grid: SimccGrid, *, refine: bool = False
+    logit_x_NKW: NDArray[np.floating],
+    logit_y_NKH: NDArray[np.floating],
+    grid: SimccGrid,
+    *,
+    refine: bool = False,
+    tolerance_px_K: Sequence[float] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Keypoints from logits.
 
     Args:
+        tolerance_px_K: not where the distribution is highest, but where the expected value of OKS with these standard
+            deviations is, see `tolerances_px`; `refine` has no say then. For a sharp distribution it is the same place.
         refine: add the sub-bin offset of a parabola through the three bins around the maximum (exact for a Gaussian
             label in the log domain, and a bin is the label's resolution). Off equals mmpose's `get_simcc_maximum`,
             except that it moves a keypoint whose score is not positive to bin -1.
@@ -93,12 +111,40 @@ def decode(
     for logit in (np.asarray(logit_x_NKW), np.asarray(logit_y_NKH)):
         bin_index = logit.argmax(-1)
         position = bin_index.astype(np.float64)
-        if refine:
+        if tolerance_px_K is not None:
+            position = _expected_position(logit, tuple(sd * grid.split for sd in tolerance_px_K))
+        elif refine:
             position += _parabola_offset(logit, bin_index)
         xy.append(position / grid.split)
         peaks.append(np.take_along_axis(logit, bin_index[..., None], -1)[..., 0])
     score = np.minimum(*peaks)
     return np.stack(xy, -1).astype(np.float32), score.astype(np.float32)
+
+
+def tolerances_px(oks_sigmas: Sequence[float], grid: SimccGrid) -> tuple[float, ...]:
+    """(K,) standard deviations, in crop px, with which `decode` weighs a keypoint's places against each other."""
+    return tuple(2 * sigma * REACH_OF_HEIGHT * grid.size_wh[1] for sigma in oks_sigmas)
+
+
+@lru_cache(maxsize=16)
+def tolerance_kernels(bins: int, tolerance_bins_K: tuple[float, ...]) -> tuple[int, NDArray[np.float32]]:
+    """Bins a cell, and (K, C, C): OKS's Gaussian between any two cells of an axis."""
+    finest = CELL_OF_TOLERANCE * min(tolerance_bins_K)
+    pooled = next(size for size in POOLED if size == 1 or (bins % size == 0 and size <= finest))
+    cell = np.arange(bins // pooled) * pooled
+    width = np.asarray(tolerance_bins_K)[:, None, None]
+    return pooled, np.exp(-((cell[:, None] - cell) ** 2) / (2 * width**2)).astype(np.float32)
+
+
+def _expected_position(logit_NKB: NDArray[np.floating], tolerance_bins_K: tuple[float, ...]) -> NDArray[np.float64]:
+    """(N, K) bins. OKS is a Gaussian of the distance along x times one along y, so that each axis goes by itself."""
+    n, k, bins = logit_NKB.shape
+    pooled, kernel_KCC = tolerance_kernels(bins, tolerance_bins_K)
+    scaled = BETA * np.asarray(logit_NKB, np.float32)
+    mass = np.exp(scaled - scaled.max(-1, keepdims=True)).reshape(n, k, -1, pooled).sum(-1)
+    expected = np.log((mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2) + np.finfo(np.float32).tiny)
+    cell = expected.argmax(-1)
+    return np.asarray((cell + _parabola_offset(expected, cell)) * pooled + (pooled - 1) / 2)
 
 
 def _parabola_offset(logit: NDArray[np.floating], bin_index: NDArray[np.intp]) -> NDArray[np.float64]:
