@@ -50,6 +50,11 @@ class Row:
     changes: tuple[str, ...] = ()
 
 
+def slug(row: str) -> str:
+    """A folder's name."""
+    return "-".join("".join(c if c.isalnum() else " " for c in row).split()).lower()
+
+
 def run(arguments: list[str], log: Path) -> str:
     """A `poseunion` command of one thread; its standard output."""
     command = [sys.executable, "-m", "poseunion.app.cli", *arguments]

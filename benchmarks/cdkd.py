@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ablation import Row, Values, arguments, measure_all, print_head, table
+from ablation import Row, Values, arguments, measure_all, print_head, slug, table
 
 ONLY_FEATURES, ONLY_CLASSES = "cdkd.classes=off", "cdkd.features=off"
 FIXED, LEARNED = "cdkd.learned=", "cdkd.learned=tau"
@@ -48,11 +48,6 @@ MORE: dict[str, tuple[str, ...]] = {
     "RTMPose's head at stride 8": ("rtmcc_64",),
 }
 ROWS = {**MAIN, **MORE}
-
-
-def slug(row: str) -> str:
-    """A folder's name."""
-    return "-".join("".join(c if c.isalnum() else " " for c in row).split()).lower()
 
 
 def gains(values: Values) -> Values:

@@ -21,6 +21,7 @@ from poseunion.annotate.formats import read_annotations
 from poseunion.models import load_predictor, read_image
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import write_json
+from poseunion.models.router import load_routed
 from poseunion.models.skeleton import load_skeleton, project_indices
 
 Stage = Callable[..., NDArray[np.uint8]]
@@ -98,6 +99,27 @@ def test_the_keypoints_are_the_predictors_in_the_picture(
     inside = ((expected.xy >= 0) & (expected.xy <= 255)).all(-1)
     np.testing.assert_array_equal(read.visibility > 0, inside)
     np.testing.assert_allclose(read.xy[inside], expected.xy[inside], atol=0.01)
+
+
+def test_small_people_go_where_the_route_sends_them(
+    stage: Stage, astronaut: NDArray[np.uint8], shining: Path, tmp_path: Path, done: Run, picture: Run
+) -> None:
+    frame = stage(None, (20, 100))
+    frame[40:110, 10:80] = np.asarray(Image.fromarray(astronaut).resize((70, 70)))
+    path = picture(tmp_path / "two.png", np.maximum(frame, 64 * (frame > 0)))
+    done(path, "--out", tmp_path / "out", "--detector", shining, "--threshold", 0, "--route", "auto")
+    written = json.loads((tmp_path / "out" / "poses.json").read_text(encoding="utf-8"))
+    read = read_annotations(tmp_path / "out" / "poses.json")
+    routed = load_routed("unified", threads=1)
+    assert written["poseunion"]["model"]["route"] == routed.to_json()
+    small, large = routed.names(read.box_xywh)
+    assert small != large == "unified"
+    expected = routed(read_image(path), read.box_xywh)
+    plain = load_predictor("unified", threads=1)(read_image(path), read.box_xywh)
+    seen = read.visibility > 0
+    np.testing.assert_allclose(read.xy[seen], expected.xy[seen], atol=0.01)
+    np.testing.assert_array_equal(expected.xy[1], plain.xy[1])
+    assert np.abs(expected.xy[0] - plain.xy[0]).max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["union", "coco17", "mpii16", "halpe26", "openpose18"])
