@@ -28,7 +28,7 @@ def _ladder(confidence: np.ndarray, right: np.ndarray) -> Ladder:
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(n=st.integers(1, 400), share=st.floats(0, 1), rate=st.floats(0.001, 0.999))
 def test_the_tail_is_the_binomial_distributions(n: int, share: float, rate: float) -> None:
     from scipy.stats import binom
@@ -37,7 +37,7 @@ def test_the_tail_is_the_binomial_distributions(n: int, share: float, rate: floa
     assert binomial_tail(wrong, n, rate) == pytest.approx(binom.cdf(wrong, n, rate), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(n=st.integers(1, 400), share=st.floats(0, 1))
 def test_the_bound_is_clopper_and_pearsons(n: int, share: float) -> None:
     from scipy.stats import beta

@@ -31,7 +31,7 @@ def plain(content: Any) -> Any:
     return list(content) if isinstance(content, Records) else content
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(document=document, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
 def test_every_document_reads_as_it_is(
     document: Any, indent: int | None, ascii_only: bool, tmp_path_factory: pytest.TempPathFactory

@@ -46,7 +46,7 @@ def documents(draw: st.DrawFn) -> list[dict[str, Any]]:
     return records
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(document=documents())
 def test_mpii_round_trips(
     document: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory, make_folder: Any, fake: Any

@@ -28,7 +28,7 @@ def calibration_of(weights: list[float], **changes: Any) -> Calibration:
     return Calibration(**{**given, "guarantee_people": "nobody", "picture": part, **changes})
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     raw=st.floats(0, 1),
     size=st.floats(0.3, 3),
@@ -76,7 +76,7 @@ def test_a_calibration_of_other_keypoints_is_refused() -> None:
     assert same.confidence_threshold == 0.5
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(area=st.floats(1, 1e6), angle=st.floats(0, 6.3))
 def test_at_the_radius_oks_is_a_half(area: float, angle: float) -> None:
     radius = oks_radius_px(np.array([area]), UNION.sigma_array)

@@ -74,7 +74,7 @@ def distance(found: Conditioned, name: str, place: NDArray[np.float64] | None = 
     return float(np.linalg.norm(found.xy_NK2[0, INDEX[name]] - (PERSON if place is None else place)[INDEX[name]]))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.booleans(), min_size=K, max_size=K).map(np.array), st.integers(0, 2**31))
 def test_any_subset_works_and_known_joints_stay(known: NDArray[np.bool_], seed: int) -> None:
     places = PERSON + np.random.default_rng(seed).normal(size=PERSON.shape) * 10
@@ -199,7 +199,7 @@ def test_a_joint_that_may_be_outside_the_picture_is_known_to() -> None:
     assert cut[0, INDEX["left_ankle"]] < 0.2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(20, 100), st.floats(30, 160), st.floats(30, 220))
 def test_a_sharp_peak_is_not_lost_between_cells(count: int, x: float, y: float) -> None:
     cells = Cells(GRID, count)

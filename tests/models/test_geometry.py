@@ -115,7 +115,7 @@ def centroid(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.floats(0.4, 5),
     st.floats(-180, 180),

@@ -25,7 +25,7 @@ def ask(xy: NDArray[np.float64], known: NDArray[np.bool_], center: NDArray[np.fl
     return PRIOR.conditional(xy, np.where(known, 0.0, np.inf), center, HEIGHT)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(subsets, st.integers(0, 2**31))
 def test_any_subset_gives_proper_mixtures(known: NDArray[np.bool_], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -44,7 +44,7 @@ def test_none_and_all(known: NDArray[np.bool_]) -> None:
     assert inside.all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(subsets, st.floats(0.05, 20), st.integers(-5000, 5000))
 def test_place_and_size_do_not_matter(known: NDArray[np.bool_], scale: float, move: int) -> None:
     found = ask(PERSON, known[None])
@@ -55,7 +55,7 @@ def test_place_and_size_do_not_matter(known: NDArray[np.bool_], scale: float, mo
     np.testing.assert_allclose(other.covariance(), found.covariance() * scale**2, rtol=2e-2, atol=0.2 * scale**2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(subsets, st.integers(0, 2**31))
 def test_a_mirrored_person_gets_the_mirrored_answer(known: NDArray[np.bool_], seed: int) -> None:
     person = PERSON + np.random.default_rng(seed).normal(size=PERSON.shape) * 15

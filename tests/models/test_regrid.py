@@ -20,7 +20,7 @@ def random_distribution(bins: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet(np.full(bins, 0.3), (2, 3))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(axes, axes, scales, st.floats(-30, 30), st.integers(0, 99))
 def test_mass_is_conserved_inside_and_dropped_outside(
     source: Axis, target: Axis, scale: float, shift: float, seed: int
@@ -60,7 +60,7 @@ def test_bins_at_multiples_of_the_split_keep_their_position() -> None:
     assert (tiled * np.arange(128)).sum() / 2 == pytest.approx(25.0 - 1.5 / 8, abs=1e-6)  # 1.5 fine bins
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.booleans(), st.booleans())
 def test_two_crops_of_one_picture(seed: int, flip_source: bool, flip_target: bool) -> None:
     random = np.random.default_rng(seed)

@@ -87,7 +87,7 @@ SIDE = st.floats(1, 150)
 BOXES = st.lists(st.tuples(st.floats(0, 150), st.floats(0, 100), SIDE, SIDE), max_size=12)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(boxes=BOXES)
 def test_everybody_is_taken_once_and_stays_in_order(
     boxes: list[tuple[float, float, float, float]], routed: RoutedPredictor, picture: NDArray[np.uint8]

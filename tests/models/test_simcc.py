@@ -18,7 +18,7 @@ def test_the_published_grid() -> None:
     assert GRID.sigma_bins == pytest.approx(SimccGrid.for_bins((192, 256), (384, 512)).sigma_bins, abs=5e-3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(grids, st.integers(0, 2**31))
 def test_encode_then_decode_is_within_half_a_bin(grid: SimccGrid, seed: int) -> None:
     xy = np.random.default_rng(seed).uniform(0, np.array(grid.size_wh) - 1, (3, 5, 2))
@@ -63,7 +63,7 @@ def test_refinement_finds_the_peak_between_bins(x: float) -> None:
     np.testing.assert_allclose(decode(parabola, parabola, GRID, refine=True)[0][0, 0, 0], x, atol=1e-4)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31))
 def test_refinement_never_leaves_its_bin(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def expected_oks(p_x: np.ndarray, p_y: np.ndarray, xy: np.ndarray, tolerance: fl
     return np.einsum("pxy,x,y->p", np.exp(-distance / (2 * tolerance**2)), p_x, p_y)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31))
 def test_no_bin_promises_more_oks_than_the_place_that_is_taken(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -107,7 +107,7 @@ def test_no_bin_promises_more_oks_than_the_place_that_is_taken(seed: int) -> Non
         assert ours >= 0.95 * max(others)  # cells of 2 px beside a tolerance of 3.2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(grids, st.integers(0, 2**31))
 def test_a_sharp_distribution_is_taken_at_its_peak(grid: SimccGrid, seed: int) -> None:
     xy = np.random.default_rng(seed).uniform(0.1, 0.9, (4, 2, 2)) * grid.size_wh

@@ -99,7 +99,7 @@ def test_coco_and_mpii_share_the_twelve_limbs() -> None:
     assert shared == load_skeleton("coco17").keypoints[5:]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(names, min_size=1, max_size=4))
 def test_union_properties(chosen: list[str]) -> None:
     skeletons = [load_skeleton(n) for n in chosen]
@@ -119,7 +119,7 @@ def test_flipping_twice_changes_nothing(name: str) -> None:
     assert [skeleton.keypoints[i] for i in flip] == [mirrored(k) for k in skeleton.keypoints]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(names, names, st.integers(0, 5), st.integers(0, 2**31))
 def test_projection_round_trip(source_name: str, target_name: str, n: int, seed: int) -> None:
     source, target = load_skeleton(source_name), load_skeleton(target_name)

@@ -151,7 +151,7 @@ def test_left_and_right_exchanged_are_suspected(exchanged: tuple[str, ...], said
 
 
 @given(angle=st.floats(0, 6.3), scale=st.floats(0.1, 30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_turned_person_is_not_suspected(angle: float, scale: float) -> None:
     points = np.array(standing()).reshape(-1, 3)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -50,7 +50,7 @@ def test_one_value_is_wrong(name: str, kit: SimpleNamespace, make: Any, tmp_path
     text = path.read_text()
     ways = sorted(places(json.loads(text)), key=len)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     # Half of the time near the top, where more hangs on a value.
     @given(
         place=st.one_of(st.sampled_from(ways[: len(ways) // 20 + 5]), st.sampled_from(ways)),

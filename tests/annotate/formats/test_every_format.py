@@ -18,7 +18,7 @@ from poseunion.models.files import atomic_writer
 from poseunion.models.skeleton import Visibility, load_skeleton, project_indices
 
 VARIANTS = ("lspet",)  # another layout of a format of the registry
-PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=8, suppress_health_check=list(HealthCheck))
 # Values of a field that no format knows.
 UNKNOWN = st.dictionaries(
     st.text("xyzü", min_size=1, max_size=3).map(lambda s: "x" + s),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.decisions import Decision, now, read_extended, save
@@ -53,7 +53,6 @@ def test_numbers_that_make_no_sense_are_refused(extended: Any, top: int, audit: 
         choose(read_extended(extended.file), top=top, audit=audit)
 
 
-@settings(deadline=None)  # a busy machine is not what is tested
 @given(
     st.integers(1, 500),
     st.integers(1, 500),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.formats import read_annotations
@@ -84,7 +84,6 @@ def test_new_keypoints_are_drawn_red_and_known_ones_white() -> None:
     assert max(green, blue) < 80
 
 
-@settings(deadline=None)
 @given(threshold=st.floats(0, 1), view=st.sampled_from(list(VIEWS)), known=st.sampled_from(list(KNOWN)))
 def test_the_saved_file_is_one_that_annotate_reads(
     threshold: float, view: str, known: str, tmp_path_factory: pytest.TempPathFactory
@@ -103,7 +102,6 @@ def test_the_saved_file_is_one_that_annotate_reads(
     np.testing.assert_allclose(read.xy[shown], seen.xy[shown] * 4, atol=0.01)
 
 
-@settings(deadline=None)
 @given(
     x=st.integers(-30, 90), y=st.integers(-30, 90), w=st.integers(5, 80), h=st.integers(5, 80), side=st.integers(4, 96)
 )
@@ -171,7 +169,6 @@ def test_broken_uploads_are_a_sentence(content: bytes, said: str) -> None:
     assert str(raised.value).endswith("(JPEG, PNG or WebP).")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_name_is_never_a_path_nor_markup(name: str) -> None:
     safe = safe_name(name)

@@ -84,7 +84,7 @@ def test_only_review_changes(desk: Desk) -> None:
     assert after == before
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, Path], tmp_path: Path) -> None:
     path = tmp_path / "extended.json"
@@ -157,7 +157,6 @@ def test_many_quick_decisions_are_all_saved_in_order(desk: Desk) -> None:
     assert [e["to"][0] for e in person["review"]] == [10.0 + step for step in range(30)]
 
 
-@settings(deadline=None)
 @given(
     left=st.integers(0, 500),
     top=st.integers(0, 500),

@@ -106,7 +106,7 @@ def test_small_people_go_where_the_route_sends_them(
 ) -> None:
     frame = stage(None, (20, 100))
     frame[40:110, 10:80] = np.asarray(Image.fromarray(astronaut).resize((70, 70)))
-    path = picture(tmp_path / "two.png", np.maximum(frame, 64 * (frame > 0)))
+    path = picture(tmp_path / "two.png", frame)
     done(path, "--out", tmp_path / "out", "--detector", shining, "--threshold", 0, "--route", "auto")
     written = json.loads((tmp_path / "out" / "poses.json").read_text(encoding="utf-8"))
     read = read_annotations(tmp_path / "out" / "poses.json")
@@ -118,7 +118,7 @@ def test_small_people_go_where_the_route_sends_them(
     plain = load_predictor("unified", threads=1)(read_image(path), read.box_xywh)
     seen = read.visibility > 0
     np.testing.assert_allclose(read.xy[seen], expected.xy[seen], atol=0.01)
-    np.testing.assert_array_equal(expected.xy[1], plain.xy[1])
+    np.testing.assert_allclose(expected.xy[1], plain.xy[1], atol=1e-3)
     assert np.abs(expected.xy[0] - plain.xy[0]).max() > 0.1
 
 
