@@ -104,13 +104,14 @@ def test_the_keypoints_are_the_predictors_in_the_picture(
 def test_small_people_go_where_the_route_sends_them(
     stage: Stage, astronaut: NDArray[np.uint8], shining: Path, tmp_path: Path, done: Run, picture: Run
 ) -> None:
+    routed = load_routed("unified", threads=1)
+    side = int(routed.below_px[0]) - 2
     frame = stage(None, (20, 100))
-    frame[40:110, 10:80] = np.asarray(Image.fromarray(astronaut).resize((70, 70)))
+    frame[40 : 40 + side, 10 : 10 + side] = np.asarray(Image.fromarray(astronaut).resize((side, side)))
     path = picture(tmp_path / "two.png", frame)
     done(path, "--out", tmp_path / "out", "--detector", shining, "--threshold", 0, "--route", "auto")
     written = json.loads((tmp_path / "out" / "poses.json").read_text(encoding="utf-8"))
     read = read_annotations(tmp_path / "out" / "poses.json")
-    routed = load_routed("unified", threads=1)
     assert written["poseunion"]["model"]["route"] == routed.to_json()
     small, large = routed.names(read.box_xywh)
     assert small != large == "unified"
