@@ -97,8 +97,9 @@ def test_no_bin_promises_more_oks_than_the_place_that_is_taken(seed: int) -> Non
         )
         bumps = height * np.exp(-((np.arange(bins) - centre) ** 2) / (2 * width**2))
         logits.append(bumps.sum(2) + random.normal(0, 0.01, (1, 2, bins)))
-    xy, score = decode(*logits, GRID, tolerance_px_K=tolerance)
-    np.testing.assert_array_equal(score, decode(*logits, GRID)[1])
+    logit_x, logit_y = logits
+    xy, score = decode(logit_x, logit_y, GRID, tolerance_px_K=tolerance)
+    np.testing.assert_array_equal(score, decode(logit_x, logit_y, GRID)[1])
     anywhere = random.uniform(0, GRID.size_wh, (40, 2))
     for k, sd in enumerate(tolerance):
         p_x, p_y = (softmax(logit[0, k]) for logit in logits)
