@@ -55,7 +55,7 @@ class Keypoints(nn.Module):
         for axis, bins in zip("xy", grid.bins_wh, strict=True):
             pooled, kernel_KCC = tolerance_kernels(bins, tolerance)
             self.pooled.append(pooled)
-            self.register_buffer(f"kernel_{axis}_KCC", torch.from_numpy(kernel_KCC))
+            self.register_buffer(f"kernel_{axis}_KCC", torch.from_numpy(kernel_KCC).float())
         calibration = description.calibration
         self.calibrated = calibration is not None
         if calibration is not None:

@@ -127,13 +127,13 @@ def tolerances_px(oks_sigmas: Sequence[float], grid: SimccGrid) -> tuple[float, 
 
 
 @lru_cache(maxsize=16)
-def tolerance_kernels(bins: int, tolerance_bins_K: tuple[float, ...]) -> tuple[int, NDArray[np.float32]]:
+def tolerance_kernels(bins: int, tolerance_bins_K: tuple[float, ...]) -> tuple[int, NDArray[np.float64]]:
     """Bins a cell, and (K, C, C): OKS's Gaussian between any two cells of an axis."""
     finest = CELL_OF_TOLERANCE * min(tolerance_bins_K)
     pooled = next(size for size in POOLED if size == 1 or (bins % size == 0 and size <= finest))
     cell = np.arange(bins // pooled) * pooled
     width = np.asarray(tolerance_bins_K)[:, None, None]
-    return pooled, np.exp(-((cell[:, None] - cell) ** 2) / (2 * width**2)).astype(np.float32)
+    return pooled, np.exp(-((cell[:, None] - cell) ** 2) / (2 * width**2))
 
 
 def _expected_position(logit_NKB: NDArray[np.floating], tolerance_bins_K: tuple[float, ...]) -> NDArray[np.float64]:
@@ -141,7 +141,8 @@ def _expected_position(logit_NKB: NDArray[np.floating], tolerance_bins_K: tuple[
     n, k, bins = logit_NKB.shape
     pooled, kernel_KCC = tolerance_kernels(bins, tolerance_bins_K)
     scaled = BETA * np.asarray(logit_NKB, np.float32)
-    mass = np.exp(scaled - scaled.max(-1, keepdims=True)).reshape(n, k, -1, pooled).sum(-1)
+    mass = np.exp(scaled - scaled.max(-1, keepdims=True)).reshape(n, k, -1, pooled).sum(-1, dtype=np.float64)
+    # Sums in 64 bits: a wide kernel is so flat at its top that rounding would move the place.
     expected = np.log((mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2) + np.finfo(np.float32).tiny)
     cell = expected.argmax(-1)
     return np.asarray((cell + _parabola_offset(expected, cell)) * pooled + (pooled - 1) / 2)

@@ -28,7 +28,7 @@ SMALL = DetectorRecipe(first_side=64, side=96, batch_size=2, steps=4, log_every=
 def test_a_few_steps_find_rectangles(store: PictureStore, tmp_path: Path) -> None:
     pictures = [Pictures(store, np.arange(4), 1.0)]
     changes = (
-        "side=96 first_side=96 batch_size=4 steps=30 warmup_steps=5 lr=0.002 ema_decay=0.9 mosaic_prob=0 scale=1,1"
+        "side=96 first_side=96 batch_size=4 steps=60 warmup_steps=5 lr=0.002 ema_decay=0.9 mosaic_prob=0 scale=1,1"
     )
     recipe = with_overrides(DetectorRecipe(), changes.split())
     start = starting_network("unified")
