@@ -51,9 +51,9 @@ class Keypoints(nn.Module):
         super().__init__()
         grid = description.grid
         self.network, self.split, self.pooled = network, grid.split, []
-        tolerance = tuple(sd * grid.split for sd in tolerances_px(description.resolved_skeleton.sigmas, grid))
+        tolerance_px_K = tolerances_px(description.resolved_skeleton.sigmas, grid)
         for axis, bins in zip("xy", grid.bins_wh, strict=True):
-            pooled, kernel_KCC = tolerance_kernels(bins, tolerance)
+            pooled, kernel_KCC = tolerance_kernels(bins, grid.split, tolerance_px_K)
             self.pooled.append(pooled)
             self.register_buffer(f"kernel_{axis}_KCC", torch.from_numpy(kernel_KCC).float())
         calibration = description.calibration

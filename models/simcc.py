@@ -112,7 +112,7 @@ def decode(
         bin_index = logit.argmax(-1)
         position = bin_index.astype(np.float64)
         if tolerance_px_K is not None:
-            position = _expected_position(logit, tuple(sd * grid.split for sd in tolerance_px_K))
+            position = _expected_position(logit, tuple(tolerance_px_K), grid.split)
         elif refine:
             position += _parabola_offset(logit, bin_index)
         xy.append(position / grid.split)
@@ -127,19 +127,22 @@ def tolerances_px(oks_sigmas: Sequence[float], grid: SimccGrid) -> tuple[float, 
 
 
 @lru_cache(maxsize=16)
-def tolerance_kernels(bins: int, tolerance_bins_K: tuple[float, ...]) -> tuple[int, NDArray[np.float64]]:
+def tolerance_kernels(bins: int, split: float, tolerance_px_K: tuple[float, ...]) -> tuple[int, NDArray[np.float64]]:
     """Bins a cell, and (K, C, C): OKS's Gaussian between any two cells of an axis."""
-    finest = CELL_OF_TOLERANCE * min(tolerance_bins_K)
+    tolerance_bins_K = np.asarray(tolerance_px_K) * split
+    finest = CELL_OF_TOLERANCE * tolerance_bins_K.min()
     pooled = next(size for size in POOLED if size == 1 or (bins % size == 0 and size <= finest))
     cell = np.arange(bins // pooled) * pooled
-    width = np.asarray(tolerance_bins_K)[:, None, None]
+    width = tolerance_bins_K[:, None, None]
     return pooled, np.exp(-((cell[:, None] - cell) ** 2) / (2 * width**2))
 
 
-def _expected_position(logit_NKB: NDArray[np.floating], tolerance_bins_K: tuple[float, ...]) -> NDArray[np.float64]:
+def _expected_position(
+    logit_NKB: NDArray[np.floating], tolerance_px_K: tuple[float, ...], split: float
+) -> NDArray[np.float64]:
     """(N, K) bins. OKS is a Gaussian of the distance along x times one along y, so that each axis goes by itself."""
     n, k, bins = logit_NKB.shape
-    pooled, kernel_KCC = tolerance_kernels(bins, tolerance_bins_K)
+    pooled, kernel_KCC = tolerance_kernels(bins, split, tolerance_px_K)
     scaled = BETA * np.asarray(logit_NKB, np.float32)
     mass = np.exp(scaled - scaled.max(-1, keepdims=True)).reshape(n, k, -1, pooled).sum(-1, dtype=np.float64)
     # Sums in 64 bits: a wide kernel is so flat at its top that rounding would move the place.
