@@ -22,7 +22,7 @@ from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training import loop, step
 from poseunion.training.augment import NONE
-from poseunion.training.cdkd.distiller import answers, distiller_for, load_teacher, teacher_file
+from poseunion.training.cdkd.distiller import ASKED_AT_ONCE, answers, distiller_for, load_teacher, teacher_file
 from poseunion.training.cdkd.recipes import CDKD_RECIPES
 from poseunion.training.data import draw_batch
 from poseunion.training.loop import fit, learning_rate
@@ -155,6 +155,18 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     for name, value in whole.items():
         torch.testing.assert_close(short[name], value, rtol=0.05, atol=1e-3)
     assert not torch.equal(short["cdkd"], whole["cdkd"])
+
+
+def test_a_teacher_says_the_same_of_many_people_as_of_each(teachers: dict[str, Path]) -> None:
+    teacher = load_teacher(str(teachers["any"]), (48, 64))
+    width, height = teacher.size_wh
+    crops = torch.rand(ASKED_AT_ONCE + 3, 3, height, width, generator=torch.Generator().manual_seed(0))
+    features, answer = teacher(crops)
+    assert answer is not None
+    each = [teacher(crop[None]) for crop in crops]
+    torch.testing.assert_close(features, torch.cat([said for said, _ in each]))
+    for axis, logit in enumerate(answer):
+        torch.testing.assert_close(logit, torch.cat([said[axis] for _, said in each if said is not None]))
 
 
 def test_training_leaves_no_trace_in_the_student(teachers: dict[str, Path], prepared: Prepared, tmp_path: Path) -> None:

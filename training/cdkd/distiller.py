@@ -29,6 +29,9 @@ from poseunion.training.cdkd.sape import FeatureAlignment
 
 Simcc = tuple[Tensor, Tensor]
 
+# What a CPU's caches hold of a teacher's maps: at 256x256, 8 people at a time take two thirds of the time of 32.
+ASKED_AT_ONCE = 8
+
 
 class Teacher:
     """A trained network that is only asked; no module, so that no optimiser or checkpoint ever sees its weights.
@@ -48,8 +51,11 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None]:
         """Normalised crops -> the last map before the head, and the logits of a SimCC network."""
-        features, answer, _ = answers(self.network, image_N3HW)
-        return features, answer
+        at_once = ASKED_AT_ONCE if image_N3HW.device.type == "cpu" else max(len(image_N3HW), 1)
+        features, said, _ = zip(*(answers(self.network, part) for part in image_N3HW.split(at_once)), strict=True)
+        axes = [answer for answer in said if answer is not None]
+        answer = (torch.cat([x for x, _ in axes]), torch.cat([y for _, y in axes])) if axes else None
+        return torch.cat(features), answer
 
 
 def answers(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
