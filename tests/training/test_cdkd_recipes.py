@@ -151,6 +151,11 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     with torch.autocast("cpu", torch.bfloat16):
         short = distiller(*asked)
     assert heard == [torch.float32, torch.bfloat16]
+    distiller.config = dataclasses.replace(distiller.config, half_teacher=True)
+    half = distiller(*asked)
+    assert heard[2:] == [torch.bfloat16]
+    for name, value in short.items():
+        torch.testing.assert_close(half[name], value)
     assert all(part.dtype == torch.float32 for part in short.values())
     for name, value in whole.items():
         torch.testing.assert_close(short[name], value, rtol=0.05, atol=1e-3)

@@ -36,6 +36,8 @@ class Cdkd:
         learned: which of tau, alpha and beta are learned against the student; empty: no easy-to-hard training.
         tau_most: highest temperature that can be learned. Learned alpha and beta stay between half and twice theirs.
         learned_rate: learning rate of what is learned, as a factor on the student's.
+        half_teacher: ask the teacher in bfloat16 whatever the run's precision is. On a CPU with avx512_bf16 that is
+            twice as fast for its large maps, while a student of 64x64 takes 1.6 times as long in bfloat16.
     """
 
     teacher: str = ""
@@ -50,6 +52,7 @@ class Cdkd:
     learned: tuple[str, ...] = ()
     tau_most: float = 5.0
     learned_rate: float = 1.0
+    half_teacher: bool = False
 
     def __post_init__(self) -> None:
         for key, known in (("features", FEATURES), ("classes", CLASSES)):

@@ -8,6 +8,7 @@ Shapes: N people, K keypoints, H and W the teacher's input.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -161,7 +162,9 @@ class Distiller(nn.Module):
         """
         self.teacher.network.to(wide_NHW3.device)
         # Teachers answer in autocast's precision; lessons are losses, and those are counted in 32 bits.
-        their_features, their_answer = _in_32_bits(self.teacher(normalise(wide_NHW3)))
+        half = torch.autocast(wide_NHW3.device.type, torch.bfloat16) if self.config.half_teacher else nullcontext()
+        with half:
+            their_features, their_answer = _in_32_bits(self.teacher(normalise(wide_NHW3)))
         with torch.autocast(features.device.type, enabled=False):
             ours = _in_32_bits((features, answer))
             return self._compared(*ours, their_features, their_answer, flip_N, progress)
