@@ -109,6 +109,26 @@ def pooled_table(parts: dict[str, Measured], raw: Measured) -> list[str]:
     return lines
 
 
+def ranking(m: Measured) -> tuple[float, float]:
+    """Area under the ROC curve, and the share of the samples that can be accepted with one in twenty of them wrong."""
+    from scipy.stats import rankdata
+
+    right, n = m.right.sum(), len(m.right)
+    area = (rankdata(m.confidence)[m.right].sum() - right * (right + 1) / 2) / (right * (n - right))
+    wrong = np.cumsum(~m.right[np.argsort(-m.confidence, kind="stable")]) / np.arange(1, n + 1)
+    good = np.flatnonzero(wrong <= 0.05)
+    return float(area), float((good[-1] + 1) / n if len(good) else 0.0)
+
+
+def ranking_table(parts: dict[str, Measured]) -> list[str]:
+    """How well right and wrong proposals are told apart."""
+    lines = ["| | area under ROC | accepted where one of 20 accepted is wrong, % |", "|---|--:|--:|"]
+    for name, m in parts.items():
+        area, share = ranking(m)
+        lines.append(f"| {name} | {area:.3f} | {100 * share:.1f} |")
+    return lines
+
+
 def keypoint_table(parts: dict[str, Measured], names: tuple[str, ...]) -> list[str]:
     """ECE keypoint by keypoint, and what the plain threshold of even odds accepts."""
     rng = np.random.default_rng(1)
@@ -194,7 +214,8 @@ def main() -> None:
     views = views_of(
         [Source(given.data / s / "test.json", given.data / s / "test") for s in SETS], predictor.skeleton, everyone=True
     )
-    tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds)
+    by_raw = not calibration.by_expected_oks
+    tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds, by_raw_score=by_raw)
     assert tried.evidence is not None
     parts = {
         "picture": measured(calibration.picture, tried.picture, tried.answers),
@@ -224,6 +245,10 @@ def main() -> None:
         *pooled_table(parts, raw),
         "",
         *([f"![Reliability diagrams]({given.plot.name})", ""] if given.plot else []),
+        "## Right and wrong told apart",
+        "",
+        *ranking_table({"raw score": raw, **parts}),
+        "",
         "## Keypoint by keypoint",
         "",
         "Accepted: confidence of at least .5, inside the picture. By chance: what would be measured of this many "

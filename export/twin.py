@@ -61,19 +61,22 @@ class Keypoints(nn.Module):
         if calibration is not None:
             weight_KF = torch.tensor(np.asarray(calibration.picture.weights), dtype=torch.float32)
             self.register_buffer("weight_KF", weight_KF)
-            self.size_bounds = calibration.size_bounds
+            self.size_bounds, self.by_expected_oks = calibration.size_bounds, calibration.by_expected_oks
 
     def forward(self, crop_NHW3: Tensor, scale_N: Tensor) -> tuple[Tensor, Tensor]:
         """Crops (uint8) and image px per crop px -> (N, K, 2) crop px and (N, K) confidences."""
         logits = self.network(normalise(crop_NHW3))
         weighed = zip(logits, (self.kernel_x_KCC, self.kernel_y_KCC), self.pooled, strict=True)
-        xy_NK2 = torch.stack([_expected_position(*axis) / self.split for axis in weighed], -1)
+        (x_NK, like_x_NK), (y_NK, like_y_NK) = (_expected_position(*axis) for axis in weighed)
+        xy_NK2 = torch.stack([x_NK, y_NK], -1) / self.split
         score_NK = torch.minimum(*(logit.amax(-1) for logit in logits)).clamp(0, 1)
-        return xy_NK2, self._confidence(score_NK, scale_N) if self.calibrated else score_NK
+        if not self.calibrated:
+            return xy_NK2, score_NK
+        return xy_NK2, self._confidence(like_x_NK * like_y_NK if self.by_expected_oks else score_NK, scale_N)
 
-    def _confidence(self, score_NK: Tensor, scale_N: Tensor) -> Tensor:
+    def _confidence(self, said_NK: Tensor, scale_N: Tensor) -> Tensor:
         """`models.calibration.Calibration.from_picture`."""
-        score = score_NK.clamp(MIN_SCORE, MAX_SCORE)
+        score = said_NK.clamp(MIN_SCORE, MAX_SCORE)
         size = scale_N.clamp(*self.size_bounds).log()[:, None].expand_as(score)
         feature_NKF = torch.stack([torch.ones_like(score), score.log(), (1 - score).log(), size], -1)
         return torch.sigmoid((feature_NKF * self.weight_KF).sum(-1))
@@ -163,8 +166,8 @@ def twin_graph(network: nn.Module, description: ModelDescription, form: Form) ->
     return described(model, {METADATA_KEY: description.model_dump_json(), "preprocess": form})
 
 
-def _expected_position(logit_NKB: Tensor, kernel_KCC: Tensor, pooled: int) -> Tensor:
-    """(N, K) bins of one axis, as `models.simcc.decode` finds them with tolerances."""
+def _expected_position(logit_NKB: Tensor, kernel_KCC: Tensor, pooled: int) -> tuple[Tensor, Tensor]:
+    """(N, K) bins of one axis and its factor of the expected OKS, as `models.simcc.decode_expected` finds them."""
     scaled = BETA * logit_NKB
     mass = pooled * F.avg_pool1d((scaled - scaled.amax(-1, keepdim=True)).exp(), pooled)
     expected = ((mass[:, :, None] @ kernel_KCC)[:, :, 0] + torch.finfo(torch.float32).tiny).log()
@@ -175,7 +178,8 @@ def _expected_position(logit_NKB: Tensor, kernel_KCC: Tensor, pooled: int) -> Te
     bent = curvature < -1e-9
     offset = torch.where(bent, 0.5 * (left - right) / torch.where(bent, curvature, -torch.ones_like(curvature)), 0.0)
     offset = torch.where(top == middle, offset.clamp(-0.5, 0.5), 0.0)
-    return (top + offset) * pooled + (pooled - 1) / 2
+    like = (expected.amax(-1) + 0.25 * (right - left) * offset).exp() / mass.sum(-1)
+    return (top + offset) * pooled + (pooled - 1) / 2, like.clamp(max=1)
 
 
 def _atlas(image_HW3: Tensor) -> tuple[Tensor, Tensor, Tensor]:

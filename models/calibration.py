@@ -4,10 +4,12 @@ The confidence of a proposal is the probability that the keypoint is in the pict
 radius at which its OKS is .5. It is a logistic function of a few features, with weights of its own for every keypoint,
 fitted by `poseunion calibrate` on people that the network never saw:
 
-    confidence = sigmoid(w0 + w1 log s + w2 log(1 - s) + w3 log u)        s: raw score, clipped; u: size, clipped
+    confidence = sigmoid(w0 + w1 log s + w2 log(1 - s) + w3 log u)
 
-and, where a person's labelled joints were used as evidence, more terms of the same kind. All of it are a few tables and
-the operators log, mul, add and sigmoid, so that it fits into an ONNX graph.
+u is the size, clipped. s, clipped, is of a heatmap network its raw score; of a SimCC network the OKS that it expects
+itself (`simcc.decode_expected`), which ranks proposals better: how high a peak is says little of how wide it is, or
+whether there is another. Where a person's labelled joints were used as evidence, there are more terms of the same
+kind. All of it are a few tables and the operators log, mul, add and sigmoid, so that it fits into an ONNX graph.
 
 A calibration also carries what happened on people that neither network nor fit saw, at descending thresholds: from
 that `annotate.acceptance` picks thresholds with a guarantee.
@@ -23,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from poseunion.models.errors import ModelError
 from poseunion.models.evidence import Conditioned
 from poseunion.models.geometry import Crop
 from poseunion.models.metrics import AREA_OF_BOX
@@ -32,6 +35,8 @@ from poseunion.models.tempering import Tempering
 # Beyond these a raw score says no more: the logarithms stay finite.
 MIN_SCORE, MAX_SCORE = 1e-3, 1 - 1e-3
 PICTURE_FEATURES = ("one", "log_score", "log_rest", "log_size")
+# The same of a network's expected OKS instead of its raw score.
+EXPECTED_FEATURES = ("one", "log_expected", "log_rest", "log_size")
 # See `evidence_features`. Chosen among all that `conditioned` says by what each adds to the likelihood of held-out
 # people; the others repeat these.
 EVIDENCE_FEATURES = (
@@ -162,22 +167,45 @@ class Calibration(BaseModel):
                 raise ValueError(f"{len(self.keypoints)} keypoints, but weights of {len(part.weights)}")
         if not 0 < self.size_bounds[0] <= self.size_bounds[1]:
             raise ValueError("size_bounds are two positive numbers, the smaller one first")
-        if self.picture.features != PICTURE_FEATURES:
-            raise ValueError(f"the picture's features are {', '.join(PICTURE_FEATURES)}")
+        if self.picture.features not in (PICTURE_FEATURES, EXPECTED_FEATURES):
+            known = " or ".join(", ".join(names) for names in (PICTURE_FEATURES, EXPECTED_FEATURES))
+            raise ValueError(f"the picture's features are {known}")
         if self.evidence is not None and self.evidence.features != EVIDENCE_FEATURES:
             raise ValueError(f"the evidence's features are {', '.join(EVIDENCE_FEATURES)}")
         return self
 
-    def from_picture(self, raw_NK: NDArray[np.floating], size_N: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(N, K) confidences from raw scores and sizes (image px per crop px)."""
-        return self.picture.probability(picture_features(raw_NK, size_N, self.size_bounds))
+    @property
+    def by_expected_oks(self) -> bool:
+        """Whether the picture's confidences rest on the expected OKS instead of the raw score."""
+        return self.picture.features == EXPECTED_FEATURES
+
+    def from_picture(
+        self,
+        raw_NK: NDArray[np.floating],
+        size_N: NDArray[np.floating],
+        oks_NK: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float64]:
+        """(N, K) confidences.
+
+        Args:
+            raw_NK: raw scores.
+            size_N: image px per crop px.
+            oks_NK: expected OKS of a SimCC network's proposals.
+
+        Raises:
+            ModelError: the confidences rest on expected OKS, and there is none: the network has heatmaps.
+        """
+        if self.by_expected_oks and oks_NK is None:
+            raise ModelError("The calibration is of a SimCC network, the model has heatmaps: run poseunion calibrate.")
+        said = oks_NK if self.by_expected_oks and oks_NK is not None else raw_NK
+        return self.picture.probability(picture_features(said, size_N, self.size_bounds))
 
 
 def picture_features(
-    raw_NK: NDArray[np.floating], size_N: NDArray[np.floating], size_bounds: tuple[float, float]
+    said_NK: NDArray[np.floating], size_N: NDArray[np.floating], size_bounds: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """(N, K, F) `PICTURE_FEATURES`."""
-    score = np.clip(np.asarray(raw_NK, np.float64), MIN_SCORE, MAX_SCORE)
+    """(N, K, F) `PICTURE_FEATURES` of raw scores, or `EXPECTED_FEATURES` of expected OKS."""
+    score = np.clip(np.asarray(said_NK, np.float64), MIN_SCORE, MAX_SCORE)
     size = np.clip(np.asarray(size_N, np.float64), *size_bounds)
     size_NK = np.broadcast_to(np.log(size)[:, None], score.shape)
     return np.stack([np.ones_like(score), np.log(score), np.log1p(-score), size_NK], -1)

@@ -71,8 +71,8 @@ class Predictor:
         self.padding = model.description.padding
         self.flip, self.refine, self.antialias, self.batch_size = flip, refine, antialias, batch_size
         # A heatmap network has no bins to weigh.
-        weighs = refine and self.metadata.head.kind != "heatmap"
-        self._tolerance_px = simcc.tolerances_px(self.skeleton.sigmas, self.metadata.grid) if weighs else None
+        has_bins = self.metadata.head.kind != "heatmap"
+        self._tolerance_px = simcc.tolerances_px(self.skeleton.sigmas, self.metadata.grid) if has_bins else ()
 
     def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike) -> PoseBatch:
         """Keypoints of the people in one picture.
@@ -145,7 +145,7 @@ class Predictor:
 
     def located(self, outputs: list[NDArray[np.float32]], crops: Sequence[Crop]) -> PoseBatch:
         """Keypoints in image pixels from the raw outputs of `crops`; confidences where the model is calibrated."""
-        xy_crop, score = self.decode(outputs)
+        xy_crop, score, oks = self._decode(outputs)
         xy = np.stack([to_image(p, crop) for p, crop in zip(xy_crop, crops, strict=True)])
         boxes = np.array([_box_of(crop, self.padding) for crop in crops], np.float32)
         raw = np.clip(score, 0, 1)
@@ -153,7 +153,7 @@ class Predictor:
         if calibration is None:
             return PoseBatch(self.skeleton, xy.astype(np.float32), raw, boxes)
         size = np.array([crop.image_px_per_crop_px for crop in crops])
-        confidence = calibration.from_picture(raw, size).astype(np.float32)
+        confidence = calibration.from_picture(raw, size, oks).astype(np.float32)
         return PoseBatch(self.skeleton, xy.astype(np.float32), confidence, boxes, raw)
 
     def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -172,10 +172,24 @@ class Predictor:
 
     def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Raw outputs -> (N, K, 2) crop pixels and (N, K) raw scores."""
+        xy, score, _ = self._decode(outputs)
+        return xy, score
+
+    def expected_oks(self, outputs: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+        """(N, K) the OKS that a SimCC network expects of its own places (`simcc.decode_expected`); else None."""
+        return self._decode(outputs)[2]
+
+    def _decode(
+        self, outputs: list[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Crop pixels, raw scores, and of SimCC the highest expected OKS."""
         head = self.metadata.head
         if head.kind == "heatmap":
-            return heatmap.decode(outputs[0], head, self.size_wh)
-        return simcc.decode(outputs[0], outputs[1], self.metadata.grid, tolerance_px_K=self._tolerance_px)
+            return *heatmap.decode(outputs[0], head, self.size_wh), None
+        x, y = outputs
+        likeliest, score = simcc.decode(x, y, self.metadata.grid)
+        best, oks = simcc.decode_expected(x, y, self.metadata.grid, self._tolerance_px)
+        return best if self.refine else likeliest, score, oks
 
 
 def open_model(

@@ -93,13 +93,10 @@ def decode(
     grid: SimccGrid,
     *,
     refine: bool = False,
-    tolerance_px_K: Sequence[float] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keypoints from logits.
+    """Keypoints from logits: where the distributions are highest.
 
     Args:
-        tolerance_px_K: not where the distribution is highest, but where the expected value of OKS with these standard
-            deviations is, see `tolerances_px`; `refine` has no say then. For a sharp distribution it is the same place.
         refine: add the sub-bin offset of a parabola through the three bins around the maximum (exact for a Gaussian
             label in the log domain, and a bin is the label's resolution). Off equals mmpose's `get_simcc_maximum`,
             except that it moves a keypoint whose score is not positive to bin -1.
@@ -111,18 +108,39 @@ def decode(
     for logit in (np.asarray(logit_x_NKW), np.asarray(logit_y_NKH)):
         bin_index = logit.argmax(-1)
         position = bin_index.astype(np.float64)
-        if tolerance_px_K is not None:
-            position = _expected_position(logit, tuple(tolerance_px_K), grid.split)
-        elif refine:
-            position += _parabola_offset(logit, bin_index)
+        if refine:
+            position += _parabola(logit, bin_index)[0]
         xy.append(position / grid.split)
         peaks.append(np.take_along_axis(logit, bin_index[..., None], -1)[..., 0])
     score = np.minimum(*peaks)
     return np.stack(xy, -1).astype(np.float32), score.astype(np.float32)
 
 
+def decode_expected(
+    logit_x_NKW: NDArray[np.floating],
+    logit_y_NKH: NDArray[np.floating],
+    grid: SimccGrid,
+    tolerance_px_K: Sequence[float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Keypoints from logits: where the expected value of OKS is highest. For a sharp distribution it is the same place.
+
+    OKS is a Gaussian of the distance along x times one along y, so that each axis goes by itself.
+
+    Args:
+        tolerance_px_K: OKS's standard deviations, see `tolerances_px`.
+
+    Returns:
+        (N, K, 2) crop pixels, and (N, K) in [0, 1] the expected OKS there, by the network's own distributions.
+    """
+    tolerance = tuple(tolerance_px_K)
+    (x, like_x), (y, like_y) = (
+        _expected_position(np.asarray(logit), tolerance, grid.split) for logit in (logit_x_NKW, logit_y_NKH)
+    )
+    return (np.stack([x, y], -1) / grid.split).astype(np.float32), (like_x * like_y).astype(np.float32)
+
+
 def tolerances_px(oks_sigmas: Sequence[float], grid: SimccGrid) -> tuple[float, ...]:
-    """(K,) standard deviations, in crop px, with which `decode` weighs a keypoint's places against each other."""
+    """(K,) standard deviations, in crop px, with which `decode_expected` weighs a keypoint's places."""
     return tuple(2 * sigma * REACH_OF_HEIGHT * grid.size_wh[1] for sigma in oks_sigmas)
 
 
@@ -139,8 +157,8 @@ def tolerance_kernels(bins: int, split: float, tolerance_px_K: tuple[float, ...]
 
 def _expected_position(
     logit_NKB: NDArray[np.floating], tolerance_px_K: tuple[float, ...], split: float
-) -> NDArray[np.float64]:
-    """(N, K) bins. OKS is a Gaussian of the distance along x times one along y, so that each axis goes by itself."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, K) bins, and the expected value of this axis' factor of OKS there."""
     n, k, bins = logit_NKB.shape
     pooled, kernel_KCC = tolerance_kernels(bins, split, tolerance_px_K)
     scaled = BETA * np.asarray(logit_NKB, np.float32)
@@ -148,10 +166,15 @@ def _expected_position(
     # Sums in 64 bits: a wide kernel is so flat at its top that rounding would move the place.
     expected = np.log((mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2) + np.finfo(np.float32).tiny)
     cell = expected.argmax(-1)
-    return np.asarray((cell + _parabola_offset(expected, cell)) * pooled + (pooled - 1) / 2)
+    offset, rise = _parabola(expected, cell)
+    position = np.asarray((cell + offset) * pooled + (pooled - 1) / 2)
+    return position, np.minimum(np.exp(expected.max(-1) + rise) / mass.sum(-1), 1.0)
 
 
-def _parabola_offset(logit: NDArray[np.floating], bin_index: NDArray[np.intp]) -> NDArray[np.float64]:
+def _parabola(
+    logit: NDArray[np.floating], bin_index: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Offset in bins, at most half of one, of the parabola's top around a maximum, and how far it rises above it."""
     last = logit.shape[-1] - 1
     middle = np.clip(bin_index, 1, max(last - 1, 1))
     left, centre, right = (
@@ -161,7 +184,8 @@ def _parabola_offset(logit: NDArray[np.floating], bin_index: NDArray[np.intp]) -
     curvature = left - 2 * centre + right
     with np.errstate(divide="ignore", invalid="ignore"):
         offset = np.where(curvature < -1e-9, 0.5 * (left - right) / curvature, 0.0)
-    return np.where(bin_index == middle, np.clip(np.nan_to_num(offset), -0.5, 0.5), 0.0)
+    offset = np.where(bin_index == middle, np.clip(np.nan_to_num(offset), -0.5, 0.5), 0.0)
+    return offset, 0.25 * (right - left) * offset
 
 
 def unflip_x(logit_x_NKW: NDArray[np.floating], grid: SimccGrid) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.calibration import (
     EVIDENCE_FEATURES,
+    EXPECTED_FEATURES,
     PICTURE_FEATURES,
     Calibration,
     Ladder,
@@ -110,9 +111,16 @@ def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = 
     return sorted(views, key=lambda v: (str(v.person.image), v.person.person_id, v.window_xyxy is not None))
 
 
-def picture_samples(answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float]) -> Samples:
-    """Every labelled keypoint of every view, from the picture alone."""
-    feature = picture_features(answers.raw_score, answers.size, size_bounds)
+def picture_samples(
+    answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float], *, by_raw_score: bool = False
+) -> Samples:
+    """Every labelled keypoint of every view, from the picture alone.
+
+    Args:
+        by_raw_score: of a SimCC model, too, whose older calibration did not know expected OKS.
+    """
+    said = answers.raw_score if by_raw_score or answers.expected_oks is None else answers.expected_oks
+    feature = picture_features(said, answers.size, size_bounds)
     view, keypoint = np.nonzero(answers.labelled)
     return _samples(answers, skeleton, view, keypoint, feature[view, keypoint], answers.xy[view, keypoint])
 
@@ -233,12 +241,18 @@ class Tried:
 
 
 def try_out(
-    predictor: Predictor, views: Sequence[View], tempering: Tempering, size_bounds: tuple[float, float] | None = None
+    predictor: Predictor,
+    views: Sequence[View],
+    tempering: Tempering,
+    size_bounds: tuple[float, float] | None = None,
+    *,
+    by_raw_score: bool = False,
 ) -> tuple[Tried, tuple[float, float]]:
     """Ask a model about views, with and (SimCC only) without their joints.
 
     Args:
         size_bounds: of the calibration; None: those of 98 % of these views.
+        by_raw_score: see `picture_samples`.
     """
     simcc = predictor.metadata.head.kind == "simcc"
     answers = ask(predictor, views, logits=simcc)
@@ -250,7 +264,8 @@ def try_out(
     if simcc:
         hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds)
         evidence = evidence_samples(answers, skeleton, hidden)
-    return Tried(answers, picture_samples(answers, skeleton, size_bounds), evidence), size_bounds
+    picture = picture_samples(answers, skeleton, size_bounds, by_raw_score=by_raw_score)
+    return Tried(answers, picture, evidence), size_bounds
 
 
 def calibrate(
@@ -275,7 +290,8 @@ def calibrate(
     tested = None
     if tests:
         tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
-    picture = fit_part(PICTURE_FEATURES, tried.picture, seen, skeleton, tested.picture if tested else None)
+    features = PICTURE_FEATURES if tried.answers.expected_oks is None else EXPECTED_FEATURES
+    picture = fit_part(features, tried.picture, seen, skeleton, tested.picture if tested else None)
     evidence = None
     if tried.evidence is not None:
         evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, tested.evidence if tested else None)

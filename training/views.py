@@ -133,6 +133,7 @@ class Answers:
         views: those that could be looked at.
         xy: (N, K, 2) where the network alone sees each keypoint.
         raw_score: (N, K) the network's own.
+        expected_oks: (N, K) of a SimCC network, see `Predictor.expected_oks`; None: it has heatmaps.
         crops: where each was cut.
         wh: (N, 2) size of the shown picture.
         truth: (N, K, 2) the labels.
@@ -143,6 +144,7 @@ class Answers:
     views: tuple[View, ...]
     xy: NDArray[np.float64]
     raw_score: NDArray[np.float64]
+    expected_oks: NDArray[np.float64] | None
     crops: tuple[Crop, ...]
     wh: NDArray[np.float64]
     truth: NDArray[np.float64]
@@ -181,7 +183,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
     seen: list[View] = []
     wh: list[tuple[int, int]] = []
     skipped: list[tuple[str, str]] = []
-    xy, score = [], []
+    xy, score, oks = [], [], []
     kept: tuple[list[NDArray[np.float16]], list[NDArray[np.float16]]] = ([], [])
 
     def flush() -> None:
@@ -189,6 +191,8 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         batch = predictor.located(outputs, crops[len(crops) - len(pixels) :])
         xy.append(batch.xy)
         score.append(batch.score if batch.raw_score is None else batch.raw_score)
+        if (expected := predictor.expected_oks(outputs)) is not None:
+            oks.append(expected)
         if logits:
             for axis, output in zip(kept, outputs, strict=True):
                 axis.append(output.astype(np.float16))
@@ -222,6 +226,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         tuple(seen),
         np.concatenate(xy).astype(np.float64),
         np.concatenate(score).astype(np.float64),
+        np.concatenate(oks).astype(np.float64) if oks else None,
         tuple(crops),
         np.array(wh, np.float64),
         np.stack([v.person.xy for v in seen]) - origin[:, None],

@@ -14,22 +14,18 @@ from poseunion.export.onnx import network_graph
 from poseunion.export.torch_model import TorchModel
 from poseunion.export.twin import FORMS, Form, PictureTwin, twin_graph
 from poseunion.export.twin_check import check_twin
-from poseunion.models.calibration import Calibration, Ladder, Part
+from poseunion.models.calibration import EXPECTED_FEATURES, PICTURE_FEATURES, Calibration, Ladder, Part
 from poseunion.models.errors import ModelError
 from poseunion.models.geometry import ANTIALIAS_FROM, crop_from_box, cut_crop
 from poseunion.models.metadata import METADATA_KEY, ModelDescription
 from poseunion.models.runtime import CPU, OnnxModel, open_session
 
 
-def _calibrated(description: ModelDescription) -> ModelDescription:
+def _calibrated(description: ModelDescription, features: tuple[str, ...]) -> ModelDescription:
     names = description.resolved_skeleton.keypoints
     weights = np.random.default_rng(0).normal(size=(len(names), 4)).round(3)
     nobody = Ladder(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=())
-    part = Part(
-        features=("one", "log_score", "log_rest", "log_size"),
-        weights=tuple(map(tuple, weights.tolist())),
-        ladders=(nobody,) * len(names),
-    )
+    part = Part(features=features, weights=tuple(map(tuple, weights.tolist())), ladders=(nobody,) * len(names))
     calibration = Calibration(
         keypoints=names, size_bounds=(0.3, 3.0), people="nobody", guarantee_people="nobody", picture=part
     )
@@ -39,7 +35,7 @@ def _calibrated(description: ModelDescription) -> ModelDescription:
 @pytest.fixture(scope="module")
 def trained(weights: Path) -> TorchModel:
     model = TorchModel(weights)
-    model.description = _calibrated(model.description)
+    model.description = _calibrated(model.description, EXPECTED_FEATURES)
     return model
 
 
@@ -63,6 +59,14 @@ def test_the_twin_is_the_predictor(
         if form == "crop":
             assert facts["p95_crop_px"] < 0.01
             assert facts["p95_confidence_difference"] < 1e-3
+
+
+def test_confidences_may_rest_on_raw_scores(trained: TorchModel, tmp_path: Path) -> None:
+    description = _calibrated(trained.description, PICTURE_FEATURES)
+    onnx.save(network_graph(trained.network, description), tmp_path / "plain.onnx")
+    onnx.save(twin_graph(trained.network, description, "crop"), tmp_path / "twin.onnx")
+    facts = check_twin(tmp_path / "twin.onnx", "crop", OnnxModel(tmp_path / "plain.onnx", threads=1), [])
+    assert facts["p95_confidence_difference"] < 1e-3
 
 
 def test_another_network_s_twin_is_refused(trained: TorchModel, plain: OnnxModel, tmp_path: Path) -> None:

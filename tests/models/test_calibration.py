@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from poseunion.models.calibration import PICTURE_FEATURES, Calibration, Ladder, Part, oks_radius_px
+from poseunion.models.calibration import (
+    EXPECTED_FEATURES,
+    PICTURE_FEATURES,
+    Calibration,
+    Ladder,
+    Part,
+    oks_radius_px,
+)
 from poseunion.models.errors import ModelError
 from poseunion.models.metadata import parse_description
 from poseunion.models.metrics import oks
@@ -47,6 +54,16 @@ def test_sizes_beyond_what_was_seen_count_as_the_nearest() -> None:
     small, edge, large = one.from_picture(raw, np.array([0.01, 0.2, 100.0]))
     assert (small == edge).all()
     np.testing.assert_array_equal(large, one.from_picture(raw[:1], np.array([4.0]))[0])
+
+
+def test_a_simcc_network_is_judged_by_the_oks_that_it_expects() -> None:
+    raw, size, oks = np.full((2, 21), 0.3), np.full(2, 1.0), np.full((2, 21), 0.8)
+    by_raw = calibration_of([0, 1, 0, 0])
+    by_oks = by_raw.model_copy(update={"picture": by_raw.picture.model_copy(update={"features": EXPECTED_FEATURES})})
+    np.testing.assert_array_equal(by_oks.from_picture(raw, size, oks), by_raw.from_picture(oks, size))
+    np.testing.assert_array_equal(by_raw.from_picture(raw, size, oks), by_raw.from_picture(raw, size))
+    with pytest.raises(ModelError, match="heatmaps"):
+        by_oks.from_picture(raw, size)
 
 
 def test_it_survives_json() -> None:

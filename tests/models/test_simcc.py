@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poseunion.models.simcc import BETA, SimccGrid, decode, encode, softmax, tolerances_px, unflip_x
+from poseunion.models.simcc import BETA, SimccGrid, decode, decode_expected, encode, softmax, tolerances_px, unflip_x
 
 GRID = SimccGrid((192, 256))
 grids = st.sampled_from([GRID, SimccGrid.for_bins((96, 128), (384, 512)), SimccGrid.for_bins((64, 64), (128, 128))])
@@ -98,14 +98,14 @@ def test_no_bin_promises_more_oks_than_the_place_that_is_taken(seed: int) -> Non
         bumps = height * np.exp(-((np.arange(bins) - centre) ** 2) / (2 * width**2))
         logits.append(bumps.sum(2) + random.normal(0, 0.01, (1, 2, bins)))
     logit_x, logit_y = logits
-    xy, score = decode(logit_x, logit_y, GRID, tolerance_px_K=tolerance)
-    np.testing.assert_array_equal(score, decode(logit_x, logit_y, GRID)[1])
+    xy, expected = decode_expected(logit_x, logit_y, GRID, tolerance)
     anywhere = random.uniform(0, GRID.size_wh, (40, 2))
     for k, sd in enumerate(tolerance):
         p_x, p_y = (softmax(logit[0, k]) for logit in logits)
         near = xy[:, k] + random.normal(0, sd, (20, 2))
         ours, *others = expected_oks(p_x, p_y, np.concatenate([xy[:, k], near, anywhere]), sd)
         assert ours >= 0.95 * max(others)  # cells of 2 px beside a tolerance of 3.2
+        assert expected[0, k] == pytest.approx(ours, rel=0.05)
 
 
 @settings(max_examples=30)
@@ -113,7 +113,7 @@ def test_no_bin_promises_more_oks_than_the_place_that_is_taken(seed: int) -> Non
 def test_a_sharp_distribution_is_taken_at_its_peak(grid: SimccGrid, seed: int) -> None:
     xy = np.random.default_rng(seed).uniform(0.1, 0.9, (4, 2, 2)) * grid.size_wh
     x, y, _ = encode(xy, grid)
-    found, _ = decode(x, y, grid, tolerance_px_K=tolerances_px(SIGMAS, grid))
+    found, _ = decode_expected(x, y, grid, tolerances_px(SIGMAS, grid))
     assert np.abs(found - xy).max() <= 0.75 / grid.split
 
 
@@ -122,7 +122,7 @@ def test_many_weak_votes_outweigh_one_strong_one() -> None:
     logit_x[..., 40] = logit_y[..., 256] = 1.0
     logit_x[..., 296:304] = 0.9  # an eighth of a hip's tolerance wide, and three times as probable in all
     plain, _ = decode(logit_x, logit_y, GRID, refine=True)
-    weighed, _ = decode(logit_x, logit_y, GRID, tolerance_px_K=tolerances_px((0.107,), GRID))
+    weighed, _ = decode_expected(logit_x, logit_y, GRID, tolerances_px((0.107,), GRID))
     assert plain[0, 0, 0] == pytest.approx(20, abs=0.3)
     assert weighed[0, 0, 0] == pytest.approx(150, abs=2)
 
@@ -131,7 +131,7 @@ def test_bins_that_no_cell_divides_are_weighed_one_by_one() -> None:
     grid = SimccGrid((33, 33), 1.0)
     logit = np.zeros((1, 1, 33))
     logit[..., 11] = 1.0
-    xy, _ = decode(logit, logit, grid, tolerance_px_K=(1.0,))
+    xy, _ = decode_expected(logit, logit, grid, (1.0,))
     np.testing.assert_allclose(xy, 11, atol=0.05)
 
 

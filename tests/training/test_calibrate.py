@@ -138,8 +138,11 @@ def test_the_command_calibrates_a_file_and_leaves_its_weights(drawn_dataset: Pat
     picture = np.random.default_rng(0).integers(0, 256, (200, 160, 3), np.uint8)
     poses = predictor(picture, [[20, 20, 120, 160]])
     assert poses.raw_score is not None
-    size = np.array([160 * 1.25 / 256])
-    np.testing.assert_allclose(poses.score, calibration.from_picture(poses.raw_score, size), atol=1e-6)
+    crop, region = predictor.cut(picture, [20, 20, 120, 160])
+    oks = predictor.expected_oks(predictor.outputs(crop[None]))
+    assert calibration.by_expected_oks
+    size = np.array([region.image_px_per_crop_px])
+    np.testing.assert_allclose(poses.score, calibration.from_picture(poses.raw_score, size, oks), atol=1e-6)
 
     with pytest.raises(BadArgumentError, match="exists"):
         CliRunner().invoke(app, command, catch_exceptions=False)
