@@ -214,8 +214,8 @@ def main() -> None:
     views = views_of(
         [Source(given.data / s / "test.json", given.data / s / "test") for s in SETS], predictor.skeleton, everyone=True
     )
-    by_raw = not calibration.by_expected_oks
-    tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds, by_raw_score=by_raw)
+    features = calibration.picture.features
+    tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds, features)
     assert tried.evidence is not None
     parts = {
         "picture": measured(calibration.picture, tried.picture, tried.answers),

@@ -195,9 +195,9 @@ class Calibration(BaseModel):
         Raises:
             ModelError: the confidences rest on expected OKS, and there is none: the network has heatmaps.
         """
-        if self.by_expected_oks and oks_NK is None:
+        said = oks_NK if self.by_expected_oks else raw_NK
+        if said is None:
             raise ModelError("The calibration is of a SimCC network, the model has heatmaps: run poseunion calibrate.")
-        said = oks_NK if self.by_expected_oks and oks_NK is not None else raw_NK
         return self.picture.probability(picture_features(said, size_N, self.size_bounds))
 
 

@@ -177,7 +177,9 @@ class Predictor:
 
     def expected_oks(self, outputs: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
         """(N, K) the OKS that a SimCC network expects of its own places (`simcc.decode_expected`); else None."""
-        return self._decode(outputs)[2]
+        if self.metadata.head.kind == "heatmap":
+            return None
+        return simcc.decode_expected(outputs[0], outputs[1], self.metadata.grid, self._tolerance_px)[1]
 
     def _decode(
         self, outputs: list[NDArray[np.float32]]

@@ -112,14 +112,15 @@ def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = 
 
 
 def picture_samples(
-    answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float], *, by_raw_score: bool = False
+    answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float], features: tuple[str, ...]
 ) -> Samples:
     """Every labelled keypoint of every view, from the picture alone.
 
     Args:
-        by_raw_score: of a SimCC model, too, whose older calibration did not know expected OKS.
+        features: `PICTURE_FEATURES`, or `EXPECTED_FEATURES` of a SimCC model.
     """
-    said = answers.raw_score if by_raw_score or answers.expected_oks is None else answers.expected_oks
+    said = answers.expected_oks if features == EXPECTED_FEATURES else answers.raw_score
+    assert said is not None
     feature = picture_features(said, answers.size, size_bounds)
     view, keypoint = np.nonzero(answers.labelled)
     return _samples(answers, skeleton, view, keypoint, feature[view, keypoint], answers.xy[view, keypoint])
@@ -233,9 +234,14 @@ def ladder_of(part: Part, samples: Samples, test: Samples | None, k: int) -> Lad
 
 @dataclass(frozen=True)
 class Tried:
-    """What a model said of labelled people: the input of a fit, or of a measurement."""
+    """What a model said of labelled people: the input of a fit, or of a measurement.
+
+    Attributes:
+        features: of `picture`.
+    """
 
     answers: Answers
+    features: tuple[str, ...]
     picture: Samples
     evidence: Samples | None
 
@@ -245,14 +251,13 @@ def try_out(
     views: Sequence[View],
     tempering: Tempering,
     size_bounds: tuple[float, float] | None = None,
-    *,
-    by_raw_score: bool = False,
+    features: tuple[str, ...] | None = None,
 ) -> tuple[Tried, tuple[float, float]]:
     """Ask a model about views, with and (SimCC only) without their joints.
 
     Args:
         size_bounds: of the calibration; None: those of 98 % of these views.
-        by_raw_score: see `picture_samples`.
+        features: of the calibration's picture; None: the best that the model has.
     """
     simcc = predictor.metadata.head.kind == "simcc"
     answers = ask(predictor, views, logits=simcc)
@@ -264,8 +269,10 @@ def try_out(
     if simcc:
         hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds)
         evidence = evidence_samples(answers, skeleton, hidden)
-    picture = picture_samples(answers, skeleton, size_bounds, by_raw_score=by_raw_score)
-    return Tried(answers, picture, evidence), size_bounds
+    if features is None:
+        features = PICTURE_FEATURES if answers.expected_oks is None else EXPECTED_FEATURES
+    picture = picture_samples(answers, skeleton, size_bounds, features)
+    return Tried(answers, features, picture, evidence), size_bounds
 
 
 def calibrate(
@@ -290,8 +297,7 @@ def calibrate(
     tested = None
     if tests:
         tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
-    features = PICTURE_FEATURES if tried.answers.expected_oks is None else EXPECTED_FEATURES
-    picture = fit_part(features, tried.picture, seen, skeleton, tested.picture if tested else None)
+    picture = fit_part(tried.features, tried.picture, seen, skeleton, tested.picture if tested else None)
     evidence = None
     if tried.evidence is not None:
         evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, tested.evidence if tested else None)
