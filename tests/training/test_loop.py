@@ -156,5 +156,30 @@ def test_recipes_and_overrides() -> None:
             find_recipe("unified", [bad])
     with pytest.raises(BadArgumentError, match="unified"):
         find_recipe("unknown", [])
+
+
+def test_an_override_reaches_every_stage_or_one() -> None:
+    plain = find_recipe("unified", [])
+    assert len(plain.stages) > 1
+    every = find_recipe("unified", ["stages.batch_size=4"])
+    assert every.stages == tuple(dataclasses.replace(stage, batch_size=4) for stage in plain.stages)
+    one = find_recipe("unified", ["stages.1.batch_size=4", "stages.1.size_wh=96,128"])
+    assert one.stages[0] == plain.stages[0]
+    assert one.stages[1] == dataclasses.replace(plain.stages[1], batch_size=4, size_wh=(96, 128))
+    for bad, said in (
+        ("stages=1", "stages.batch_size"),
+        ("stages.1=1", "stages.1.batch_size"),
+        ("stages.9.batch_size=1", "counted from 0"),
+        ("stages.batch=1", "'stages.batch'"),
+        ("stages.1.batch_size.x=1", "stages.1.batch_size.x"),
+        ("betas.0=1", "'betas.0'"),
+        ("stages.batch_size=0", "at least 1"),
+        ("stages.split=0", "above 0"),
+    ):
+        with pytest.raises(BadArgumentError, match=said):
+            find_recipe("unified", [bad])
+
+
+def test_the_ends_of_stages_rise() -> None:
     with pytest.raises(BadArgumentError, match="ends rise"):
         dataclasses.replace(TINY, stages=(Stage((32, 64), 4.0, 0.5, 2),))
