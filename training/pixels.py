@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import sha256_of
+from poseunion.training.cached import read_arrays
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,10 @@ def is_whole(path: Path, index_path: Path) -> bool:
     """Are both files there, and are the pixels those that the index was written for?"""
     if not (path.is_file() and index_path.is_file()):
         return False
+    index = read_arrays(index_path)
+    if index is None:
+        return False
     try:
-        with np.load(index_path, allow_pickle=False) as index:
-            same_size = int(index["pixel_bytes"]) == path.stat().st_size
-            return same_size and str(index["sha256"]) == sha256_of(path)
-    except (OSError, ValueError, KeyError, BadFileError):
+        return int(index["pixel_bytes"]) == path.stat().st_size and str(index["sha256"]) == sha256_of(path)
+    except (OSError, KeyError, BadFileError):
         return False

@@ -23,6 +23,7 @@ from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import atomic_writer
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.skeleton import Skeleton
+from poseunion.training.cached import picture_state
 from poseunion.training.people import Person
 from poseunion.training.pixels import Pixels, PixelsWriter, is_whole, open_pixels
 
@@ -118,6 +119,8 @@ def _key(dataset: str, people: Sequence[Person], skeleton: Skeleton) -> str:
     digest = hashlib.sha256(
         json.dumps([VERSION, STORE_HEIGHT_PX, CONTEXT, PADDING, dataset, skeleton.keypoints, len(people)]).encode()
     )
+    for image in dict.fromkeys(person.image for person in people):
+        digest.update(f"{image}|{picture_state(image)}".encode())
     for person in people:
         digest.update(f"{person.image}|{person.person_id}|{person.box_xywh}".encode())
         digest.update(person.xy.tobytes() + person.visibility.tobytes())

@@ -15,9 +15,13 @@ from poseunion.models.files import atomic_writer
 from poseunion.models.geometry import affine_to_crop, crop_from_box, cut_crop, invert_affine
 from poseunion.models.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, project_indices
+from poseunion.training.cached import read_arrays
 from poseunion.training.modes import Modes, from_heatmaps, from_simcc
 from poseunion.training.progress import track
 from poseunion.training.store import PADDING, CropStore
+
+# `Modes`, as they lie in the file.
+PARTS = ("xy", "cov", "weight", "confidence")
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,13 @@ def teach(store: CropStore, teacher: Predictor, target: Skeleton, cache: Path) -
     """A teacher's modes of everybody in a store; computed once, then read from `cache`."""
     flipped = "-flip" if teacher.flip else ""
     path = cache / f"{store.dataset}-{store.index_sha[:16]}-{teacher.sha256[:12]}{flipped}.modes.npz"
-    if not path.is_file():
+    saved = read_arrays(path)
+    if saved is None:
         modes = _run(store, teacher)
+        saved = {name: getattr(modes, name) for name in PARTS}
         with atomic_writer(path) as file:
-            np.savez(file, xy=modes.xy, cov=modes.cov, weight=modes.weight, confidence=modes.confidence)
-    saved = np.load(path, allow_pickle=False)
-    own = Modes(saved["xy"], saved["cov"], saved["weight"], saved["confidence"])
+            np.savez(file, allow_pickle=False, **saved)
+    own = Modes(*(saved[name] for name in PARTS))
     return Taught(teacher.name, teacher.skeleton.name, own.reordered(project_indices(teacher.skeleton, target)))
 
 
@@ -73,4 +78,4 @@ def _run(store: CropStore, teacher: Predictor) -> Modes:
         pixels = np.stack([cut_crop(store.pixels(i), crop) for i, crop in zip(who, crops, strict=True)])
         back = np.stack([invert_affine(affine_to_crop(crop)) for crop in crops])
         parts.append(modes_of(teacher, teacher.outputs(pixels)).mapped(back))
-    return Modes(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("xy", "cov", "weight", "confidence")))
+    return Modes(*(np.concatenate([getattr(p, name) for p in parts]) for name in PARTS))

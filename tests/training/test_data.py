@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from poseunion.models.errors import BadFileError
 from poseunion.models.simcc import SimccGrid
@@ -103,6 +105,27 @@ def test_a_damaged_store_is_rebuilt(drawn_dataset: Path, tmp_path: Path) -> None
     content[100] ^= 255
     pixels.write_bytes(bytes(content))
     assert (open_store("drawn", people, UNION, tmp_path).pixels(3) == before).all()
+    (index,) = tmp_path.glob("*.npz")
+    for length in (0, 10, index.stat().st_size - 50):
+        index.write_bytes(index.read_bytes()[:length])
+        assert (open_store("drawn", people, UNION, tmp_path).pixels(3) == before).all()
+
+
+def test_a_store_whose_picture_was_exchanged_is_rebuilt(drawn_dataset: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(drawn_dataset, images)
+    entry = DatasetEntry(name="drawn", annotations=images / "lsp14.json", images=images)
+    people = read_people(entry, UNION)
+    first = open_store("drawn", people, UNION, tmp_path)
+    kept = sorted(tmp_path.glob("*.pixels"))
+    open_store("drawn", people, UNION, tmp_path)
+    assert sorted(tmp_path.glob("*.pixels")) == kept
+    wide, high = Image.open(people[0].image).size
+    Image.new("RGB", (wide, high), (250, 0, 0)).save(people[0].image)
+    again = open_store("drawn", people, UNION, tmp_path)
+    assert again.index_sha != first.index_sha
+    assert (again.pixels(0) == (250, 0, 0)).all()
+    assert not (first.pixels(0) == (250, 0, 0)).all()
 
 
 def test_pictures_that_cannot_be_read_are_listed(drawn_dataset: Path, tmp_path: Path) -> None:

@@ -127,6 +127,11 @@ def test_a_teacher_is_asked_once(store: CropStore, tmp_path: Path) -> None:
     again = teach(store, teacher, UNION, tmp_path)  # type: ignore[arg-type]
     assert asked == teacher.calls == len(store)
     np.testing.assert_array_equal(first.xy, again.xy)
+    (kept,) = tmp_path.glob("*.modes.npz")
+    kept.write_bytes(kept.read_bytes()[:-100])
+    teacher.calls = 0
+    np.testing.assert_array_equal(first.xy, teach(store, teacher, UNION, tmp_path).xy)  # type: ignore[arg-type]
+    assert teacher.calls == len(store), "a damaged file is written anew"
     knee = UNION.index("left_knee")
     scale = store.box_xywh[:, 3].max() * PADDING / 64
     np.testing.assert_allclose(first.xy[:, knee], store.xy[:, knee], atol=scale)

@@ -24,6 +24,7 @@ from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import atomic_writer, sha256_of
 from poseunion.models.geometry import corners_of
 from poseunion.models.images import read_annotated_image, read_image
+from poseunion.training.cached import picture_state
 from poseunion.training.detector.pictures import DOUBTFUL, PART_SHARE, SAME_PERSON_IOU, SURE, BoxedPicture, completed
 from poseunion.training.pixels import Pixels, PixelsWriter, is_whole, open_pixels
 from poseunion.training.progress import track
@@ -108,7 +109,7 @@ def _key(dataset: str, pictures: Sequence[BoxedPicture], fillers: Sequence[OnnxD
     facts = [VERSION, STORE_SIDE_PX, *rules, dataset, [sha256_of(f.path) for f in fillers]]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for picture in pictures:
-        digest.update(f"{picture.path}|{picture.wh}|".encode())
+        digest.update(f"{picture.path}|{picture_state(picture.path)}|{picture.wh}|".encode())
         digest.update(picture.box_N4.tobytes() + picture.ignored_N4.tobytes())
     return digest.hexdigest()
 
