@@ -3,7 +3,7 @@
 Two kinds of figures. *Agreement* compares answers crop by crop and needs no labels. *Accuracy* is AP (or PCKh, or PCK,
 where a data set has no AP) of both on the same labelled people; what the export loses must not exceed `max_drop`.
 
-Shapes: N crops, K keypoints.
+Shapes: N crops, K keypoints, W and H bins, h by w cells, C = h w.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from poseunion.export.onnx import TOLERANCE
-from poseunion.models import simcc
+from poseunion.models import heatmap, simcc
 from poseunion.models.errors import ModelError
+from poseunion.models.metadata import ModelDescription
 from poseunion.models.pose_model import PoseModel
 from poseunion.models.predictor import Predictor
 from poseunion.training.evaluate import Task, measure
@@ -33,9 +34,9 @@ class Agreement(BaseModel):
     Attributes:
         people: how many crops.
         crops: of what: "noise", or a file's name.
-        logit_difference: the largest, on the beta-10 scale (a sure keypoint peaks at 1).
+        logit_difference: the largest, on the beta-10 scale (a sure keypoint peaks at 1, as a heatmap does).
         logit_range: the largest absolute logit of the trained network.
-        equal_bins, bins_within_one: share of maxima, over keypoints and axes.
+        equal_bins, bins_within_one: share of maxima, over keypoints and axes; of a heatmap its cells.
         median_px: median distance of the refined keypoints, crop pixels.
         moved: share of keypoints that moved by more than `MOVED_PX`.
     """
@@ -75,9 +76,8 @@ def agreement(trained: PoseModel, exported: PoseModel, pixel_NHW3: NDArray[np.ui
         (trained.run(pixel_NHW3[i : i + 8]), exported.run(pixel_NHW3[i : i + 8])) for i in range(0, len(pixel_NHW3), 8)
     ]
     want, got = ([np.concatenate(axis) for axis in zip(*answers, strict=True)] for answers in zip(*parts, strict=True))
-    grid = trained.description.grid
-    apart_bins = np.stack([np.abs(a.argmax(-1) - b.argmax(-1)) for a, b in zip(want, got, strict=True)])
-    (xy_want, _), (xy_got, _) = (simcc.decode(x, y, grid, refine=True) for x, y in (want, got))
+    (bin_want, xy_want), (bin_got, xy_got) = (_peaks(outputs, trained.description) for outputs in (want, got))
+    apart_bins = np.abs(bin_want - bin_got)
     apart_px = np.linalg.norm(xy_want - xy_got, axis=-1)
     return Agreement(
         people=len(pixel_NHW3),
@@ -89,6 +89,21 @@ def agreement(trained: PoseModel, exported: PoseModel, pixel_NHW3: NDArray[np.ui
         median_px=float(np.median(apart_px)),
         moved=float((apart_px > MOVED_PX).mean()),
     )
+
+
+def _peaks(
+    outputs: list[NDArray[np.float32]], description: ModelDescription
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Bins, or a heatmap's cells, of the maxima along x and y, and the refined keypoints in crop pixels: (N, K, 2)."""
+    if description.head.kind == "heatmap":
+        (heat_NKhw,) = outputs
+        flat_NKC = heat_NKhw.reshape(*heat_NKhw.shape[:2], -1)
+        row_NK, column_NK = np.divmod(flat_NKC.argmax(-1), heat_NKhw.shape[-1])
+        return np.stack([column_NK, row_NK], -1), heatmap.decode(heat_NKhw, description.head, description.size_wh)[0]
+    x_NKW, y_NKH = outputs
+    return np.stack([x_NKW.argmax(-1), y_NKH.argmax(-1)], -1), simcc.decode(
+        x_NKW, y_NKH, description.grid, refine=True
+    )[0]
 
 
 def check_exact(found: Agreement, name: str) -> None:

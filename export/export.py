@@ -157,7 +157,8 @@ def export(request: Request) -> list[tuple[Path, Manifest]]:
     """Make, check and write every format of `request`: all of them or none.
 
     Raises:
-        BadArgumentError: see `targets`, or a format needs crops and there are none. ModelError: the contract is broken.
+        BadArgumentError: see `targets`, a format needs crops and there are none, or is not for heatmaps.
+        ModelError: the contract is broken.
     """
     lossy = [f for f in request.formats if f in NEEDS_CROPS]
     source = request.calibration or next(iter(request.measured), None)
@@ -170,6 +171,11 @@ def export(request: Request) -> list[tuple[Path, Manifest]]:
     description = trained.description.model_copy(update={"revision": request.revision or trained.description.revision})
     trained.description = description
     paths = targets(request, description.name)
+    if description.head.kind == "heatmap" and (lossy or request.twin):
+        raise BadArgumentError(
+            f"{description.name} has a heatmap head: {lossy[0] if lossy else 'preprocessing in the file'} is for SimCC "
+            "networks; export it as onnx."
+        )
     crops = read_crops(source.annotations, source.images, description, CALIBRATION_PEOPLE) if source and lossy else None
     compared = crops
     if request.measured:

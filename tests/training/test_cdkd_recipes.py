@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from poseunion.export.cli import app
 from poseunion.export.onnx import export_onnx
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.metadata import ModelDescription, SimccOutput
@@ -110,12 +112,17 @@ def test_every_recipe_trains_resumes_and_exports(
     for part, wanted in (("cdkd_features", recipe.cdkd.features), ("cdkd_classes", recipe.cdkd.classes)):
         assert all((part in row) == (wanted != "off") for row in rows)
     assert all(("cdkd_tau" in row) == bool(recipe.cdkd.learned) for row in rows)
-    description = export_onnx(weights, tmp_path / "student.onnx")
+    words = ["export", "--model", str(weights), "--out", str(tmp_path / "student.onnx")]
+    assert CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False).exit_code == 0
     predictor = load_predictor(tmp_path / "student.onnx", flip=True)
     poses = predictor(np.zeros((90, 70, 3), np.uint8), [[10, 5, 30, 70]])
     assert poses.xy.shape == (1, len(UNION), 2)
     assert np.isfinite(poses.xy).all()
-    assert description.size_wh == recipe.stages[0].size_wh == predictor.size_wh
+    assert recipe.stages[0].size_wh == predictor.size_wh
+    if recipe.network.startswith("heatmap"):
+        words += ["--with-preprocess", "crop", "--overwrite"]
+        with pytest.raises(BadArgumentError, match="heatmap head"):
+            CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
 
 
 def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
