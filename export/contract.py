@@ -99,11 +99,11 @@ def _peaks(
         (heat_NKhw,) = outputs
         flat_NKC = heat_NKhw.reshape(*heat_NKhw.shape[:2], -1)
         row_NK, column_NK = np.divmod(flat_NKC.argmax(-1), heat_NKhw.shape[-1])
-        return np.stack([column_NK, row_NK], -1), heatmap.decode(heat_NKhw, description.head, description.size_wh)[0]
+        xy_NK2, _ = heatmap.decode(heat_NKhw, description.head, description.size_wh)
+        return np.stack([column_NK, row_NK], -1), xy_NK2
     x_NKW, y_NKH = outputs
-    return np.stack([x_NKW.argmax(-1), y_NKH.argmax(-1)], -1), simcc.decode(
-        x_NKW, y_NKH, description.grid, refine=True
-    )[0]
+    xy_NK2, _ = simcc.decode(x_NKW, y_NKH, description.grid, refine=True)
+    return np.stack([x_NKW.argmax(-1), y_NKH.argmax(-1)], -1), xy_NK2
 
 
 def check_exact(found: Agreement, name: str) -> None:

@@ -30,25 +30,28 @@ def with_overrides(config: T, overrides: Sequence[str]) -> T:
 def _changed(config: Any, path: list[str], key: str, text: str) -> Any:
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "name"}
     name, *rest = path
-    parts = _parts(values.get(name))
-    if name not in values or (rest and not parts):
+    if name not in values or (rest and not _parts(values[name])):
         raise BadArgumentError(f"There is no {key!r} to set: choose among {', '.join(values)}.")
-    old = values[name]
-    if rest and dataclasses.is_dataclass(old):
-        return dataclasses.replace(config, **{name: _changed(old, rest, key, text)})
-    chosen: Sequence[int] = range(len(parts))
-    if rest and rest[0].isdecimal():
-        if int(rest[0]) not in chosen:
-            raise BadArgumentError(f"There is no {key!r} to set: {name} are {len(parts)}, counted from 0.")
-        chosen, rest = [int(rest[0])], rest[1:]
-    if rest:
-        changed = (_changed(p, rest, key, text) if n in chosen else p for n, p in enumerate(parts))
-        return dataclasses.replace(config, **{name: tuple(changed)})
-    if parts:
-        raise BadArgumentError(
-            f"{key} has parts: set one of {', '.join(f'{key}.{f.name}' for f in dataclasses.fields(parts[0]))}."
-        )
-    return dataclasses.replace(config, **{name: _parsed(old, key, text)})
+    return dataclasses.replace(config, **{name: _set(values[name], name, rest, key, text)})
+
+
+def _set(old: Any, name: str, path: list[str], key: str, text: str) -> Any:
+    """`old`, the value of `name`, with what `path` leads to changed: a plain value, a part, or a list of parts."""
+    parts = _parts(old)
+    if not parts:
+        return _parsed(old, key, text)
+    if not path:
+        fields = ", ".join(f"{key}.{f.name}" for f in dataclasses.fields(parts[0]))
+        raise BadArgumentError(f"{key} has parts: set one of {fields}.")
+    if dataclasses.is_dataclass(old):
+        return _changed(old, path, key, text)
+    first, *rest = path
+    if not first.isdecimal():
+        return tuple(_changed(part, path, key, text) for part in parts)
+    index = int(first)
+    if index >= len(parts):
+        raise BadArgumentError(f"There is no {key!r} to set: {name} are {len(parts)}, counted from 0.")
+    return (*parts[:index], _set(parts[index], name, rest, key, text), *parts[index + 1 :])
 
 
 def _parts(value: Any) -> tuple[Any, ...]:

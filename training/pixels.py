@@ -5,7 +5,7 @@ Shapes: P pictures of h by w pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -56,7 +56,7 @@ class PixelsWriter:
         self._bytes += picture.nbytes
 
     def facts(self, path: Path) -> dict[str, Any]:
-        """What the index keeps of the finished file at `path`, for `open_pixels` and `is_whole`."""
+        """What the index keeps of the finished file at `path`, for `open_pixels` and `whole_index`."""
         return {
             "offset": np.array(self._offsets, np.int64),
             "shape_hw": np.array(self._shapes, np.int32).reshape(-1, 2),
@@ -65,20 +65,34 @@ class PixelsWriter:
         }
 
 
+def open_or_build(path: Path, index_path: Path, build: Callable[[], None]) -> tuple[Pixels, dict[str, NDArray[Any]]]:
+    """The pictures at `path` and the index beside them; `build` writes both where they are not whole.
+
+    Raises:
+        BadFileError: what was built cannot be read.
+    """
+    index = whole_index(path, index_path)
+    if index is None:
+        build()
+        index = read_arrays(index_path)
+    if index is None:
+        raise BadFileError(f"Cannot read {index_path}, which was just written: is the disk sound?")
+    return open_pixels(path, index), index
+
+
 def open_pixels(path: Path, index: Mapping[str, NDArray[np.generic]]) -> Pixels:
     """The pictures of a file, by the index that `PixelsWriter.facts` went into."""
     offset, shape = index["offset"].astype(np.int64), index["shape_hw"].astype(np.int32)
     return Pixels(np.memmap(path, np.uint8, "r"), offset, shape)
 
 
-def is_whole(path: Path, index_path: Path) -> bool:
-    """Are both files there, and are the pixels those that the index was written for?"""
-    if not (path.is_file() and index_path.is_file()):
-        return False
+def whole_index(path: Path, index_path: Path) -> dict[str, NDArray[Any]] | None:
+    """The index, if both files are there and the pixels are those that it was written for."""
     index = read_arrays(index_path)
     if index is None:
-        return False
+        return None
     try:
-        return int(index["pixel_bytes"]) == path.stat().st_size and str(index["sha256"]) == sha256_of(path)
+        whole = int(index["pixel_bytes"]) == path.stat().st_size and str(index["sha256"]) == sha256_of(path)
     except (OSError, KeyError, BadFileError):
-        return False
+        return None
+    return index if whole else None

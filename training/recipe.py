@@ -37,6 +37,12 @@ class Stage:
     until: float
     batch_size: int
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or min(self.size_wh) < 1 or self.split <= 0:
+            raise BadArgumentError(
+                f"A stage has {self}: give a batch of at least 1, a size of at least 1x1 px and a split above 0."
+            )
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -139,11 +145,6 @@ class Recipe:
             raise BadArgumentError(
                 "dataset_residual bends the bins of an axis, which a heatmap network has not: turn it off."
             )
-        for stage in self.stages:
-            if stage.batch_size < 1 or min(stage.size_wh) < 1 or stage.split <= 0:
-                raise BadArgumentError(
-                    f"A stage has {stage}: give a batch of at least 1, a size of at least 1x1 px and a split above 0."
-                )
         ends = [stage.until for stage in self.stages]
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1:
             raise BadArgumentError(f"The stages of recipe {self.name} end at {ends}: ends rise, and the last is 1.")

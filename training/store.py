@@ -25,7 +25,7 @@ from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.cached import picture_state
 from poseunion.training.people import Person
-from poseunion.training.pixels import Pixels, PixelsWriter, is_whole, open_pixels
+from poseunion.training.pixels import Pixels, PixelsWriter, open_or_build
 
 # A person's padded box is stored 256 px high at most: the largest input trained for.
 STORE_HEIGHT_PX = 256
@@ -92,11 +92,13 @@ def open_store(dataset: str, people: Sequence[Person], skeleton: Skeleton, folde
     key = _key(dataset, people, skeleton)
     stem = folder / f"{dataset}-{key[:16]}"
     pixels_path, index_path = stem.with_suffix(".pixels"), stem.with_suffix(".npz")
-    if not is_whole(pixels_path, index_path):
+
+    def build() -> None:
         if not people:
             raise BadFileError(f"Data set {dataset} has nobody to learn from: its file holds no person with a box.")
         _build(people, pixels_path, index_path)
-    index = np.load(index_path, allow_pickle=False)
+
+    pixels, index = open_or_build(pixels_path, index_path, build)
     visibility = index["visibility"]
     return CropStore(
         dataset=dataset,
@@ -111,7 +113,7 @@ def open_store(dataset: str, people: Sequence[Person], skeleton: Skeleton, folde
         origin_xy=index["origin"],
         skipped=tuple((str(n), str(r)) for n, r in index["skipped"]),
         index_sha=key,
-        _pixels=open_pixels(pixels_path, index),
+        _pixels=pixels,
     )
 
 

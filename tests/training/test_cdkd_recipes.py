@@ -118,7 +118,7 @@ def test_every_recipe_trains_resumes_and_exports(
     poses = predictor(np.zeros((90, 70, 3), np.uint8), [[10, 5, 30, 70]])
     assert poses.xy.shape == (1, len(UNION), 2)
     assert np.isfinite(poses.xy).all()
-    assert recipe.stages[0].size_wh == predictor.size_wh
+    assert predictor.metadata.size_wh == recipe.stages[0].size_wh == predictor.size_wh
     if recipe.network.startswith("heatmap"):
         words += ["--with-preprocess", "crop", "--overwrite"]
         with pytest.raises(BadArgumentError, match="heatmap head"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseunion.training.pixels import PixelsWriter, is_whole, open_pixels
+from poseunion.training.pixels import PixelsWriter, open_pixels, whole_index
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((1, 1), (7, 3), (20, 30))]
@@ -24,7 +24,7 @@ def written(folder: Path) -> tuple[Path, Path]:
 
 def test_pictures_come_back(tmp_path: Path) -> None:
     path, index = written(tmp_path)
-    assert is_whole(path, index)
+    assert whole_index(path, index) is not None
     pixels = open_pixels(path, np.load(index))
     assert all((pixels[i] == picture).all() for i, picture in enumerate(PICTURES))
 
@@ -33,12 +33,12 @@ def test_a_changed_byte_a_shorter_file_and_a_lost_index_are_seen(tmp_path: Path)
     path, index = written(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
-    assert not is_whole(path, index)
+    assert whole_index(path, index) is None
     path.write_bytes(content[:-1])
-    assert not is_whole(path, index)
+    assert whole_index(path, index) is None
     path.write_bytes(content)
-    assert is_whole(path, index)
+    assert whole_index(path, index) is not None
     index.write_bytes(b"no index")
-    assert not is_whole(path, index)
+    assert whole_index(path, index) is None
     index.unlink()
-    assert not is_whole(path, index)
+    assert whole_index(path, index) is None

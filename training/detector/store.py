@@ -26,7 +26,7 @@ from poseunion.models.geometry import corners_of
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.training.cached import picture_state
 from poseunion.training.detector.pictures import DOUBTFUL, PART_SHARE, SAME_PERSON_IOU, SURE, BoxedPicture, completed
-from poseunion.training.pixels import Pixels, PixelsWriter, is_whole, open_pixels
+from poseunion.training.pixels import Pixels, PixelsWriter, open_or_build
 from poseunion.training.progress import track
 
 # Longer side of a stored picture at most: 1.4 times the input, so that a person can also be seen from nearer.
@@ -89,9 +89,9 @@ def open_pictures(
     key = _key(dataset, pictures, fillers)
     stem = folder / f"pictures-{dataset}-{key[:16]}"
     pixels_path, index_path = stem.with_suffix(".pixels"), stem.with_suffix(".npz")
-    if not is_whole(pixels_path, index_path):
-        _build(dataset, pictures, fillers, pixels_path, index_path)
-    index = np.load(index_path, allow_pickle=False)
+    pixels, index = open_or_build(
+        pixels_path, index_path, lambda: _build(dataset, pictures, fillers, pixels_path, index_path)
+    )
     return PictureStore(
         dataset=dataset,
         image_name=tuple(str(n) for n in index["image_name"]),
@@ -100,7 +100,7 @@ def open_pictures(
         labelled=index["labelled"],
         first=index["first"],
         skipped=tuple((str(n), str(r)) for n, r in index["skipped"]),
-        _pixels=open_pixels(pixels_path, index),
+        _pixels=pixels,
     )
 
 
