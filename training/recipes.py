@@ -74,6 +74,11 @@ def unified_s() -> Recipe:
     return _unified_rtmpose("s")
 
 
+def unified_s_further() -> Recipe:
+    """`unified_s` at full resolution only, from weights of it or of `unified_t`, which it widens (`--init`)."""
+    return dataclasses.replace(unified_s(), stages=(Stage((192, 256), 2.0, 1.0, 32),), warmup_steps=100)
+
+
 def unified_m() -> Recipe:
     """RTMPose-m, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
     return _unified_rtmpose("m")
@@ -218,7 +223,8 @@ def union_rtmpose_t() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
-        *(unified, unified_further, unified_t, unified_s, unified_m, paper_a_t, paper_a_s),
+        *(unified, unified_further, unified_t, unified_s, unified_s_further, unified_m),
+        *(paper_a_t, paper_a_s),
         *(coco_only, lspet_only, union_labels, union_no_offsets, union_even_sets, union_even_keypoints),
         *(union_token, union_residual, union_features),
         *(union_one_teacher, union_two_teachers, union_online, union_agreement, union_cspnext, union_rtmpose_t),

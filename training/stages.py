@@ -12,6 +12,7 @@ from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
 from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_described
+from poseunion.models.networks.widen import can_widen, widened
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.recipe import Recipe, Stage
@@ -68,7 +69,8 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     """Trained weights as the weights of a recipe's first stage.
 
     The equivariant network knows no positions: it may start at any size from weights with as many bins a cell, or half
-    as many; and without its last stages, where the recipe's backbone ends early.
+    as many; and without its last stages, where the recipe's backbone ends early. An RTMPose may start from a smaller
+    one, see `widen`.
 
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
@@ -76,6 +78,9 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     first = grid_of(recipe.stages[0])
     network, spec, description = load_described(path)
     own = (recipe.network, recipe.backbone) if not recipe.network.startswith("rtmpose-") else (recipe.network,)
+    if isinstance(network, RTMPose) and can_widen(network.size, recipe.network.removeprefix("rtmpose-")):
+        network = widened(network, recipe.network.removeprefix("rtmpose-"))
+        spec = spec.model_copy(update={"network": recipe.network})
     has = spec.network, spec.backbone
     if has != own and isinstance(network, EquivariantSimcc):
         has = spec.network, _ending(spec.backbone, recipe.backbone)

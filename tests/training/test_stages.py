@@ -16,7 +16,7 @@ from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks import weights
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
-from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.networks.weights import NetworkSpec, load_network, save_weights
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.loop import fit
 from poseunion.training.prepare import Prepared
@@ -159,6 +159,18 @@ def test_other_bins_are_refused(tmp_path: Path) -> None:
     path = weights_file(tmp_path, Stage((32, 64), 1.0, 1.0, 2))
     with pytest.raises(BadArgumentError, match="bins"):
         initial_state(RECIPE, path)
+
+
+def test_a_bigger_rtmpose_starts_from_a_smaller_one(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, SMALL, network="rtmpose-t")
+    recipe = dataclasses.replace(RECIPE, network="rtmpose-s")
+    big, small = network_for(0, recipe, initial_state(recipe, path)).eval(), load_network(path)[0].eval()
+    image = torch.randn(2, 3, *SMALL.size_wh[::-1])
+    with torch.no_grad():
+        for ours, theirs in zip(big(image), small(image), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+    with pytest.raises(BadArgumentError, match="start from weights of the same network"):
+        initial_state(dataclasses.replace(RECIPE, network="rtmpose-m"), path)
 
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
