@@ -69,6 +69,7 @@ def train(
         console.print(
             f"{labelled.store.dataset}: {len(labelled.rows)} people, {int((labelled.weight == 1).sum())} labels, "
             f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
+            + (f", left and right exchanged on {labelled.exchanged} people" if labelled.exchanged else "")
         )
     console.print(dataclasses.asdict(config))
     weights = fit(config, prepared, out, init=start, resume=resume, devices=devices, nodes=nodes)

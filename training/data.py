@@ -228,6 +228,7 @@ class LabelledStore:
         rows: people to sample from.
         sampling: relative number of draws of a person.
         lessons: teachers to distil from.
+        exchanged: people to sample from whose left and right were exchanged, see `slips`.
     """
 
     store: CropStore
@@ -236,6 +237,7 @@ class LabelledStore:
     rows: NDArray[np.intp]
     sampling: float
     lessons: tuple[Lesson, ...] = ()
+    exchanged: int = 0
 
 
 @dataclass(frozen=True)

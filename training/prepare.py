@@ -16,6 +16,7 @@ from poseunion.training.cdkd.distiller import load_teacher
 from poseunion.training.data import DataFile, LabelledStore, Lesson, is_held_out, read_people
 from poseunion.training.pseudo import believed, complete
 from poseunion.training.recipe import Recipe
+from poseunion.training.slips import mended
 from poseunion.training.store import CropStore, open_store
 from poseunion.training.teachers import teach
 
@@ -80,15 +81,17 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
     for entry in (e for e in data.datasets if not recipe.datasets or e.name in recipe.datasets):
         people = read_people(entry, skeleton, definition_offsets=recipe.definition_offsets)
         store = open_store(entry.name, people, skeleton, cache)
-        asked = teachers if distils and not recipe.online else [t for t in teachers if _has_something_to_say(t, store)]
-        taught = [teach(store, teacher, skeleton, cache) for teacher in asked]
-        beliefs = believed(store, taught)
-        xy, weight = complete(store, taught, beliefs, recipe.pseudo_weight)
+        every = recipe.mend_sides or (distils and not recipe.online)
+        taught = [teach(store, t, skeleton, cache) for t in teachers if every or _has_something_to_say(t, store)]
+        labels, exchanged = mended(store, taught) if recipe.mend_sides else (store, np.zeros(store.weight.shape, bool))
+        beliefs = believed(labels, taught)
+        xy, weight = complete(labels, taught, beliefs, recipe.pseudo_weight)
         weighted = dict(recipe.betas) if distils else {}
         lessons = tuple(Lesson(t, b) for t, b in zip(taught, beliefs, strict=True) if t.skeleton in weighted)
         apart = np.array([is_held_out(n) for n in store.image_name])
         useful = (weight.sum(1) > 0) | np.any(beliefs, 0) if lessons else weight.sum(1) > 0
-        train.append(LabelledStore(store, xy, weight, np.flatnonzero(~apart & useful), entry.weight, lessons))
+        rows = np.flatnonzero(~apart & useful)
+        train.append(LabelledStore(store, xy, weight, rows, entry.weight, lessons, int(exchanged[rows].any(1).sum())))
         if entry.kind == "keypoints":
             human = store.certain.any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), entry.weight))

@@ -71,6 +71,7 @@ class Recipe:
         definition_offsets: bring a data set's keypoints to the union's definitions (`people.OFFSETS`).
         alpha, betas: of paper A's eq. 8; betas by the skeleton a teacher was trained on. alpha 1 does not distil.
         agreement_mask: distil only from teachers that agree with the labels, or with each other where there are none.
+        mend_sides: exchange left and right where the teachers say that an annotator confused them, see `slips`.
         online: ask the teachers about every augmented crop, instead of the cache of their modes.
         draw_ahead: batches that are drawn beside a step, each by a thread of its own. Which people they hold does not
             depend on it. A GPU wants about as many as there are cores.
@@ -116,6 +117,7 @@ class Recipe:
     alpha: float = 1.0
     betas: tuple[tuple[str, float], ...] = ()
     agreement_mask: bool = True
+    mend_sides: bool = False
     online: bool = False
     cdkd: Cdkd = field(default_factory=Cdkd)
     augmentation: Augmentation = field(default_factory=Augmentation)

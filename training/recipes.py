@@ -32,6 +32,7 @@ def unified() -> Recipe:
         stages=(Stage((96, 128), 4.0, 0.4, 64), Stage((192, 256), 2.0, 1.0, 32)),
         alpha=0.6,
         betas=(("coco17", 0.7), ("mpii16", 0.3)),
+        mend_sides=True,
         augmentation=augmentation,
     )
 
@@ -137,6 +138,7 @@ def _ablation(name: str, **changes: Any) -> Recipe:
         pseudo_weight=0.0,
         alpha=1.0,
         betas=(),
+        mend_sides=False,
     )
     return dataclasses.replace(plain, **changes)
 
@@ -210,6 +212,11 @@ def union_agreement() -> Recipe:
     return _ablation("union_agreement", **OURS)
 
 
+def union_mended() -> Recipe:
+    """Ablation: `union_agreement`, left and right exchanged where teachers say that an annotator confused them."""
+    return _ablation("union_mended", **OURS, mend_sides=True)
+
+
 def union_cspnext() -> Recipe:
     """Ablation: `union_agreement` on RTMPose-t's backbone, from scratch, under the equivariant head."""
     return _ablation("union_cspnext", **OURS, backbone="cspnext-t", pretrained=False)
@@ -227,7 +234,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         *(paper_a_t, paper_a_s),
         *(coco_only, lspet_only, union_labels, union_no_offsets, union_even_sets, union_even_keypoints),
         *(union_token, union_residual, union_features),
-        *(union_one_teacher, union_two_teachers, union_online, union_agreement, union_cspnext, union_rtmpose_t),
+        *(union_one_teacher, union_two_teachers, union_online, union_agreement, union_mended),
+        *(union_cspnext, union_rtmpose_t),
         *CDKD_RECIPES,
     )
 }
