@@ -35,16 +35,20 @@ def mended(store: CropStore, taught: Sequence[Taught]) -> tuple[CropStore, NDArr
 
     Where teachers exchange some pairs of a person and confirm none, nobody knows about the others that lie apart: these
     lose their weight.
+
+    Args:
+        taught: those of the target skeleton itself are not asked: a unified student learned from such labels.
     """
     pairs = pairs_of(store.skeleton)
     length = person_length(store.xy, store.certain, store.box_xywh, store.skeleton)
     votes = np.zeros((len(store), len(pairs)), int)
     apart = np.zeros(votes.shape, bool)
-    for one in taught:
+    for one in (t for t in taught if t.skeleton != store.skeleton.name):
         vote, apart = sides(store.xy, store.certain, one.xy, one.score, length, pairs)
         votes += vote
     swap = votes < 0
-    doubtful = apart & (votes == 0) & (swap.any(1) & ~(votes > 0).any(1))[:, None]
+    confused = np.asarray(swap.any(1) & ~(votes > 0).any(1))
+    doubtful = apart & (votes == 0) & confused[:, None]
     order = np.tile(np.arange(len(store.skeleton)), (len(store), 1))
     weight = store.weight.copy()
     for p, (left, right) in enumerate(pairs):
