@@ -8,7 +8,8 @@
 | lsp, jhmdb          | PCK@.2 of the torso (`protocols_pck`)                                                    |
 | any other           | AP with its skeleton's sigmas: not always its challenge's own protocol                   |
 
-PCK@.2 is measured on all of them, and the rows of paper A's Table 1 (`cross_dataset`).
+PCK@.2 is measured on all of them, the kinds of errors (`protocols_errors`), and the rows of paper A's Table 1
+(`cross_dataset`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from poseunion.training.boxes import Boxes, read_boxes
 from poseunion.training.cross_dataset import cross_rows
 from poseunion.training.predictions import Detected, Predictions, matched, predict_boxes, predict_people
 from poseunion.training.protocols_coco import coco_scores, find_engine
+from poseunion.training.protocols_errors import error_scores
 from poseunion.training.protocols_halpe import SIGMA_ORIGIN, halpe21, halpe_sigmas
 from poseunion.training.protocols_mpii import head_sizes_of, pckh_parts, pckh_scores
 from poseunion.training.protocols_pck import has_torso, pck_scores
@@ -152,6 +154,7 @@ def scores_of(task: Task, model: str, predictions: Predictions, detected: Detect
         sigmas = halpe_sigmas()
         result["table5"] = coco_scores(annotations, predictions, detected, sigma_K=sigmas, engine=engine)
         result["sigmas"]["table5"] = SIGMA_ORIGIN
+    result["errors"] = error_scores(annotations, predictions)
     if has_torso(annotations.skeleton):
         result["pck"] = pck_scores(annotations, predictions)
     head_size_N = task.head_size if np.isfinite(task.head_size).any() else None

@@ -13,6 +13,7 @@ _SECTIONS = {
     "pck": "PCK@.2 {}",
     "pckh": "PCKh@.5 {}",
     "pckh@.1": "PCKh@.1 {}",
+    "errors": "errors: {}",
     "all": "all: {}",
     "shared12": "shared 12: {}",
 }
