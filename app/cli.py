@@ -36,6 +36,7 @@ _COMMANDS = {
         *("poseunion.training.cli_detector", False),
         "Train a person detector (needs the `train` extra).",
     ),
+    "cache": ("poseunion.training.cli_cache", False, "List, and delete, what training keeps on disk."),
     "evaluate": ("poseunion.training.cli", True, "Measure a model on labelled people."),
     "fit-prior": (
         *("poseunion.training.cli", True),

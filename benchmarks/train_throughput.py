@@ -34,8 +34,9 @@ OURS = """
 import json, sys, torch, resource
 from pathlib import Path
 from poseunion.training import loop
+from poseunion.training.cached import cache_folder
 from poseunion.training.data import DataFile, DatasetEntry
-from poseunion.training.prepare import cache_folder, prepare
+from poseunion.training.prepare import prepare
 from poseunion.training.recipes import Recipe, Stage
 annotations, images, out, width, height, batch, steps, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))

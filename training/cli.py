@@ -37,10 +37,11 @@ def train(
         import torch
 
         from poseunion.training.loop import check_nodes, check_out, fit
-        from poseunion.training.prepare import cache_folder, prepare
+        from poseunion.training.prepare import prepare
         from poseunion.training.stages import initial_state
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.training.cached import cache_folder
     from poseunion.training.data import read_data_file
     from poseunion.training.recipes import RECIPES, find_recipe
 

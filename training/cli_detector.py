@@ -40,9 +40,9 @@ def train_detector(
         from poseunion.training.detector.loop import fit_detector
         from poseunion.training.detector.prepare import prepare_pictures, starting_network
         from poseunion.training.loop import check_out
-        from poseunion.training.prepare import cache_folder
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.training.cached import cache_folder
     from poseunion.training.data import read_data_file
     from poseunion.training.detector.recipe import DetectorRecipe
     from poseunion.training.overrides import with_overrides

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +33,6 @@ class Prepared:
     train: list[LabelledStore]
     held_out: list[LabelledStore]
     online: list[Predictor]
-
-
-def cache_folder() -> Path:
-    """Where stores and teacher outputs are kept: $POSEUNION_CACHE, else ~/.cache/poseunion."""
-    return Path(os.environ.get("POSEUNION_CACHE") or Path.home() / ".cache" / "poseunion")
 
 
 def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
