@@ -36,6 +36,11 @@ _COMMANDS = {
         *("poseunion.training.cli_detector", False),
         "Train a person detector (needs the `train` extra).",
     ),
+    "average": (
+        "poseunion.training.cli",
+        True,
+        "Average the weights of runs from one start (needs the `train` extra).",
+    ),
     "cache": ("poseunion.training.cli_cache", False, "List, and delete, what training keeps on disk."),
     "evaluate": ("poseunion.training.cli", True, "Measure a model on labelled people."),
     "fit-prior": (

@@ -1,4 +1,4 @@
-"""`poseunion train`, `evaluate`, `calibrate`, `fit-prior` and `fit-evidence`."""
+"""`poseunion train`, `average`, `evaluate`, `calibrate`, `fit-prior` and `fit-evidence`."""
 
 from __future__ import annotations
 
@@ -75,6 +75,28 @@ def train(
     console.print(dataclasses.asdict(config))
     weights = fit(config, prepared, out, init=start, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")
+
+
+@app.command(
+    epilog="Examples:  poseunion average runs/first/weights.safetensors runs/second/weights.safetensors "
+    "--out mean.safetensors"
+    "  ·  poseunion average first.safetensors second.safetensors --share 1 --share 3 --out mean.safetensors",
+)
+def average(
+    weights: Annotated[list[Path], typer.Argument(help="Weights (safetensors) of two runs or more.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The mean, a .safetensors file.")],
+    share: Annotated[
+        list[float] | None, typer.Option(help="How much a file counts, once each; else all the same.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write the mean of weights that runs from one start ended at: often better than each of them."""
+    try:
+        from poseunion.training.average import average as write_mean
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "train") from error
+    write_mean(weights, out, share or [], overwrite=overwrite)
+    Console(stderr=True).print(f"Weights: {out}")
 
 
 app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)

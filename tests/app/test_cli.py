@@ -13,7 +13,18 @@ from typer.testing import CliRunner
 from poseunion.models import cli as models_cli
 
 COMMANDS = (
-    *("annotate", "models", "train", "train-detector", "cache", "evaluate", "export", "export-detector", "convert"),
+    *(
+        "annotate",
+        "models",
+        "train",
+        "train-detector",
+        "average",
+        "cache",
+        "evaluate",
+        "export",
+        "export-detector",
+        "convert",
+    ),
     *("engine", "bench", "predict", "demo"),
 )
 

@@ -1,0 +1,60 @@
+"""The mean of several runs' weights: better than either where they share a start (Wortsman et al., Model soups, 2022).
+
+Runs that went on from the same weights, say with another augmentation, lie in one valley of the loss; its middle knows
+more of unseen people than its sides. Networks that did not begin at the same weights have no such mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.networks.weights import read_weights, save_weights
+
+_SAME = ("skeleton", "keypoints", "size_wh", "padding", "head")
+
+
+def average(paths: Sequence[Path], out: Path, shares: Sequence[float] = (), *, overwrite: bool = False) -> None:
+    """Write the mean of weights files, batch statistics included.
+
+    Args:
+        paths: of one network, skeleton, size and bins.
+        shares: how much each counts, above 0; they are divided by their sum. None given: all the same.
+
+    Raises:
+        BadArgumentError: fewer than two files, other shares than files, or another network. BadFileError: a file cannot
+            be read or written.
+    """
+    shares = list(shares) or [1.0] * len(paths)
+    if len(paths) < 2:
+        raise BadArgumentError("A mean wants two weights files or more.")
+    if len(shares) != len(paths):
+        raise BadArgumentError(f"{len(shares)} --share for {len(paths)} files: give one a file, or none.")
+    if not all(math.isfinite(share) and share > 0 for share in shares):
+        raise BadArgumentError("A --share is a number above 0.")
+    if out.exists() and not overwrite:
+        raise BadArgumentError(f"{out} exists: choose another name, or add --overwrite.")
+    mean: dict[str, Tensor] = {}
+    first, spec, description = read_weights(paths[0])
+    sources = []
+    for path, share in zip(paths, shares, strict=True):
+        state, its_spec, its = read_weights(path)
+        same = its_spec == spec and all(getattr(its, name) == getattr(description, name) for name in _SAME)
+        if not same or {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in first.items()}:
+            raise BadArgumentError(
+                f"{path} holds {its_spec.network} {its_spec.backbone} at {its.size_wh} for {its.skeleton}, {paths[0]} "
+                f"{spec.network} {spec.backbone} at {description.size_wh} for {description.skeleton}: average the same."
+            )
+        for name, tensor in state.items():
+            if not tensor.is_floating_point():
+                mean[name] = tensor  # a count of batches
+                continue
+            part = tensor.float() * (share / sum(shares))
+            mean[name] = mean[name] + part if name in mean else part
+        sources.append(f"{share / sum(shares):.2g} of ({its.source})")
+    source = "mean: " + " and ".join(sources)
+    save_weights(out, mean, spec, description.model_copy(update={"source": source, "calibration": None}))
