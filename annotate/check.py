@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from poseunion.annotate import against, faults
@@ -10,7 +10,8 @@ from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
 from poseunion.annotate.formats.extended import field_problems, has_added_fields
 from poseunion.annotate.formats.review import review_problems
-from poseunion.models.errors import BadFileError
+from poseunion.annotate.second_look import Eyes, exchanged_by_model
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import Skeleton
 
 # Worth a look, but usable.
@@ -24,19 +25,25 @@ def check(
     format_name: str | None = None,
     skeleton: Skeleton | None = None,
     reference: Path | None = None,
+    model: Eyes | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[AnnotationSet | None, list[Problem]]:
     """Read a file and list its problems, in the order of the file.
 
     Args:
         images: also look at every picture: is it there, has it the stated size, is it turned by its EXIF.
         reference: MPII's .mat, to compare an MPII json with.
+        model: to ask about left and right, see `second_look`; needs `images`.
+        progress: told of people done and people in all.
 
     Returns:
         The annotations (None where nothing of the file can be read) and the problems; a fatal one makes it unusable.
 
     Raises:
-        BadArgumentError: `images` is no folder, or `reference` is of another kind.
+        BadArgumentError: `images` is no folder, or lacks with `model`, or `reference` is of another kind.
     """
+    if model is not None and images is None:
+        raise BadArgumentError("A model looks at pictures: give their folder with --images.")
     if images is not None:
         picture_folder(images)
     problems: list[Problem] = []
@@ -49,6 +56,8 @@ def check(
         problems += search(annotations)
     if images is not None:
         problems += faults.pictures(annotations, images)
+    if images is not None and model is not None:
+        problems += exchanged_by_model(annotations, images, model, progress)
     if reference is not None:
         problems += against.compare(annotations, read_annotations(reference))
     return annotations, problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from functools import partial
@@ -215,6 +216,10 @@ def show_command(
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Annotation file, extended or not.")],
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Also ask a model where left and right were confused; needs --images."),
+    ] = None,
     patch: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what can be mended as a JSON Patch (RFC 6902).")
     ] = None,
@@ -233,14 +238,29 @@ def check_command(
 
         annotate check train_21.json --images train/ --json
 
+        annotate check train.json --images train/ --model unified
+
         annotate check mpii_train.json --against mpii_human_pose_v1_u12_1.mat --patch mpii.patch.json
     """
     from poseunion.annotate.check import check
     from poseunion.annotate.patch import write_patch
 
-    records, problems = check(
-        file, images=images, format_name=format_name, skeleton=_skeleton(skeleton), reference=against
-    )
+    eyes = None
+    if model is not None:
+        from poseunion.models.predictor import load_predictor
+
+        # Mirrored crops, too: who is not sure of the sides should not speak of them.
+        eyes = load_predictor(model, flip=True)
+    with progress_bar("people") if eyes else contextlib.nullcontext() as progress:
+        records, problems = check(
+            file,
+            images=images,
+            format_name=format_name,
+            skeleton=_skeleton(skeleton),
+            reference=against,
+            model=eyes,
+            progress=progress,
+        )
     wrong = sum(p.fatal for p in problems)
     mended = write_patch(patch, problems, file) if patch is not None else None
     if as_json:

@@ -18,16 +18,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.skeleton import Skeleton
+from poseunion.models.sides import pairs_of, sides
 from poseunion.training.pseudo import MIN_SCORE, person_length
 from poseunion.training.store import CropStore
 from poseunion.training.teachers import Taught
-
-# A pair closer than this, in torso lengths, tells nothing of its sides.
-MIN_APART_TORSO = 0.3
-# A teacher has found a pair when both its points are nearer to the labels than this share of the labels' distance:
-# below a half, they cannot be near both.
-WITHIN_PAIR = 0.4
 
 
 def mended(store: CropStore, taught: Sequence[Taught]) -> tuple[CropStore, NDArray[np.bool_]]:
@@ -44,7 +38,7 @@ def mended(store: CropStore, taught: Sequence[Taught]) -> tuple[CropStore, NDArr
     votes = np.zeros((len(store), len(pairs)), int)
     apart = np.zeros(votes.shape, bool)
     for one in (t for t in taught if t.skeleton != store.skeleton.name):
-        vote, apart = sides(store.xy, store.certain, one.xy, one.score, length, pairs)
+        vote, apart = sides(store.xy, store.certain, one.xy, one.score >= MIN_SCORE, length, pairs)
         votes += vote
     swap = votes < 0
     confused = np.asarray(swap.any(1) & ~(votes > 0).any(1))
@@ -59,37 +53,3 @@ def mended(store: CropStore, taught: Sequence[Taught]) -> tuple[CropStore, NDArr
         replace(store, xy=store.xy[rows, order], visibility=store.visibility[rows, order], weight=weight[rows, order]),
         order != np.arange(len(store.skeleton)),
     )
-
-
-def pairs_of(skeleton: Skeleton) -> list[tuple[int, int]]:
-    """Indices of each left keypoint and its right one."""
-    return [(int(k), int(m)) for k, m in enumerate(skeleton.flip_indices) if k < m]
-
-
-def sides(
-    xy_NK2: NDArray[np.floating],
-    certain_NK: NDArray[np.bool_],
-    teacher_xy_NK2: NDArray[np.floating],
-    score_NK: NDArray[np.floating],
-    length_N: NDArray[np.floating],
-    pairs: Sequence[tuple[int, int]],
-) -> tuple[NDArray[np.int_], NDArray[np.bool_]]:
-    """What one teacher says of the sides.
-
-    Args:
-        length_N: torso lengths, px.
-
-    Returns:
-        (N, P) 1 as labelled, -1 exchanged, 0 nothing; and (N, P) which labelled pairs lie apart.
-    """
-    index = np.asarray(pairs).reshape(-1, 2)
-    label, seen = xy_NK2[:, index], teacher_xy_NK2[:, index]
-    distance = np.linalg.norm(label[:, :, 0] - label[:, :, 1], axis=-1)
-    apart = certain_NK[:, index].all(-1) & (distance >= MIN_APART_TORSO * length_N[:, None])
-    asked = apart & (score_NK[:, index] >= MIN_SCORE).all(-1)
-    with np.errstate(invalid="ignore"):
-        same, other = (
-            asked & (np.linalg.norm(label - answer, axis=-1).max(-1) <= WITHIN_PAIR * distance)
-            for answer in (seen, seen[:, :, ::-1])
-        )
-    return same.astype(int) - other.astype(int), apart

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from poseunion.models.sides import MIN_APART_TORSO, pairs_of
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.data import DatasetEntry, is_held_out, read_data_file, read_people
 from poseunion.training.modes import MODES, Modes
 from poseunion.training.prepare import prepare
 from poseunion.training.pseudo import person_length
 from poseunion.training.recipes import find_recipe
-from poseunion.training.slips import MIN_APART_TORSO, mended, pairs_of
+from poseunion.training.slips import mended
 from poseunion.training.store import CropStore, open_store
 from poseunion.training.teachers import Taught
 
