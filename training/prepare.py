@@ -47,7 +47,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
             t.model, flip=t.flip, description=read_description(t.description) if t.description else None, threads=2
         )
         for t in data.teachers
-        if recipe.pseudo_weight > 0 or distils
+        if recipe.pseudo_weight > 0 or distils or recipe.mend_sides
     ]
     for teacher in teachers:
         if not set(teacher.skeleton.keypoints) & set(skeleton.keypoints):

@@ -104,9 +104,15 @@ def test_what_nobody_can_tell_of_a_confused_person_loses_its_weight(store: CropS
     np.testing.assert_array_equal(result.weight[others], store.weight[others])
 
 
+@pytest.mark.parametrize("pseudo_weight", [0.0, 0.5])
 @pytest.mark.parametrize("mend", [True, False])
 def test_a_run_trains_on_exchanged_labels_and_validates_on_human_ones(
-    drawn_dataset: Path, store: CropStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mend: bool
+    drawn_dataset: Path,
+    store: CropStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mend: bool,
+    pseudo_weight: float,
 ) -> None:
     slipped = store
     for person in apart(store, KNEES):
@@ -120,7 +126,7 @@ def test_a_run_trains_on_exchanged_labels_and_validates_on_human_ones(
     )
     prepared = prepare(
         read_data_file(data),
-        find_recipe("union_labels", ["datasets=lsp", "pseudo_weight=0.5", f"mend_sides={mend}"]),
+        find_recipe("union_labels", ["datasets=lsp", f"pseudo_weight={pseudo_weight}", f"mend_sides={mend}"]),
         tmp_path,
     )
     train = prepared.train[0]
