@@ -47,7 +47,7 @@ def mended(store: CropStore, taught: Sequence[Taught]) -> tuple[CropStore, NDArr
     weight = store.weight.copy()
     for p, (left, right) in enumerate(pairs):
         order[swap[:, p], left], order[swap[:, p], right] = right, left
-        weight[doubtful[:, p, None] & np.isin(np.arange(len(store.skeleton)), (left, right))] = 0.0
+        weight[np.ix_(doubtful[:, p], [left, right])] = 0.0
     rows = np.arange(len(store))[:, None]
     return (
         replace(store, xy=store.xy[rows, order], visibility=store.visibility[rows, order], weight=weight[rows, order]),
