@@ -41,10 +41,21 @@ def oks(
     labelled = np.asarray(visibility_NK) > 0
     with np.errstate(over="ignore"):
         squared = _distances(pred_NK2, gt_NK2, labelled) ** 2
-    variance = (2 * np.asarray(sigmas_K, np.float64)) ** 2
-    area = np.asarray(area_N, np.float64)[:, None] + np.spacing(1)  # as pycocotools: area 0 does not divide by zero
-    similarity = np.where(labelled, np.exp(-squared / variance / area / 2), 0.0)
+    area = np.asarray(area_N, np.float64)[:, None]
+    similarity = np.where(labelled, keypoint_similarity(squared, area, np.asarray(sigmas_K, np.float64)), 0.0)
     return _share(similarity.sum(-1), labelled.sum(-1))
+
+
+def keypoint_similarity(
+    squared: NDArray[np.float64], area: NDArray[np.float64] | float, sigma: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """One keypoint's part of OKS: exp(-d^2 / (2 area (2 sigma)^2)); the arguments broadcast.
+
+    Args:
+        squared: d^2, square px.
+    """
+    # As pycocotools: area 0 does not divide by zero.
+    return np.asarray(np.exp(-squared / (2 * sigma) ** 2 / (area + np.spacing(1)) / 2))
 
 
 def area_from_box(box_N4: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -39,10 +39,10 @@ def average(paths: Sequence[Path], out: Path, shares: Sequence[float] = (), *, o
     if out.exists() and not overwrite:
         raise BadArgumentError(f"{out} exists: choose another name, or add --overwrite.")
     mean: dict[str, Tensor] = {}
-    first, spec, description = read_weights(paths[0])
+    read = [read_weights(path) for path in paths]
+    first, spec, description = read[0]
     sources = []
-    for path, share in zip(paths, shares, strict=True):
-        state, its_spec, its = read_weights(path)
+    for path, share, (state, its_spec, its) in zip(paths, shares, read, strict=True):
         same = its_spec == spec and all(getattr(its, name) == getattr(description, name) for name in _SAME)
         if not same or {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in first.items()}:
             raise BadArgumentError(

@@ -15,10 +15,13 @@ Shapes: N people, K keypoints of the data set.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import AnnotationSet
+from poseunion.models.metrics import keypoint_similarity
 from poseunion.training.predictions import Predictions, person_areas
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
@@ -52,20 +55,20 @@ def error_kinds(
     labelled = annotations.visibility > 0
     counted = labelled[rows] & predictions.known & (area > 0)[:, None]
     own, inverted, swapped = (np.zeros(counted.shape) for _ in range(3))
-    width = np.sqrt(2.0) * 2 * skeleton.sigma_array
-    everyone = np.arange(len(annotations.image_index))
-    image = np.asarray(annotations.image_index)
+    sigma = skeleton.sigma_array
+    by_image: dict[int, list[int]] = defaultdict(list)
+    for row, image in enumerate(annotations.image_index):
+        by_image[int(image)].append(row)
     for i, row in enumerate(rows):
         if not counted[i].any():
             continue
-        reach = width * np.sqrt(area[i])
         xy = predictions.xy[i]
-        among = _similarity(xy[:, None], annotations.xy[row][None], reach[:, None]) * labelled[row]
+        among = _similarity(xy[:, None], annotations.xy[row][None], area[i], sigma[:, None]) * labelled[row]
         own[i] = among.diagonal()
         inverted[i] = (among - np.diag(own[i])).max(1)
-        others = everyone[(image == image[row]) & (everyone != row)]
+        others = [other for other in by_image[int(annotations.image_index[row])] if other != row]
         for joint in (np.arange(len(skeleton)), skeleton.flip_indices):
-            alike = _similarity(xy, annotations.xy[others][:, joint], reach) * labelled[others][:, joint]
+            alike = _similarity(xy, annotations.xy[others][:, joint], area[i], sigma) * labelled[others][:, joint]
             swapped[i] = np.maximum(swapped[i], alike.max(0, initial=0.0))
     kind = np.select(
         [own >= GOOD_FROM, own >= JITTER_FROM, inverted >= JITTER_FROM, swapped >= JITTER_FROM],
@@ -75,7 +78,9 @@ def error_kinds(
     return kind.astype(np.int8), own, counted
 
 
-def _similarity(a: NDArray[np.float64], b: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
+def _similarity(
+    a: NDArray[np.float64], b: NDArray[np.float64], area: float, sigma: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """ks of points a and b, (…, 2); 0 where one is not a number, as when nobody was found."""
     squared = ((a - b) ** 2).sum(-1)
-    return np.where(np.isfinite(squared), np.exp(-np.nan_to_num(squared, posinf=0.0) / reach**2), 0.0)
+    return keypoint_similarity(np.where(np.isfinite(squared), squared, np.inf), area, sigma)
