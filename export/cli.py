@@ -103,28 +103,48 @@ def export(
         typer.echo(f"{path}: {manifest.summary()}")
 
 
-@app.command(epilog="Example:  poseunion convert rtmpose-m_simcc-mpii.pth --skeleton mpii16 --out models/")
+@app.command(
+    epilog="Examples:  poseunion convert rtmpose-m_simcc-mpii.pth --skeleton mpii16 --out models/  ·  "
+    "poseunion convert tinypose-256x192.onnx --out start  (then: poseunion train unified_branch --init …)"
+)
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="mmpose's .pth of an RTMPose t, s, m or l.")],
-    skeleton: Annotated[str, typer.Option(help="Skeleton it predicts: coco17, mpii16, union21 ... or a .toml file.")],
+    file: Annotated[
+        Path, typer.Argument(help="mmpose's .pth of an RTMPose t, s, m or l, or the .onnx of a network to start from.")
+    ],
     out: Annotated[Path, typer.Option(help="Existing folder, or a path without ending: two files are written.")],
+    skeleton: Annotated[
+        str | None,
+        typer.Option(help="Skeleton: of a .pth the one it predicts (mpii16 …), of an .onnx the student's [union21]."),
+    ] = None,
     network: Annotated[str | None, typer.Option(help="Refuse anything else than this, rtmpose-m for example.")] = None,
     size: Annotated[str | None, typer.Option(help="Input as WIDTHxHEIGHT, where it is not half the bins.")] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the checkpoint to note in the files.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights to note in the files.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Turn mmpose's checkpoint into safetensors and a self-describing ONNX file, without running what is in it."""
+    """Turn public weights into safetensors and a self-describing ONNX file, without running what is in them.
+
+    An RTMPose of mmpose becomes the same network; another public network becomes the start of a student: its keypoints
+    as they were, those of the union that it lacks untrained.
+    """
     try:
         from poseunion.export.convert import convert as convert_checkpoint
+        from poseunion.export.convert_start import convert_start
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    stem = out / checkpoint.stem if out.is_dir() else out
+    stem = out / file.stem if out.is_dir() else out
     written = [stem.parent / f"{stem.name}{ending}" for ending in (".safetensors", ".onnx")]
     if not overwrite and (there := [path for path in written if path.exists()]):
         raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
-    description = convert_checkpoint(
-        checkpoint, stem, skeleton, network=network, size_wh=_parse_size(size), licence=licence
-    )
+    if file.suffix == ".onnx":
+        if network is not None or size is not None:
+            raise BadArgumentError("--network and --size are for a .pth: an .onnx is recognised as it is.")
+        description = convert_start(file, stem, skeleton or "union21", licence=licence)
+    elif skeleton is None:
+        raise BadArgumentError("Give --skeleton: the keypoints that the .pth predicts, mpii16 for example.")
+    else:
+        description = convert_checkpoint(
+            file, stem, skeleton, network=network, size_wh=_parse_size(size), licence=licence
+        )
     bins = "x".join(map(str, description.grid.bins_wh))
     wh = "x".join(map(str, description.size_wh))
     print(f"{written[0]}, {written[1]}: {description.skeleton}, input {wh}, bins {bins}")

@@ -25,6 +25,23 @@ def unflip(heat_NKhw: NDArray[np.float32], flip_indices: NDArray[np.intp], shift
     return np.asarray(back, np.float32)
 
 
+def keys_matrix(out: int, cells: int, scale: float, shift: float = 0.0) -> NDArray[np.float32]:
+    """Cubic resampling of an axis as a matrix (Keys, 1981, a = -1/2): exact at cells, and for parabolas between them.
+
+    Returns:
+        (out, cells), rows summing to one; output i reads the axis at cell `scale * i + shift`. Beyond the ends the
+        first or last cell goes on.
+    """
+    at = scale * np.arange(out) + shift
+    base = np.floor(at).astype(int)
+    matrix = np.zeros((out, cells))
+    for step in (-1, 0, 1, 2):
+        t = np.abs(at - (base + step))
+        near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+        np.add.at(matrix, (np.arange(out), np.clip(base + step, 0, cells - 1)), np.where(t <= 1, near, far))
+    return matrix.astype(np.float32)
+
+
 def decode(
     heat_NKhw: NDArray[np.float32], output: HeatmapOutput, size_wh: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.definitions import OFFSETS, apply_offsets
@@ -60,14 +60,37 @@ class DatasetEntry(BaseModel):
     definitions: str | None = None
 
 
-class TeacherEntry(BaseModel):
-    """One teacher of a data file: an ONNX file and the TOML that describes it, or the name of a shipped model."""
+class MemberEntry(BaseModel):
+    """One network of a joint teacher, see `joint.JointTeacher`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Path
     description: Path | None = None
+    weight: float = Field(default=1.0, gt=0)
+
+
+class TeacherEntry(BaseModel):
+    """One teacher of a data file: an ONNX file and the TOML that describes it, or the name of a shipped model.
+
+    Attributes:
+        members: networks that are read as one teacher, in place of `model`.
+        keypoints: the only ones that it teaches; by default all that it predicts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Path | None = None
+    description: Path | None = None
+    members: list[MemberEntry] = []
+    keypoints: list[str] | None = None
     flip: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TeacherEntry:
+        if (self.model is None) != bool(self.members) or (self.members and self.description):
+            raise ValueError("give a teacher either a model or the members of a joint teacher")
+        return self
 
 
 class DataFile(BaseModel):
@@ -115,14 +138,25 @@ def read_data_file(path: Path) -> DataFile:
             d.model_copy(update={"annotations": found(d.annotations), "images": found(d.images)}) for d in data.datasets
         ],
         teachers=[
-            t.model_copy(update={"model": found(_shipped(t.model)), "description": found(t.description)})
+            t.model_copy(
+                update={
+                    "model": found(_shipped(t.model)),
+                    "description": found(t.description),
+                    "members": [
+                        m.model_copy(update={"model": found(_shipped(m.model)), "description": found(m.description)})
+                        for m in t.members
+                    ],
+                }
+            )
             for t in data.teachers
         ],
     )
 
 
-def _shipped(model: Path) -> Path:
+def _shipped(model: Path | None) -> Path | None:
     """The file of a shipped model where that is what is named."""
+    if model is None:
+        return None
     return model_path(str(model)) if str(model) in shipped_models() else model
 
 

@@ -105,14 +105,16 @@ def _kl(label_NKB: Tensor, logit_NKB: Tensor) -> Tensor:
 
 
 def heatmap_loss(
-    heat_NKhw: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, stride: int, sigma_cells: float = 0.75
+    heat_NKhw: Tensor,
+    xy_px_NK2: Tensor,
+    weight_NK: Tensor,
+    stride: int,
+    alignment: Alignment = Alignment.CENTRES,
+    sigma_cells: float = 0.75,
 ) -> Tensor:
-    """Cross-entropy of the two-dimensional heatmap: it ties the two axes to the same person where a crop shows several.
-
-    Heatmap cell i covers crop pixels around (i + 1/2) * stride - 1/2.
-    """
+    """Cross-entropy of the two-dimensional heatmap: it ties both axes to one person where a crop shows several."""
     n, k, h, w = heat_NKhw.shape
-    cell = (xy_px_NK2 + 0.5) / stride - 0.5
+    cell = xy_px_NK2 / stride if alignment is Alignment.CLASSIC else (xy_px_NK2 + 0.5) / stride - 0.5
     parts = []
     for axis, size in ((0, w), (1, h)):
         position = torch.arange(size, device=heat_NKhw.device, dtype=heat_NKhw.dtype)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.metadata import read_description
 from poseunion.models.predictor import Predictor, load_predictor
-from poseunion.models.skeleton import Visibility, load_skeleton
+from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 from poseunion.training.cdkd.distiller import load_teacher
-from poseunion.training.data import DataFile, LabelledStore, Lesson, is_held_out, read_people
+from poseunion.training.data import DataFile, LabelledStore, Lesson, TeacherEntry, is_held_out, read_people
+from poseunion.training.joint import JointTeacher
 from poseunion.training.pseudo import believed, complete
 from poseunion.training.recipe import Recipe
 from poseunion.training.slips import mended
@@ -42,13 +44,9 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         load_teacher(recipe.cdkd.teacher, recipe.stages[0].size_wh)
     skeleton = load_skeleton(recipe.skeleton)
     distils = recipe.alpha < 1
-    teachers: list[Predictor] = [
-        load_predictor(
-            t.model, flip=t.flip, description=read_description(t.description) if t.description else None, threads=2
-        )
-        for t in data.teachers
-        if recipe.pseudo_weight > 0 or distils or recipe.mend_sides
-    ]
+    entries = data.teachers if recipe.pseudo_weight > 0 or distils or recipe.mend_sides else []
+    teachers = [open_teacher(entry) for entry in entries]
+    taught_K = [_taught_keypoints(entry, skeleton) for entry in entries]
     for teacher in teachers:
         if not set(teacher.skeleton.keypoints) & set(skeleton.keypoints):
             raise BadFileError(
@@ -76,9 +74,12 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         people = read_people(entry, skeleton, definition_offsets=recipe.definition_offsets)
         store = open_store(entry.name, people, skeleton, cache)
         every = recipe.mend_sides or (distils and not recipe.online)
-        taught = [teach(store, t, skeleton, cache) for t in teachers if every or _has_something_to_say(t, store)]
+        asked = [i for i, t in enumerate(teachers) if every or _has_something_to_say(t, store)]
+        taught = [teach(store, teachers[i], skeleton, cache) for i in asked]
         labels, exchanged = mended(store, taught) if recipe.mend_sides else (store, np.zeros(store.weight.shape, bool))
         beliefs = believed(labels, taught)
+        # Agreement with labels is judged by all that a teacher predicts; it may teach less.
+        taught = [one.only(taught_K[i]) for i, one in zip(asked, taught, strict=True)]
         xy, weight = complete(labels, taught, beliefs, recipe.pseudo_weight)
         weighted = dict(recipe.betas) if distils else {}
         lessons = tuple(Lesson(t, b) for t, b in zip(taught, beliefs, strict=True) if t.skeleton in weighted)
@@ -94,10 +95,34 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
             f"There is nobody to train on among {sum(len(one.store) for one in train)} people: "
             "all are held out or have no keypoint that is labelled or that a teacher knows."
         )
-    return Prepared(train, held, [t for t in teachers if recipe.online and t.skeleton.name in dict(recipe.betas)])
+    online = [t for t in teachers if recipe.online and t.skeleton.name in dict(recipe.betas)]
+    if joint := [t.name for t in online if isinstance(t, JointTeacher)]:
+        raise BadArgumentError(f"Teacher {joint[0]} is a joint one, which cannot be asked in training: online=false.")
+    return Prepared(train, held, [t for t in online if isinstance(t, Predictor)])
 
 
-def _has_something_to_say(teacher: Predictor, store: CropStore) -> bool:
+def open_teacher(entry: TeacherEntry) -> Predictor | JointTeacher:
+    """The network of a data file's teacher, or the joint teacher of its members."""
+
+    def opened(model: Path, description: Path | None) -> Predictor:
+        stated = read_description(description) if description else None
+        return load_predictor(model, flip=entry.flip, description=stated, threads=2)
+
+    if entry.model is not None:
+        return opened(entry.model, entry.description)
+    members = [opened(one.model, one.description) for one in entry.members]
+    return JointTeacher(members, [one.weight for one in entry.members])
+
+
+def _taught_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(K,) which keypoints of the skeleton a teacher may teach."""
+    wanted = skeleton.keypoints if entry.keypoints is None else entry.keypoints
+    if unknown := [name for name in wanted if name not in skeleton.keypoints]:
+        raise BadFileError(f"The data file has a teacher of {unknown[0]}, which {skeleton.name} lacks: mend its name.")
+    return np.array([name in wanted for name in skeleton.keypoints])
+
+
+def _has_something_to_say(teacher: Predictor | JointTeacher, store: CropStore) -> bool:
     """Whether a teacher knows a keypoint that nobody in the store has a label for."""
     unknown = (store.visibility == Visibility.UNDEFINED).all(0)
     return any(unknown[store.skeleton.index(k)] for k in teacher.skeleton.keypoints if k in store.skeleton.keypoints)

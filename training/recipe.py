@@ -11,7 +11,7 @@ from poseunion.training.augment import Augmentation
 from poseunion.training.cdkd.config import Cdkd
 
 NETWORKS = (
-    *("equivariant", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l"),
+    *("equivariant", "lite-hrnet", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l"),
     *(f"{head}-{stride}" for head in ("simcc", "rtmcc", "heatmap") for stride in (4, 8, 16, 32)),
 )
 TASK_LOSSES = ("kl", "position")
@@ -49,14 +49,16 @@ class Recipe:
     """Everything a training run depends on, but for the data.
 
     Attributes:
-        network: `equivariant` (pyramid head on a backbone), `rtmpose-t|s|m|l`, or a head on a backbone's map of a
-            stride: `simcc-8` (SimCC's), `rtmcc-8` (RTMPose's), `heatmap-4` …, of stride 4, 8, 16 or 32.
-        backbone: of all but `rtmpose-…`: a timm name, or `cspnext-t|s|m|l`.
+        network: `equivariant` (pyramid head on a backbone), `lite-hrnet`, `rtmpose-t|s|m|l`, or a head on a
+            backbone's map of a stride of 4, 8, 16 or 32: `simcc-8` (SimCC's), `rtmcc-8` (RTMPose's), `heatmap-4` ….
+        start: shipped model or weights file that the run starts from, where the command names none (`--init`).
+        backbone: of all but `lite-hrnet` and `rtmpose-…`: a timm name, or `cspnext-t|s|m|l`.
         datasets: names to train on; empty: all of the data file.
         steps: optimiser steps of the whole run; ignored when `epochs` or `minutes` is given.
         epochs: passes over the people, counted with the last stage's batch size.
         minutes: wall-clock budget; the schedule then follows the clock, and the run is not exactly repeatable.
         lr: of the head; the backbone's is `lr * backbone_lr_factor`.
+        relative_steps: steps of the backbone count in shares of each row's size, see `relative_adamw`.
         decay_from: share of the budget from which the learning rate falls along a cosine to `lr * final_lr_factor`.
         lr_drops: shares of the budget at which the learning rate falls to a tenth, instead of the cosine.
         mild_from: share of the budget from which augmentation is milder.
@@ -89,6 +91,7 @@ class Recipe:
     skeleton: str = "union21"
     network: str = "equivariant"
     backbone: str = "efficientnet_lite0"
+    start: str = ""
     pretrained: bool = True
     datasets: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = (Stage((96, 128), 4.0, 0.6, 64), Stage((192, 256), 2.0, 1.0, 32))
@@ -97,6 +100,7 @@ class Recipe:
     minutes: float = 0.0
     lr: float = 1.5e-3
     backbone_lr_factor: float = 0.4
+    relative_steps: bool = False
     weight_decay: float = 0.01
     warmup_steps: int = 200
     warmup_factor: float = 0.0

@@ -20,26 +20,67 @@ __all__ = ["RECIPES", "Recipe", "Stage", "find_recipe"]
 
 
 def unified() -> Recipe:
-    """The shipped student: ImageNet efficientnet_lite0 under the translation-equivariant SimCC head.
+    """The shipped student, trained on from its shipped weights: Lite-HRNet under the equivariant SimCC head.
 
-    Milder than RTMPose's augmentation: a run of hours, not days, learns more from people that look like people.
+    Labels, a joint teacher of COCO's keypoints (a data file's `members`), and for the four keypoints of MPII a teacher
+    of union21. `start=FILE` starts elsewhere: `unified_branch` has the way from a public network.
     """
     augmentation = Augmentation(
         rotation_deg=60, rotation_prob=0.5, scale=(0.7, 1.3), half_body_prob=0.2, dropout_prob=0.3, low_res_prob=0.15
     )
     return Recipe(
         name="unified",
-        stages=(Stage((96, 128), 4.0, 0.4, 64), Stage((192, 256), 2.0, 1.0, 32)),
-        alpha=0.6,
-        betas=(("coco17", 0.7), ("mpii16", 0.3)),
+        network="lite-hrnet",
+        backbone="",
+        pretrained=False,
+        start="unified",
+        stages=(Stage((192, 256), 2.0, 1.0, 32),),
+        lr=1e-3,
+        backbone_lr_factor=0.5,
+        relative_steps=True,
+        weight_decay=0.0,
+        warmup_steps=100,
+        decay_from=0.4,
+        heatmap_weight=0.3,
+        alpha=0.5,
+        betas=(("coco17", 0.6), ("union21", 0.4)),
         mend_sides=True,
         augmentation=augmentation,
     )
 
 
-def unified_further() -> Recipe:
-    """`unified` from weights it already has (`--init`), at full resolution only."""
-    return dataclasses.replace(unified(), stages=(Stage((192, 256), 2.0, 1.0, 32),))
+def unified_branch() -> Recipe:
+    """The first part of `unified` from a converted public network: the branch of the added keypoints alone.
+
+    `poseunion convert` makes the start; the body stays as it is, so that COCO's keypoints do.
+    """
+    return dataclasses.replace(
+        unified(), name="unified_branch", start="", frozen=("backbone",), lr=2e-3, betas=(("union21", 1.0),)
+    )
+
+
+def unified_imagenet() -> Recipe:
+    """ImageNet's efficientnet_lite0 under the translation-equivariant SimCC head, from 96x128 to 192x256.
+
+    Milder than RTMPose's augmentation: a run of hours, not days, learns more from people that look like people.
+    """
+    return dataclasses.replace(
+        unified(),
+        name="unified_imagenet",
+        network="equivariant",
+        backbone="efficientnet_lite0",
+        pretrained=True,
+        start="",
+        stages=(Stage((96, 128), 4.0, 0.4, 64), Stage((192, 256), 2.0, 1.0, 32)),
+        lr=1.5e-3,
+        backbone_lr_factor=0.4,
+        relative_steps=False,
+        weight_decay=0.01,
+        warmup_steps=200,
+        decay_from=0.5,
+        alpha=0.6,
+        betas=(("coco17", 0.7), ("mpii16", 0.3)),
+    )
 
 
 def _unified_rtmpose(size: str) -> Recipe:
@@ -49,7 +90,7 @@ def _unified_rtmpose(size: str) -> Recipe:
     what it saves.
     """
     return dataclasses.replace(
-        unified(),
+        unified_imagenet(),
         name=f"unified_{size}",
         network=f"rtmpose-{size}",
         backbone="",
@@ -129,7 +170,7 @@ def _ablation(name: str, **changes: Any) -> Recipe:
     Steps, not minutes: what else the machine does must not decide which method is better.
     """
     plain = dataclasses.replace(
-        unified(),
+        unified_imagenet(),
         name=name,
         datasets=("coco", "lspet"),
         stages=(Stage((96, 128), 4.0, 1.0, 64),),
@@ -230,7 +271,7 @@ def union_rtmpose_t() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
-        *(unified, unified_further, unified_t, unified_s, unified_s_further, unified_m),
+        *(unified, unified_branch, unified_imagenet, unified_t, unified_s, unified_s_further, unified_m),
         *(paper_a_t, paper_a_s),
         *(coco_only, lspet_only, union_labels, union_no_offsets, union_even_sets, union_even_keypoints),
         *(union_token, union_residual, union_features),

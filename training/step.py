@@ -25,6 +25,7 @@ from poseunion.training.losses import (
 )
 from poseunion.training.own import Own
 from poseunion.training.recipe import Recipe
+from poseunion.training.relative_adamw import RelativeAdamW
 
 # Modules that are trained beside the student, as `Trained` and a checkpoint name them.
 ASIDE = ("distiller", "own")
@@ -101,7 +102,7 @@ def losses(
         parts = conditional_keypoint_loss(bent_x, bent_y, *simcc_labels(xy, grid), weight)
     task = torch.stack(list(parts.values())).sum()
     if heat is not None and recipe.heatmap_weight:
-        parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE)
+        parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE, trained.network.alignment)  # type: ignore[union-attr,arg-type]
         task = task + recipe.heatmap_weight * parts["heatmap"]
     distil: dict[str, Tensor] = {}
     for name, target in batch.teachers.items():
@@ -120,24 +121,31 @@ def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
     return adamw(
         _descending(trained),
         lr=recipe.lr,
-        backbone_factor=recipe.backbone_lr_factor if recipe.pretrained else 1.0,
+        backbone_factor=recipe.backbone_lr_factor if recipe.pretrained or recipe.start else 1.0,
         weight_decay=recipe.weight_decay,
+        relative_backbone=recipe.relative_steps,
     )
 
 
 def adamw(
-    parameters: Iterable[tuple[str, nn.Parameter]], *, lr: float, backbone_factor: float, weight_decay: float
+    parameters: Iterable[tuple[str, nn.Parameter]],
+    *,
+    lr: float,
+    backbone_factor: float,
+    weight_decay: float,
+    relative_backbone: bool = False,
 ) -> torch.optim.AdamW:
     """AdamW of named parameters: a `factor` for the backbone; norms, biases and scales do not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters:
         groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
+    return RelativeAdamW(
         [
             {
                 "params": members,
                 "factor": backbone_factor if is_backbone else 1.0,
                 "weight_decay": weight_decay if is_matrix else 0.0,
+                "relative": is_backbone and relative_backbone,
             }
             for (is_backbone, is_matrix), members in groups.items()
         ],

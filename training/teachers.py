@@ -5,7 +5,7 @@ Shapes: N people, K keypoints of the target skeleton.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from poseunion.models.geometry import affine_to_crop, crop_from_box, cut_crop, i
 from poseunion.models.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, project_indices
 from poseunion.training.cached import read_arrays
+from poseunion.training.joint import JointTeacher
 from poseunion.training.modes import Modes, from_heatmaps, from_simcc
 from poseunion.training.progress import track
 from poseunion.training.store import PADDING, CropStore
@@ -37,6 +38,10 @@ class Taught:
     skeleton: str
     modes: Modes
 
+    def only(self, keypoints_K: NDArray[np.bool_]) -> Taught:
+        """The same teacher, asked about some keypoints alone."""
+        return replace(self, modes=self.modes.reordered(np.where(keypoints_K, np.arange(len(keypoints_K)), -1)))
+
     @property
     def xy(self) -> NDArray[np.float32]:
         """(N, K, 2) store px of the first mode."""
@@ -56,7 +61,7 @@ def modes_of(teacher: Predictor, outputs: list[NDArray[np.float32]]) -> Modes:
     return from_simcc(outputs[0], outputs[1], teacher.metadata.grid)
 
 
-def teach(store: CropStore, teacher: Predictor, target: Skeleton, cache: Path) -> Taught:
+def teach(store: CropStore, teacher: Predictor | JointTeacher, target: Skeleton, cache: Path) -> Taught:
     """A teacher's modes of everybody in a store; computed once, then read from `cache`."""
     flipped = "-flip" if teacher.flip else ""
     path = cache / f"{store.dataset}-{store.index_sha[:16]}-{teacher.sha256[:12]}{flipped}.modes.npz"
@@ -70,10 +75,13 @@ def teach(store: CropStore, teacher: Predictor, target: Skeleton, cache: Path) -
     return Taught(teacher.name, teacher.skeleton.name, own.reordered(project_indices(teacher.skeleton, target)))
 
 
-def _run(store: CropStore, teacher: Predictor) -> Modes:
+def _run(store: CropStore, teacher: Predictor | JointTeacher) -> Modes:
     parts = []
     for start in track(range(0, len(store), teacher.batch_size), f"{teacher.name} on {store.dataset}"):
         who = range(start, min(start + teacher.batch_size, len(store)))
+        if isinstance(teacher, JointTeacher):
+            parts.append(teacher.modes([store.pixels(i) for i in who], store.box_xywh[who.start : who.stop]))
+            continue
         crops = [crop_from_box(store.box_xywh[i], teacher.size_wh, PADDING) for i in who]
         pixels = np.stack([cut_crop(store.pixels(i), crop) for i, crop in zip(who, crops, strict=True)])
         back = np.stack([invert_affine(affine_to_crop(crop)) for crop in crops])

@@ -13,7 +13,7 @@ from poseunion.models.simcc import SimccGrid
 def build_network(
     network: str, backbone: str, keypoints: int, grid: SimccGrid, *, pretrained: bool = False
 ) -> nn.Module:
-    """`equivariant` on a backbone, `rtmpose-t|s|m|l`, or a head on one map of a backbone: `simcc-8`, `heatmap-4` …
+    """`equivariant` on a backbone, `lite-hrnet`, `rtmpose-t|s|m|l`, or a head on one map of a backbone: `simcc-8` …
 
     Args:
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
@@ -24,6 +24,10 @@ def build_network(
                 f"No ImageNet weights for {backbone}: only efficientnet_lite0 has them as a package."
             )
         return EquivariantSimcc(imagenet_lite0(backbone) if pretrained else build_backbone(backbone), keypoints, grid)
+    if network == "lite-hrnet":
+        from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetSimcc
+
+        return LiteHrnetSimcc(keypoints, grid)
     if network.startswith("rtmpose-"):
         from poseunion.models.networks.rtmpose import RTMPose
 
@@ -34,5 +38,5 @@ def build_network(
 
         return EarlyNetwork(head, backbone, int(stride), keypoints, grid)
     raise BadArgumentError(
-        f"No network {network!r}: give equivariant, rtmpose-t, -s, -m or -l, or simcc-8, rtmcc-8, heatmap-4 …."
+        f"No network {network!r}: give equivariant, lite-hrnet, rtmpose-t, -s, -m or -l, or simcc-8, heatmap-4 …."
     )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
+from poseunion.models.heatmap import keys_matrix
+from poseunion.models.metadata import Alignment
 from poseunion.models.simcc import BETA, SimccGrid
 
 STRIDE = 4  # image pixels per heatmap cell
@@ -62,11 +64,18 @@ class AxisUpsampler(nn.Module):
 
     Linear interpolation peaks only at cell centres; the learned part, which sees five cells to either side, places the
     peak between them.
+
+    Args:
+        cubic_cells: number of cells of the axis, to interpolate by a cubic instead, with the classic alignment (bin b
+            at cell b / P): it peaks between cells by itself, as a network trained with Gaussian heatmaps needs.
     """
 
-    def __init__(self, bins_per_cell: int, hidden: int = 24) -> None:
+    def __init__(self, bins_per_cell: int, hidden: int = 24, *, cubic_cells: int = 0) -> None:
         super().__init__()
+        self.cubic_wW: Tensor | None
         self.bins_per_cell = bins_per_cell
+        matrix = torch.from_numpy(keys_matrix(cubic_cells * bins_per_cell, cubic_cells, 1 / bins_per_cell))
+        self.register_buffer("cubic_wW", matrix.T.contiguous() if cubic_cells else None, persistent=False)
         self.inner = nn.Conv1d(1, hidden, 5, padding=2)
         self.middle = nn.Conv1d(hidden, hidden, 3, padding=1)
         self.outer = nn.Conv1d(hidden, bins_per_cell, 5, padding=2)
@@ -77,7 +86,10 @@ class AxisUpsampler(nn.Module):
         """(N, K, w) -> (N, K, w * P)."""
         n, k, w = logp_NKw.shape
         flat = logp_NKw.reshape(n * k, 1, w)
-        coarse = F.interpolate(flat, scale_factor=float(self.bins_per_cell), mode="linear", align_corners=False)
+        if self.cubic_wW is not None:
+            coarse = flat @ self.cubic_wW
+        else:
+            coarse = F.interpolate(flat, scale_factor=float(self.bins_per_cell), mode="linear", align_corners=False)
         # The scale of log-probabilities (0 to -15) is brought near 1 for the convolutions.
         y = F.relu(self.middle(F.relu(self.inner(flat * 0.2))))
         fine = self.outer(y).transpose(1, 2).reshape(n * k, 1, w * self.bins_per_cell)
@@ -108,33 +120,31 @@ class AxisUpsampler(nn.Module):
         return twice
 
 
-class EquivariantSimcc(nn.Module):
-    """Backbone, pyramid, heatmap, marginals.
+class MarginalSimcc(nn.Module):
+    """SimCC logits as the marginals of heatmaps; a network adds what gives the heatmaps.
 
-    Args:
-        backbone: gives the maps of strides 4, 8, 16, 32, or the first of them, for an (N, 3, H, W) picture; has
-            `feature_info.channels()`.
-        keypoints: K.
+    Attributes:
         grid: the bins of the output; bins per cell must be a whole number.
+        alignment: where heatmap cell u sits on the input.
+        upsample_x, upsample_y: cells to bins.
     """
 
-    def __init__(self, backbone: nn.Module, keypoints: int, grid: SimccGrid, channels: int = 64) -> None:
-        super().__init__()
-        self.grid = grid
-        self.backbone = backbone
-        self.pyramid = Pyramid(list(backbone.feature_info.channels()), channels)  # type: ignore[operator, union-attr]
-        self.heatmap = nn.Conv2d(channels, keypoints, 1)
-        bins_per_cell = round(grid.split * STRIDE)
-        self.upsample_x = AxisUpsampler(bins_per_cell)
-        self.upsample_y = AxisUpsampler(bins_per_cell)
+    grid: SimccGrid
+    alignment: Alignment
+    upsample_x: AxisUpsampler
+    upsample_y: AxisUpsampler
 
     def features(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised -> the last map before the head, (N, C, H/4, W/4)."""
-        return self.pyramid(self.backbone(image_N3HW))
+        """(N, 3, H, W) normalised -> the last map before the heatmaps, (N, C, H/4, W/4)."""
+        raise NotImplementedError
+
+    def heatmaps(self, features_NChw: Tensor) -> Tensor:
+        """What `features` gives -> (N, K, h, w)."""
+        raise NotImplementedError
 
     def heatmap_logits(self, image_N3HW: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, K, H/4, W/4); softmax over all cells is the keypoint's distribution."""
-        return self.heatmap(self.features(image_N3HW))
+        return self.heatmaps(self.features(image_N3HW))
 
     def axes(self, heat_NKhw: Tensor) -> tuple[Tensor, Tensor]:
         """Heatmap logits -> SimCC logits (N, K, W) and (N, K, H) on the beta-10 scale, each with mean zero.
@@ -150,6 +160,37 @@ class EquivariantSimcc(nn.Module):
     def forward(self, image_N3HW: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) normalised -> simcc_x (N, K, W), simcc_y (N, K, H)."""
         return self.axes(self.heatmap_logits(image_N3HW))
+
+
+class EquivariantSimcc(MarginalSimcc):
+    """Backbone, pyramid, heatmap, marginals.
+
+    Args:
+        backbone: gives the maps of strides 4, 8, 16, 32, or the first of them, for an (N, 3, H, W) picture; has
+            `feature_info.channels()`.
+        keypoints: K.
+        grid: the bins of the output; bins per cell must be a whole number.
+    """
+
+    alignment = Alignment.CENTRES
+
+    def __init__(self, backbone: nn.Module, keypoints: int, grid: SimccGrid, channels: int = 64) -> None:
+        super().__init__()
+        self.grid = grid
+        self.backbone = backbone
+        self.pyramid = Pyramid(list(backbone.feature_info.channels()), channels)  # type: ignore[operator, union-attr]
+        self.heatmap = nn.Conv2d(channels, keypoints, 1)
+        bins_per_cell = round(grid.split * STRIDE)
+        self.upsample_x = AxisUpsampler(bins_per_cell)
+        self.upsample_y = AxisUpsampler(bins_per_cell)
+
+    def features(self, image_N3HW: Tensor) -> Tensor:
+        """See `MarginalSimcc.features`."""
+        return self.pyramid(self.backbone(image_N3HW))
+
+    def heatmaps(self, features_NChw: Tensor) -> Tensor:
+        """See `MarginalSimcc.heatmaps`."""
+        return self.heatmap(features_NChw)
 
     def grown(self) -> EquivariantSimcc:
         """This network for an input twice as wide and high with the same bins; everything learned is kept."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
-from poseunion.models.networks.equivariant import EquivariantSimcc
+from poseunion.models.networks.equivariant import MarginalSimcc
 from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import read_weights
 from poseunion.models.simcc import SimccGrid
@@ -62,8 +62,8 @@ class Teacher:
 def answers(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
     """Last map, SimCC logits and heatmap of a network, whichever it has."""
     features: Tensor = network.features(image_N3HW)  # type: ignore[operator]
-    if isinstance(network, EquivariantSimcc):
-        heat = network.heatmap(features)
+    if isinstance(network, MarginalSimcc):
+        heat = network.heatmaps(features)
         return features, network.axes(heat), heat
     answer = network.head(features)  # type: ignore[operator]
     if isinstance(answer, Tensor):

@@ -24,7 +24,7 @@ def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[
     Raises:
         BadFileError: nothing to train on. ModelError: a teacher of the data file is no detector.
     """
-    fillers = [_filler(teacher.model) for teacher in data.teachers]
+    fillers = [_filler(teacher.model) for teacher in data.teachers if teacher.model is not None]
     train, held = [], []
     for entry in data.datasets:
         store = open_pictures(entry.name, read_pictures(entry), fillers, cache)

@@ -1,0 +1,109 @@
+"""Layers of a public ONNX file by graph order, checked shape by shape.
+
+Only initialisers are read: no operator of the file is run, and its own names, which tools rewrite, do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from poseunion.models.errors import BadFileError, ModelError
+
+State = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution: weight (out, in / groups, rows, columns) and bias (out,)."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A public network that a student of ours can be made of.
+
+    Attributes:
+        name: of the public network.
+        network: of our class, as `build_network` takes it.
+        skeleton: whose keypoints the file predicts; ours adds those of its own skeleton.
+        size_wh: input size.
+        shapes: names in our class -> shapes of the weights, in the order of the file's graph.
+        convert: weights and biases under these names, as read, to what our class computes the same with.
+        licence: what its publishers say of the weights.
+        published: sha256 of the files that we know -> where each comes from.
+    """
+
+    name: str
+    network: str
+    skeleton: str
+    size_wh: tuple[int, int]
+    shapes: dict[str, tuple[int, ...]]
+    convert: Callable[[State], State]
+    licence: str
+    published: dict[str, str]
+
+    def fault(self, layers: list[Layer]) -> str | None:
+        """What is different in a file's layers; None where they are this network's."""
+        for number, ((name, shape), layer) in enumerate(zip(self.shapes.items(), layers, strict=False), 1):
+            if layer.weight.shape != shape:
+                return f"convolution {number} has weights of {layer.weight.shape}, {name} has {shape}"
+        if len(layers) != len(self.shapes):
+            return f"{len(layers)} convolutions, where there are {len(self.shapes)}"
+        return None
+
+    def state(self, layers: list[Layer]) -> State:
+        """Weights and biases under the names of our class."""
+        read: State = {}
+        for name, layer in zip(self.shapes, layers, strict=True):
+            read |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+        return self.convert(read)
+
+
+def read_layers(path: Path) -> list[Layer]:
+    """The convolutions of an ONNX file, in graph order.
+
+    Raises:
+        BadFileError: not an ONNX file. ModelError: it holds weights elsewhere than in convolutions with a bias, or
+            values that are not finite.
+    """
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (DecodeError, ValueError) as error:
+        raise BadFileError(f"{path} is not an ONNX file.") from error
+    constants = {one.name: one for one in graph.initializer}
+    layers = []
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        names = list(node.input[1:])
+        if len(names) != 2 or any(name not in constants for name in names):
+            raise ModelError(f"{path}: convolution {node.name or node.output[0]} has no weight and bias stored.")
+        weight, bias = (_array(constants[name], path) for name in names)
+        layers.append(Layer(weight, bias))
+    used = {name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]}
+    # Sizes, axes and scales are small vectors; anything larger is a weight that would be lost.
+    for name, one in constants.items():
+        if name not in used and len(one.dims) > 1:
+            raise ModelError(f"{path} has weights outside of its convolutions ({name}).")
+    return layers
+
+
+def _array(constant: onnx.TensorProto, path: Path) -> NDArray[np.float32]:
+    if constant.data_location == onnx.TensorProto.EXTERNAL:
+        raise ModelError(f"{path} keeps its weights in another file: save it as one.")
+    value = np.asarray(numpy_helper.to_array(constant), np.float32)
+    if not np.isfinite(value).all():
+        raise ModelError(f"{path} holds weights that are not finite ({constant.name}).")
+    return value
