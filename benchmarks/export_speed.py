@@ -1,6 +1,6 @@
 """How fast is each exported file beside the single-precision one, and what does it lose?
 
-    .venv/bin/python benchmarks/export_speed.py --model models/weights/unified.safetensors --data DIR
+    .venv/bin/python benchmarks/export_speed.py --model models/weights/unified.onnx --data DIR
 
 DIR holds `coco/test.json`, `coco/test/`, `coco/train.json` and `coco/train/`. The files are made anew by the command
 itself, with its contract; then they take turns on the same crops, one thread each, and every ratio is formed inside

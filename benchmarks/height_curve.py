@@ -1,7 +1,7 @@
 """From which size of a person on does a model of few pixels fall behind, and where should a route hand over?
 
-    .venv/bin/python benchmarks/height_curve.py --model unified --model unified-128-int8 --model unified-64 \
-        --flip unified-128-int8 --sets DIR --plot docs/low-resolution-curve.png
+    .venv/bin/python benchmarks/height_curve.py --model unified --model unified-64 --model unified-32 \
+        --flip unified-64 --sets DIR --plot curve.png
 
 DIR holds `coco/test.json`, `coco/test/`, and `coco/train.json`, `coco/train/`. A person's size is the longer side of
 the box in pixels of the picture, the first model is the one that takes everybody else. The curve is of the test people;

@@ -1,6 +1,6 @@
 """Does a route keep its condition: small people several times sooner, and hardly worse?
 
-    .venv/bin/python benchmarks/route.py --student unified-128-int8 96 --flip unified-128-int8 --sets DIR --write
+    .venv/bin/python benchmarks/route.py --student unified-64 48 --flip unified-64 --sets DIR --write
 
 DIR holds `coco/test.json` and `coco/test/`. `--student NAME BELOW` is given once a student, the smallest people's
 first; `height_curve.py` finds the sizes, on other people than these. On the people below `--below` px: time of cropping

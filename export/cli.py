@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.models.zoo import weights_path
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Export trained students, convert others.")
 
@@ -24,7 +25,9 @@ EXAMPLES = (
 
 @app.command(epilog=EXAMPLES)
 def export(
-    model: Annotated[str, typer.Option(help="weights.safetensors of a training run, or a shipped model's name.")],
+    model: Annotated[
+        str, typer.Option(help="A run's weights.safetensors, an exported .onnx, or a shipped model's name.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="File to write, or a folder: files are then named after the model.")
     ] = None,
@@ -32,7 +35,8 @@ def export(
         list[str] | None,
         typer.Option(
             "--format",
-            help="onnx (default), onnx-fp16, onnx-int8, onnx-int8-symmetric (TensorRT's) or tensorrt; may be repeated.",
+            help="onnx (default: weights stored in half precision, computed in single), onnx-fp32, onnx-fp16, "
+            "onnx-int8, onnx-int8-symmetric (TensorRT's) or tensorrt; may be repeated.",
         ),
     ] = None,
     annotations: Annotated[
@@ -82,12 +86,12 @@ def export(
     if len(files) != len(folders):
         raise BadArgumentError(f"{len(files)} --annotations and {len(folders)} --images: give one folder a file.")
     try:
-        from poseunion.export.export import Labelled, Request, weights_file
+        from poseunion.export.export import Labelled, Request
         from poseunion.export.export import export as export_all
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     request = Request(
-        weights=weights_file(model),
+        weights=weights_path(model),
         out=out,
         formats=tuple(dict.fromkeys(formats or ["onnx"])),
         twin=with_preprocess,  # type: ignore[arg-type]  # `targets` refuses what is no form

@@ -14,8 +14,8 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @app.command()
 def export_detector(
-    model: Annotated[Path, typer.Option(help="weights.safetensors of `poseunion train-detector`.")],
-    out: Annotated[Path, typer.Option(help="File to write; the same weights go beside it as safetensors.")],
+    model: Annotated[Path, typer.Option(help="weights.safetensors of `poseunion train-detector`, or an .onnx.")],
+    out: Annotated[Path, typer.Option(help="File to write; it can be trained on from.")],
     score_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Score from which a box is shown; default: the weights file's.")
     ] = None,

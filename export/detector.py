@@ -13,7 +13,9 @@ from poseunion.models.detector import DetectorDescription, DistanceOutput, OnnxD
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
 from poseunion.models.metadata import METADATA_KEY
-from poseunion.models.networks.detector import STRIDES, PersonDetector, read_detector, save_detector
+from poseunion.models.networks.detector import STRIDES, DetectorSpec, PersonDetector, read_detector
+from poseunion.models.networks.onnx_state import pack
+from poseunion.models.networks.weights import NETWORK_KEY
 
 # Of logits and logarithms of distances, on noise: single precision, in another order of operations.
 TOLERANCE = 1e-3
@@ -29,10 +31,9 @@ def export_detector(
     revision: str = "",
     overwrite: bool = False,
 ) -> DetectorDescription:
-    """Write `out` and, beside it, the same weights as safetensors, and prove that they answer alike.
+    """Write `out`, which holds the whole network, and prove that it answers as the weights read back from it.
 
-    The weights are rounded to half precision first, so that the safetensors are half as large and the ONNX is exactly
-    what they hold.
+    Large weights are stored in half precision: see `models.networks.onnx_state`.
 
     Args:
         score_threshold, iou_threshold, side: default: what the weights file says.
@@ -43,9 +44,8 @@ def export_detector(
     """
     if out.suffix != ".onnx":
         raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
-    beside = out.with_suffix(".safetensors")
-    if not overwrite and (there := [path for path in (out, beside) if path.exists()]):
-        raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
+    if not overwrite and out.exists():
+        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
     network, description = read_detector(weights)
     side = side or description.size_wh[0]
     if side < STRIDES[-1] or side % STRIDES[-1]:
@@ -54,14 +54,11 @@ def export_detector(
     overlap = description.iou_threshold if iou_threshold is None else iou_threshold
     changes = {"name": out.stem, "size_wh": (side, side), "score_threshold": threshold, "iou_threshold": overlap}
     description = description.model_copy(update={**changes, "revision": revision})
-    state = {k: v.half() if v.dtype.is_floating_point else v for k, v in network.state_dict().items()}
-    network.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in state.items()})
     content = detector_graph(network, description)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
-        prove(network, OnnxDetector(path, threads=1))
-    save_detector(beside, state, description)
+        prove(read_detector(path)[0], OnnxDetector(path, threads=1))
     write_bytes(out, content)
     return description
 
@@ -76,7 +73,8 @@ def detector_graph(network: PersonDetector, description: DetectorDescription) ->
         inputs={description.input: {0: "batch"}},
         outputs={name: {0: "batch"} for name in description.head.outputs},
     )
-    return bytes(described(model, {METADATA_KEY: description.model_dump_json()}).SerializeToString())
+    facts = {METADATA_KEY: description.model_dump_json(), NETWORK_KEY: DetectorSpec().model_dump_json()}
+    return bytes(described(pack(model, network.state_dict()), facts).SerializeToString())
 
 
 @torch.no_grad()

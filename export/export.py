@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from poseunion.export.contract import Accuracy, Agreement, Judge, agreement, check_exact
+from poseunion.export.contract import Accuracy, Agreement, Judge, agreement, check_exact, check_stored
 from poseunion.export.crops import Crops, read_crops
 from poseunion.export.fp16 import halve
 from poseunion.export.int8 import Quantised, computed_in, quantise
 from poseunion.export.manifest import NOT_MEASURED, Manifest, installed_versions, processor, write_manifest
-from poseunion.export.onnx import PROVEN_BATCHES, described, network_graph, prove
+from poseunion.export.onnx import PROVEN_BATCHES, described, network_graph, packed_graph, prove
 from poseunion.export.torch_model import TorchModel
 from poseunion.export.twin import FORMS, Form, twin_graph
 from poseunion.export.twin_check import check_twin
@@ -24,17 +24,19 @@ from poseunion.models.errors import BadArgumentError
 from poseunion.models.files import sha256_of, write_bytes
 from poseunion.models.metadata import METADATA_KEY
 from poseunion.models.runtime import OnnxModel
-from poseunion.models.zoo import WEIGHTS
 from poseunion.training.evaluate import Task, read_task
 
 # Format -> what its file's name gets.
 FORMATS = {
     "onnx": ".onnx",
+    "onnx-fp32": "-fp32.onnx",
     "onnx-fp16": "-fp16.onnx",
     "onnx-int8": "-int8.onnx",
     "onnx-int8-symmetric": "-int8-symmetric.onnx",
     "tensorrt": ENGINE_SUFFIX,
 }
+# Computed in single precision: these answer as the weights that they hold.
+SINGLE = ("onnx", "onnx-fp32")
 NEEDS_CROPS = ("onnx-fp16", "onnx-int8", "onnx-int8-symmetric", "tensorrt")
 # People that ranges are taken from; ranges settle after a few dozen.
 CALIBRATION_PEOPLE = 100
@@ -107,23 +109,6 @@ class _Export:
     crops: Crops | None
     compared: Crops | None
     made: dict[Path, _Made] = field(default_factory=dict)
-
-
-def weights_file(name_or_path: str) -> Path:
-    """The weights of a shipped model's name, or the path itself for anything that ends in `.safetensors`.
-
-    Raises:
-        BadArgumentError: neither.
-    """
-    if name_or_path.endswith(".safetensors"):
-        return Path(name_or_path)
-    path = WEIGHTS / f"{name_or_path}.safetensors"
-    if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none yet"
-        raise BadArgumentError(
-            f"No weights {name_or_path!r}: give a .safetensors file of a training run or a shipped model ({shipped})."
-        )
-    return path
 
 
 def targets(request: Request, name: str) -> dict[str, Path]:
@@ -205,7 +190,14 @@ def _make(work: _Export, kind: str, path: Path) -> _Made:
     if kind == "tensorrt":
         return _engine(work, path)
     made = work.float_path
-    if kind != "onnx":
+    if kind == "onnx":
+        made = work.folder / "packed.onnx"
+        onnx.save(packed_graph(work.trained.network, work.trained.spec, work.trained.description), made)
+        details |= {"weights_stored_in": "half precision, batch norms and biases in single; computed in single"}
+    elif kind == "onnx-fp32":
+        made = work.folder / f"{kind}.onnx"
+        onnx.save(_named(work.float_model, work, path), made)
+    else:
         assert work.crops is not None
         made = work.folder / f"{kind}.onnx"
         reference = OnnxModel(work.float_path, threads=1)
@@ -238,17 +230,20 @@ def _named(model: onnx.ModelProto, work: _Export, path: Path) -> onnx.ModelProto
 def _judged(work: _Export, kind: str, made: Path) -> tuple[list[Agreement], list[Accuracy]]:
     """Figures of a file, or a ModelError where it breaks the contract."""
     name, exported = work.trained.description.name, OnnxModel(made, threads=None)
-    found: list[Agreement] = []
-    if kind == "onnx":
-        prove(work.trained, exported)
-        found.append(agreement(work.trained, exported, _noise(work), "noise"))
+    crops: list[tuple[np.ndarray, str]] = [(_noise(work), "noise")] if kind in SINGLE else []
     if work.compared is not None:
         source = work.request.measured[0] if work.request.measured else work.request.calibration
         assert source is not None
-        found.append(agreement(work.trained, exported, work.compared.pixels, source.name))
-    if kind == "onnx":
-        for figures in found:
+        crops.append((work.compared.pixels, source.name))
+    found = [agreement(work.trained, exported, *one) for one in crops]
+    if kind in SINGLE:
+        # What was rounded when it was stored is no fault of the graph: that has to equal the weights read back from it.
+        stored = TorchModel(made) if kind == "onnx" else work.trained
+        prove(stored, exported)
+        for figures in [agreement(stored, exported, *one) for one in crops] if stored is not work.trained else found:
             check_exact(figures, name)
+        for figures in found:
+            check_stored(figures, name)
     return found, work.judge.accuracy(exported, f"{name} as {kind}")
 
 

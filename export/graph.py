@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,28 @@ from poseunion.models.errors import MissingExtraError
 IR_VERSION = 8
 
 
-def folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with constants computed and folded away, in plain ONNX operators."""
+def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
+    """The same network with constants computed and folded away, in plain ONNX operators.
+
+    Args:
+        keep: initialisers that stay as they are, and with them the batch norms that they belong to.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise MissingExtraError("onnxruntime", "cpu") from error
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    # An initialiser that is an input, too, may be overridden by a caller: no optimiser touches it.
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in keep]
+    opened.graph.input.extend(helper.make_tensor_value_info(i.name, i.data_type, list(i.dims)) for i in kept)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "folded.onnx"
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
         options.log_severity_level = 3
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
         result = onnx.load(path)
     own = [opset for opset in result.opset_import if opset.domain == ""]
     del result.opset_import[:]
@@ -36,6 +46,9 @@ def folded(model: onnx.ModelProto) -> onnx.ModelProto:
     del result.metadata_props[:]
     result.metadata_props.extend(model.metadata_props)
     result.ir_version = IR_VERSION
+    inputs = [value for value in result.graph.input if value.name not in keep]
+    del result.graph.input[:]
+    result.graph.input.extend(inputs)
     return result
 
 

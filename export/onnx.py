@@ -20,6 +20,8 @@ from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
 from poseunion.models.metadata import METADATA_KEY, ModelDescription
+from poseunion.models.networks.onnx_state import pack
+from poseunion.models.networks.weights import NETWORK_KEY, NetworkSpec
 from poseunion.models.pose_model import PoseModel
 from poseunion.models.runtime import OnnxModel
 
@@ -33,7 +35,7 @@ TOLERANCE = 1e-4
 
 
 def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescription:
-    """Write `out` and prove it: checker-clean, batches of 1, 2 and 7, logits equal to torch's within `TOLERANCE`.
+    """Write `out`, folded and in single precision, and prove it: batches of 1, 2 and 7, torch's logits to `TOLERANCE`.
 
     Raises:
         ModelError: the exported network differs from the trained one; nothing is written.
@@ -52,15 +54,24 @@ def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescriptio
 
 
 def network_graph(network: nn.Module, description: ModelDescription) -> onnx.ModelProto:
-    """The network as an ONNX model that describes itself; any number of crops."""
+    """The network as an ONNX model that describes itself, folded, in single precision; any number of crops."""
+    return described(folded(_traced_on_crops(network, description)), {METADATA_KEY: description.model_dump_json()})
+
+
+def packed_graph(network: nn.Module, spec: NetworkSpec, description: ModelDescription) -> onnx.ModelProto:
+    """The same with the network's whole state in it, large weights in half precision: `models.networks.onnx_state`."""
+    model = pack(_traced_on_crops(network, description), network.state_dict())
+    return described(model, {METADATA_KEY: description.model_dump_json(), NETWORK_KEY: spec.model_dump_json()})
+
+
+def _traced_on_crops(network: nn.Module, description: ModelDescription) -> onnx.ModelProto:
     width, height = description.size_wh
-    model = traced(
+    return traced(
         network,
         (torch.zeros(2, 3, height, width),),
         inputs={"input": {0: "batch"}},
         outputs={name: {0: "batch"} for name in description.output_names},
     )
-    return described(model, {METADATA_KEY: description.model_dump_json()})
 
 
 def traced(
@@ -70,7 +81,9 @@ def traced(
     inputs: dict[str, dict[int, str]],
     outputs: dict[str, dict[int, str]],
 ) -> onnx.ModelProto:
-    """A torch module as an ONNX model, constants folded, no slow operators.
+    """A torch module in evaluation mode as an ONNX model without slow operators; weights keep their names.
+
+    What is computed from weights alone, batch norms above all, is left in the graph: see `graph.folded`.
 
     Args:
         inputs, outputs: name -> its dynamic axes with their names.
@@ -84,13 +97,16 @@ def traced(
             example,
             buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object, its stub does not say so
             dynamo=False,
+            training=torch.onnx.TrainingMode.PRESERVE,  # else batch norms are folded, and the folded weights nameless
+            do_constant_folding=False,
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
             dynamic_axes={**inputs, **outputs},
         )
-    plain = folded(onnx.load_from_string(buffer.getvalue()))
-    return folded(without_logsumexp(with_fixed_scales(plain)))
+    names = set(network.state_dict())
+    plain = folded(onnx.load_from_string(buffer.getvalue()), names)
+    return folded(without_logsumexp(with_fixed_scales(plain)), names)
 
 
 def described(model: onnx.ModelProto, facts: dict[str, str]) -> onnx.ModelProto:

@@ -14,6 +14,8 @@ from onnx import TensorProto
 from poseunion.export.tensorrt_check import precision_of
 from poseunion.models.detector import OnnxDetector
 from poseunion.models.files import sha256_of, write_json
+from poseunion.models.networks.onnx_state import CONSTANT
+from poseunion.models.networks.weights import NETWORK_KEY
 from poseunion.models.runtime import OnnxModel
 from poseunion.models.zoo import DETECTOR_MANIFEST, DETECTORS, MANIFEST, WEIGHTS, ShippedDetector, ShippedModel
 
@@ -72,7 +74,10 @@ def card_of(path: Path) -> Path | None:
 
 
 def parameters(model: onnx.ModelProto) -> int:
-    """Numbers in weights and biases: without shapes, indices, and the scales of quantisation."""
+    """Numbers in weights and biases: without shapes, indices, batch statistics, and the scales of quantisation."""
+    if NETWORK_KEY in {entry.key for entry in model.metadata_props}:
+        learned = [t for t in model.graph.initializer if not t.name.startswith(CONSTANT) and "running_" not in t.name]
+        return sum(int(np.prod(t.dims)) for t in learned)
     scales = {name for n in model.graph.node if n.op_type.endswith("izeLinear") for name in n.input[1:]}
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32)
     tensors = [t for t in model.graph.initializer if t.data_type in kinds and t.name not in scales]

@@ -122,7 +122,10 @@ def precision_of(model: onnx.ModelProto) -> str:
     """What a strongly typed network of this file computes in: `int8` (quantised), `fp16` or `fp32`."""
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
-    kinds = Counter(tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1)
+    # Weights that are only stored in half precision are cast before anything is computed.
+    stored = {node.input[0]: node.attribute[0].i for node in model.graph.node if node.op_type == "Cast"}
+    matrices = [tensor for tensor in model.graph.initializer if len(tensor.dims) > 1]
+    kinds = Counter(stored.get(tensor.name, tensor.data_type) for tensor in matrices)
     return "fp16" if kinds[TensorProto.FLOAT16] > kinds[TensorProto.FLOAT] else "fp32"
 
 

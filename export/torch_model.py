@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from poseunion.models.networks.inputs import normalise
-from poseunion.models.networks.weights import load_network
+from poseunion.models.networks.weights import load_described
 from poseunion.models.pose_model import PoseModel, model_file
 
 
@@ -19,12 +19,12 @@ class TorchModel(PoseModel):
     Pixels are normalised as in training, not as the description says: an export that describes itself wrongly differs.
 
     Raises:
-        BadFileError, ModelError: as `load_network`.
+        BadFileError, ModelError: as `load_described`.
     """
 
     def __init__(self, weights: Path) -> None:
         self.path, self.sha256 = model_file(weights)
-        self.network, self.description = load_network(weights)
+        self.network, self.spec, self.description = load_described(weights)
         self.provider, self.threads = "torch", torch.get_num_threads()
 
     def normalise(self, crop_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:

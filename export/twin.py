@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
+from poseunion.export.graph import folded
 from poseunion.export.onnx import described, traced
 from poseunion.models.calibration import MAX_SCORE, MIN_SCORE
 from poseunion.models.geometry import ANTIALIAS_FROM
@@ -162,7 +163,7 @@ def twin_graph(network: nn.Module, description: ModelDescription, form: Form) ->
         example = (picture, torch.tensor([[8.0, 8, 40, 60], [0, 0, 70, 90]]))
         inputs = {"image": {0: "height", 1: "width"}, "boxes_xywh": {0: "people"}}
     outputs = {"keypoints": {0: "people"}, "confidence": {0: "people"}}
-    model = traced(module.eval(), example, inputs=inputs, outputs=outputs)
+    model = folded(traced(module.eval(), example, inputs=inputs, outputs=outputs))
     return described(model, {METADATA_KEY: description.model_dump_json(), "preprocess": form})
 
 

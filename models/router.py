@@ -26,7 +26,7 @@ from poseunion.models.types import PoseBatch
 from poseunion.models.zoo import WEIGHTS, model_path
 
 ROUTES = ("off", "auto")
-ROUTE_HELP = "auto: small people go to the model's low-resolution students, which are several times faster."
+ROUTE_HELP = "auto: small people go to the model's low-resolution students, where a route comes with it (today: none)."
 
 
 class Student(BaseModel):
@@ -191,10 +191,13 @@ def read_route(path: Path) -> Route:
 
 
 def find_route(name: str) -> Route:
-    """The route of a shipped model; BadArgumentError where nobody has measured one."""
+    """The route of a shipped model; BadArgumentError where it has none."""
     path = route_path(name)
     if not path.is_file():
-        raise BadArgumentError(f"{name} has no route, {path.name} beside the shipped weights: leave out --route auto.")
+        raise BadArgumentError(
+            f"{name} has no route: no shipped student of fewer pixels stays within a point of OKS of it at any size of "
+            "people (docs/low-resolution.md); leave out --route auto."
+        )
     return read_route(path)
 
 
@@ -271,7 +274,7 @@ def load_routed(
         informed: all of them are told what humans labelled; see `InformedPredictor`.
 
     Raises:
-        BadArgumentError: nobody has measured a route for that model. Else as `load_predictor`.
+        BadArgumentError: that model has no route. Else as `load_predictor`.
     """
     route = route or find_route(name)
     base = load_predictor(name, device=device, threads=threads, flip=flip, batch_size=batch_size)

@@ -128,3 +128,25 @@ def model_path(name_or_path: str | Path) -> Path:
             f"No model {str(name_or_path)!r}: give an .onnx file or one of the shipped ones ({shipped})."
         )
     return path
+
+
+def trainable_models() -> list[str]:
+    """Names of the shipped models whose files hold the weights to train on from: all but the quantised ones."""
+    return [model.name for model in shipped_catalogue() if model.precision == "fp32"]
+
+
+def weights_path(name_or_path: str | Path) -> Path:
+    """The weights file of a shipped model, or the path itself for anything that ends in `.safetensors` or `.onnx`.
+
+    Raises:
+        BadArgumentError: neither.
+    """
+    if str(name_or_path).endswith((".safetensors", ".onnx")):
+        return Path(name_or_path)
+    path = WEIGHTS / f"{name_or_path}.onnx"
+    if not path.is_file():
+        raise BadArgumentError(
+            f"No weights {str(name_or_path)!r}: give a .safetensors file of a training run, an .onnx that `poseunion "
+            f"export` wrote, or a shipped model ({', '.join(trainable_models()) or 'none yet'})."
+        )
+    return path

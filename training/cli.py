@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.models.zoo import weights_path
 from poseunion.training import cli_calibrate, cli_evaluate, cli_evidence
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and evaluate students.")
@@ -19,14 +20,17 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and ev
     epilog="Examples:  poseunion train --list  ·  "
     "poseunion train unified --data data.yaml --out runs/unified minutes=60  ·  "
     "poseunion train unified --data data.yaml --out runs/unified --resume  ·  "
-    "poseunion train unified --data data.yaml --out runs/longer --init models/weights/unified.safetensors",
+    "poseunion train unified --data data.yaml --out runs/longer --init unified",
 )
 def train(
     recipe: Annotated[str | None, typer.Argument(help="Name of a recipe.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data file (YAML): datasets and teachers.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
-    init: Annotated[Path | None, typer.Option(help="Weights (safetensors) of an earlier run to start from.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Weights to start from: a shipped model or an earlier run's file."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs of each node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each.")] = 1,
@@ -58,7 +62,7 @@ def train(
     listed = read_data_file(data)
     check_nodes(nodes)
     check_out(out, resume=resume)
-    start = None if init is None else initial_state(config, init)
+    start = None if init is None else initial_state(config, weights_path(init))
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:
@@ -83,7 +87,7 @@ def train(
     "  ·  poseunion average first.safetensors second.safetensors --share 1 --share 3 --out mean.safetensors",
 )
 def average(
-    weights: Annotated[list[Path], typer.Argument(help="Weights (safetensors) of two runs or more.")],
+    weights: Annotated[list[str], typer.Argument(help="Weights of two runs or more: files, or shipped models.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The mean, a .safetensors file.")],
     share: Annotated[
         list[float] | None, typer.Option(help="How much a file counts, once each; else all the same.")
@@ -95,7 +99,7 @@ def average(
         from poseunion.training.average import average as write_mean
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    write_mean(weights, out, share or [], overwrite=overwrite)
+    write_mean([weights_path(one) for one in weights], out, share or [], overwrite=overwrite)
     Console(stderr=True).print(f"Weights: {out}")
 
 

@@ -19,7 +19,7 @@ def train_detector(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     init: Annotated[
-        str, typer.Option(metavar="FILE|none", help="Weights (safetensors) of a pose student to start from.")
+        str, typer.Option(metavar="NAME|FILE|none", help="Pose student to start from: a shipped one or a weights file.")
     ] = "unified",
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
 ) -> None:

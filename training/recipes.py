@@ -107,22 +107,22 @@ def _unified_rtmpose(size: str) -> Recipe:
 
 
 def unified_t() -> Recipe:
-    """RTMPose-t, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
+    """RTMPose-t, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
     return _unified_rtmpose("t")
 
 
 def unified_s() -> Recipe:
-    """RTMPose-s, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
+    """RTMPose-s, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
     return _unified_rtmpose("s")
 
 
 def unified_s_further() -> Recipe:
-    """`unified_s` at full resolution only, from weights of it or of `unified_t`, which it widens (`--init`)."""
+    """`unified_s` at full resolution only, from weights of it or of `unified_t` (`--init`); needs a GPU."""
     return dataclasses.replace(unified_s(), stages=(Stage((192, 256), 2.0, 1.0, 32),), warmup_steps=100)
 
 
 def unified_m() -> Recipe:
-    """RTMPose-m, growing from 96x128 to 192x256; taught by `unified` and by a COCO and an MPII teacher."""
+    """RTMPose-m, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
     return _unified_rtmpose("m")
 
 

@@ -202,7 +202,7 @@ def read_detector(path: Path) -> tuple[PersonDetector, DetectorDescription]:
     """A trained detector in evaluation mode, and its description.
 
     Raises:
-        BadFileError: not a safetensors file. ModelError: it holds no detector.
+        BadFileError: neither ONNX nor safetensors. ModelError: it holds no detector.
     """
     state, facts = read_tensors(path)
     try:

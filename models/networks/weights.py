@@ -1,4 +1,7 @@
-"""Weights files: safetensors that carry nothing but tensors, what network they belong to, and what model that is."""
+"""Weights files: tensors, what network they belong to, and what model that is.
+
+A training run writes safetensors; what is shipped or exported is an ONNX file that holds the same (`onnx_state`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from poseunion.models.errors import BadFileError, ModelError
 from poseunion.models.files import write_bytes
 from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutput, parse_description
 from poseunion.models.networks.build import build_network
+from poseunion.models.networks.onnx_state import read_packed
 from poseunion.models.simcc import SimccGrid
 
 NETWORK_KEY = "network"
@@ -42,7 +46,9 @@ def write_tensors(path: Path, state: Mapping[str, Tensor], spec: BaseModel, desc
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and facts of a safetensors file; raises BadFileError where it is none."""
+    """Tensors and facts of an .onnx or a safetensors file; raises BadFileError where it is none."""
+    if path.suffix == ".onnx":
+        return read_packed(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118  not a mapping
@@ -54,14 +60,17 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescr
     """Tensors, network and description of a weights file.
 
     Raises:
-        BadFileError: not a safetensors file. ModelError: it does not say what it holds.
+        BadFileError: neither ONNX nor safetensors. ModelError: it does not say what it holds.
     """
     state, facts = read_tensors(path)
     try:
         spec = NetworkSpec.model_validate(json.loads(facts[NETWORK_KEY]))
         description = parse_description(facts[METADATA_KEY], str(path))
     except (KeyError, ValueError, ValidationError) as error:
-        raise ModelError(f"{path} does not say which network it holds: train it with `poseunion train`.") from error
+        raise ModelError(
+            f"{path} does not hold the weights of a network to train on from: give a file of `poseunion train`, or the "
+            ".onnx that `poseunion export` wrote of it (not reduced further, as -int8 is)."
+        ) from error
     return state, spec, description
 
 

@@ -177,7 +177,7 @@ def test_a_route_file_is_read_and_checked(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_route_says_so() -> None:
-    with pytest.raises(BadArgumentError, match=r"absent has no route.*leave out --route auto"):
+    with pytest.raises(BadArgumentError, match=r"absent has no route: .* OKS .*leave out --route auto"):
         find_route("absent")
 
 

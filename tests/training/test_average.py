@@ -14,6 +14,7 @@ from poseunion.models.networks.build import build_network
 from poseunion.models.networks.weights import NetworkSpec, load_network, read_weights, save_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
+from poseunion.models.zoo import weights_path
 from poseunion.training.average import average
 from poseunion.training.cli import app
 
@@ -76,3 +77,13 @@ def test_the_command_keeps_what_is_there(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
     assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
     load_network(out)
+
+
+def test_a_shipped_model_has_a_mean_with_what_went_on_from_it(tmp_path: Path) -> None:
+    out = tmp_path / "mean.safetensors"
+    result = CliRunner().invoke(app, ["average", "unified-64", str(weights_path("unified-64")), "--out", str(out)])
+    assert result.exit_code == 0, result.exception
+    before, after = read_weights(weights_path("unified-64"))[0], read_weights(out)[0]
+    assert before.keys() == after.keys()
+    for name in before:
+        torch.testing.assert_close(after[name].float(), before[name].float(), rtol=1e-6, atol=0)

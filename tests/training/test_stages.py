@@ -16,11 +16,12 @@ from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks import weights
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
-from poseunion.models.networks.weights import NetworkSpec, load_network, save_weights
+from poseunion.models.networks.weights import NetworkSpec, load_network, read_weights, save_weights
 from poseunion.models.skeleton import load_skeleton
+from poseunion.models.zoo import weights_path
 from poseunion.training.loop import fit
 from poseunion.training.prepare import Prepared
-from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.recipes import Recipe, Stage, find_recipe
 from poseunion.training.stages import grid_of, grown_state, initial_state, network_for
 
 BACKBONE = "mobilenetv4_conv_small_050"
@@ -178,3 +179,12 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"not": "tensors"}))
     with pytest.raises(BadFileError, match="not a safetensors file"):
         initial_state(RECIPE, path)
+
+
+def test_a_shipped_model_is_a_start() -> None:
+    recipe, path = find_recipe("unified_64", []), weights_path("unified-64")
+    state = initial_state(recipe, path)
+    stored = read_weights(path)[0]
+    assert state.keys() == stored.keys()
+    assert all(torch.equal(state[name].float(), stored[name].float()) for name in state)
+    network_for(0, recipe, state)

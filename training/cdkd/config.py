@@ -22,7 +22,7 @@ class Cdkd:
     """Distillation from one torch network that sees the same region at a higher resolution.
 
     Attributes:
-        teacher: a shipped model's name or a `.safetensors` of a training run.
+        teacher: a shipped model's name, a `.safetensors` of a training run or an `.onnx` that was exported of it.
         features: `projectors` (the mean of the ensemble), `sape` (merged by the scale-adaptive unit), of the paper's
             Table V `conv` (the teacher's map through a strided convolution) or `linear` (one fully connected layer);
             ours, `pointwise` (a layer over channels, against the teacher's map at the student's size); or `off`.

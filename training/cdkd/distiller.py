@@ -22,7 +22,7 @@ from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import read_weights
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
-from poseunion.models.zoo import WEIGHTS
+from poseunion.models.zoo import shipped_models, trainable_models, weights_path
 from poseunion.training.cdkd.cca import ClassAlignment
 from poseunion.training.cdkd.config import Cdkd
 from poseunion.training.cdkd.etht import Curriculum, difficulty
@@ -73,19 +73,19 @@ def answers(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | Non
 
 
 def teacher_file(name_or_path: str) -> Path:
-    """The weights of a shipped model's name, or a path that ends in `.safetensors`.
+    """The weights of a shipped model's name, or a path that ends in `.safetensors` or `.onnx`.
 
     Raises:
         BadArgumentError: neither.
     """
-    path = Path(name_or_path) if name_or_path.endswith(".safetensors") else WEIGHTS / f"{name_or_path}.safetensors"
-    if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none yet"
-        raise BadArgumentError(
-            f"No teacher {name_or_path!r}: set cdkd.teacher to a .safetensors of a training run or to a shipped model "
-            f"({shipped}), or cdkd.features=off and cdkd.classes=off to learn without one."
-        )
-    return path
+    if name_or_path.endswith((".safetensors", ".onnx")) or name_or_path in shipped_models():
+        path = weights_path(name_or_path)
+        if path.is_file():
+            return path
+    raise BadArgumentError(
+        f"No teacher {name_or_path!r}: set cdkd.teacher to a .safetensors of a training run or to a shipped model "
+        f"({', '.join(trainable_models())}), or cdkd.features=off and cdkd.classes=off to learn without one."
+    )
 
 
 def teacher_view(description: ModelDescription, network: str, student_wh: tuple[int, int]) -> tuple[int, int]:

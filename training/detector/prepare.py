@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from poseunion.models.detector import OnnxDetector, load_detector
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.errors import BadFileError
 from poseunion.models.networks.detector import PersonDetector, start_from_pose
 from poseunion.models.networks.weights import load_network
-from poseunion.models.zoo import WEIGHTS
+from poseunion.models.zoo import weights_path
 from poseunion.training.data import DataFile, is_held_out
 from poseunion.training.detector.pictures import DOUBTFUL, read_pictures
 from poseunion.training.detector.store import open_pictures
@@ -52,14 +52,11 @@ def starting_network(init: str, seed: int = 0) -> PersonDetector:
         seed: of what no student has, the head.
 
     Raises:
-        BadArgumentError: no such file or name, or another kind of network.
+        BadArgumentError: no such name, or another kind of network. BadFileError: no such file.
     """
     torch.manual_seed(seed)
     detector = PersonDetector()
     if init == "none":
         return detector
-    path = Path(init) if init.endswith(".safetensors") else WEIGHTS / f"{init}.safetensors"
-    if not path.is_file():
-        raise BadArgumentError(f"--init {init} is neither a weights file nor a shipped model: give one, or none.")
-    start_from_pose(detector, load_network(path)[0])
+    start_from_pose(detector, load_network(weights_path(init))[0])
     return detector

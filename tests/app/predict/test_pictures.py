@@ -21,7 +21,7 @@ from poseunion.annotate.formats import read_annotations
 from poseunion.models import load_predictor, read_image
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import write_json
-from poseunion.models.router import load_routed
+from poseunion.models.router import Route, Student, load_routed
 from poseunion.models.skeleton import load_skeleton, project_indices
 
 Stage = Callable[..., NDArray[np.uint8]]
@@ -102,8 +102,19 @@ def test_the_keypoints_are_the_predictors_in_the_picture(
 
 
 def test_small_people_go_where_the_route_sends_them(
-    stage: Stage, astronaut: NDArray[np.uint8], shining: Path, tmp_path: Path, done: Run, picture: Run
+    *,
+    stage: Stage,
+    astronaut: NDArray[np.uint8],
+    shining: Path,
+    tmp_path: Path,
+    done: Run,
+    picture: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    students = (Student(model="unified-64", sha256="0", below_px=64),)
+    route = Route(model="unified", sha256="0", students=students, how="by hand")
+    write_json(tmp_path / "unified.route.json", route.model_dump())
+    monkeypatch.setattr("poseunion.models.router.WEIGHTS", tmp_path)
     routed = load_routed("unified", threads=1)
     side = int(routed.below_px[0]) - 2
     frame = stage(None, (20, 100))

@@ -105,7 +105,7 @@ def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monke
         (["mosaic_prob=2"], "share from 0 to 1"),
         (["steps=0"], "above 0"),
         (["nonsense=1"], "nonsense"),
-        (["--init", "nobody"], "nobody is neither"),
+        (["--init", "nobody"], "No weights 'nobody'"),
         (["scale=2,1"], "lower bound first"),
     ],
 )

@@ -1,0 +1,105 @@
+"""ONNX files as weights files: initialisers in half precision under the names of the torch state dict.
+
+A network is stored once. Runtimes fold the casts and the batch norms when they load the file (onnxruntime ends at the
+same graph as from a file of folded weights), training reads the state dict back:
+
+| of the state dict | in the file |
+|---|---|
+| large floats, read by the graph | half-precision initialiser `NAME`, and its Cast to `NAME/single` |
+| other tensors, read by the graph | initialiser `NAME` as it is: batch norms, biases |
+| what the graph does not read: counts of batches | `training_info`, which is ONNX's place for what inference ignores |
+
+Initialisers that are not of the state dict, constants of the graph, have names that begin with "/".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poseunion.models.errors import BadFileError, MissingExtraError
+
+if TYPE_CHECKING:
+    import onnx
+
+# A cast costs about 100 bytes of names, so that smaller tensors gain nothing.
+LEAST_HALVED = 256
+LARGEST_HALF = 65504.0
+CONSTANT = "/"
+SINGLE = "/single"
+
+
+def is_halved(tensor: Tensor) -> bool:
+    """Weights of convolutions and linear layers are; batch norms and biases, a twentieth of all bytes, stay exact."""
+    if not tensor.is_floating_point() or tensor.ndim < 2 or tensor.numel() < LEAST_HALVED:
+        return False
+    return bool(tensor.abs().amax() <= LARGEST_HALF)
+
+
+def pack(model: onnx.ModelProto, state: Mapping[str, Tensor]) -> onnx.ModelProto:
+    """A graph whose initialisers carry the names of `state`, with the whole of `state` stored in it.
+
+    Args:
+        model: from `export.onnx.traced`: batch norms and weights are not folded.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    result = type(model)()
+    result.CopyFrom(model)
+    graph, casts = result.graph, {}
+    constants = {i.name: f"{CONSTANT}{i.name}" for i in graph.initializer if not _is_named(i.name, state)}
+    read: set[str] = set()
+    for tensor in graph.initializer:
+        if tensor.name not in state:
+            tensor.name = constants.get(tensor.name, tensor.name)
+            continue
+        name, value = tensor.name, state[tensor.name].detach().cpu()
+        read.add(name)
+        if is_halved(value):
+            tensor.CopyFrom(numpy_helper.from_array(_array(value), name))
+            casts[name] = helper.make_node("Cast", [name], [name + SINGLE], name=f"{name}/cast", to=TensorProto.FLOAT)
+    renamed = {**constants, **{name: name + SINGLE for name in casts}}
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    nodes = [*casts.values(), *graph.node]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    if unread := [numpy_helper.from_array(_array(state[name].cpu()), name) for name in state if name not in read]:
+        rest = helper.make_graph([], "state that inference does not read", [], [], unread)
+        result.training_info.append(helper.make_training_info(helper.make_graph([], "none", [], []), [], rest, []))
+    return result
+
+
+def _is_named(name: str, state: Mapping[str, Tensor]) -> bool:
+    return name in state or name.startswith(CONSTANT)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().to(torch.float16 if is_halved(tensor) else tensor.dtype).contiguous().numpy()
+
+
+def read_packed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """State dict, large floats in half precision, and metadata of a packed file; of another what initialisers it has.
+
+    Raises:
+        BadFileError: not an ONNX file.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from onnx import numpy_helper
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "onnx", "train") from error
+    try:
+        model = onnx.load(str(path))
+    except (OSError, DecodeError) as error:
+        raise BadFileError(f"{path} is not an ONNX file: {error}.") from error
+    unread = [tensor for info in model.training_info for tensor in info.initialization.initializer]
+    named = [tensor for tensor in model.graph.initializer if not tensor.name.startswith(CONSTANT)]
+    state = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in [*named, *unread]}
+    return state, {entry.key: entry.value for entry in model.metadata_props}
