@@ -52,9 +52,13 @@ def public_network(sha256: str) -> str | None:
 
 
 def start_weights(card: str) -> str:
-    """The card's row of that name."""
-    (row,) = re.findall(r"^\| start weights \| (.+) \|$", card, re.MULTILINE)
-    return str(row)
+    """The card's row of that name and, where there is one, its row `origin`."""
+    start, *origin = (
+        text
+        for row in ("start weights", "origin")
+        for text in re.findall(rf"^\| {row} \| (.+) \|$", card, re.MULTILINE)
+    )
+    return "; ".join([start, *origin])
 
 
 def test_public_networks_are_recognised() -> None:
