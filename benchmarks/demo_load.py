@@ -63,7 +63,7 @@ def running(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
 
 def resident_mb(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""End-to-end speed: an encoded picture and boxes in, keypoints out; ours beside other people's runtimes.
+"""End-to-end speed: a picture and boxes in, keypoints out; ours beside other people's runtimes.
 
 Arms take turns, round after round, and ratios are formed within a round, so that what else the machine does hits all
 of them alike. Opening files and one warming call are outside every arm.
@@ -32,6 +32,7 @@ from poseunion.models.pose_model import cores
 from poseunion.models.predictor import Predictor
 
 Box = NDArray[np.float64]
+Picture = NDArray[np.uint8]
 K = TypeVar("K")  # what arms are called
 
 
@@ -42,10 +43,12 @@ class Work:
     Attributes:
         pictures: encoded, as they lie in a file; reading the disk is in no arm.
         boxes: (P, 4) xywh px of each picture, P the same for all.
+        decoded: pictures are decoded beforehand, and no arm does it again.
     """
 
     pictures: tuple[bytes, ...]
     boxes: tuple[Box, ...]
+    decoded: bool = False
 
     @property
     def people(self) -> int:
@@ -111,20 +114,31 @@ def annotated_work(annotations: Path, images: Path, people: int, pictures: int) 
 
 def ours(predictor: Predictor, work: Work) -> Callable[[], object]:
     """An arm: decode, cut, network, keypoints, as a user calls it."""
-    return lambda: [predictor(read_image(p), boxes) for p, boxes in zip(work.pictures, work.boxes, strict=True)]
+    return _arm(predictor, read_image, work)
 
 
 def rtmlib(predictor: Predictor, work: Work) -> Callable[[], object]:
     """The same with rtmlib on the same file and session. Its pictures come from OpenCV, as in its examples."""
-    theirs = RtmlibPredictor(predictor)
+    return _arm(RtmlibPredictor(predictor), _opencv, work)
+
+
+def _arm(
+    predict: Callable[[Picture, Box], object], decode: Callable[[bytes], Picture], work: Work
+) -> Callable[[], object]:
+    images = [decode(picture) for picture in work.pictures] if work.decoded else []
 
     def run() -> None:
-        for picture, boxes in zip(work.pictures, work.boxes, strict=True):
-            decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-            assert decoded is not None  # ours has read it
-            theirs(np.asarray(decoded, np.uint8), boxes)
+        given = iter(images) if work.decoded else map(decode, work.pictures)
+        for image, boxes in zip(given, work.boxes, strict=True):
+            predict(image, boxes)
 
     return run
+
+
+def _opencv(picture: bytes) -> Picture:
+    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None  # ours has read it
+    return np.asarray(decoded, np.uint8)
 
 
 class Beside:

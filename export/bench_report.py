@@ -14,14 +14,19 @@ from pathlib import Path
 
 import cv2
 
-from poseunion.export import bench
+from poseunion.export import bench, operators
 from poseunion.export.bench import Beside, Work, commit, spread
+from poseunion.export.operators import NodeTime
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.files import write_bytes
 from poseunion.models.predictor import Predictor, load_predictor
 
 KINDS = (".png", ".svg", ".pdf")
 OURS, RTMLIB = "ours", "rtmlib"
+PROFILED = (
+    "Where the network's time goes: kernels of the graph that onnxruntime made of the file, one thread, the best "
+    f"of {operators.RUNS} runs under its profiler for each; what lies between the nodes is not in it."
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Measured:
     batches: dict[tuple[str, int], dict[int, float]]
     pictures: int
     rounds: int
+    decoded: bool = False
 
     @classmethod
     def of(
@@ -118,6 +124,7 @@ class Measured:
             batches={key: bench.batches(predictor, batch) for key, predictor in opened.items()},
             pictures=len(works[0].pictures),
             rounds=rounds,
+            decoded=works[0].decoded,
         )
 
 
@@ -127,8 +134,15 @@ def _told(rounds: int, before: int, total: int, advance: Callable[[int, int], No
         yield number
 
 
-def note(measured: Measured, accuracy: Mapping[str, float], machine: str, command: str, plot: Path | None) -> str:
-    """The note: who, where, and three tables."""
+def note(
+    measured: Measured,
+    accuracy: Mapping[str, float],
+    machine: str,
+    command: str,
+    plot: Path | None,
+    profiles: Mapping[str, Mapping[int, Sequence[NodeTime]]] | None = None,
+) -> str:
+    """The note: who, where, three tables and, from model -> batch size -> node times, two more a model."""
     models = [
         f"{name} ({'x'.join(map(str, p.size_wh))}, {p.provider}, sha256 {p.sha256[:12]}"
         + (f", AP {accuracy[name]:.1f}" if name in accuracy else "")
@@ -143,9 +157,10 @@ def note(measured: Measured, accuracy: Mapping[str, float], machine: str, comman
         f"Machine: {machine}  ",
         f"Commit: {commit()}  ",
         f"Models: {'; '.join(models)}  ",
-        f"{measured.pictures} encoded pictures with so many people each, {measured.rounds} rounds in turns; an arm "
-        "decodes the picture, cuts, runs the network and finds the keypoints. Ratios are formed within a round: median "
-        "(least–most); above 1 is faster than rtmlib.",
+        f"{measured.pictures} {'decoded' if measured.decoded else 'encoded'} pictures with so many people each, "
+        f"{measured.rounds} rounds in turns; an arm {'' if measured.decoded else 'decodes the picture, '}cuts, runs "
+        "the network and finds the keypoints. Ratios are formed within a round: median (least–most); above 1 is faster "
+        "than what the column names.",
         "",
         *_arms(measured),
         "",
@@ -157,27 +172,34 @@ def note(measured: Measured, accuracy: Mapping[str, float], machine: str, comman
         "",
         *_batches(measured),
     ]
+    if profiles:
+        lines += ["", PROFILED, *operators.tables(profiles)]
     if plot is not None:
         lines += ["", f"![latency against AP]({plot.name})"]
     return "\n".join([*lines, ""])
 
 
 def _arms(measured: Measured) -> Iterator[str]:
+    wall, cpu = measured.wall_ms, measured.cpu_ms
     first = next(iter(measured.predictors))
-    yield f"| people | threads | who | model | ms a person | CPU ms | × rtmlib, same file | × rtmlib, {first} |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for arm, times in measured.wall_ms.items():
-        ratios = [_ratios(measured, arm, model) for model in (arm.model, first)]
-        cpu = f"{statistics.median(measured.cpu_ms[arm]):.2f}" if arm.model else "–"
-        cells = [str(arm.people), str(arm.threads), arm.who, arm.model or "its own", spread(times), cpu, *ratios]
+    beside = [f"× rtmlib, {first}", f"× ours, {first}", f"CPU × ours, {first}"]
+    columns = ["people", "threads", "who", "model", "ms a person", "CPU ms", "× rtmlib, same file", *beside]
+    yield f"| {' | '.join(columns)} |"
+    yield "|---" * len(columns) + "|"
+    for arm, times in wall.items():
+        cells = [str(arm.people), str(arm.threads), arm.who, arm.model or "its own", spread(times)]
+        cells += [f"{statistics.median(cpu[arm]):.2f}" if arm.model else "–", _ratios(wall, arm, RTMLIB, arm.model)]
+        cells += [_ratios(wall, arm, RTMLIB, first), _ratios(wall, arm, OURS, first)]
+        cells += [_ratios(cpu, arm, OURS, first) if arm.model else "–"]
         yield f"| {' | '.join(cells)} |"
 
 
-def _ratios(measured: Measured, arm: Arm, model: str) -> str:
-    reference = measured.wall_ms.get(Arm(RTMLIB, model, arm.threads, arm.people))
+def _ratios(taken: Mapping[Arm, Sequence[float]], arm: Arm, who: str, model: str) -> str:
+    """How many times as fast as `who` with `model` on as many people and threads."""
+    reference = taken.get(Arm(who, model, arm.threads, arm.people))
     if reference is None:
         return "–"
-    return spread([theirs / own for theirs, own in zip(reference, measured.wall_ms[arm], strict=True)])
+    return spread([theirs / own for theirs, own in zip(reference, taken[arm], strict=True)])
 
 
 def _stages(measured: Measured) -> Iterator[str]:

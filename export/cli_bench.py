@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,10 @@ def bench(
     beside: Annotated[
         list[str] | None, typer.Option(metavar="NAME=COMMAND", help="One more arm, in another program.")
     ] = None,
+    decoded: Annotated[bool, typer.Option("--decoded", help="Decode pictures beforehand, outside every arm.")] = False,
+    operators: Annotated[
+        bool, typer.Option("--operators", help="Where each network's time goes, by operator and by module.")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(help="Latency against AP on all of --annotations: .png, .svg or .pdf. Measures AP, minutes."),
@@ -63,6 +68,7 @@ def bench(
     """
     from poseunion.export.bench import annotated_work, bundled_work, machine
     from poseunion.export.bench_report import Measured, check_plot, note, plot_latency
+    from poseunion.export.operators import BATCHES, profile
     from poseunion.models.files import write_bytes
     from poseunion.models.pose_model import cores
     from poseunion.models.zoo import shipped_models
@@ -72,22 +78,32 @@ def bench(
         raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
     if (annotations is None) != (images is None) or (plot is not None and annotations is None):
         raise BadArgumentError("--annotations, --images and --plot belong together: give the file and its pictures.")
+    if operators and (device != "cpu" or any(name.endswith(".engine") for name in model or [])):
+        raise BadArgumentError("--operators profiles ONNX files on the CPU: leave out engines and --device.")
+    if decoded and beside:
+        raise BadArgumentError("--beside programs decode the pictures themselves: leave out --decoded.")
     if plot is not None:
         check_plot(plot)
     said, names = machine(), model or shipped_models()
     works = [
-        annotated_work(annotations, images, number, pictures) if annotations and images else bundled_work(number)
-        for number in people or [10]
+        replace(work, decoded=decoded)
+        for work in (
+            annotated_work(annotations, images, number, pictures) if annotations and images else bundled_work(number)
+            for number in people or [10]
+        )
     ]
     with _progress() as advance:
         measured = Measured.of(
             names, works, threads or sorted({1, cores()}), batch or [1, 2, 8, 32], device, allow_fallback, rounds,
             _commands(beside or []), advance,
         )  # fmt: skip
+        profiles = (
+            {name: {b: profile(p, b) for b in BATCHES} for name, p in measured.predictors.items()} if operators else {}
+        )
         accuracy = _accuracy(measured.predictors, annotations, images) if plot and annotations and images else {}
     if plot is not None:
         plot_latency(measured, accuracy, plot)
-    text = note(measured, accuracy, said, " ".join(["poseunion bench", *sys.argv[2:]]), plot)
+    text = note(measured, accuracy, said, " ".join(["poseunion bench", *sys.argv[2:]]), plot, profiles)
     write_bytes(out, text.encode())
     typer.echo(text)
     typer.echo(f"written to {out}", err=True)

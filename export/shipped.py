@@ -87,15 +87,27 @@ def parameters(model: onnx.ModelProto) -> int:
 def scores(card: str, name: str) -> dict[str, dict[str, float]]:
     """`MEASURES` of a model in a card: of the first table below each line that begins with an annotation file."""
     found: dict[str, dict[str, float]] = {}
-    file, column = None, None
+    for file, rows in measured(card).items():
+        for row, cells in rows.items():
+            if row in MEASURES and cells.get(name, "–") != "–":
+                found.setdefault(file, {})[MEASURES[row]] = float(cells[name])
+    return found
+
+
+def measured(card: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The same tables whole: annotation file -> row -> model -> cell."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    file, heads = "", None
     for line in card.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.split(",")[0].endswith(".json"):
-            file, column = line.split(",")[0], None
-        elif file and line.startswith("|") and column is None:
-            column = cells.index(name) if name in cells else -1
-        elif file and column and 0 < column < len(cells) and cells[0] in MEASURES and cells[column] != "–":
-            found.setdefault(file, {}).setdefault(MEASURES[cells[0]], float(cells[column]))
+            file, heads = line.split(",")[0], None
+        elif not line.startswith("|"):
+            file = "" if heads else file  # the table has ended
+        elif file and heads is None:
+            heads = cells[1:]
+        elif file and heads:
+            found.setdefault(file, {}).setdefault(cells[0], dict(zip(heads, cells[1:], strict=False)))
     return found
 
 

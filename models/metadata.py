@@ -67,6 +67,8 @@ class ModelDescription(BaseModel):
         mean, std: of pixel values divided by 255, in `colour` order.
         padding: how much of the surroundings the crop shows, as a factor on the person's box.
         score_threshold: of the raw score: below it a keypoint is usually wrong. Counts only without a calibration.
+        licence, source: terms of the weights, and how the file was made. A network that was fine-tuned from another
+            project's names its SHA-256 and copyright here.
         calibration: what turns raw scores into probabilities; `poseunion calibrate` writes it.
     """
 

@@ -14,11 +14,11 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import cv2  # noqa: E402
 import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 cv2.setNumThreads(1)
-# How long an example takes is what else the machine does.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes, or the making of one, is what else the machine does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
@@ -43,6 +43,7 @@ def chromium() -> Iterator[Any]:
             pytest.skip("no browser: apt-get install chromium, or playwright install chromium")
         browser = play.chromium.launch(
             executable_path=path,
+            timeout=300_000,  # ms: patience for a busy machine
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"],
         )
         yield browser

@@ -10,6 +10,6 @@ set -euo pipefail
 mkdir "$1"  # fails where there is one already
 target="$(cd "$1" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-git archive HEAD pyproject.toml LICENSE constraints.txt models annotate training export app | tar -x -C "$target"
+git archive HEAD pyproject.toml LICENSE NOTICE constraints.txt models annotate training export app | tar -x -C "$target"
 mv "$target/app/Dockerfile" "$target/Dockerfile"
 cp app/space/README.md "$target/README.md"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from poseunion.models.errors import ItemError
 from poseunion.models.geometry import Crop, crop_from_box, cut_crop
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.types import PoseBatch
+
+COUNTING = threading.Lock()  # several workers share one predictor
 
 
 class FakePredictor:
@@ -40,9 +43,10 @@ class FakePredictor:
 
     def predict_crops(self, crop_NHW3: NDArray[np.uint8], crops: Sequence[Crop]) -> PoseBatch:
         """Keypoints on a line through the crop; raises once `fail_at` calls were answered."""
-        if self.calls == self.fail_at:
-            raise KeyboardInterrupt
-        self.calls += 1
+        with COUNTING:
+            if self.fail_at is not None and self.calls >= self.fail_at:
+                raise KeyboardInterrupt
+            self.calls += 1
         n, k = len(crops), len(self.skeleton)
         brightness = crop_NHW3.reshape(n, -1).mean(1) / 255
         batch = crop_NHW3.mean() / 255 + n / 100

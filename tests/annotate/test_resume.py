@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -216,39 +215,32 @@ def test_a_full_disk_keeps_finished_work(
 
 
 SCRIPT = """
-import sys
+import os, signal, sys
 sys.path.insert(0, {folder!r})
 from pathlib import Path
 from conftest import FakePredictor
 from poseunion.annotate import work
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
-import time
 work.CHUNK = 5
-class Slow(FakePredictor):
+class Killed(FakePredictor):
     def predict_crops(self, *args):
-        time.sleep(0.05)
+        if self.calls == {calls}:
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().predict_crops(*args)
 root = Path(sys.argv[1])
-extend(read_annotations(root / "in.json"), root / "images", Slow(), root / "out.json", Options(resume=True))
+extend(read_annotations(root / "in.json"), root / "images", Killed(), root / "out.json", Options(resume=True))
 """
 
 
 def test_a_killed_process_loses_nothing(folder: Any, coco: Any, fake: Any) -> None:
-    expected = whole(folder, fake, coco(60, per_image=3))
-    script = SCRIPT.format(folder=str(Path(__file__).parent))
-    command = [sys.executable, "-c", script, str(folder.root)]
-    process = subprocess.Popen(command)
-    journal = journal_path(folder.out)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b"\n") < 4):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = journal.read_bytes().count(b"\n") - 1
-    assert 3 <= done < 12
+    expected, calls = whole(folder, fake, coco(60, per_image=3)), 4
+    script = SCRIPT.format(folder=str(Path(__file__).parent), calls=calls)
+    done = subprocess.run([sys.executable, "-c", script, str(folder.root)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert journal_path(folder.out).read_bytes().count(b"\n") == 1 + calls
     assert not folder.out.exists()
     predictor = fake()
     extend(read_annotations(folder.file), folder.images, predictor, folder.out, RESUME)
     assert folder.out.read_bytes() == expected
-    assert predictor.calls == 12 - done
+    assert predictor.calls == 12 - calls

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 import textwrap
 from functools import partial
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from poseunion.export.bench import Beside, Work, annotated_work, bundled_work, measure, runs_in_rtmlib, stages
+from poseunion.export.bench import Beside, Work, annotated_work, bundled_work, measure, ours, runs_in_rtmlib, stages
 from poseunion.export.bench_report import Arm, Measured, note, plot_latency
 from poseunion.export.cli_bench import app
 from poseunion.models.errors import BadArgumentError, BadFileError, DeviceError
@@ -61,6 +62,26 @@ def test_arms_take_turns_and_none_is_always_first() -> None:
     assert {name: len(times) for name, times in taken.items()} == {"a": 3, "b": 3, "c": 3}
 
 
+def test_decoded_pictures_are_decoded_once_and_outside_the_arm(small: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+
+    def decode(content: bytes) -> np.ndarray:
+        decoded.append(content)
+        return read_image(content)
+
+    monkeypatch.setattr("poseunion.export.bench.read_image", decode)
+    predictor = load_predictor("unified", threads=1)
+    arm = ours(predictor, dataclasses.replace(small, decoded=True))
+    assert decoded == list(small.pictures)
+    arm()
+    arm()
+    assert len(decoded) == 1
+    arm = ours(predictor, small)
+    assert len(decoded) == 1
+    arm()
+    assert len(decoded) == 2
+
+
 def test_stages_name_the_whole_way(small: Work) -> None:
     found = stages(load_predictor("unified", threads=1), small, rounds=1)
     parts = ("cut", "normalise", "keypoints")
@@ -94,13 +115,16 @@ def test_the_command_writes_a_note(tmp_path: Path) -> None:
     pytest.importorskip("rtmlib")
     out = tmp_path / "note.md"
     words = ["--model", "unified", "--people", "1", "--threads", "1", "--batch", "1", "--rounds", "1"]
-    words += ["--out", str(out)]
+    words += ["--out", str(out), "--decoded", "--operators"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     text = out.read_text()
     for line in ("Date: ", "Command: ", "Machine: ", "Commit: ", "| 1 | 1 | ours | unified |", "| network |"):
         assert line in text
     assert "| 1 | 1 | rtmlib | unified |" in text
+    assert "3 decoded pictures" in text
+    assert "`unified` by operator:" in text
+    assert "| Conv 1x1 |" in text
     assert isinstance(CliRunner().invoke(app, words).exception, BadArgumentError)  # the note is there
     assert out.read_text() == text
 
@@ -113,11 +137,14 @@ def test_the_command_writes_a_note(tmp_path: Path) -> None:
         (["--beside", "python"], BadArgumentError),
         (["--model", "nothing"], BadArgumentError),
         (["--device", "npu"], BadArgumentError),
+        (["--operators", "--device", "cuda"], BadArgumentError),
+        (["--operators", "--model", "a.engine"], BadArgumentError),
+        (["--decoded", "--beside", "a=b"], BadArgumentError),
         (["--device", "cuda"], DeviceError),
     ],
 )
 def test_what_cannot_be_measured_leaves_no_note(words: list[str], error: type[Exception], tmp_path: Path) -> None:
-    if "cuda" in words and load_predictor("unified", device="cuda", allow_fallback=True).provider != CPU:
+    if error is DeviceError and load_predictor("unified", device="cuda", allow_fallback=True).provider != CPU:
         pytest.skip("a GPU is here")
     out = tmp_path / "note.md"
     assert isinstance(CliRunner().invoke(app, [*words, "--out", str(out)]).exception, error)
@@ -130,8 +157,12 @@ def test_ratios_are_formed_within_a_round(tmp_path: Path) -> None:
     steps, calls = {"unified": {"network": 1.0}}, {("unified", 1): {8: 1.0}}
     measured = Measured({"unified": load_predictor("unified", threads=1)}, wall, wall, steps, calls, 3, 3)
     text = note(measured, {"unified": 27.8}, "a machine", "poseunion bench", tmp_path / "plot.png")
-    assert "| 10 | 1 | ours | unified | 2.00 (1.00–4.00) | 2.00 | 2.00 (1.00–3.00) | 2.00 (1.00–3.00) |" in text
-    assert "| 10 | 1 | other | its own | 4.00 (4.00–4.00) | – | – | 1.00 (0.50–1.50) |" in text
+    same = "1.00 (1.00–1.00)"
+    row = (
+        f"| 10 | 1 | ours | unified | 2.00 (1.00–4.00) | 2.00 | 2.00 (1.00–3.00) | 2.00 (1.00–3.00) | {same} | {same} |"
+    )
+    assert row in text
+    assert "| 10 | 1 | other | its own | 4.00 (4.00–4.00) | – | – | 1.00 (0.50–1.50) | 0.50 (0.25–1.00) | – |" in text
     assert "AP 27.8" in text
     plot_latency(measured, {"unified": 27.8}, tmp_path / "plot.png")
     assert read_image(tmp_path / "plot.png").std() > 1

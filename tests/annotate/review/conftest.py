@@ -19,6 +19,7 @@ from PIL import Image
 
 from poseunion.models.skeleton import load_skeleton
 
+PATIENCE_S = 600  # for a busy machine; the longest takes a quiet one ten seconds
 WIDTH, HEIGHT = 400, 300
 UPRIGHT_TAG, TURNED = 0x0112, 6  # EXIF: the stored picture has to be turned by 90 degrees to the right
 
@@ -66,7 +67,7 @@ class Reviewed:
 
     def annotate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
-        return subprocess.run([*ANNOTATE, *words], capture_output=True, text=True, timeout=300)
+        return subprocess.run([*ANNOTATE, *words], capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 ANNOTATE = (sys.executable, "-m", "poseunion.annotate.cli")
@@ -174,7 +175,7 @@ def opened(fiftyone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         assert process.poll() is None, "".join(said) + process.stderr.read()
     yield Open(reviewed, line.split()[0], process)
     process.terminate()
-    process.wait(60)
+    process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.skeleton import load_skeleton
 
 NAMES = load_skeleton("union21").keypoints
+PATIENCE_S = 600  # for a busy machine; the longest takes a quiet one ten seconds
 
 
 def proposals_of(dataset: Any) -> dict[tuple[str, str], Any]:
@@ -132,7 +133,7 @@ def test_tags_given_in_the_app_come_back(
     opened: Any, dataset: Any, pull: Callable[..., dict[str, Any]], chromium: Any
 ) -> None:
     page = chromium.new_page(viewport={"width": 1300, "height": 900})
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.add_init_script("window.IS_PLAYWRIGHT = true")  # no advertisement over the page
     elsewhere: list[str] = []
     page.on("response", lambda answer: elsewhere.append(answer.url) if "127.0.0.1" not in answer.url else None)
@@ -144,7 +145,7 @@ def test_tags_given_in_the_app_come_back(
     canvas.wait_for()
     x, y = position_on_screen(canvas.bounding_box(), dataset.first(), "nose")
     beside_pointer = page.get_by_text("nose", exact=True)
-    for _ in range(240):  # points are drawn some time after the picture
+    for _ in range(2 * PATIENCE_S):  # points are drawn some time after the picture
         page.mouse.move(x - 30, y)
         page.mouse.move(x, y)
         page.wait_for_timeout(500)
@@ -202,7 +203,7 @@ def test_only_this_machine_can_ask(opened: Any) -> None:
     def status(**headers: str) -> int:
         request = urllib.request.Request(opened.url, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 assert "default-src 'self'" in answer.headers["content-security-policy"]
                 return int(answer.status)
         except urllib.error.HTTPError as error:
@@ -240,7 +241,7 @@ print(len(dataset), dataset.count_label_tags())
 def start_and_tag(reviewed: Any) -> str:
     """Make a review of one person and accept all his proposals, in a process of its own; returns what it holds."""
     words = (sys.executable, "-c", TAGGED, str(reviewed.file), str(reviewed.images))
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=300).stdout.strip()
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout.strip()
 
 
 def test_two_reviews_do_not_meet(opened: Any, dataset: Any, extended: Any) -> None:
@@ -261,7 +262,7 @@ def test_a_review_goes_on_with_tags_that_were_not_pulled(extended: Any, fiftyone
     assert process.stdout is not None
     assert b"http://" in process.stdout.readline()
     process.terminate()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert b"5 tags of it are not pulled yet" in errors
     assert process.returncode == 0
     said = extended.annotate("pull", str(extended.file), "--json")
@@ -272,7 +273,7 @@ def test_without_fiftyone_one_sentence_says_what_to_install(extended: Any) -> No
     script = "import sys; sys.modules['fiftyone'] = None; from poseunion.annotate.cli import main; main()"
     words = ["review", str(extended.file), "--images", str(extended.images), "--no-browser"]
     done = subprocess.run(
-        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300, env={**os.environ}
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ}
     )
     assert done.returncode == 2
     assert done.stderr == "Error: This needs fiftyone, which is not installed: pip install 'poseunion[review]'.\n"

@@ -84,7 +84,7 @@ def test_only_review_changes(desk: Desk) -> None:
     assert after == before
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, Path], tmp_path: Path) -> None:
     path = tmp_path / "extended.json"
