@@ -4,7 +4,7 @@ Coordinates are 1-based: every labelled joint and the centre are shifted by exac
 (-1,-1) or (0,0) is no label and is never shifted. MPII has no box of a person (its head box is another thing), so it
 is grown from the labelled joints, see `boxes`; a person with fewer than two has the square of `200 * scale` px. That
 square is what MPII's evaluation crops, as in every MPII toolbox: the centre is moved down by `15 * scale` px and the
-crop shows 1.25 times the size. `scale` is a size in the picture: 200 px of it are 7.5 head lengths.
+crop shows 1.25 times the size. `scale` is made from the head: see `SIZE_PX`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 NAME = "mpii"
 SHIFT = 1  # the file counts pixels from 1
 BODY_PX = 200.0  # what scale 1 stands for
+SIZE_PX = 250.0  # per unit of scale: 7.5 head lengths, the size that `boxes` works with
 CENTRE_DOWN_PX = 15.0  # per unit of scale, so that the feet are not cut off
 PADDING = 1.25
 
@@ -99,7 +100,7 @@ def person_boxes(
     Args:
         square_N4: of `person_square`; NaN where a record has no centre and scale, which then get the box, too.
     """
-    box_N4 = boxes_of_joints(xy_NK2, visibility_NK, skeleton, square_N4[:, 2])
+    box_N4 = boxes_of_joints(xy_NK2, visibility_NK, skeleton, square_N4[:, 2] * SIZE_PX / BODY_PX)
     return (
         np.where(np.isnan(box_N4), square_N4, box_N4),
         ProtocolBoxes(np.where(np.isnan(square_N4), box_N4, square_N4), PADDING),

@@ -102,7 +102,7 @@ def test_a_person_is_cropped_around_the_labelled_joints(folder: Any, mpii: Any, 
     folder.write(document)
     annotations, predictor = read_annotations(folder.file), fake()
     extend(annotations, folder.images, predictor, folder.out)
-    boxes = boxes_of_joints(annotations.xy, annotations.visibility, annotations.skeleton, np.full(2, 42.0))
+    boxes = boxes_of_joints(annotations.xy, annotations.visibility, annotations.skeleton, np.full(2, 52.5))
     square = person_square(document[1]["center"], document[1]["scale"])
     for (_, crop), box in zip(predictor.seen, (boxes[0], square), strict=True):
         assert crop == crop_from_box(box, predictor.size_wh, predictor.padding)

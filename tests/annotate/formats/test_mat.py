@@ -51,7 +51,7 @@ def test_mpii_mat_is_read_through_its_nested_structs(kit: SimpleNamespace, tmp_p
     assert annotations.protocol is not None
     assert annotations.protocol.xywh[0].tolist() == [9.0, 7.0, 40.0, 40.0]  # as MPII's json of this centre and scale
     assert annotations.protocol.padding == 1.25
-    around = boxes_of_joints(annotations.xy, annotations.visibility, annotations.skeleton, np.full(3, 40.0))
+    around = boxes_of_joints(annotations.xy, annotations.visibility, annotations.skeleton, np.full(3, 50.0))
     np.testing.assert_array_equal(annotations.box_xywh, around)
 
 
