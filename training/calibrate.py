@@ -313,15 +313,13 @@ def calibrate(
     tested = None
     if tests:
         tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
-
-    def promised(samples: Samples | None) -> Samples | None:
-        return None if tested is None or samples is None else as_lacking(samples, tested.answers.views, skeleton)
-
-    picture = fit_part(tried.features, tried.picture, seen, skeleton, promised(tested and tested.picture))
+    counted = None if tested is None else as_lacking(tested.picture, tested.answers.views, skeleton)
+    picture = fit_part(tried.features, tried.picture, seen, skeleton, counted)
     evidence = None
     if tried.evidence is not None:
-        test = promised(tested and tested.evidence)
-        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, test)
+        if tested is not None and tested.evidence is not None:
+            counted = as_lacking(tested.evidence, tested.answers.views, skeleton)
+        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, counted)
     return Calibration(
         keypoints=skeleton.keypoints,
         size_bounds=size_bounds,
