@@ -202,7 +202,7 @@ def _results(
             state.check_belongs(result, shards)
             yield result
     tasks = (
-        task_of(annotations, chunk, planned.chunk(chunk), predictor.padding, _told(predictor))
+        task_of(annotations, chunk, planned.chunk(chunk), _told(predictor))
         for chunk in range(planned.chunks)
         if chunk not in state.chunks
     )
@@ -241,7 +241,7 @@ def _mended(result: ChunkResult, annotations: AnnotationSet, pictures: Pictures,
     if not result.bad:
         return False
     bad = np.array([index for index, _ in result.bad], np.int64)
-    return bool(cut_task(task_of(annotations, result.chunk, bad, predictor.padding), pictures, predictor).record)
+    return bool(cut_task(task_of(annotations, result.chunk, bad), pictures, predictor).record)
 
 
 def _refuse_extended(annotations: AnnotationSet) -> None:

@@ -166,7 +166,6 @@ def task_of(
     annotations: AnnotationSet,
     chunk: int,
     records: NDArray[np.int64],
-    model_padding: float,
     told: Skeleton | None = None,
 ) -> Task:
     """The task that predicts `records`.
@@ -181,7 +180,7 @@ def task_of(
             Person(
                 index,
                 annotations.images[int(annotations.image_index[index])],
-                _grown(annotations.box_xywh[index], annotations.padding, model_padding),
+                _box_of(annotations, index),
                 joints,
             )
             for index, joints in zip(records.tolist(), known, strict=True)
@@ -203,20 +202,13 @@ def known_joints(annotations: AnnotationSet, records: NDArray[np.int64], model: 
 
 
 def taken_by(annotations: AnnotationSet, records: NDArray[np.int64], predictor: RoutedPredictor) -> list[str]:
-    """The model that predicts each of `records`, by the box that `task_of` gives it."""
-    boxes = [_grown(annotations.box_xywh[i], annotations.padding, predictor.padding) for i in records]
-    return predictor.names(np.array(boxes, np.float64).reshape(-1, 4))
+    """The model that predicts each of `records`, by its box."""
+    return predictor.names(annotations.box_xywh[records].reshape(-1, 4))
 
 
-def _grown(
-    box_xywh: NDArray[np.float64], padding: float | None, model_padding: float
-) -> tuple[float, float, float, float]:
-    """The box which, padded by the model, shows what the dataset's own padding would show."""
-    x, y, w, h = map(float, box_xywh)
-    if padding is None or padding == model_padding:
-        return x, y, w, h
-    factor = padding / model_padding
-    return x + w / 2 - w * factor / 2, y + h / 2 - h * factor / 2, w * factor, h * factor
+def _box_of(annotations: AnnotationSet, index: int) -> tuple[float, float, float, float]:
+    x, y, w, h = annotations.box_xywh[index].tolist()
+    return x, y, w, h
 
 
 class Pictures:

@@ -48,7 +48,7 @@ def inputs_of(data: Path, predictor: Predictor) -> list[np.ndarray]:
         annotations = read_annotations(data / name / "test.json")
         planned, pictures = plan(annotations), Pictures(data / name / "test")
         for chunk in range(planned.chunks):
-            task = task_of(annotations, chunk, planned.chunk(chunk), predictor.padding)
+            task = task_of(annotations, chunk, planned.chunk(chunk))
             pixels = cut_task(task, pictures, predictor).pixels
             for start in range(0, len(pixels), predictor.batch_size):
                 batch = np.stack(pixels[start : start + predictor.batch_size])

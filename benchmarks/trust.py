@@ -1,8 +1,9 @@
-"""Can a model's confidences be believed, and does `annotate extend --risk` keep its promise?
+"""Calibration errors of a model's confidences, and what `annotate extend --risk` promises against what came of it.
 
 Measured on people that neither the student nor its prior, tempering or calibration saw: test sets, everyone whole and
 cut at a border, so that some joints are truly absent. `picture` is what `Predictor` says; for `evidence` a person's
-joints are hidden in rounds and asked for again with the others known, as `annotate extend` does.
+joints are hidden in rounds and asked for again with the others known, as `annotate extend` does. People with a face are
+measured twice: in their file's own form, and in MPII's (`training.mpii_form`), which counts for the face's promises.
 
     python benchmarks/trust.py --data DATA --plot benchmarks/DATE-trust.png > benchmarks/DATE-trust.md
 """
@@ -24,8 +25,9 @@ from poseunion.export.bench import commit, machine
 from poseunion.models.calibration import Part
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.predictor import load_predictor
-from poseunion.training.calibrate import Samples, Source, confidence_of, try_out, views_of
-from poseunion.training.views import Answers
+from poseunion.models.skeleton import Skeleton
+from poseunion.training.calibrate import Samples, Source, as_lacking, confidence_of, try_out, views_of
+from poseunion.training.views import MPII, Answers
 
 SETS = ("coco", "lspet")
 BINS = 15
@@ -38,6 +40,8 @@ class Measured:
     """Confidences of one part, and what came of them; (S,) each.
 
     Attributes:
+        mpii: in MPII's form.
+        counts: in the form of the files that lack this keypoint.
         group: number of the picture, for the bootstrap.
     """
 
@@ -48,12 +52,16 @@ class Measured:
     keypoint: NDArray[np.intp]
     dataset: NDArray[np.str_]
     cut: NDArray[np.bool_]
+    mpii: NDArray[np.bool_]
+    counts: NDArray[np.bool_]
     group: NDArray[np.intp]
 
 
-def measured(part: Part, samples: Samples, answers: Answers) -> Measured:
+def measured(part: Part, samples: Samples, answers: Answers, skeleton: Skeleton) -> Measured:
     """Confidences of samples."""
     views = answers.views
+    kept = as_lacking(samples, views, skeleton)
+    lacking = set(zip(kept.view.tolist(), kept.keypoint.tolist(), strict=True))
     pictures = np.unique([str(v.person.image) for v in views], return_inverse=True)[1]
     return Measured(
         part,
@@ -63,6 +71,8 @@ def measured(part: Part, samples: Samples, answers: Answers) -> Measured:
         samples.keypoint,
         np.array([v.dataset for v in views])[samples.view],
         np.array([v.window_xyxy is not None for v in views])[samples.view],
+        np.array([v.form == MPII for v in views])[samples.view],
+        np.array([pair in lacking for pair in zip(samples.view.tolist(), samples.keypoint.tolist(), strict=True)]),
         pictures[samples.view],
     )
 
@@ -98,7 +108,9 @@ def with_interval(m: Measured, chosen: NDArray[np.bool_], rng: np.random.Generat
 def pooled_table(parts: dict[str, Measured], raw: Measured) -> list[str]:
     """ECE of everything, of each set, of whole and of cut people."""
     groups = {"all": lambda m: np.ones(len(m.right), bool)}
-    groups |= {f"{name}/test": lambda m, n=name: m.dataset == f"{n}/test" for name in SETS}
+    groups |= {f"{name}/test": lambda m, n=name: ~m.mpii & (m.dataset == f"{n}/test") for name in SETS}
+    groups |= {"coco/test in MPII's form": lambda m: m.mpii}
+    groups |= {"its faces": lambda m: m.mpii & m.counts}
     groups |= {"whole": lambda m: ~m.cut, "cut at a border": lambda m: m.cut}
     rng = np.random.default_rng(0)
     lines = ["| people | keypoints | right, % | raw score | picture | evidence |", "|---|--:|--:|--:|--:|--:|"]
@@ -130,19 +142,20 @@ def ranking_table(parts: dict[str, Measured]) -> list[str]:
 
 
 def keypoint_table(parts: dict[str, Measured], names: tuple[str, ...]) -> list[str]:
-    """ECE keypoint by keypoint, and what the plain threshold of even odds accepts."""
+    """ECE keypoint by keypoint in the form that counts, and what the plain threshold of even odds accepts."""
     rng = np.random.default_rng(1)
     columns = " | ".join(f"{p}: ECE | by chance | accepted, % | wrong, %" for p in parts)
     lines = [f"| keypoint | samples | {columns} |", "|---|--:|" + "--:|" * (4 * len(parts))]
     for k, name in enumerate(names):
         cells: list[str] = []
         for m in parts.values():
-            mine = m.keypoint == k
+            mine = m.counts & (m.keypoint == k)
             taken = mine & m.placed & (m.confidence >= 0.5)
             wrong = f"{100 * (1 - m.right[taken].mean()):.1f}" if taken.any() else "–"
             share = f"{100 * taken.sum() / mine.sum():.0f}" if mine.any() else "–"
             cells += [with_interval(m, mine, rng), f"{by_chance(m.confidence[mine], rng):.3f}", share, wrong]
-        count = int((next(iter(parts.values())).keypoint == k).sum())
+        first = next(iter(parts.values()))
+        count = int((first.counts & (first.keypoint == k)).sum())
         lines.append(f"| {name} | {count} | {' | '.join(cells)} |")
     return lines
 
@@ -162,15 +175,16 @@ def risk_table(m: Measured, names: tuple[str, ...], risk: float) -> list[str]:
         if promised.bound is None:
             lines.append(f"| {name} | – | – | 0 |" + " – |" * (len(groups) + 1))
             continue
-        taken = (m.keypoint == k) & m.placed & (m.confidence >= promised.threshold)
+        mine = m.counts & (m.keypoint == k)
+        taken = mine & m.placed & (m.confidence >= promised.threshold)
         counts = np.array([[(taken & g & ~m.right).sum(), (taken & g).sum()] for g in groups])
         total += counts
-        share = 100 * taken.sum() / max(1, (m.keypoint == k).sum())
+        share = 100 * taken.sum() / max(1, mine.sum())
         cells = " | ".join(f"{wrong} of {n}" for wrong, n in counts)
         rate = f"{100 * counts[-1, 0] / counts[-1, 1]:.1f}" if counts[-1, 1] else "–"
         start = f"| {name} | {promised.threshold:.4f} | {100 * promised.bound:.1f} | {share:.0f}"
         lines.append(f"{start} | {cells} | {rate} |")
-    share = 100 * total[-1, 1] / len(m.right)
+    share = 100 * total[-1, 1] / m.counts.sum()
     rate = f"{100 * total[-1, 0] / total[-1, 1]:.1f}" if total[-1, 1] else "–"
     return [*lines, f"| all | | | {share:.0f} | {' | '.join(f'{w} of {n}' for w, n in total)} | {rate} |"]
 
@@ -218,14 +232,15 @@ def main() -> None:
     tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds, features)
     assert tried.evidence is not None
     parts = {
-        "picture": measured(calibration.picture, tried.picture, tried.answers),
-        "evidence": measured(calibration.evidence, tried.evidence, tried.answers),
+        "picture": measured(calibration.picture, tried.picture, tried.answers, predictor.skeleton),
+        "evidence": measured(calibration.evidence, tried.evidence, tried.answers, predictor.skeleton),
     }
     raw_score = tried.answers.raw_score[tried.picture.view, tried.picture.keypoint]
     raw = Measured(**{**vars(parts["picture"]), "confidence": raw_score})
     names, m = calibration.keypoints, parts["evidence"]
+    formed = sum(v.form == MPII and v.window_xyxy is None for v in tried.answers.views)
     note = [
-        "# Can the confidences be believed?",
+        "# Confidences and promises against what came of them",
         "",
         f"Date: {datetime.date.today().isoformat()}  ",
         f"Command: `{shlex.join(['python', *sys.argv])}`  ",
@@ -235,7 +250,8 @@ def main() -> None:
         f"Fitted on {calibration.people}.  ",
         f"The promises rest on {calibration.guarantee_people}.  ",
         f"Measured on {sum(v.window_xyxy is None for v in views)} people of "
-        f"{' and '.join(f'{s}/test' for s in SETS)}, each whole and cut at a border.",
+        f"{' and '.join(f'{s}/test' for s in SETS)}, each whole and cut at a border; {formed} of them "
+        "also in MPII's form.",
         "",
         "Right: the keypoint is in the picture, and the proposal within its OKS-.5 radius. *picture*: what a predictor "
         "says. *evidence*: with the person's other labelled joints, as `annotate extend` does.",
@@ -251,7 +267,8 @@ def main() -> None:
         "",
         "## Keypoint by keypoint",
         "",
-        "Accepted: confidence of at least .5, inside the picture. By chance: what would be measured of this many "
+        "The face in MPII's form, the rest in the people's own. Accepted: confidence of at least .5, inside the "
+        "picture. By chance: what would be measured of this many "
         "samples if the confidences were perfect.",
         "",
         *keypoint_table(parts, names),

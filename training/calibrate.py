@@ -1,9 +1,10 @@
 """Fitting a calibration: from labelled people that the network never saw to probabilities, and to what they promise.
 
 The held-out people are parted by picture (`is_for_guarantee`). One part fits the logistic functions of
-`models.calibration`, everyone whole and cut at a border. The other part fits nothing: it fills the ladders from which
-`annotate extend --risk` picks its thresholds, and there every person counts once, whole or cut, because two looks at
-one person are not independent.
+`models.calibration`, everyone whole and cut at a border, and who has a face also in MPII's form (`mpii_form`). The
+other part fits nothing: it fills the ladders from which `annotate extend --risk` picks its thresholds, and there every
+person counts once, because two looks at one person are not independent: whole or cut, and in the form of the files that
+lack the keypoint, which is MPII's for the face and the people's own for the rest.
 
 Shapes: N views, K keypoints, S samples, F features.
 """
@@ -35,8 +36,9 @@ from poseunion.models.prior import PRIOR_PATH, load_prior
 from poseunion.models.skeleton import Skeleton, mirrored
 from poseunion.models.tempering import Tempering, tempering_beside
 from poseunion.training.data import is_for_guarantee, is_held_out
-from poseunion.training.hiding import Hidden, ask_hidden
-from poseunion.training.views import Answers, View, ask, cut_at_border, is_the_look, read_views
+from poseunion.training.hiding import FACE, Hidden, ask_hidden
+from poseunion.training.mpii_form import ask_in_forms
+from poseunion.training.views import MPII, Answers, View, ask, cut_at_border, is_the_look, read_views
 
 # How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
 # a Gaussian's inverse variance. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
@@ -180,14 +182,28 @@ def fit_part(
     skeleton: Skeleton,
     test: Samples | None,
 ) -> Part:
-    """One part: weights from the people it may be fitted on, ladders from the others (and from `test`)."""
+    """One part: weights from the people it may be fitted on, ladders from the others (and from `test`).
+
+    Args:
+        test: in the form of the files that lack each keypoint, see `as_lacking`.
+    """
     apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
     counts = np.array([is_the_look(v) for v in views])
     weights = fit_weights(samples.where(~apart[samples.view]), skeleton)
-    promised = samples.where((apart & counts)[samples.view])
+    promised = as_lacking(samples.where((apart & counts)[samples.view]), views, skeleton)
     part = Part(features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton)))
     ladders = [ladder_of(part, promised, test, k) for k in range(len(skeleton))]
     return part.model_copy(update={"ladders": tuple(ladders)})
+
+
+def as_lacking(samples: Samples, views: Sequence[View], skeleton: Skeleton) -> Samples:
+    """Each keypoint in the form of the files that lack it: the face in MPII's, the rest in the people's own.
+
+    Without anybody in MPII's form the face counts in their own, too.
+    """
+    mpii = np.array([v.form == MPII for v in views])
+    face = np.isin(skeleton.keypoints, FACE) & bool(mpii.any())
+    return samples.where(mpii[samples.view] == face[samples.keypoint])
 
 
 def _no_ladders(k: int) -> tuple[Ladder, ...]:
@@ -253,14 +269,14 @@ def try_out(
     size_bounds: tuple[float, float] | None = None,
     features: tuple[str, ...] | None = None,
 ) -> tuple[Tried, tuple[float, float]]:
-    """Ask a model about views, with and (SimCC only) without their joints.
+    """Ask a model about views, with and (SimCC only) without their joints, and about those with a face in MPII's form.
 
     Args:
         size_bounds: of the calibration; None: those of 98 % of these views.
         features: of the calibration's picture; None: the best that the model has.
     """
     simcc = predictor.metadata.head.kind == "simcc"
-    answers = ask(predictor, views, logits=simcc)
+    answers = ask_in_forms(predictor, views, tempering) if simcc else ask(predictor, views)
     if size_bounds is None:
         low, high = np.quantile(answers.size, [0.01, 0.99]).round(4).tolist()
         size_bounds = (low, high)
@@ -297,10 +313,13 @@ def calibrate(
     tested = None
     if tests:
         tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
-    picture = fit_part(tried.features, tried.picture, seen, skeleton, tested.picture if tested else None)
+    counted = None if tested is None else as_lacking(tested.picture, tested.answers.views, skeleton)
+    picture = fit_part(tried.features, tried.picture, seen, skeleton, counted)
     evidence = None
     if tried.evidence is not None:
-        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, tested.evidence if tested else None)
+        if tested is not None and tested.evidence is not None:
+            counted = as_lacking(tested.evidence, tested.answers.views, skeleton)
+        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, counted)
     return Calibration(
         keypoints=skeleton.keypoints,
         size_bounds=size_bounds,
@@ -317,6 +336,12 @@ def calibrate(
 
 
 def _named(views: Sequence[View], how: str) -> str:
-    """`236 people of coco/train, 217 of lspet/train, half of them cut at a border`."""
-    counts = Counter(v.dataset for v in views if v.window_xyxy is None)
-    return ", ".join([*(f"{n} people of {name}" for name, n in counts.items()), how])
+    """`236 people of coco/train (220 also in MPII's form), 217 of lspet/train, half of them cut at a border`."""
+    whole = [v for v in views if v.window_xyxy is None]
+    counts = Counter(v.dataset for v in whole if v.form != MPII)
+    also = Counter(v.dataset for v in whole if v.form == MPII)
+    said = [
+        f"{n} people of {name}" + (f" ({also[name]} also in MPII's form)" if also[name] else "")
+        for name, n in counts.items()
+    ]
+    return ", ".join([*said, how])

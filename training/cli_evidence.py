@@ -84,7 +84,8 @@ def fit_evidence(
 ) -> None:
     """Fit how a model's word is weighed against the joints that humans labelled (needs the `train` extra).
 
-    Only pictures that training held out are used, and none of those on which `poseunion calibrate` rests its promises.
+    Only pictures that training held out are used, and none of those on which `poseunion calibrate` rests its promises;
+    people with a face also in the form of an MPII file.
     Run it before `poseunion calibrate`, whose confidences depend on it.
     """
     from poseunion.models.files import write_json

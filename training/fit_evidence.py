@@ -35,8 +35,9 @@ from poseunion.models.skeleton import Skeleton
 from poseunion.models.tempering import JointTempering, Tempering, sideless
 from poseunion.training.data import is_for_guarantee, is_held_out
 from poseunion.training.hiding import rounds
+from poseunion.training.mpii_form import ask_in_forms
 from poseunion.training.progress import track
-from poseunion.training.views import Answers, ask, read_views
+from poseunion.training.views import Answers, read_views
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0)
 BLURS = (0.004, 0.008, 0.012, 0.02, 0.03, 0.045)
@@ -62,7 +63,7 @@ class People:
     Attributes:
         logit_x, logit_y: (N, K, W) and (N, K, H).
         truth_crop, truth: (N, K, 2) labels in crop px and in image px.
-        labelled: (N, K).
+        labelled, known: (N, K) of which the truth is known, and which the model may be given.
         hidden: two lists of rounds of hiding, (R, N, K) each: joints by groups, and one at a time.
         torso_px: (N,) image px, an estimate where the torso is not labelled.
     """
@@ -72,12 +73,13 @@ class People:
     logit_y: NDArray[np.float32]
     truth_crop: NDArray[np.float64]
     labelled: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     hidden: tuple[NDArray[np.bool_], ...]
     torso_px: NDArray[np.float64]
 
 
 def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) -> People:
-    """Ask a model about the held-out people of (annotations, pictures).
+    """Ask a model about the held-out people of (annotations, pictures), those with a face also in MPII's form.
 
     Raises:
         BadFileError: no picture of a file is held out.
@@ -89,7 +91,8 @@ def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) ->
         if not chosen:
             raise BadFileError(f"Nobody in {file} is held out: give the files that the model was trained on.")
         views += chosen
-    answers = ask(predictor, views, logits=True)
+    # What the heads of MPII's form rest on has to come before the fit: the defaults.
+    answers = ask_in_forms(predictor, views, Tempering())
     assert answers.logits is not None
     groups = [rounds(skeleton, v.person.image.name, v.person.person_id) for v in answers.views]
     truth_crop = [apply_affine(xy, affine_to_crop(crop)) for xy, crop in zip(answers.truth, answers.crops, strict=True)]
@@ -101,6 +104,7 @@ def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) ->
         answers.logits[1].astype(np.float32),
         np.stack(truth_crop),
         answers.labelled,
+        answers.known,
         (np.stack(groups, 1), one_at_a_time(answers.labelled, skeleton)),
         # A torso seen from above is short; so short a measure would be about one person.
         np.where(np.isfinite(torso), np.maximum(torso, guess / 3), guess),
@@ -253,7 +257,7 @@ def _errors(
             people.logit_y[rows],
             grid,
             [answers.crops[n] for n in rows],
-            answers.truth[rows],
+            answers.given[rows],
             known,
             prior,
             skeleton=skeleton,
@@ -295,7 +299,7 @@ def _rounds(
             rows = np.flatnonzero(asked.any(1))
             for start in range(0, len(rows), BLOCK):
                 part = rows[start : start + BLOCK]
-                blocks.append((number, part, asked[part], people.labelled[part] & ~hidden[part]))
+                blocks.append((number, part, asked[part], people.known[part] & ~hidden[part]))
     return blocks
 
 
@@ -312,7 +316,7 @@ def _scenes(
                 people.logit_y[rows],
                 grid,
                 [people.answers.crops[n] for n in rows],
-                people.answers.truth[rows],
+                people.answers.given[rows],
                 known,
                 prior,
                 skeleton,

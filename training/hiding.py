@@ -1,4 +1,4 @@
-"""Labelled joints hidden and asked for again: how a confidence is tried where a person's other joints are evidence.
+"""Masks labelled joints and predicts them from the picture and the others, to fit and test evidence confidences.
 
 What a file lacks is rarely one joint alone. So a person is asked for in rounds, each hiding joints that are lacking
 together somewhere: the face (MPII has none), the head (COCO has neither neck nor crown), the limb joints in groups of
@@ -71,7 +71,8 @@ def ask_hidden(
 ) -> Hidden:
     """Hide joints of every view in rounds, and propose them from the picture and the joints that are left.
 
-    A keypoint that several rounds hide is asked for in the first. What was cut off is hidden always.
+    A keypoint that several rounds hide is asked for in the first. What was cut off, or what the form's file does not
+    have (`View.known`), is hidden always.
 
     Args:
         answers: with logits.
@@ -84,7 +85,7 @@ def ask_hidden(
     parts: list[Hidden] = []
     done = np.zeros(answers.labelled.shape, bool)
     for hidden in hidden_RNK:
-        wanted, known = hidden & answers.labelled & ~done, answers.inside & ~hidden
+        wanted, known = hidden & answers.labelled & ~done, answers.known & ~hidden
         done |= wanted
         rows = np.flatnonzero(wanted.any(1))
         for i in track([rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)], "hidden joints"):
@@ -94,7 +95,7 @@ def ask_hidden(
                 answers.logits[1][i].astype(np.float32),
                 grid,
                 crops,
-                answers.truth[i],
+                answers.given[i],
                 known[i],
                 prior,
                 skeleton=skeleton,

@@ -66,13 +66,14 @@ class Detected:
 
 
 def predict_people(predictor: Predictor, annotations: AnnotationSet, images: Path) -> Predictions:
-    """Run a model on the ground-truth boxes of everyone who has a label."""
+    """Run a model on the ground-truth boxes, or on the crops of the dataset's protocol, of everyone who has a label."""
     wanted: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}
+    boxes, protocol = annotations.box_xywh, annotations.protocol
+    if protocol is not None:
+        boxes = grown(protocol.xywh, protocol.padding / predictor.padding)
     for record in annotations.persons():
-        if record.skip is None and record.image is not None and np.isfinite(record.box_xywh).all():
-            box = record.box_xywh
-            if record.padding is not None:
-                box = _grown(box, record.padding / predictor.padding)
+        box = boxes[record.index]
+        if record.skip is None and record.image is not None and np.isfinite(box).all():
             wanted.setdefault(int(annotations.image_index[record.index]), []).append((record.index, box))
     rows, xy, score, skipped = _run(predictor, annotations, images, wanted)
     if not len(rows):
@@ -205,7 +206,7 @@ def _run(
     )
 
 
-def _grown(box_xywh: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """The box grown about its centre, so that the model's padding shows what the data set's own would show."""
-    x, y, w, h = box_xywh
-    return np.array([x + w * (1 - factor) / 2, y + h * (1 - factor) / 2, w * factor, h * factor])
+def grown(box_xywh_N4: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """(N, 4) boxes grown about their centres, so that a model's padding shows what a protocol's own would show."""
+    extent = box_xywh_N4[:, 2:]
+    return np.concatenate([box_xywh_N4[:, :2] + extent * (1 - factor) / 2, extent * factor], 1)

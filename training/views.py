@@ -1,4 +1,4 @@
-"""Labelled people as a confidence is tried on them: whole, and cut at a border so that some joints are truly absent.
+"""Labelled people on which confidences are fitted and measured: whole, and cut at a border so that joints are absent.
 
 A confidence must be low where the joint is not in the picture, and no label says so: what an annotator left out may be
 hidden, tiny or forgotten. So a labelled person is cut: the picture ends between two of its joints, and those beyond
@@ -34,6 +34,8 @@ from poseunion.training.progress import track
 # A cut leaves at least this share of a person's labelled joints, and never fewer than three: less is nobody's label.
 LEAST_LEFT = 0.4
 FEWEST_LEFT = 3
+# The labels as their own file has them, and as MPII's would (`mpii_form`).
+OWN, MPII = "own", "mpii"
 # A border falls between two joints, this far from both in px: a joint on the very border is neither in nor out.
 CLEARANCE_PX = 1.0
 _FAR = 1 << 30  # beyond any picture's side
@@ -48,12 +50,16 @@ class View:
         person: with its box as it is in the window.
         area: square px of what of the person is in the window.
         window_xyxy: image px that are shown, end exclusive; None: the whole picture.
+        form: the file format whose labels and box are given to the model, `OWN` or `MPII`.
+        given: (K, 3) x, y (image px) and visibility of what that form's file has labelled; None: the person's labels.
     """
 
     dataset: str
     person: Person
     area: float
     window_xyxy: tuple[int, int, int, int] | None = None
+    form: str = OWN
+    given: NDArray[np.float64] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -63,10 +69,19 @@ class View:
     @property
     def inside(self) -> NDArray[np.bool_]:
         """(K,) labelled, and in the window."""
-        if self.window_xyxy is None:
-            return self.labelled
-        x0, y0, x1, y1 = self.window_xyxy
-        return self.labelled & ((self.person.xy >= (x0, y0)) & (self.person.xy <= (x1 - 1, y1 - 1))).all(-1)
+        return self.labelled & self.in_window(self.person.xy)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(K,) what the model may be given: labelled in the form's file, and in the window."""
+        if self.given is None:
+            return self.inside
+        return np.asarray((self.given[:, 2] > 0) & self.in_window(self.given[:, :2]))
+
+    def in_window(self, xy_K2: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(K,) which points (image px) are shown."""
+        x0, y0, x1, y1 = self.window_xyxy or (-_FAR, -_FAR, _FAR, _FAR)
+        return np.asarray(((xy_K2 >= (x0, y0)) & (xy_K2 <= (x1 - 1, y1 - 1))).all(-1))
 
 
 def read_views(
@@ -137,6 +152,7 @@ class Answers:
         crops: where each was cut.
         wh: (N, 2) size of the shown picture.
         truth: (N, K, 2) the labels.
+        given: (N, K, 2) the labels as the form's file has them, see `View.given`.
         logits: (N, K, W) and (N, K, H) float16 of a SimCC model, if asked for.
         skipped: (picture, reason).
     """
@@ -148,6 +164,7 @@ class Answers:
     crops: tuple[Crop, ...]
     wh: NDArray[np.float64]
     truth: NDArray[np.float64]
+    given: NDArray[np.float64]
     logits: tuple[NDArray[np.float16], NDArray[np.float16]] | None
     skipped: tuple[tuple[str, str], ...]
 
@@ -160,6 +177,11 @@ class Answers:
     def inside(self) -> NDArray[np.bool_]:
         """(N, K)"""
         return np.stack([v.inside for v in self.views])
+
+    @functools.cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """(N, K) what the model may be given."""
+        return np.stack([v.known for v in self.views])
 
     @functools.cached_property
     def size(self) -> NDArray[np.float64]:
@@ -230,8 +252,32 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         tuple(crops),
         np.array(wh, np.float64),
         np.stack([v.person.xy for v in seen]) - origin[:, None],
+        np.stack([v.person.xy if v.given is None else v.given[:, :2] for v in seen]) - origin[:, None],
         (np.concatenate(kept[0]), np.concatenate(kept[1])) if logits else None,
         tuple(skipped),
+    )
+
+
+def joined(first: Answers, second: Answers) -> Answers:
+    """Answers of one model to two lists of views, as if it had been asked about both at once."""
+    arrays = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("xy", "raw_score", "wh", "truth", "given")
+    }
+    oks = None
+    if first.expected_oks is not None and second.expected_oks is not None:
+        oks = np.concatenate([first.expected_oks, second.expected_oks])
+    logits = None
+    if first.logits is not None and second.logits is not None:
+        x, y = (np.concatenate(axes) for axes in zip(first.logits, second.logits, strict=True))
+        logits = (x, y)
+    return Answers(
+        views=first.views + second.views,
+        expected_oks=oks,
+        crops=first.crops + second.crops,
+        logits=logits,
+        skipped=first.skipped + second.skipped,
+        **arrays,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.completion import Extension, Origin
+from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.coco import are_numbers
 from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_list
 from poseunion.annotate.formats.names import reordered
@@ -24,7 +25,6 @@ from poseunion.annotate.formats.types import (
     Problem,
     Report,
     Source,
-    box_of_points,
     empty_rows,
     refuse,
 )
@@ -80,12 +80,11 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         assert states is not None  # checked above
         visibility_NK[row] = states
         xy_NK2[row] = np.where(states[:, None] > 0, values[:, :2], 0.0)
-        if box is None:
-            box_N4[row] = box_of_points(xy_NK2[row], states)
-        else:
+        if box is not None:
             box_N4[row] = box[0], box[1], box[2] - box[0], box[3] - box[1]
         if not (states > 0).any():
             skip[row] = NO_HUMAN_KEYPOINT
+    fill_boxes(box_N4, xy_NK2, visibility_NK, aic)
     return AnnotationSet(NAME, aic, source, records, images, image_N, xy_NK2, visibility_NK, box_N4, None, skip, 1)
 
 

@@ -1,7 +1,8 @@
 """Any file as an extended COCO-style file: pixels 0-based, ids given, sizes as stated or as read from the pictures.
 
 A person's record holds what its format says of him beside his keypoints (`AnnotationSet.records`), under the names the
-format uses. `bbox` is the unpadded box that the crop was made from; it may reach over the picture's edge.
+format uses. `bbox` is the unpadded box that the crop was made from; it may reach over the picture's edge. `area` is
+.53 of it, the usual stand-in for a segmentation's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from poseunion.annotate.formats.coco_write import extended_record, links_of
 from poseunion.annotate.formats.extended import blocks, own_positions, write_object
 from poseunion.annotate.formats.types import OTHER_CATEGORY, AnnotationSet
 from poseunion.annotate.formats.visibility import COCO
+from poseunion.models.metrics import area_from_box
 from poseunion.models.skeleton import Skeleton, Visibility
 
 # Fields of MPII's json that hold the keypoints themselves, and stand in `keypoints` here.
@@ -59,7 +61,7 @@ def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[
         }
         box = annotations.box_xywh[index]
         if not np.isnan(box).any():
-            base |= {"bbox": box.tolist(), "area": float(box[2] * box[3])}
+            base |= {"bbox": box.tolist(), "area": float(area_from_box(box[None])[0])}
         base["num_keypoints"] = sum(v > 0 for v in triples[2::3])
         record = annotations.records[index]
         kept = {k: v for k, v in record.items() if k not in _KEYPOINT_FIELDS and k not in base and k != "keypoints"}

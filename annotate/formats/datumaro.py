@@ -14,7 +14,7 @@ COCO Keypoints 1.0.
              {"type": "points", "label_id", "points": [x, y], "visibility": [v], …}]}]}]}
 
 v is 0 outside, 1 occluded, 2 visible. A bounding box in the skeleton's group is its box; else the crop is made around
-the labelled points (`types.BOX_MARGIN`).
+the labelled points (`boxes.boxes_of_joints`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.coco import are_numbers, is_number
 from poseunion.annotate.formats.names import skeleton_of_file
 from poseunion.annotate.formats.types import (
@@ -34,7 +35,6 @@ from poseunion.annotate.formats.types import (
     Problem,
     Report,
     Source,
-    box_of_points,
     empty_rows,
     refuse,
 )
@@ -84,9 +84,11 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
             report(Problem(f"items[{position}] ({images[position].id}), annotations[{j}]", problem))
             skip[row] = MALFORMED
             continue
-        box_N4[row] = box_of_points(xy_NK2[row], visibility_NK[row]) if box is None else box
+        if box is not None:
+            box_N4[row] = box
         if not (visibility_NK[row] > 0).any():
             skip[row] = NO_HUMAN_KEYPOINT
+    fill_boxes(box_N4, xy_NK2, visibility_NK, found)
     return AnnotationSet(
         NAME, found, source, records, images, image_N, xy_NK2, visibility_NK, box_N4, None, skip, label
     )

@@ -1,7 +1,7 @@
 """Leeds Sports Pose's `joints.mat`: (3, 14, N) of LSP, (14, 3, N) of LSP extended (Johnson & Everingham 2010, 2011).
 
-One person a picture, `im0001.jpg` … (five digits in the extended set, which has 10,000). There are no boxes: the crop
-is made around the labelled joints (`types.BOX_MARGIN`). Coordinates are taken as they stand: the sets do not say from
+One person a picture, `im0001.jpg` … (five digits in the extended set, which has 10,000). There are no boxes: they are
+grown from the labelled joints (`boxes.boxes_of_joints`). Coordinates are taken as they stand: the sets do not say from
 what they count.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.completion import ORIGIN_NAMES, Extension, Origin
+from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.extended import blocks, own_positions
 from poseunion.annotate.formats.mat import cell_row, save_mat
 from poseunion.annotate.formats.names import reordered
@@ -22,7 +23,6 @@ from poseunion.annotate.formats.types import (
     ImageRef,
     Report,
     Source,
-    box_of_points,
     empty_rows,
 )
 from poseunion.annotate.formats.visibility import LSP, LSPET, lsp_states
@@ -70,10 +70,10 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         states = lsp_states(joint_K3, extended=extended)
         visibility_NK[index] = states
         xy_NK2[index] = np.where(states[:, None] > 0, joint_K3[:, :2], 0.0)
-        box_N4[index] = box_of_points(xy_NK2[index], states)
         image_N[index] = index
         if not (states > 0).any():
             skip[index] = NO_HUMAN_KEYPOINT
+    fill_boxes(box_N4, xy_NK2, visibility_NK, lsp)
     records: list[dict[str, Any]] = [{"image": image.file_name} for image in images]
     return AnnotationSet(NAME, lsp, source, records, images, image_N, xy_NK2, visibility_NK, box_N4, None, skip, 1)
 

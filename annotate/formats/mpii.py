@@ -1,8 +1,10 @@
 """The MPII json that circulates: a list of `image, center, scale, joints, joints_vis` (HRNet, mmpose).
 
 Coordinates are 1-based: every labelled joint and the centre are shifted by exactly 1 to become 0-based. A joint at
-(-1,-1) or (0,0) is no label and is never shifted. The file's person size is `200 * scale` px; as in every MPII toolbox
-the centre is moved down by `15 * scale` px and the crop shows 1.25 times the size.
+(-1,-1) or (0,0) is no label and is never shifted. MPII has no box of a person (its head box is another thing), so it
+is grown from the labelled joints, see `boxes`; a person with fewer than two has the square of `200 * scale` px. That
+square is what MPII's evaluation crops, as in every MPII toolbox: the centre is moved down by `15 * scale` px and the
+crop shows 1.25 times the size. `scale` is made from the head: see `SIZE_PX`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from poseunion.annotate.formats.boxes import boxes_of_joints
 from poseunion.annotate.formats.coco import are_numbers, is_number
 from poseunion.annotate.formats.names import reordered
 from poseunion.annotate.formats.types import (
@@ -19,6 +23,7 @@ from poseunion.annotate.formats.types import (
     AnnotationSet,
     ImageRef,
     Problem,
+    ProtocolBoxes,
     Report,
     Source,
     empty_rows,
@@ -31,6 +36,7 @@ from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 NAME = "mpii"
 SHIFT = 1  # the file counts pixels from 1
 BODY_PX = 200.0  # what scale 1 stands for
+SIZE_PX = 250.0  # per unit of scale: 7.5 head lengths, the size that `boxes` works with
 CENTRE_DOWN_PX = 15.0  # per unit of scale, so that the feet are not cut off
 PADDING = 1.25
 
@@ -52,7 +58,7 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         raise BadFileError(
             f"{source.path} is not MPII's json: a list of persons with image, center, scale, joints is expected."
         )
-    xy_NK2, visibility_NK, box_N4, image_N = empty_rows(len(records), len(skeleton))
+    xy_NK2, visibility_NK, square_N4, image_N = empty_rows(len(records), len(skeleton))
     images: list[ImageRef] = []
     position_of: dict[str, int] = {}
     skip: dict[int, str] = {}
@@ -74,16 +80,35 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
             states[np.array(record["joints_source"]) != "human"] = Visibility.ABSENT
         visibility_NK[index] = states
         xy_NK2[index] = np.where(states[:, None] > 0, joints_K2 - SHIFT, 0.0)
-        box_N4[index] = person_box(record["center"], record["scale"])
+        square_N4[index] = person_square(record["center"], record["scale"])
         if not (states > 0).any():
             skip[index] = NO_HUMAN_KEYPOINT
+    person_N4, protocol = person_boxes(square_N4, xy_NK2, visibility_NK, skeleton)
     return AnnotationSet(
-        NAME, skeleton, source, records, images, image_N, xy_NK2, visibility_NK, box_N4, PADDING, skip, 1
+        NAME, skeleton, source, records, images, image_N, xy_NK2, visibility_NK, person_N4, protocol, skip, 1
     )
 
 
-def person_box(center: list[float], scale: float) -> tuple[float, float, float, float]:
-    """The person's square, unpadded: xywh in 0-based pixels, from the file's 1-based centre."""
+def person_boxes(
+    square_N4: NDArray[np.float64],
+    xy_NK2: NDArray[np.float64],
+    visibility_NK: NDArray[np.int8],
+    skeleton: Skeleton,
+) -> tuple[NDArray[np.float64], ProtocolBoxes]:
+    """(N, 4) boxes around the labelled joints, else the squares; and the squares that the protocol crops.
+
+    Args:
+        square_N4: of `person_square`; NaN where a record has no centre and scale, which then get the box, too.
+    """
+    box_N4 = boxes_of_joints(xy_NK2, visibility_NK, skeleton, square_N4[:, 2] * SIZE_PX / BODY_PX)
+    return (
+        np.where(np.isnan(box_N4), square_N4, box_N4),
+        ProtocolBoxes(np.where(np.isnan(square_N4), box_N4, square_N4), PADDING),
+    )
+
+
+def person_square(center: list[float], scale: float) -> tuple[float, float, float, float]:
+    """The square of MPII's protocol, unpadded: xywh in 0-based pixels, from the file's 1-based centre."""
     size = BODY_PX * scale
     x, y = center[0] - SHIFT, center[1] - SHIFT + CENTRE_DOWN_PX * scale
     return x - size / 2, y - size / 2, size, size

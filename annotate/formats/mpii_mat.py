@@ -3,7 +3,7 @@
 RELEASE.annolist(i).image.name, .annorect(j) with `scale`, `objpos.x/.y`, the head box `x1 … y2` and
 `annopoints.point(p)` with `x`, `y`, `id` (0 … 15), `is_visible`; RELEASE.img_train(i); RELEASE.single_person{i}.
 What is missing is [] or no field at all; test people have no annopoints. Unlike the json in circulation it has occluded
-joints and tells them. Coordinates are 1-based, `scale` and crop as in `mpii`.
+joints and tells them. Coordinates are 1-based; `scale`, boxes and the protocol's crop are as in `mpii`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats.mat import elements, field, fields, inner, number, text
-from poseunion.annotate.formats.mpii import PADDING, SHIFT, person_box
+from poseunion.annotate.formats.mpii import SHIFT, person_boxes, person_square
 from poseunion.annotate.formats.names import reordered
 from poseunion.annotate.formats.types import (
     MALFORMED,
@@ -24,7 +24,6 @@ from poseunion.annotate.formats.types import (
     Problem,
     Report,
     Source,
-    box_of_points,
     empty_rows,
     refuse,
 )
@@ -61,7 +60,7 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         annorect = field(entry, "annorect")
         people += [(position, j, rect) for j, rect in enumerate(elements(annorect)) if fields(annorect)]
 
-    xy_NK2, visibility_NK, box_N4, image_N = empty_rows(len(people), len(mpii))
+    xy_NK2, visibility_NK, square_N4, image_N = empty_rows(len(people), len(mpii))
     records: list[dict[str, Any]] = []
     skip: dict[int, str] = {}
     for row, (position, j, rect) in enumerate(people):
@@ -76,12 +75,13 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
             skip[row] = MALFORMED
             continue
         if "center" in record and "scale" in record:
-            box_N4[row] = person_box(record["center"], record["scale"])
-        else:
-            box_N4[row] = box_of_points(xy_NK2[row], visibility_NK[row])
+            square_N4[row] = person_square(record["center"], record["scale"])
         if not (visibility_NK[row] > 0).any():
             skip[row] = NO_HUMAN_KEYPOINT
-    return AnnotationSet(NAME, mpii, source, records, images, image_N, xy_NK2, visibility_NK, box_N4, PADDING, skip, 1)
+    person_N4, protocol = person_boxes(square_N4, xy_NK2, visibility_NK, mpii)
+    return AnnotationSet(
+        NAME, mpii, source, records, images, image_N, xy_NK2, visibility_NK, person_N4, protocol, skip, 1
+    )
 
 
 def _record(rect: Any, image: str, position: int, j: int) -> dict[str, Any]:

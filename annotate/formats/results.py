@@ -4,7 +4,7 @@ Read, every predicted point is a label that is VISIBLE (a score of 0 or less: AB
 Written in another format, it is no human's but `proposed`, with its score as confidence.
 The format names neither keypoints nor pictures: 17 keypoints are COCO's unless a skeleton is given, and a number as
 image_id is the picture that COCO 2017 calls so, `000000000139.jpg`; text is the picture's name itself. `bbox` is used
-where it is there (Detectron2 writes it), else the crop is made around the points (`types.BOX_MARGIN`).
+where it is there (Detectron2 writes it), else the crop is made around the points (`boxes.boxes_of_joints`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.coco import are_numbers
 from poseunion.annotate.formats.extended import blocks, own_positions, write_list
 from poseunion.annotate.formats.types import (
@@ -25,7 +26,6 @@ from poseunion.annotate.formats.types import (
     Problem,
     Report,
     Source,
-    box_of_points,
     empty_rows,
     refuse,
 )
@@ -73,9 +73,11 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         states = np.where(points_K3[:, 2] > 0, Visibility.VISIBLE, Visibility.ABSENT).astype(np.int8)
         visibility_NK[index] = states
         xy_NK2[index] = np.where(states[:, None] > 0, points_K3[:, :2], 0.0)
-        box_N4[index] = record.get("bbox") or box_of_points(xy_NK2[index], states)
+        if record.get("bbox"):
+            box_N4[index] = record["bbox"]
         if not (states > 0).any():
             skip[index] = NO_HUMAN_KEYPOINT
+    fill_boxes(box_N4, xy_NK2, visibility_NK, found)
     return AnnotationSet(NAME, found, source, records, images, image_N, xy_NK2, visibility_NK, box_N4, None, skip, 1)
 
 

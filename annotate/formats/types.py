@@ -105,7 +105,6 @@ class PersonRecord:
         xy: (K, 2) float64 image pixels, 0-based; 0 where there is no label.
         visibility: (K,) int8 `Visibility`.
         box_xywh: image pixels, 0-based; NaN where the record has no box.
-        padding: factor by which the box is to be grown for the crop; None leaves it to the model.
         skip: why nothing is to be predicted for it, or None.
     """
 
@@ -114,8 +113,19 @@ class PersonRecord:
     xy: NDArray[np.float64]
     visibility: NDArray[np.int8]
     box_xywh: NDArray[np.float64]
-    padding: float | None
     skip: str | None
+
+
+class ProtocolBoxes(NamedTuple):
+    """Crops of a dataset's evaluation protocol, where they are not the people's boxes (MPII: centre and scale).
+
+    Attributes:
+        xywh: (N, 4) image pixels, 0-based; NaN where a record has none.
+        padding: factor by which the protocol grows them.
+    """
+
+    xywh: NDArray[np.float64]
+    padding: float
 
 
 @dataclass(frozen=True)
@@ -131,8 +141,9 @@ class AnnotationSet:
         image_index: (N,) index into `images`, -1 for none.
         xy: (N, K, 2) float64 image pixels, 0-based; 0 where there is no label.
         visibility: (N, K) int8 `Visibility`.
-        box_xywh: (N, 4), image pixels, 0-based; NaN where a record has no box.
-        padding: see `PersonRecord`.
+        box_xywh: (N, 4) the person's box, image pixels, 0-based: the file's own, or grown from the labelled joints
+            (`boxes.boxes_of_joints`) where the file has none; NaN where there is neither.
+        protocol: what `poseunion evaluate` crops instead; None: the people's boxes.
         skip: record index -> why nothing is to be predicted for it.
         category: id of the category that holds the persons (COCO style).
     """
@@ -146,7 +157,7 @@ class AnnotationSet:
     xy: NDArray[np.float64]
     visibility: NDArray[np.int8]
     box_xywh: NDArray[np.float64]
-    padding: float | None = None
+    protocol: ProtocolBoxes | None = None
     skip: dict[int, str] = field(default_factory=dict)
     category: Any = None
 
@@ -162,28 +173,12 @@ class AnnotationSet:
             xy=self.xy[index],
             visibility=self.visibility[index],
             box_xywh=self.box_xywh[index],
-            padding=self.padding,
             skip=self.skip.get(index),
         )
 
     def persons(self) -> Iterator[PersonRecord]:
         """All records in the file's order."""
         return (self.person(index) for index in range(len(self)))
-
-
-# Beyond the outermost joints, as a share of the longer side of their box: COCO's boxes reach .06 (sides), .11 (top) and
-# .09 (bottom) beyond, median of 1,483 people with 14 or more labelled keypoints.
-BOX_MARGIN = 0.1
-
-
-def box_of_points(xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> NDArray[np.float64]:
-    """(4,) xywh around the labelled points of a person who has no box of his own; NaN where fewer than two are."""
-    points = xy_K2[visibility_K > 0]
-    if len(points) < 2:
-        return np.full(4, np.nan)
-    low, high = points.min(0), points.max(0)
-    margin = BOX_MARGIN * (high - low).max()
-    return np.concatenate([low - margin, high - low + 2 * margin])
 
 
 def name_of(record: dict[str, Any], index: int) -> Any:

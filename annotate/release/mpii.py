@@ -85,7 +85,7 @@ def _joint(annotations: AnnotationSet, row: int, k: int) -> list[float]:
 
 
 def _place(annotations: AnnotationSet, row: int) -> dict[str, Any]:
-    """Picture, centre and scale such that MPII's crop is the square around the box (see `formats.mpii.person_box`)."""
+    """Picture, centre and scale such that MPII's square is the one around the box, see `mpii.person_square`."""
     x, y, w, h = annotations.box_xywh[row].tolist()
     scale = max(w, h) / BODY_PX
     center = [x + w / 2 + SHIFT, y + h / 2 + SHIFT - CENTRE_DOWN_PX * scale]

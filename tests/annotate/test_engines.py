@@ -65,7 +65,7 @@ def test_workers_take_only_a_few_chunks_ahead(folder: Any, coco: Any, fake: Any)
     """Memory stays flat: pictures and crops of at most a few chunks exist at once."""
     folder.write(coco(6))
     annotations = read_annotations(folder.file)
-    whole = task_of(annotations, 0, plan(annotations).order, 1.25)
+    whole = task_of(annotations, 0, plan(annotations).order)
     for workers, ahead in ((1, 1), (3, 6)):
         given = 0
 
@@ -83,7 +83,7 @@ def test_workers_take_only_a_few_chunks_ahead(folder: Any, coco: Any, fake: Any)
 def test_a_task_and_a_predictor_travel(folder: Any, coco: Any, tiny_model: Path) -> None:
     folder.write(coco(40))
     annotations = read_annotations(folder.file)
-    task = task_of(annotations, 0, plan(annotations).order, 1.25)
+    task = task_of(annotations, 0, plan(annotations).order)
     predictor = load_predictor(tiny_model, threads=1, flip=True, batch_size=3)
     assert len(pickle.dumps(task)) < 40 * 200
     again = pickle.loads(pickle.dumps(predictor))
@@ -147,7 +147,7 @@ def test_shards_left_by_a_job_are_taken(folder: Any, coco: Any, fake: Any, monke
     write = _Worker(predictor, folder.images, shards, mark)
     planned = plan(annotations)
     for chunk in (3, 1):
-        write({"task": pickle.dumps(task_of(annotations, chunk, planned.chunk(chunk), predictor.padding))})
+        write({"task": pickle.dumps(task_of(annotations, chunk, planned.chunk(chunk)))})
     other = json.loads((shards / "chunk-00000001.json").read_text()) | {"mark": "of other work", "chunk": 0}
     (shards / "chunk-00000000.json").write_text(json.dumps(other))
     before = predictor.calls

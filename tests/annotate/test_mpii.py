@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats.boxes import boxes_of_joints
+from poseunion.annotate.formats.mpii import person_square
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.geometry import crop_from_box, crop_from_center
 from poseunion.models.skeleton import load_skeleton, project_indices
@@ -81,27 +83,30 @@ def test_mpii_round_trips(
                 assert (x, y, v) == (before[0] - 1, before[1] - 1, 2 if vis else 1)
 
 
-def test_the_crop_is_mpiis(folder: Any, mpii: Any) -> None:
+def test_the_protocols_crop_is_mpiis(folder: Any, mpii: Any) -> None:
     folder.write(mpii(1), pictures=False)
-    annotations = read_annotations(folder.file)
-    person = annotations.person(0)
-    ours = crop_from_box(person.box_xywh, (192, 256), person.padding or 0)
+    protocol = read_annotations(folder.file).protocol
+    assert protocol is not None
+    ours = crop_from_box(protocol.xywh[0], (192, 256), protocol.padding)
     # centre 1-based -> 0-based, 15 px down per unit of scale; 200 px a unit, padded by 1.25
     theirs = crop_from_center((30 - 1, 25 - 1 + 15 * 0.21), (200 * 0.21, 200 * 0.21), (192, 256), 1.25)
     assert ours.center_xy == pytest.approx(theirs.center_xy)
     assert ours.width == pytest.approx(theirs.width)
 
 
-def test_a_model_with_another_padding_sees_mpiis_crop(folder: Any, mpii: Any, fake: Any) -> None:
-    folder.write(mpii(1))
-    seen = []
-    for padding in (1.25, 1.0):
-        predictor = fake()
-        predictor.padding = padding
-        extend(read_annotations(folder.file), folder.images, predictor, folder.out, Options(overwrite=True))
-        seen.append(predictor.seen[0][1])
-    assert seen[0].width == pytest.approx(seen[1].width)
-    assert seen[0].center_xy == pytest.approx(seen[1].center_xy)
+def test_a_person_is_cropped_around_the_labelled_joints(folder: Any, mpii: Any, fake: Any) -> None:
+    document = mpii(2)
+    for joint, vis in zip(document[1]["joints"][1:], range(1, 16), strict=True):  # one joint bounds nothing
+        joint[:], document[1]["joints_vis"][vis] = [-1.0, -1.0], 0
+    document[1]["joints"][0], document[1]["joints_vis"][0] = [20.0, 20.0], 1
+    folder.write(document)
+    annotations, predictor = read_annotations(folder.file), fake()
+    extend(annotations, folder.images, predictor, folder.out)
+    boxes = boxes_of_joints(annotations.xy, annotations.visibility, annotations.skeleton, np.full(2, 52.5))
+    square = person_square(document[1]["center"], document[1]["scale"])
+    for (_, crop), box in zip(predictor.seen, (boxes[0], square), strict=True):
+        assert crop == crop_from_box(box, predictor.size_wh, predictor.padding)
+    assert folder.result()["annotations"][0]["bbox"] == pytest.approx(boxes[0].tolist())
 
 
 def test_pelvis_is_derived_and_a_labelled_one_kept(folder: Any, mpii: Any, fake: Any) -> None:

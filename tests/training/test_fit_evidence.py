@@ -42,13 +42,14 @@ def crowd(
     crop = crop_from_box(BOX, GRID.size_wh)
     x, y, _ = encode(apply_affine(told, affine_to_crop(crop)), GRID)
     labelled = np.ones((count, K), bool)
-    answers: Any = SimpleNamespace(crops=(crop,) * count, truth=truth)
+    answers: Any = SimpleNamespace(crops=(crop,) * count, truth=truth, given=truth)
     groups = np.stack([rounds(UNION, f"{i}.jpg", i) for i in range(count)], 1)
     return People(
         answers,
         x,
         y,
         apply_affine(truth, affine_to_crop(crop)),
+        labelled,
         labelled,
         (groups, one_at_a_time(labelled, UNION)),
         np.full(count, 55.0),

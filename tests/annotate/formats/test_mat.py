@@ -14,6 +14,7 @@ from PIL import Image
 
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import AnnotationSet, read_annotations
+from poseunion.annotate.formats.boxes import boxes_of_joints
 from poseunion.annotate.formats.mat import elements, field, load_mat
 from poseunion.models.errors import BadFileError, MissingExtraError
 from poseunion.models.skeleton import Visibility, load_skeleton
@@ -47,8 +48,11 @@ def test_mpii_mat_is_read_through_its_nested_structs(kit: SimpleNamespace, tmp_p
         "head_box": [20.0, 5.0, 30.0, 17.0],
         "img_train": 1,
     }
-    assert annotations.box_xywh[0].tolist() == [9.0, 7.0, 40.0, 40.0]  # as MPII's json with the same centre and scale
-    assert annotations.padding == 1.25
+    assert annotations.protocol is not None
+    assert annotations.protocol.xywh[0].tolist() == [9.0, 7.0, 40.0, 40.0]  # as MPII's json of this centre and scale
+    assert annotations.protocol.padding == 1.25
+    around = boxes_of_joints(annotations.xy, annotations.visibility, annotations.skeleton, np.full(3, 50.0))
+    np.testing.assert_array_equal(annotations.box_xywh, around)
 
 
 @pytest.mark.parametrize(
