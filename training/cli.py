@@ -29,7 +29,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
     init: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Weights to start from: a shipped model or an earlier run's file."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Weights to start from, a shipped model or an earlier run's file; else the recipe's own start.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs of each node.")] = 1,
@@ -62,7 +65,8 @@ def train(
     listed = read_data_file(data)
     check_nodes(nodes)
     check_out(out, resume=resume)
-    start = None if init is None else initial_state(config, weights_path(init))
+    begin = init or config.start
+    start = initial_state(config, weights_path(begin)) if begin and not resume else None
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:

@@ -86,7 +86,7 @@ def heads_of(
     if answers.logits is None:
         raise ValueError("answers without logits cannot be conditioned")
     face, head = _positions(skeleton, FACE), _positions(skeleton, HEAD)
-    wanted = [v.window_xyxy is None and (v.labelled[face].any() or not faces_only) for v in answers.views]
+    wanted = [v.window_xyxy is None and bool(v.labelled[face].any() or not faces_only) for v in answers.views]
     rows = np.flatnonzero(wanted)
     found: dict[Key, NDArray[np.float64]] = {}
     for i in track([rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)], "heads"):
