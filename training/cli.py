@@ -45,7 +45,7 @@ def train(
 
         from poseunion.training.loop import check_nodes, check_out, fit
         from poseunion.training.prepare import prepare
-        from poseunion.training.stages import initial_state
+        from poseunion.training.stages import initial_state, origin_of
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     from poseunion.training.cached import cache_folder
@@ -67,6 +67,7 @@ def train(
     check_out(out, resume=resume)
     begin = init or config.start
     start = initial_state(config, weights_path(begin)) if begin and not resume else None
+    origin = origin_of(weights_path(begin)) if begin and not resume else None
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:
@@ -81,7 +82,7 @@ def train(
             + (f", left and right exchanged on {labelled.exchanged} people" if labelled.exchanged else "")
         )
     console.print(dataclasses.asdict(config))
-    weights = fit(config, prepared, out, init=start, resume=resume, devices=devices, nodes=nodes)
+    weights = fit(config, prepared, out, init=start, origin=origin, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")
 
 

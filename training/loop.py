@@ -7,6 +7,7 @@ that was never stopped.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections import deque
@@ -36,10 +37,12 @@ from poseunion.training.own import own_for
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipe import Recipe
 from poseunion.training.schedule import Clock, cosine, warm_up
-from poseunion.training.stages import grid_of, grown_state, network_for, stage_index
+from poseunion.training.stages import Origin, grid_of, grown_state, network_for, stage_index
 from poseunion.training.step import ASIDE, Trained, losses, optimizer_for
 from poseunion.training.store import PADDING
 from poseunion.training.validate import held_out_pck
+
+LICENCE = "Apache-2.0 (code); trained on pictures licensed for research only"
 
 
 class NonFiniteLossError(PoseUnionError):
@@ -60,6 +63,7 @@ def fit(
     out: Path,
     *,
     init: dict[str, Tensor] | None = None,
+    origin: Origin | None = None,
     resume: bool = False,
     devices: int = 1,
     nodes: int = 1,
@@ -71,6 +75,7 @@ def fit(
 
     Args:
         init: weights to start from, see `initial_state`; a run that is resumed goes on from its own.
+        origin: what these are, see `origin_of`.
         devices: processes or GPUs of each node.
         nodes: machines; the same command is started on each (see `_fabric`).
 
@@ -92,6 +97,7 @@ def fit(
     ema_state = saved["ema"] if saved else init
     optimizer_state = saved["optimizer"] if saved else None
     aside = {name: saved[name] for name in ASIDE if saved.get(name)} if saved else {}
+    origin = Origin(**saved.get("origin", {})) if saved else origin or Origin()
     with contextlib.ExitStack() as stack:
         log = None
         if fabric.is_global_zero:
@@ -101,7 +107,7 @@ def fit(
             torch.manual_seed(recipe.seed)
             network = network_for(current, recipe, weights)
             weights, ema_state = _run_stage(
-                fabric, recipe, current, network, ema_state, optimizer_state, aside, data, clock, out, log
+                fabric, recipe, current, network, ema_state, optimizer_state, aside, data, clock, out, log, origin
             )
             optimizer_state, aside = None, {}
             finished = current
@@ -109,9 +115,9 @@ def fit(
                 weights, ema_state = grown_state(recipe, current, weights), grown_state(recipe, current, ema_state)
                 current = stage_index(recipe, clock.progress(recipe))
             if fabric.is_global_zero:
-                _save(out, clock, current, weights, ema_state, None, {})
+                _save(out, clock, current, weights, ema_state, None, {}, origin)
                 if clock.progress(recipe) >= 1.0:
-                    _save_weights(out, recipe, finished, ema_state, clock)
+                    _save_weights(out, recipe, finished, ema_state, clock, origin)
             fabric.barrier()
     return out / "weights.safetensors"
 
@@ -177,6 +183,7 @@ def _run_stage(
     clock: Clock,
     out: Path,
     log: RunLog | None,
+    origin: Origin,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     stage, grid = recipe.stages[number], grid_of(recipe.stages[number])
     network = network.to(memory_format=torch.channels_last).train()
@@ -244,7 +251,7 @@ def _run_stage(
                 next_save = clock.seconds + 60 * recipe.checkpoint_minutes
                 if fabric.is_global_zero:
                     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
-                    _save(out, clock, number, state, ema.state, optimizer.state_dict(), trained.aside())
+                    _save(out, clock, number, state, ema.state, optimizer.state_dict(), trained.aside(), origin)
                 fabric.barrier()
             if data.held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * recipe.validate_minutes
@@ -263,12 +270,22 @@ def _save(
     ema: dict[str, Tensor],
     optimizer: dict[str, Any] | None,
     aside: dict[str, dict[str, Tensor]],
+    origin: Origin,
 ) -> None:
-    content = {"step": clock.step, "seconds": clock.seconds, "stage": stage, "network": network, "ema": ema}
+    content = {
+        "origin": dataclasses.asdict(origin),
+        "step": clock.step,
+        "seconds": clock.seconds,
+        "stage": stage,
+        "network": network,
+        "ema": ema,
+    }
     save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer, **aside})
 
 
-def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock) -> None:
+def _save_weights(
+    out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock, origin: Origin
+) -> None:
     grid = grid_of(recipe.stages[stage])
     head: SimccOutput | HeatmapOutput = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
     if recipe.network.startswith("heatmap-"):
@@ -280,11 +297,19 @@ def _save_weights(out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor
         size_wh=grid.size_wh,
         padding=PADDING,
         head=head,
-        licence="Apache-2.0 (code); trained on pictures licensed for research only",
-        source=f"poseunion train {recipe.name}: {clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}",
+        licence=_licence(origin),
+        source=f"poseunion train {recipe.name}: {clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}"
+        + (f"; fine-tuned from ({origin.source})" if origin.source else ""),
     )
     spec = NetworkSpec(network=recipe.network, backbone=recipe.backbone)
     save_weights(out / "weights.safetensors", state, spec, description)
+
+
+def _licence(origin: Origin) -> str:
+    """Of the trained weights: the code's, the pictures', and that of weights from elsewhere that they began as."""
+    if not origin.licence or origin.licence.startswith(LICENCE):
+        return origin.licence or LICENCE
+    return f"{LICENCE}; began as weights under {origin.licence}"
 
 
 def _save_bad_batch(out: Path, batch: Batch, step: int, what: str) -> None:

@@ -11,7 +11,7 @@ from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
 from poseunion.models.networks.rtmpose import RTMPose
-from poseunion.models.networks.weights import load_described
+from poseunion.models.networks.weights import load_described, read_weights
 from poseunion.models.networks.widen import can_widen, widened
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
@@ -63,6 +63,20 @@ def grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) -> 
 def _is_double(big: SimccGrid, small: SimccGrid) -> bool:
     """Twice the size with the same bins."""
     return big.size_wh == (2 * small.size_wh[0], 2 * small.size_wh[1]) and big.bins_wh == small.bins_wh
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What a run's weights began as: to be said in its own."""
+
+    source: str = ""
+    licence: str = ""
+
+
+def origin_of(path: Path) -> Origin:
+    """Source and licence of a weights file; errors as `read_weights`."""
+    _, _, description = read_weights(path)
+    return Origin(description.source, description.licence)
 
 
 def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:

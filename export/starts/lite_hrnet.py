@@ -112,8 +112,8 @@ TINYPOSE = Start(
     licence="Apache-2.0 (Copyright (c) 2021 PaddlePaddle Authors, PaddleDetection); the weights are linked from the "
     "README of that repository, without a statement of their own",
     published={
-        "ca3d0379d1aae07510ef371cac3d12bdfbe8a9aeb9fa1af4cfcf5825e0364526": "PaddlePaddle/PaddleDetection, 2021, as "
-        "ONNX from FeiGeChuanShu/ncnn_Android_PP-TinyPose @1a8515f",
+        "ca3d0379d1aae07510ef371cac3d12bdfbe8a9aeb9fa1af4cfcf5825e0364526": "PaddlePaddle/PaddleDetection, 2021, "
+        "ONNX made from the ncnn files of FeiGeChuanShu/ncnn_Android_PP-TinyPose @1a8515f",
         "4cf53c142239089b6c26bac359fc1ae69ced7e189292131fe52e41cbd2372d68": "PaddlePaddle/PaddleDetection, 2022, as "
         "ONNX from guojin-yan/Csharp_and_OpenVINO_deploy_PP-TinyPose @0f6a4845",
     },

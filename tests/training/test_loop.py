@@ -159,11 +159,11 @@ def test_recipes_and_overrides() -> None:
 
 
 def test_an_override_reaches_every_stage_or_one() -> None:
-    plain = find_recipe("unified", [])
+    plain = find_recipe("unified_imagenet", [])
     assert len(plain.stages) > 1
-    every = find_recipe("unified", ["stages.batch_size=4"])
+    every = find_recipe("unified_imagenet", ["stages.batch_size=4"])
     assert every.stages == tuple(dataclasses.replace(stage, batch_size=4) for stage in plain.stages)
-    one = find_recipe("unified", ["stages.1.batch_size=4", "stages.1.size_wh=96,128"])
+    one = find_recipe("unified_imagenet", ["stages.1.batch_size=4", "stages.1.size_wh=96,128"])
     assert one.stages[0] == plain.stages[0]
     assert one.stages[1] == dataclasses.replace(plain.stages[1], batch_size=4, size_wh=(96, 128))
     for bad, said in (
@@ -177,7 +177,7 @@ def test_an_override_reaches_every_stage_or_one() -> None:
         ("stages.split=0", "above 0"),
     ):
         with pytest.raises(BadArgumentError, match=said):
-            find_recipe("unified", [bad])
+            find_recipe("unified_imagenet", [bad])
 
 
 def test_the_ends_of_stages_rise() -> None:

@@ -30,6 +30,9 @@ from poseunion.training.cdkd.sape import FeatureAlignment
 
 Simcc = tuple[Tensor, Tensor]
 
+# Networks without layers over positions, which read crops of any size and aspect.
+ANY_SIZE = ("equivariant", "lite-hrnet")
+
 # What a CPU's caches hold of a teacher's maps: at 256x256, 8 people at a time take two thirds of the time of 32.
 ASKED_AT_ONCE = 8
 
@@ -96,7 +99,7 @@ def teacher_view(description: ModelDescription, network: str, student_wh: tuple[
     """
     width, height = description.size_wh
     wanted = (round(height * student_wh[0] / student_wh[1]), height)
-    if wanted != (width, height) and network != "equivariant":
+    if wanted != (width, height) and network not in ANY_SIZE:
         raise BadArgumentError(
             f"Teacher {description.name} reads crops of {width}x{height}, the student {student_wh[0]}x{student_wh[1]}: "
             "take a teacher of the same aspect, or an equivariant one, which reads any."

@@ -94,7 +94,7 @@ def hrnet_heatmap_256() -> Recipe:
 
 
 def _unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **changes: Any) -> Recipe:
-    """`unified`'s network on fewer pixels; start it from weights of that network (`--init`).
+    """`unified_imagenet`'s network on fewer pixels; start it from weights of that network (`--init`).
 
     Its cells are of 4 px: 24x32 at 96x128, 16x16 at 64x64, 8x8 at 32x32. `unified` is a teacher like the data sets'
     two: its modes, found once on 192x256 pixels, come on the student's bins by `render` in every step, which is eq. 6
