@@ -35,7 +35,7 @@ def unified() -> Recipe:
         pretrained=False,
         start="unified",
         stages=(Stage((192, 256), 2.0, 1.0, 32),),
-        # Of the body, a thousandth of each row's size a step: three times as much forgets (benchmarks/start_steps.py).
+        # Of the body, a thousandth of each row's size a step: benchmarks/start_steps.py has other ways.
         lr=1.5e-3,
         backbone_lr_factor=0.67,
         relative_steps=True,
