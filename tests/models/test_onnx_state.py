@@ -25,6 +25,7 @@ GRID = SimccGrid.for_bins((64, 64), (128, 128))
 NETWORKS = [
     ("equivariant", "efficientnet_lite0"),
     ("equivariant", "efficientnet_lite0:16"),
+    ("lite-hrnet", ""),
     ("rtmpose-t", ""),
     ("simcc-8", "resnet18"),
     ("heatmap-4", "hrnet_w18_small"),
