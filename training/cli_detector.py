@@ -19,8 +19,11 @@ def train_detector(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     init: Annotated[
-        str, typer.Option(metavar="NAME|FILE|none", help="Pose student to start from: a shipped one or a weights file.")
-    ] = "unified",
+        str,
+        typer.Option(
+            metavar="imagenet|none|FILE", help="Start: ImageNet's efficientnet_lite0, or weights of unified_imagenet."
+        ),
+    ] = "imagenet",
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a person detector on pictures with boxes.

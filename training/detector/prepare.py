@@ -9,6 +9,7 @@ import torch
 
 from poseunion.models.detector import OnnxDetector, load_detector
 from poseunion.models.errors import BadFileError
+from poseunion.models.networks.backbones import imagenet_lite0
 from poseunion.models.networks.detector import PersonDetector, start_from_pose
 from poseunion.models.networks.weights import load_network
 from poseunion.models.zoo import weights_path
@@ -46,10 +47,11 @@ def _filler(path: Path) -> OnnxDetector:
 
 
 def starting_network(init: str, seed: int = 0) -> PersonDetector:
-    """A detector that starts from a pose student: a weights file or a shipped model's name; `none`: from nothing.
+    """A detector with ImageNet's backbone (`imagenet`), untrained (`none`), or started from a pose network's weights.
 
     Args:
-        seed: of what no student has, the head.
+        init: or weights of recipe unified_imagenet: its backbone and pyramid are a detector's.
+        seed: of what a start lacks, the head above all.
 
     Raises:
         BadArgumentError: no such name, or another kind of network. BadFileError: no such file.
@@ -57,6 +59,12 @@ def starting_network(init: str, seed: int = 0) -> PersonDetector:
     torch.manual_seed(seed)
     detector = PersonDetector()
     if init == "none":
+        return detector
+    if init == "imagenet":
+        # The detector's backbone ends before the last blocks of the whole one.
+        whole = imagenet_lite0().state_dict()
+        own = detector.backbone.state_dict()
+        detector.backbone.load_state_dict({name: whole[name] for name in own})
         return detector
     start_from_pose(detector, load_network(weights_path(init))[0])
     return detector

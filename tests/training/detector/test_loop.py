@@ -12,7 +12,11 @@ import torch
 
 from poseunion.app.cli import main
 from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.networks.build import build_network
 from poseunion.models.networks.detector import PersonDetector, read_detector
+from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.simcc import SimccGrid
 from poseunion.training.checkpoint import save_checkpoint
 from poseunion.training.detector.loop import fit_detector, freeze, in_training
 from poseunion.training.detector.prepare import starting_network
@@ -31,7 +35,7 @@ def test_a_few_steps_find_rectangles(store: PictureStore, tmp_path: Path) -> Non
         "side=96 first_side=96 batch_size=4 steps=60 warmup_steps=5 lr=0.002 ema_decay=0.9 mosaic_prob=0 scale=1,1"
     )
     recipe = with_overrides(DetectorRecipe(), changes.split())
-    start = starting_network("unified")
+    start = starting_network("imagenet")
     before = held_out_recall(start, 96, pictures)["recall"]
     weights = fit_detector(recipe, pictures, [], start, tmp_path)
     found = held_out_recall(read_detector(weights)[0], 96, pictures)
@@ -41,7 +45,7 @@ def test_a_few_steps_find_rectangles(store: PictureStore, tmp_path: Path) -> Non
 
 def test_a_resumed_run_equals_one_that_was_never_stopped(store: PictureStore, tmp_path: Path) -> None:
     pictures = [Pictures(store, np.arange(8), 1.0)]
-    whole = fit_detector(SMALL, pictures, [], starting_network("unified"), tmp_path / "whole")
+    whole = fit_detector(SMALL, pictures, [], starting_network("imagenet"), tmp_path / "whole")
     halted = with_overrides(SMALL, ["checkpoint_minutes=1e-9"])
 
     class KilledError(Exception): ...
@@ -58,7 +62,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(store: PictureStore, tm
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.utils, "clip_grad_norm_", killed)
         with pytest.raises(KilledError):
-            fit_detector(halted, pictures, [], starting_network("unified"), tmp_path / "halves")
+            fit_detector(halted, pictures, [], starting_network("imagenet"), tmp_path / "halves")
     resumed = fit_detector(SMALL, pictures, [], starting_network("none"), tmp_path / "halves", resume=True)
     assert len(calls) == 3
     one, other = read_detector(whole)[0].state_dict(), read_detector(resumed)[0].state_dict()
@@ -66,7 +70,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(store: PictureStore, tm
 
 
 def test_what_is_frozen_stays_and_the_rest_moves(store: PictureStore, tmp_path: Path) -> None:
-    start = starting_network("unified")
+    start = starting_network("imagenet")
     before = {k: v.clone() for k, v in start.state_dict().items()}
     weights = fit_detector(SMALL, [Pictures(store, np.arange(8), 1.0)], [], start, tmp_path)
     after = read_detector(weights)[0].state_dict()
@@ -131,3 +135,15 @@ def test_another_run_is_not_overwritten(store: PictureStore, tmp_path: Path) -> 
         fit_detector(SMALL, pictures, [], starting_network("none"), tmp_path)
     with pytest.raises(BadFileError, match="not a checkpoint of a detector"):
         fit_detector(SMALL, pictures, [], starting_network("none"), tmp_path, resume=True)
+
+
+def test_a_pose_network_of_the_same_backbone_is_a_start(tmp_path: Path) -> None:
+    network = build_network("equivariant", "efficientnet_lite0", 21, SimccGrid((64, 64), 4.0))
+    description = ModelDescription(name="pose", skeleton="union21", size_wh=(64, 64), head=SimccOutput(split=4.0))
+    spec = NetworkSpec(network="equivariant", backbone="efficientnet_lite0")
+    save_weights(tmp_path / "pose.safetensors", network.state_dict(), spec, description)
+    start = starting_network(str(tmp_path / "pose.safetensors")).state_dict()
+    given = network.state_dict()
+    assert all(torch.equal(start[name], given[name]) for name in start if name.startswith("backbone."))
+    with pytest.raises(BadArgumentError, match="efficientnet_lite0 backbone only"):
+        starting_network("unified-64")
