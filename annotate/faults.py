@@ -73,7 +73,7 @@ def counts(annotations: AnnotationSet) -> Iterator[Problem]:
 def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
     """Boxes that are missing, or reach over the picture's edge.
 
-    MPII's square round the centre reaches over the edge by design; a box that `bbox` does not hold has no fix.
+    A box grown from joints may reach over the edge (MPII's); a box that `bbox` does not hold has no fix.
     """
     for index, record in readable(annotations):
         person = annotations.person(index)

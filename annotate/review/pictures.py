@@ -41,7 +41,7 @@ class Window:
 def window_of(points_N2: NDArray[np.floating], box_xywh: NDArray[np.floating], size_wh: tuple[int, int]) -> Window:
     """The part of a picture that holds a person's points, with some surroundings: enough to tell whose arm it is.
 
-    The box only adds to the margin: that of MPII is a square of twice the person's size.
+    The box only adds to the margin: it may be larger than the points by far (few of a person labelled).
 
     Args:
         points_N2: image px; at least one is finite and in the picture.

@@ -203,9 +203,10 @@ def test_mpii_written_and_read_back(reviewed: Any) -> None:
                 if source == "human":
                     assert after["joints"][j] == before["joints"][j]
                     assert after["joints_vis"][j] == before["joints_vis"][j]
-    else:  # MPII's crop is the square around the box
+    else:  # the crop of MPII's protocol is the square around the box
+        assert back.protocol is not None
         x, y, w, h = released.box_xywh[0]
-        left, top, size, _ = back.box_xywh[0]
+        left, top, size, _ = back.protocol.xywh[0]
         np.testing.assert_allclose([left + size / 2, top + size / 2, size], [x + w / 2, y + h / 2, max(w, h)])
 
 
