@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.guarantee import CONFIDENCE, Guarantee, guarantee
 from poseunion.models.calibration import Calibration, Part
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.labelling import Labelling
 from poseunion.models.router import RoutedPredictor, is_told
 from poseunion.models.skeleton import Skeleton
 
@@ -44,12 +45,19 @@ class Rule:
     part: Part | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """`thresholds` and, with a promise, `guarantee`, for the `poseunion` block; null accepts nothing."""
+        """For the `poseunion` block: `thresholds` (null accepts nothing), `guarantee` and `labelled_threshold`."""
         values = [None if math.isinf(t) else t for t in self.threshold_K.tolist()]
         said: dict[str, Any] = {"thresholds": dict(zip(self.keypoints, values, strict=True))}
         if self.risk is not None:
             said["guarantee"] = self.promise()
+        if self.labelling is not None:
+            said["labelled_threshold"] = self.labelling.threshold
         return said
+
+    @property
+    def labelling(self) -> Labelling | None:
+        """Whether annotators would label a proposed keypoint; None where that was never fitted."""
+        return None if self.part is None else self.part.labelling
 
     def promise(self) -> dict[str, Any] | None:
         """What is promised, to whom, and what the same thresholds did on test people; None without a risk."""
@@ -130,5 +138,9 @@ def accepted(
         xy_NK2: image pixels, 0-based.
         size_wh_N2: picture sizes, pixels.
     """
-    inside = ((xy_NK2 >= 0) & (xy_NK2 <= size_wh_N2[:, None, :] - 1)).all(-1)
-    return np.asarray(inside & (confidence_NK >= threshold_K))
+    return np.asarray(inside(xy_NK2, size_wh_N2) & (confidence_NK >= threshold_K))
+
+
+def inside(xy_NK2: NDArray[np.floating], size_wh_N2: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(N, K) in the picture; arguments as above."""
+    return np.asarray(((xy_NK2 >= 0) & (xy_NK2 <= size_wh_N2[:, None, :] - 1)).all(-1))

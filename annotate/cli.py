@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from poseunion.annotate import cli_decisions, cli_release, cli_review
+from poseunion.annotate.asked import names_of
 from poseunion.annotate.console import JsonOption, print_json, progress_bar
 from poseunion.annotate.datasets import find_dataset
 from poseunion.annotate.engines import share_cores
@@ -73,6 +74,14 @@ def extend_command(
         float | None,
         typer.Option(help="Accept so that at most this share is a gross error, with 90 % confidence, per keypoint."),
     ] = None,
+    fill_gaps: Annotated[
+        bool,
+        typer.Option("--fill-gaps", help="Also propose what the dataset defines and its annotators left out."),
+    ] = False,
+    keypoints: Annotated[
+        str | None,
+        typer.Option(metavar="a,b", help="Propose only these keypoints; default: all that the dataset lacks."),
+    ] = None,
     evidence: Annotated[
         bool | None,
         typer.Option(help="Let a person's labelled joints help to place the others; default: if calibrated for it."),
@@ -109,9 +118,10 @@ def extend_command(
 ) -> None:
     """Add the keypoints that a file's people lack; change nothing that is there.
 
-    Human points stay to the digit; pelvis and thorax are derived where both parents are labelled; the rest is proposed
-    with a confidence. An interrupted run goes on with --resume and ends in the same bytes. Neither --workers, --threads
-    nor --engine changes the result, only the time it takes.
+    Human points stay to the digit; pelvis and thorax are derived where both parents are labelled; what else the dataset
+    does not define is proposed with a confidence. What its annotators could have labelled and left out is proposed
+    with --fill-gaps only, and --keypoints chooses. An interrupted run goes on with --resume and ends in the same
+    bytes. Neither --workers, --threads nor --engine changes the result, only the time it takes.
 
     Examples:
 
@@ -122,6 +132,10 @@ def extend_command(
         annotate extend --dataset my_data.toml --out my_21.json --overlay overlays/ --limit 50
 
         annotate extend --dataset coco --risk 0.05 --dry-run
+
+        annotate extend --dataset coco --fill-gaps --keypoints left_ankle,right_ankle
+
+        annotate extend --dataset mpii --keypoints nose,left_eye,right_eye
 
         annotate extend --dataset coco --device cuda
 
@@ -134,7 +148,20 @@ def extend_command(
     temporary = tempfile.TemporaryDirectory() if dry_run else None
     scratch = Path(temporary.name) if temporary else out.parent if out else Path("runs/example")
     found = find_dataset(dataset, annotations, images, scratch=scratch)
-    options = Options(format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine, risk)
+    options = Options(
+        format_name,
+        threshold,
+        limit,
+        unlabelled,
+        max_bad,
+        resume,
+        overwrite,
+        workers,
+        engine,
+        risk,
+        fill_gaps,
+        names_of(keypoints),
+    )
     records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
     from poseunion.models.informed import InformedPredictor, is_informable
     from poseunion.models.predictor import BATCH_SIZE, load_predictor

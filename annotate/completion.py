@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate import acceptance
+from poseunion.annotate.asked import Asked
+from poseunion.annotate.sides import contradicting
+from poseunion.models.labelling import EVEN_ODDS, Labelling, labelling_geometry
 from poseunion.models.skeleton import Skeleton, Visibility, derive_midpoints, project, project_indices
 
 # Written precision: a hundredth of a pixel and of a per mille is far below what a model knows.
@@ -33,6 +36,20 @@ class Origin(IntEnum):
 ORIGIN_NAMES = tuple(origin.name.lower() for origin in sorted(Origin))
 
 
+class Reason(IntEnum):
+    """Why a proposal was not accepted; an extended file holds the lower-case name."""
+
+    NONE = 0
+    OUTSIDE = 1  # it lies outside the picture
+    CONFIDENCE = 2  # below the threshold
+    GAP = 3  # the guarantee does not cover what annotators left out
+    UNLABELLED = 4  # an annotator would probably have left it out: a face seen from behind
+    SIDES = 5  # its left and right contradict the person's other pairs
+
+
+REASON_NAMES = tuple(reason.name.lower() for reason in sorted(Reason))
+
+
 @dataclass(frozen=True)
 class Completion:
     """Completed records `start … start + N` of a file, in its order.
@@ -41,11 +58,14 @@ class Completion:
         origin: (N, K) int8 `Origin` of the point that stands.
         xy: (N, K, 2) float64 image pixels, 0-based: the derived point, or the proposal whether accepted or not (human
             points are copied from the file itself, so that not a digit changes).
-        visibility: (N, K) int8 to be written: of derived points the lower of their parents', of accepted proposals 2.
+        visibility: (N, K) int8 to be written: of derived points the lower of their parents', of accepted proposals 1
+            where the joint is probably hidden, else 2.
         confidence: (N, K) float64 how far the proposal can be trusted (see `PoseBatch.score`); NaN where there is none.
         sd_px, disagreement: (N, K) float64 standard deviation of the proposal, image pixels an axis, and the distance
             between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
         model: (N,) who proposed, where a route chose among models; None: the one that the block names.
+        reason: (N, K) int8 `Reason` why a proposal was not accepted; None: not known.
+        gap: (N, K) what annotators left out and nothing was proposed for; None: not known.
     """
 
     start: int
@@ -56,6 +76,8 @@ class Completion:
     sd_px: NDArray[np.float64] | None = None
     disagreement: NDArray[np.float64] | None = None
     model: tuple[str, ...] | None = None
+    reason: NDArray[np.int8] | None = None
+    gap: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +108,9 @@ def complete(
     model: Skeleton,
     output: Skeleton,
     *,
+    asked: Asked = Asked(),
     undefined_only: bool = False,
+    labelling: Labelling | None = None,
 ) -> Completion:
     """Complete N records.
 
@@ -96,7 +120,9 @@ def complete(
             is NaN was not looked at, and gets neither proposals nor derived points.
         size_wh_N2: size of each record's picture, pixels.
         threshold_M: see `acceptance.thresholds_for`.
+        asked: what is proposed.
         undefined_only: accept nothing that an annotator could have labelled and left out.
+        labelling: whether an annotator would label a keypoint, and as occluded; None: yes, and no.
     """
     xy, visibility = project(xy_ND2, visibility_ND, dataset, output)
     human = visibility > 0
@@ -106,12 +132,31 @@ def complete(
 
     index = project_indices(model, output)
     from_model = np.where((index >= 0)[None, :, None], predicted_NM5[:, index].astype(np.float64), np.nan)
-    from_model[human | derived] = np.nan
+    estimate = np.where(filled_visibility[..., None] > 0, filled, from_model[..., :2])
+    from_model[~asked.asked(visibility, derived, output)] = np.nan
     proposal, confidence = from_model[..., :2].round(XY_DIGITS), from_model[..., 2].round(CONFIDENCE_DIGITS)
     threshold_K = np.where(index >= 0, threshold_M[index], np.inf)
-    good = acceptance.accepted(proposal, confidence, threshold_K, size_wh_N2)
+    proposed = ~np.isnan(confidence)
+    seen = np.full(visibility.shape, Visibility.VISIBLE, np.int8)
+    tests = {
+        Reason.OUTSIDE: acceptance.inside(proposal, size_wh_N2),
+        Reason.CONFIDENCE: acceptance.accepted(proposal, confidence, threshold_K, size_wh_N2),
+    }
     if undefined_only:
-        good &= visibility == Visibility.UNDEFINED
+        tests[Reason.GAP] = visibility == Visibility.UNDEFINED
+    if labelling is not None:
+        geometry = labelling_geometry(output, estimate, filled_visibility)
+        likely = labelling.labelled_probability(output.keypoints, confidence, geometry)
+        tests[Reason.UNLABELLED] = likely >= labelling.threshold
+        hidden = labelling.occluded_probability(output.keypoints, confidence, geometry) >= EVEN_ODDS
+        seen[hidden] = Visibility.OCCLUDED
+    good = proposed & np.logical_and.reduce(list(tests.values()))
+    standing = np.where(good, seen, filled_visibility)
+    tests[Reason.SIDES] = ~contradicting(output, np.where(good[..., None], proposal, filled), standing, good)
+    good &= tests[Reason.SIDES]
+    reason = np.zeros(visibility.shape, np.int8)
+    for why, passed in reversed(tests.items()):  # the first one that fails is the reason
+        reason[proposed & ~passed] = why
 
     origin = np.zeros(visibility.shape, np.int8)
     origin[good] = Origin.PROPOSED
@@ -121,8 +166,10 @@ def complete(
         start=start,
         origin=origin,
         xy=np.where(derived[..., None], filled, proposal),
-        visibility=np.where(derived, filled_visibility, np.where(good, 2, 0)).astype(np.int8),
+        visibility=np.where(derived, filled_visibility, np.where(good, seen, 0)).astype(np.int8),
         confidence=confidence,
         sd_px=from_model[..., 3].round(XY_DIGITS),
         disagreement=from_model[..., 4].round(XY_DIGITS),
+        reason=reason,
+        gap=asked.gaps_left(visibility, derived, output) & looked_at[:, None] & (index >= 0),
     )

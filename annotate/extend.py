@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from poseunion.annotate.acceptance import decide
+from poseunion.annotate.asked import Asked
 from poseunion.annotate.completion import Extension
 from poseunion.annotate.engines import ENGINES, run_local
 from poseunion.annotate.engines_ray import mark_of, read_shards, run_ray, shards_path
@@ -44,6 +45,8 @@ from poseunion.models.router import RoutedPredictor, is_told
 from poseunion.models.skeleton import Skeleton
 
 Progress = Callable[[int, int], None]
+# What of `describe_work` the `poseunion` block repeats.
+OPTIONS = ("limit", "unlabelled", "fill_gaps", "keypoints", "evidence", "inference")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Options:
         format: of the output; None: the input format's default (MPII's json becomes COCO style).
         threshold: confidence from which a proposal is accepted; None: the model's own.
         risk: share of gross errors among what is accepted, promised instead of a threshold; see `acceptance`.
+        fill_gaps, keypoints: what is proposed, see `asked.Asked`.
         limit: predict only the first so many people.
         unlabelled: also people without any human keypoint.
         max_bad: share of people that may be unusable before the run gives up, 0 … 1.
@@ -73,6 +77,13 @@ class Options:
     workers: int = 1
     engine: str = "local"
     risk: float | None = None
+    fill_gaps: bool = False
+    keypoints: tuple[str, ...] | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """Which keypoints are proposed."""
+        return Asked(self.fill_gaps, self.keypoints)
 
     def __post_init__(self) -> None:
         if self.risk is not None and self.threshold is not None:
@@ -123,6 +134,7 @@ def extend(
     started = time.time()
     _refuse_extended(annotations)
     format_name, writer = writer_for(annotations, options.format)
+    options.asked.check(annotations.skeleton, predictor.skeleton, unlabelled=options.unlabelled)
     rule = decide(predictor, options.threshold, options.risk)
     work = describe_work(annotations, predictor, options)
     made = {"format": format_name, **rule.to_json()}
@@ -158,7 +170,7 @@ def extend(
         output = output_skeleton(annotations.skeleton, predictor.skeleton)
         counts = KeypointCounts(output)
         routed = predictor if isinstance(predictor, RoutedPredictor) else None
-        rows = state.completer(rule, predictor.skeleton, output, counts, routed)
+        rows = state.completer(rule, predictor.skeleton, output, counts, options.asked, routed)
         extension = Extension(output, _block(work, made, output, predictor), state.sizer(pictures), rows)
         with atomic_writer(out) as file:
             _write_finite(writer, file, annotations, extension, out)
@@ -177,6 +189,9 @@ def extend(
             seconds=round(time.time() - started, 3),
             resumed=resumed,
             promise=rule.promise(),
+            gaps=counts.gaps_left(),
+            fill_gaps=options.fill_gaps,
+            asked=options.keypoints,
         )
         _write_run(out, report, work, made, started, command)
         journal.remove()
@@ -217,7 +232,7 @@ def _told(predictor: PosePredictor) -> Skeleton | None:
 
 
 def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:
-    """All that the network's answers depend on besides the pictures: the journal's first line."""
+    """All that the network's answers, and what is asked of it, depend on besides the pictures: the journal's head."""
     route = {"route": predictor.to_json()} if isinstance(predictor, RoutedPredictor) else {}
     return {
         **route,
@@ -227,6 +242,8 @@ def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options:
         "skeleton": annotations.skeleton.name,
         "limit": options.limit,
         "unlabelled": options.unlabelled,
+        "fill_gaps": options.fill_gaps,
+        "keypoints": None if options.keypoints is None else list(options.keypoints),
         "evidence": getattr(predictor, "prior_sha256", None),
         "inference": {
             name: getattr(predictor, name, None) for name in ("padding", "batch_size", "flip", "refine", "antialias")
@@ -292,7 +309,7 @@ def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton, predict
         "skeleton": skeleton_to_json(output),
         **{k: v for k, v in made.items() if k != "format"},
         **({"route": work["route"]} if "route" in work else {}),
-        "options": {k: work[k] for k in ("limit", "unlabelled", "evidence", "inference")},
+        "options": {k: work[k] for k in OPTIONS},
     }
 
 

@@ -17,6 +17,7 @@ from poseunion.annotate import patch, sides
 from poseunion.annotate.formats import AnnotationSet, Problem
 from poseunion.annotate.formats.coco import is_number
 from poseunion.annotate.formats.types import MALFORMED, OTHER_CATEGORY
+from poseunion.annotate.rows import human_view
 from poseunion.models.errors import ItemError
 from poseunion.models.images import image_size
 
@@ -108,7 +109,11 @@ def points(annotations: AnnotationSet) -> Iterator[Problem]:
 
 
 def duplicates(annotations: AnnotationSet) -> Iterator[Problem]:
-    """One person labelled twice: with the same points (the later record is removed), or with nearly the same."""
+    """One person labelled twice: with the same points (the later record is removed), or with nearly the same.
+
+    Of an extended file the human points alone: what follows from them, or from the same picture, proves nothing more.
+    """
+    annotations = human_view(annotations)
     by_image: dict[int, list[int]] = defaultdict(list)
     for index, _ in readable(annotations):
         if (annotations.visibility[index] > 0).sum() >= 2:
@@ -138,9 +143,18 @@ def _extent(annotations: AnnotationSet, index: int) -> float:
 
 
 def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Left and right that may have been exchanged; see `sides`."""
+    """Left and right that may have been exchanged; see `sides`.
+
+    Human points are judged by each other; points that were added, by all that stand.
+    """
+    human = human_view(annotations)
+    added = (annotations.visibility > 0) & (human.visibility <= 0)
+    odd = sides.contradicting(annotations.skeleton, annotations.xy, annotations.visibility, added)
     for index, _ in readable(annotations):
-        text = sides.suspicion(annotations.skeleton, annotations.xy[index], annotations.visibility[index])
+        text = sides.suspicion(annotations.skeleton, human.xy[index], human.visibility[index])
+        if text is None and odd[index].any():
+            names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(odd[index]))
+            text = f"{names}, which no human labelled, may be on the wrong side: other pairs lie the other way round"
         if text is not None:
             yield Problem(place_of(annotations, index), text, False)
 

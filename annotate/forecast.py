@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from poseunion.annotate.acceptance import Rule, decide
+from poseunion.annotate.asked import gaps_sentence
 from poseunion.annotate.datasets import Dataset
 from poseunion.annotate.extend import Options
 from poseunion.annotate.formats import AnnotationSet, writer_for
 from poseunion.annotate.formats.names import output_skeleton
 from poseunion.annotate.report import print_promise
-from poseunion.annotate.work import PosePredictor, known_joints, plan
+from poseunion.annotate.work import PosePredictor, plan
 from poseunion.models.router import is_told
-from poseunion.models.skeleton import Visibility
+from poseunion.models.skeleton import Visibility, derive_midpoints, project
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +37,8 @@ class Forecast:
         keypoints: how many a person would have; added: those the file lacks.
         expected: keypoint -> `missing` people who get a proposal, of them `left_out` by annotators who could have
             labelled it, and of a calibrated model how many to expect `accepted` and how many of the accepted `wrong`,
-            as counted on the calibration people.
+            as counted on the calibration people. Only keypoints that are asked for.
+        gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: what is asked for.
         promise: see `acceptance.Rule.promise`.
     """
 
@@ -54,6 +57,9 @@ class Forecast:
     added: list[str]
     expected: dict[str, dict[str, int]]
     promise: dict[str, Any] | None
+    gaps: dict[str, int]
+    fill_gaps: bool = False
+    asked: Sequence[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -64,18 +70,21 @@ class Forecast:
         from rich.table import Table
 
         how = "told what is labelled" if self.evidence else "from the pictures alone"
-        said = [
+        lines = [
             f"Would complete {self.to_predict} of {self.persons} persons in {self.pictures} pictures "
             f"({self.pictures_missing} missing) with {self.model}, {how}, to {self.keypoints} keypoints "
             f"(adding {', '.join(self.added)}), and write {self.out}."
         ]
-        said += [f"  passed through: {count} ({reason})" for reason, count in sorted(self.passed.items())]
-        console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)
+        lines += [f"  passed through: {count} ({reason})" for reason, count in sorted(self.passed.items())]
+        console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
         columns = [h for h in COLUMNS if self._column(h)]
         table = Table("keypoint", *(h.replace("_", " ") for h in columns))
         for name, row in self.expected.items():
-            table.add_row(name, *(str(row.get(h, "·")) for h in columns))
+            if row["missing"]:
+                table.add_row(name, *(str(row.get(h, "·")) for h in columns))
         console.print(table)
+        if said := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
+            console.print(said, soft_wrap=True, markup=False, highlight=False)
         if self._column("accepted"):
             console.print(
                 "Accepted and wrong are what to expect if these people are like the calibration people.",
@@ -91,12 +100,18 @@ class Forecast:
 
 def forecast(records: AnnotationSet, found: Dataset, predictor: PosePredictor, out: Path, options: Options) -> Forecast:
     """What `extend` would do with these arguments; raises as it would."""
+    asked, model = options.asked, predictor.skeleton
+    asked.check(records.skeleton, model, unlabelled=options.unlabelled)
     rule = decide(predictor, options.threshold, options.risk)
     planned = plan(records, limit=options.limit, unlabelled=options.unlabelled)
     pictures = {int(records.image_index[i]) for i in planned.order}
-    names = output_skeleton(records.skeleton, predictor.skeleton).keypoints
-    visibility = known_joints(records, planned.order, predictor.skeleton)[..., 2]
-    counts = zip((visibility <= 0).sum(0).tolist(), (visibility == Visibility.ABSENT).sum(0).tolist(), strict=True)
+    output = output_skeleton(records.skeleton, model)
+    xy, visibility = project(records.xy[planned.order], records.visibility[planned.order], records.skeleton, output)
+    _, _, derived = derive_midpoints(xy, visibility, output)
+    missing = asked.asked(visibility, derived, output)
+    left_out = (missing & (visibility == Visibility.ABSENT)).sum(0).tolist()
+    counts = dict(zip(output.keypoints, zip(missing.sum(0).tolist(), left_out, strict=True), strict=True))
+    gaps = dict(zip(output.keypoints, asked.gaps_left(visibility, derived, output).sum(0).tolist(), strict=True))
     return Forecast(
         annotations=str(found.annotations),
         images=str(found.images),
@@ -109,10 +124,13 @@ def forecast(records: AnnotationSet, found: Dataset, predictor: PosePredictor, o
         pictures=len(pictures),
         pictures_missing=sum(not (found.images / records.images[i].file_name).is_file() for i in pictures),
         passed=planned.passed,
-        keypoints=len(names),
-        added=[n for n in names if n not in records.skeleton.keypoints],
-        expected={rule.keypoints[k]: _expected(rule, k, *pair) for k, pair in enumerate(counts)},
+        keypoints=len(output),
+        added=[n for n in output.keypoints if n not in records.skeleton.keypoints],
+        expected={name: _expected(rule, k, *counts[name]) for k, name in enumerate(rule.keypoints)},
         promise=rule.promise(),
+        gaps={name: gaps[name] for name in output.keypoints if gaps[name] and name in rule.keypoints},
+        fill_gaps=options.fill_gaps,
+        asked=options.keypoints,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from poseunion.annotate.asked import gaps_sentence
 from poseunion.annotate.completion import Completion, Origin
 from poseunion.models.skeleton import Skeleton
 
@@ -26,6 +28,7 @@ class KeypointCounts:
     def __init__(self, skeleton: Skeleton) -> None:
         self.names = skeleton.keypoints
         self.counts = np.zeros((len(self.names), len(COLUMNS)), np.int64)
+        self.gaps = np.zeros(len(self.names), np.int64)
 
     def add(self, completion: Completion, predicted_N: np.ndarray) -> None:
         """Count the rows of a completion that are marked in (N,) `predicted_N`."""
@@ -39,12 +42,18 @@ class KeypointCounts:
             origin == Origin.NONE,
         ]
         self.counts += np.stack([s.sum(0) for s in states], 1)
+        if completion.gap is not None:
+            self.gaps += completion.gap[predicted_N].sum(0)
 
     def table(self) -> dict[str, dict[str, int]]:
         """keypoint -> column -> count."""
         return {
             n: dict(zip(COLUMNS, map(int, row), strict=True)) for n, row in zip(self.names, self.counts, strict=True)
         }
+
+    def gaps_left(self) -> dict[str, int]:
+        """keypoint -> people whose annotator left it out and who got no proposal; without those where nobody has."""
+        return {name: int(count) for name, count in zip(self.names, self.gaps, strict=True) if count}
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ class ExtendReport:
         seconds: wall time of this run (not of the runs it resumed).
         resumed: people whose predictions came from the journal.
         promise: what `--risk` promised, see `acceptance.Rule.promise`; None without it.
+        gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: what was asked for.
     """
 
     annotations: str
@@ -77,6 +87,9 @@ class ExtendReport:
     seconds: float = 0.0
     resumed: int = 0
     promise: dict[str, Any] | None = None
+    gaps: dict[str, int] = field(default_factory=dict)
+    fill_gaps: bool = False
+    asked: Sequence[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -106,6 +119,8 @@ class ExtendReport:
             console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
         if self.promise is not None:
             print_promise(console, self.promise)
+        if said := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
+            console.print(said, soft_wrap=True, markup=False, highlight=False)
         console.print(lines_after, soft_wrap=True, markup=False, highlight=False)
 
 

@@ -10,18 +10,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.completion import ORIGIN_NAMES, REASON_NAMES, Completion, Extension, Origin, Reason
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.extended import has_added_fields
 from poseunion.models.skeleton import Visibility
 
 
 def human_view(annotations: AnnotationSet) -> AnnotationSet:
-    """The file with human points only."""
+    """The file with human points only; a record whose `keypoint_source` is damaged keeps all."""
     visibility = annotations.visibility.copy()
     for row, record in enumerate(annotations.records):
-        if has_added_fields(record):
-            added = np.array([source != "human" for source in record["keypoint_source"]])
+        if not isinstance(record, dict) or not has_added_fields(record):
+            continue
+        sources = record["keypoint_source"]
+        if isinstance(sources, list) and len(sources) == len(annotations.skeleton):
+            added = np.array([source != "human" for source in sources])
             visibility[row, added & (visibility[row] > 0)] = Visibility.ABSENT
     return dataclasses.replace(annotations, visibility=visibility)
 
@@ -34,6 +37,7 @@ def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int,
         origin = np.zeros((n, k), np.int8)
         xy = annotations.xy[start:stop].copy()
         confidence, sd_px, disagreement = np.full((3, n, k), np.nan)
+        reason = np.zeros((n, k), np.int8)
         for row, record in enumerate(annotations.records[start:stop]):
             if not has_added_fields(record):
                 origin[row] = np.where(annotations.visibility[start + row] > 0, Origin.HUMAN, Origin.NONE)
@@ -44,9 +48,11 @@ def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int,
                 position = annotations.skeleton.index(proposal["name"])
                 sd_px[row, position] = proposal.get("sd_px", np.nan)
                 disagreement[row, position] = proposal.get("disagreement", np.nan)
+                reason[row, position] = REASON_NAMES.index(proposal.get("reason", REASON_NAMES[Reason.NONE]))
                 if origin[row, position] == Origin.NONE:
                     xy[row, position] = proposal["x"], proposal["y"]
-        return Completion(start, origin, xy, annotations.visibility[start:stop], confidence, sd_px, disagreement)
+        visibility = annotations.visibility[start:stop]
+        return Completion(start, origin, xy, visibility, confidence, sd_px, disagreement, reason=reason)
 
     return Extension(annotations.skeleton, annotations.source.document["poseunion"], size_of, rows)
 

@@ -75,6 +75,48 @@ def exchanged(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDAr
     return {k for k in skeleton.keypoints if mirrored(k) != k and k.endswith(parts)} if parts else set()
 
 
+def contradicting(
+    skeleton: Skeleton,
+    xy_NK2: NDArray[np.float64],
+    visibility_NK: NDArray[np.int8],
+    added_NK: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """(N, K) added points whose left and right look exchanged beside the person's other pairs.
+
+    A group that is odd by its labels alone is no fault of the added points, and they are no evidence against labels:
+    only added points are returned, so many that without them no added point is odd.
+
+    Args:
+        xy_NK2, visibility_NK: of all points that stand, labelled or added; N people.
+        added_NK: those that were added.
+    """
+    found = np.zeros(added_NK.shape, bool)
+    parts = tuple(part for group in GROUPS.values() for part in group)
+    sided = np.array([name.endswith((*parts, "nose")) for name in skeleton.keypoints])
+    for row in np.flatnonzero((added_NK & sided).any(1)):
+        added, visibility = added_NK[row].copy(), visibility_NK[row].copy()
+        while (odd := _odd_added(skeleton, xy_NK2[row], visibility, added)).any():
+            found[row] |= odd
+            added &= ~odd
+            visibility[odd] = Visibility.ABSENT
+    return found
+
+
+def _odd_added(
+    skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8], added_K: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(K,) added points of a group that is odd; where the whole person is, of the face, else of all groups."""
+    groups = _odd_groups(skeleton, xy_K2, visibility_K)
+    if not groups:
+        return np.zeros(len(added_K), bool)
+    parts = [GROUPS[groups[0]]] if len(groups) == 1 else [(*GROUPS["face"], "nose"), sum(GROUPS.values(), ())]
+    for names in parts:
+        odd = added_K & np.array([name.endswith(names) for name in skeleton.keypoints])
+        if odd.any():
+            return odd
+    return np.zeros(len(added_K), bool)
+
+
 def _odd_groups(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> list[str]:
     """The one group that disagrees with all others, all groups of a person exchanged altogether, or none."""
     found = {

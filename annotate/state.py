@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from poseunion.annotate.acceptance import Rule
+from poseunion.annotate.asked import Asked
 from poseunion.annotate.completion import Completion, complete
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.types import name_of
@@ -81,11 +82,13 @@ class State:
         model: Skeleton,
         output: Skeleton,
         counts: KeypointCounts,
+        asked: Asked,
         routed: RoutedPredictor | None = None,
     ) -> Callable[[int, int], Completion]:
         """The function that gives writers the completion of records [start, stop), and counts them.
 
         Args:
+            asked: what is proposed.
             routed: who predicted, where that was not one model for all.
         """
         annotations = self.annotations
@@ -102,7 +105,9 @@ class State:
                 annotations.skeleton,
                 model,
                 output,
+                asked=asked,
                 undefined_only=rule.risk is not None,
+                labelling=rule.labelling,
             )
             counts.add(completion, np.isfinite(self.pose[part, 0, 0]))
             if routed is None:

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from poseunion.models.errors import ModelError
 from poseunion.models.evidence import Conditioned
 from poseunion.models.geometry import Crop
+from poseunion.models.labelling import Labelling
 from poseunion.models.metrics import AREA_OF_BOX
 from poseunion.models.prior import box_of_crops
 from poseunion.models.tempering import Tempering
@@ -111,6 +112,7 @@ class Part(BaseModel):
         features: names, in the order of the weights.
         weights: (K, F).
         ladders: one a keypoint.
+        labelling: whether an annotator would label a keypoint, and as occluded; None: never fitted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -118,6 +120,7 @@ class Part(BaseModel):
     features: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
     ladders: tuple[Ladder, ...]
+    labelling: Labelling | None = None
 
     @model_validator(mode="after")
     def _even(self) -> Part:

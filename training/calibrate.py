@@ -11,6 +11,7 @@ Shapes: N views, K keypoints, S samples, F features.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,15 +37,15 @@ from poseunion.models.prior import PRIOR_PATH, load_prior
 from poseunion.models.skeleton import Skeleton, mirrored
 from poseunion.models.tempering import Tempering, tempering_beside
 from poseunion.training.data import is_for_guarantee, is_held_out
+from poseunion.training.fit_labelling import LabelSamples, fit_labelling, label_samples, left_out
 from poseunion.training.hiding import FACE, Hidden, ask_hidden
+from poseunion.training.logistic import fit_logistic
 from poseunion.training.mpii_form import ask_in_forms
-from poseunion.training.views import MPII, Answers, View, ask, cut_at_border, is_the_look, read_views
+from poseunion.training.views import MPII, OWN, Answers, View, ask, cut_at_border, is_the_look, read_views
 
 # How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
 # a Gaussian's inverse variance. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
 PULL, PULL_ALL = 10.0, 0.1
-# The constant is each keypoint's own affair.
-PULL_CONSTANT = 0.5
 # Rungs of a ladder: the first accepts so many people, each next one this factor more.
 FIRST_RUNG, RUNG_FACTOR = 8, 1.12
 CONFIDENCE_DIGITS = 4  # as extended files hold them
@@ -72,7 +73,8 @@ class Samples:
         feature: (S, F).
         right: (S,) the keypoint is in the picture, the proposal within its OKS-.5 radius.
         absent: (S,) the keypoint is cut off.
-        placed: (S,) the proposal lies in the picture: others are never accepted.
+        placed: (S,) the proposal lies in the picture (and, see `acceptable`, may stand): others are never accepted.
+        geometry: (S, G) of `models.labelling`; None from the picture alone.
     """
 
     view: NDArray[np.intp]
@@ -81,6 +83,7 @@ class Samples:
     right: NDArray[np.bool_]
     absent: NDArray[np.bool_]
     placed: NDArray[np.bool_]
+    geometry: NDArray[np.float64] | None = None
 
     def where(self, chosen: NDArray[np.bool_]) -> Samples:
         """Some of them."""
@@ -91,6 +94,7 @@ class Samples:
             self.right[chosen],
             self.absent[chosen],
             self.placed[chosen],
+            None if self.geometry is None else self.geometry[chosen],
         )
 
 
@@ -129,8 +133,11 @@ def picture_samples(
 
 
 def evidence_samples(answers: Answers, skeleton: Skeleton, hidden: Hidden) -> Samples:
-    """Every joint that was hidden and asked for again."""
-    return _samples(answers, skeleton, hidden.view, hidden.keypoint, hidden.feature, hidden.xy)
+    """Every labelled joint that was hidden and asked for again."""
+    known = answers.labelled[hidden.view, hidden.keypoint]
+    view, keypoint, geometry = hidden.view[known], hidden.keypoint[known], hidden.geometry[known]
+    samples = _samples(answers, skeleton, view, keypoint, hidden.feature[known], hidden.xy[known])
+    return dataclasses.replace(samples, geometry=geometry)
 
 
 def _samples(
@@ -150,29 +157,14 @@ def _samples(
 
 def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
     """(K, F) logistic weights: one fit for all keypoints, and from there one for each, left and right together."""
-    everything = _logistic(samples, np.zeros(samples.feature.shape[1]), PULL_ALL)
+    everything = fit_logistic(samples.feature, samples.right, np.zeros(samples.feature.shape[1]), PULL_ALL)
     weights = np.tile(everything, (len(skeleton), 1))
     for k, name in enumerate(skeleton.keypoints):
         both = [k, skeleton.index(mirrored(name))]
         chosen = samples.where(np.isin(samples.keypoint, both))
         if len(chosen.view):
-            weights[k] = _logistic(chosen, everything, PULL)
+            weights[k] = fit_logistic(chosen.feature, chosen.right, everything, PULL)
     return weights.round(5)
-
-
-def _logistic(samples: Samples, start_F: NDArray[np.float64], pull: float) -> NDArray[np.float64]:
-    from scipy.optimize import minimize
-
-    x, y = samples.feature, samples.right.astype(np.float64)
-    pull_F = np.full(len(start_F), pull)
-    pull_F[0] = min(pull, PULL_CONSTANT)
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        logit = x @ w
-        nll = float((np.logaddexp(0, logit) - y * logit).sum() + 0.5 * (pull_F * (w - start_F) ** 2).sum())
-        return nll, x.T @ (1 / (1 + np.exp(-logit)) - y) + pull_F * (w - start_F)
-
-    return np.asarray(minimize(loss, start_F, jac=True, method="L-BFGS-B").x)
 
 
 def fit_part(
@@ -181,17 +173,25 @@ def fit_part(
     views: Sequence[View],
     skeleton: Skeleton,
     test: Samples | None,
+    labels: LabelSamples | None = None,
 ) -> Part:
     """One part: weights from the people it may be fitted on, ladders from the others (and from `test`).
 
     Args:
         test: in the form of the files that lack each keypoint, see `as_lacking`.
+        labels: what annotators did, for `models.labelling`; None: not fitted.
     """
     apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
     counts = np.array([is_the_look(v) for v in views])
     weights = fit_weights(samples.where(~apart[samples.view]), skeleton)
     promised = as_lacking(samples.where((apart & counts)[samples.view]), views, skeleton)
     part = Part(features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton)))
+    if labels is not None:
+        mine = labels.where(~apart[labels.view])
+        whole = [v for v, kept in zip(views, apart, strict=True) if v.form == OWN and not kept]
+        labelling = fit_labelling(mine, confidence_of(part, mine), skeleton, _named(whole, "each whole"))
+        part = part.model_copy(update={"labelling": labelling})
+    promised, test = acceptable(part, promised, skeleton), test and acceptable(part, test, skeleton)
     ladders = [ladder_of(part, promised, test, k) for k in range(len(skeleton))]
     return part.model_copy(update={"ladders": tuple(ladders)})
 
@@ -210,14 +210,23 @@ def _no_ladders(k: int) -> tuple[Ladder, ...]:
     return (Ladder(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=()),) * k
 
 
-def confidence_of(part: Part, samples: Samples) -> NDArray[np.float64]:
+def confidence_of(part: Part, samples: Samples | LabelSamples) -> NDArray[np.float64]:
     """(S,) as extended files hold them; see `Part.probability`."""
     weights = np.asarray(part.weights)[samples.keypoint]
     return logistic((samples.feature * weights).sum(-1)).round(CONFIDENCE_DIGITS)
 
 
+def acceptable(part: Part, samples: Samples, skeleton: Skeleton) -> Samples:
+    """The same, of which those that an annotator would probably leave unlabelled are not `placed`."""
+    if part.labelling is None or samples.geometry is None:
+        return samples
+    names = [skeleton.keypoints[k] for k in samples.keypoint]
+    probability = part.labelling.labelled_probability(names, confidence_of(part, samples), samples.geometry)
+    return dataclasses.replace(samples, placed=samples.placed & (probability >= part.labelling.threshold))
+
+
 def ladder_of(part: Part, samples: Samples, test: Samples | None, k: int) -> Ladder:
-    """The ladder of one keypoint; a proposal outside the picture is accepted on no rung."""
+    """The ladder of one keypoint; a proposal that is not `placed` is accepted on no rung."""
     mine = samples.where(samples.keypoint == k)
     confidence = np.where(mine.placed, confidence_of(part, mine), -1.0)
     ordered = np.sort(confidence[confidence >= 0])[::-1]
@@ -260,6 +269,7 @@ class Tried:
     features: tuple[str, ...]
     picture: Samples
     evidence: Samples | None
+    labels: LabelSamples | None = None
 
 
 def try_out(
@@ -281,14 +291,15 @@ def try_out(
         low, high = np.quantile(answers.size, [0.01, 0.99]).round(4).tolist()
         size_bounds = (low, high)
     skeleton = predictor.skeleton
-    evidence = None
+    evidence = labels = None
     if simcc:
-        hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds)
-        evidence = evidence_samples(answers, skeleton, hidden)
+        asked = answers.labelled | left_out(answers, skeleton)
+        hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds, asked)
+        evidence, labels = evidence_samples(answers, skeleton, hidden), label_samples(answers, hidden)
     if features is None:
         features = PICTURE_FEATURES if answers.expected_oks is None else EXPECTED_FEATURES
     picture = picture_samples(answers, skeleton, size_bounds, features)
-    return Tried(answers, features, picture, evidence), size_bounds
+    return Tried(answers, features, picture, evidence, labels), size_bounds
 
 
 def calibrate(
@@ -319,7 +330,7 @@ def calibrate(
     if tried.evidence is not None:
         if tested is not None and tested.evidence is not None:
             counted = as_lacking(tested.evidence, tested.answers.views, skeleton)
-        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, counted)
+        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, counted, tried.labels)
     return Calibration(
         keypoints=skeleton.keypoints,
         size_bounds=size_bounds,

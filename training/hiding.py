@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.calibration import evidence_features
 from poseunion.models.evidence import conditioned
+from poseunion.models.labelling import labelling_geometry
 from poseunion.models.prior import Prior
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton
@@ -38,12 +39,14 @@ class Hidden:
         view, keypoint: (S,) indices into the views and the skeleton.
         feature: (S, F) `EVIDENCE_FEATURES`.
         xy: (S, 2) the proposal, px of the shown picture.
+        geometry: (S, G) `labelling.GEOMETRY` of the joints that were left and of what was proposed.
     """
 
     view: NDArray[np.intp]
     keypoint: NDArray[np.intp]
     feature: NDArray[np.float64]
     xy: NDArray[np.float64]
+    geometry: NDArray[np.float64]
 
 
 def rounds(skeleton: Skeleton, image_name: str, person_id: int) -> NDArray[np.bool_]:
@@ -68,6 +71,7 @@ def ask_hidden(
     prior: Prior,
     tempering: Tempering,
     size_bounds: tuple[float, float],
+    asked_NK: NDArray[np.bool_] | None = None,
 ) -> Hidden:
     """Hide joints of every view in rounds, and propose them from the picture and the joints that are left.
 
@@ -77,7 +81,10 @@ def ask_hidden(
     Args:
         answers: with logits.
         size_bounds: of the calibration.
+        asked_NK: what is asked for once it is hidden; None: the labelled joints.
     """
+    asked_NK = answers.labelled if asked_NK is None else asked_NK
+    visibility = np.stack([v.person.visibility if v.given is None else v.given[:, 2] for v in answers.views])
     if answers.logits is None:
         raise ValueError("answers without logits cannot be conditioned")
     people = [v.person for v in answers.views]
@@ -85,7 +92,7 @@ def ask_hidden(
     parts: list[Hidden] = []
     done = np.zeros(answers.labelled.shape, bool)
     for hidden in hidden_RNK:
-        wanted, known = hidden & answers.labelled & ~done, answers.known & ~hidden
+        wanted, known = hidden & asked_NK & ~done, answers.known & ~hidden
         done |= wanted
         rows = np.flatnonzero(wanted.any(1))
         for i in track([rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)], "hidden joints"):
@@ -105,11 +112,13 @@ def ask_hidden(
             )
             raw, sigma = answers.raw_score[i], skeleton.sigma_array
             feature = evidence_features(raw, size_bounds, found, crops, answers.wh[i], sigma)
+            geometry = labelling_geometry(skeleton, found.xy_NK2, np.where(known[i], visibility[i], 0))
             n, k = np.nonzero(wanted[i])
-            parts.append(Hidden(i[n], k, feature[n, k], found.xy_NK2[n, k]))
+            parts.append(Hidden(i[n], k, feature[n, k], found.xy_NK2[n, k], geometry[n, k]))
     return Hidden(
         np.concatenate([p.view for p in parts]),
         np.concatenate([p.keypoint for p in parts]),
         np.concatenate([p.feature for p in parts]),
         np.concatenate([p.xy for p in parts]),
+        np.concatenate([p.geometry for p in parts]),
     )

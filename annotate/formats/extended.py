@@ -2,8 +2,8 @@
 
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
 `keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
-`proposals`            every missing keypoint the model has an answer for: name, x, y, confidence, accepted, and where
-                       the person's labelled joints were used: sd_px, disagreement.
+`proposals`            every keypoint that was missing and asked for: name, x, y, confidence, accepted, the reason
+                       where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement.
 `proposed_by`          the model that proposed them, where a route chose among several by the person's size.
 """
 
@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from poseunion.annotate.completion import ORIGIN_NAMES, Completion, Extension, Origin
+from poseunion.annotate.completion import ORIGIN_NAMES, REASON_NAMES, Completion, Extension, Origin
 from poseunion.annotate.formats.coco import is_number
 from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.models.skeleton import Skeleton, project_indices
@@ -47,6 +47,7 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     confidence = [None if c != c else c for c in completion.confidence[row].tolist()]
     xy = completion.xy[row].tolist()
     nothing = [math.nan] * len(origin)
+    reason = [0] * len(origin) if completion.reason is None else completion.reason[row].tolist()
     sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
     disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
     proposals = [
@@ -56,9 +57,12 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
             "y": round(y + shift, 2),
             "confidence": c,
             "accepted": o == Origin.PROPOSED,
+            **({"reason": REASON_NAMES[why]} if why and o != Origin.PROPOSED else {}),
             **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
         }
-        for name, (x, y), c, o, sd, apart in zip(names, xy, confidence, origin, sd_px, disagreement, strict=True)
+        for name, (x, y), c, o, why, sd, apart in zip(
+            names, xy, confidence, origin, reason, sd_px, disagreement, strict=True
+        )
         if c is not None
     ]
     by = {"proposed_by": completion.model[row]} if completion.model is not None and proposals else {}
@@ -98,6 +102,8 @@ def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
             yield f"the proposal of {proposal['name']} has no numbers x, y and confidence"
         elif not isinstance(proposal.get("accepted"), bool):
             yield f"the proposal of {proposal['name']} does not say whether it was accepted"
+        elif proposal.get("reason", REASON_NAMES[1]) not in REASON_NAMES[1:]:
+            yield f"the proposal of {proposal['name']} has another reason than {', '.join(REASON_NAMES[1:])}"
         elif not all(is_number(proposal.get(key, 0)) for key in ("sd_px", "disagreement")):
             yield f"the proposal of {proposal['name']} has an sd_px or disagreement that is no number"
 

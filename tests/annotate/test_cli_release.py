@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from poseunion.annotate.cli import app
 from poseunion.annotate.decisions import read_extended
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.queue import queue
 from poseunion.models.errors import PoseUnionError
@@ -20,7 +20,7 @@ from poseunion.models.errors import PoseUnionError
 @pytest.fixture
 def extended(folder: Any, coco: Any, fake: Any) -> Path:
     folder.write(coco(6))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
     return Path(folder.out)
 
 

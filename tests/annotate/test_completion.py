@@ -36,14 +36,19 @@ def test_a_proposal_outside_the_picture_is_never_accepted() -> None:
     assert result.tolist() == [[True, True, False, False, False, False]]
 
 
-def _one(visibility: dict[str, int], predicted: np.ndarray | None = None) -> Any:
+def _one(
+    visibility: dict[str, int],
+    predicted: np.ndarray | None = None,
+    xy_of: dict[str, tuple[float, float]] | None = None,
+    **options: Any,
+) -> Any:
     xy, v = np.zeros((1, 17, 2)), np.zeros((1, 17), np.int8)
     for name, state in visibility.items():
         k = COCO.index(name)
-        xy[0, k], v[0, k] = (k + 0.25, 2 * k), state
+        xy[0, k], v[0, k] = (xy_of or {}).get(name, (k + 0.25, 2 * k)), state
     pose = np.full((1, 21, 5), 0.5, np.float32) if predicted is None else predicted
     size = np.array([[100.0, 100.0]])
-    return complete(0, xy, v, pose, size, np.full(21, 0.4), COCO, UNION, output_skeleton(COCO, UNION))
+    return complete(0, xy, v, pose, size, np.full(21, 0.4), COCO, UNION, output_skeleton(COCO, UNION), **options)
 
 
 def test_midpoints_are_derived_only_where_both_parents_are_labelled() -> None:
@@ -62,7 +67,7 @@ def test_human_points_get_no_proposal_and_a_person_not_looked_at_gets_nothing() 
     result = _one({"nose": 1})
     assert result.origin[0, 0] == Origin.HUMAN
     assert np.isnan(result.confidence[0, 0])
-    assert (result.confidence[0, 1:] == 0.5).all()
+    assert (result.confidence[0, 17:] == 0.5).all()
     unseen = _one({"left_hip": 2, "right_hip": 2}, np.full((1, 21, 5), np.nan, np.float32))
     assert sorted(np.unique(unseen.origin)) == [Origin.NONE, Origin.HUMAN]
     assert np.isnan(unseen.confidence).all()

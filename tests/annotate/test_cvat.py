@@ -15,7 +15,7 @@ import pytest
 from poseunion.annotate.apply import apply
 from poseunion.annotate.cvat import INSIDE, Returned, export_slice, labels_path, read_back
 from poseunion.annotate.decisions import now, read_extended, save
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
 
@@ -23,7 +23,7 @@ from poseunion.models.errors import BadFileError
 @pytest.fixture
 def extended(folder: Any, coco: Any, fake: Any) -> Path:
     folder.write(coco(6))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
     return Path(folder.out)
 
 

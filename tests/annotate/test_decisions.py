@@ -14,7 +14,7 @@ import pytest
 from poseunion.annotate.apply import applied, apply
 from poseunion.annotate.check import check
 from poseunion.annotate.decisions import Decision, decisions_of, now, read_extended, record, save
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review import review_of
 from poseunion.models.errors import BadArgumentError, BadFileError
@@ -26,7 +26,7 @@ TIME = "2026-01-31T12:00:0{}+00:00"
 def extended(folder: Any, coco: Any, fake: Any) -> Path:
     """A COCO file of eight people, extended."""
     folder.write(coco(8))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
     return Path(folder.out)
 
 
@@ -215,7 +215,7 @@ def test_decisions_survive_a_better_model(extended: Path, folder: Any, fake: Any
     old = read_extended(extended)
     decided = [(row, e["keypoint"]) for row, r in enumerate(old.records) for e in r.get("review", [])]
     again = folder.root / "again.json"
-    extend(read_annotations(folder.file), folder.images, fake(shift_px=0.5), again)
+    extend(read_annotations(folder.file), folder.images, fake(shift_px=0.5), again, Options(fill_gaps=True))
     recorded = save(again, decisions_of(old))
     assert not recorded.refused
     assert recorded.added == len(decided)

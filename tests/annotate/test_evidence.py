@@ -72,7 +72,9 @@ def test_what_humans_labelled_stays_and_proposals_say_how_sure_they_are(
     coco_kept(document, folder.result())
     for record in folder.result()["annotations"]:
         for proposal in record["proposals"]:
-            assert list(proposal) == ["name", "x", "y", "confidence", "accepted", "sd_px", "disagreement"]
+            reason = [] if proposal["accepted"] else ["reason"]
+            fields = ["name", "x", "y", "confidence", "accepted", *reason, "sd_px", "disagreement"]
+            assert list(proposal) == fields
             assert proposal["sd_px"] > 0
             assert proposal["disagreement"] >= 0
             assert 0 <= proposal["confidence"] <= 1
@@ -195,8 +197,10 @@ def test_left_out_joints_are_accepted_by_threshold_but_not_under_a_promise(
     ladders = (proved.evidence.ladders[NECK],) * 21
     proved = proved.model_copy(update={"evidence": proved.evidence.model_copy(update={"ladders": ladders})})
     stamp(calibrated, path, proved, load_predictor(calibrated, threads=1).metadata)
-    assert accepted(threshold=0.0) > 0
-    assert accepted(risk=0.05) == 0
+    assert accepted(threshold=0.0, fill_gaps=True) > 0
+    assert accepted(risk=0.05, fill_gaps=True) == 0
+    reasons = {p["reason"] for a in folder.result()["annotations"] for p in a["proposals"] if not p["accepted"]}
+    assert "gap" in reasons
 
 
 def test_joints_are_told_in_the_models_definitions(folder: Any, coco: Any) -> None:
@@ -236,7 +240,7 @@ def test_a_dry_run_says_what_to_expect_and_writes_nothing(folder: Any, coco: Any
     command += ["--model", str(calibrated), "--risk", "0.05", "--dry-run"]
     said = json.loads(CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False).output)
     assert said["expected"]["upper_neck"] == {"missing": 20, "left_out": 0, "accepted": 15, "wrong": 0}
-    assert said["expected"]["nose"]["missing"] == 0
+    assert said["expected"]["nose"]["missing"] == said["expected"]["left_knee"]["missing"] == 0
     assert said["evidence"]
     text = CliRunner().invoke(app, command, catch_exceptions=False).output
     assert "This holds for people like these: 24 people" in text

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from poseunion.annotate.apply import apply
 from poseunion.annotate.cli import app
 from poseunion.annotate.decisions import Decision, read_extended, save, write_document
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.release import Request, release
 from poseunion.annotate.release.counts import count, wilson
@@ -40,7 +40,7 @@ def coco_reviewed(folder: Any, coco: Any, fake: Any) -> Any:
 
 
 def _extend_and_review(folder: Any, fake: Any) -> Any:
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
     rng = np.random.default_rng(0)
     annotations = read_extended(folder.out)
     decisions = []

@@ -165,10 +165,11 @@ def test_it_is_extended_in_every_form(
     default = next(iter(FORMATS[name].writers))
     for output in FORMATS[name].writers:
         out = kit.written_name(tmp_path / output, output)
-        report = extend(annotations, images, fake(), out, Options(format=output))
+        report = extend(annotations, images, fake(), out, Options(format=output, fill_gaps=True))
         assert (report.predicted, report.bad, report.format) == (3, [], output)
         first = out.read_bytes()
-        extend(as_text, images, fake(), out, Options(format=output, overwrite=True, workers=2))
+        options = Options(format=output, fill_gaps=True, overwrite=True, workers=2)
+        extend(as_text, images, fake(), out, options)
         assert out.read_bytes() == first
         if output == "coco":
             check_extended(annotations, read_annotations(out), wanted, name)

@@ -61,7 +61,8 @@ def test_a_dataset_is_filled_in_with_its_own_numbers(
 
     rewrite(path, drop)
     out = tmp_path / "own.json"
-    extend(read_annotations(path), tmp_path / "images", fake(), out, Options(format="posetrack18", threshold=0))
+    options = Options(format="posetrack18", threshold=0, fill_gaps=True)
+    extend(read_annotations(path), tmp_path / "images", fake(), out, options)
     record = json.loads(out.read_text())["annotations"][0]
     assert record["keypoints"][2::3] == [1] * 17
     assert record["keypoint_source"][:3] == ["proposed", "proposed", "human"]

@@ -1,0 +1,131 @@
+"""Fits `models.labelling`: whether annotators would label a proposed keypoint, and whether as occluded.
+
+Both are fitted on whole held-out people, of the rounds in which their joints are hidden and asked for again
+(`training.hiding`): occluded on labelled joints (v = 1 against v = 2), labelled on the face (v > 0 against v = 0), of
+people with enough other labels that leaving the face out was a decision and not a person left out. A keypoint of
+which too few samples are of either kind is left out: it is always taken to be labelled, and visible.
+
+Shapes: N views, K keypoints, S samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.labelling import (
+    LABELLED_FEATURES,
+    OCCLUDED_FEATURES,
+    Labelling,
+    labelling_features,
+)
+from poseunion.models.skeleton import Skeleton, Visibility
+from poseunion.models.tempering import sideless
+from poseunion.training.hiding import FACE, Hidden
+from poseunion.training.logistic import fit_logistic
+from poseunion.training.views import Answers
+
+# Labelled keypoints beside the face from which on a face without labels was looked at and left out.
+ENOUGH_LABELLED = 5
+# Samples of the rarer kind below which nothing is fitted of a keypoint (both sides together).
+FEWEST = 8
+# Inverse variance of the weights' prior around zero: .1 to 3 are alike in likelihood on held-out people.
+PULL = 0.3
+# The threshold is one of these.
+THRESHOLDS = np.round(np.arange(0.3, 0.81, 0.05), 2)
+# Proposals below even odds are not accepted anyway: the threshold is chosen on the others.
+ACCEPTED = 0.5
+
+
+@dataclass(frozen=True)
+class LabelSamples:
+    """Proposals of which it is known what an annotator did.
+
+    Attributes:
+        view, keypoint: (S,) indices.
+        visibility: (S,) what the annotator gave, 0, 1 or 2.
+        feature: (S, F) of the confidence.
+        geometry: (S, G) see `labelling.labelling_geometry`.
+        tells_occluded: (S,) of a file that has occluded labels at all (LSP Extended's does not).
+    """
+
+    view: NDArray[np.intp]
+    keypoint: NDArray[np.intp]
+    visibility: NDArray[np.int8]
+    feature: NDArray[np.float64]
+    geometry: NDArray[np.float64]
+    tells_occluded: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> LabelSamples:
+        """Some of them."""
+        parts = (self.view, self.keypoint, self.visibility, self.feature, self.geometry, self.tells_occluded)
+        return LabelSamples(*(part[chosen] for part in parts))
+
+
+def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(N, K) face keypoints that the annotator of a whole, otherwise labelled person gave no label."""
+    face = np.isin(skeleton.keypoints, FACE)
+    visibility = np.stack([v.person.visibility for v in answers.views])
+    whole = np.array([v.window_xyxy is None for v in answers.views])
+    looked_at = whole & ((visibility > 0)[:, ~face].sum(1) >= ENOUGH_LABELLED)
+    return np.asarray(looked_at[:, None] & face & (visibility == Visibility.ABSENT))
+
+
+def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
+    """Every keypoint of a whole person that was hidden, or left out by its annotator, and asked for."""
+    whole = np.array([v.window_xyxy is None for v in answers.views])[hidden.view]
+    visibility = np.stack([v.person.visibility for v in answers.views])[hidden.view, hidden.keypoint]
+    dataset = np.array([v.dataset for v in answers.views])[hidden.view]
+    tells = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
+    samples = LabelSamples(hidden.view, hidden.keypoint, visibility, hidden.feature, hidden.geometry, tells)
+    return samples.where(whole)
+
+
+def fit_labelling(
+    samples: LabelSamples, confidence_S: NDArray[np.float64], skeleton: Skeleton, people: str
+) -> Labelling | None:
+    """Both fits and the threshold; None where the people show neither faces left out nor occluded joints.
+
+    Args:
+        people: the people, in words.
+    """
+    names = np.array(skeleton.keypoints)[samples.keypoint]
+    kind = np.array([sideless(name) for name in names])
+    labelled, occluded = samples.visibility > 0, samples.visibility == Visibility.OCCLUDED
+    on_face = np.isin(names, FACE)
+    enough = (np.bincount(samples.view, labelled & ~on_face) >= ENOUGH_LABELLED)[samples.view]
+
+    def fit(
+        features: tuple[str, ...], outcome: NDArray[np.bool_], among: NDArray[np.bool_]
+    ) -> dict[str, tuple[float, ...]]:
+        feature = labelling_features(features, confidence_S, samples.geometry)
+        table = {}
+        for one in sorted(set(kind[among].tolist())):
+            mine = among & (kind == one)
+            if min(outcome[mine].sum(), (~outcome[mine]).sum()) >= FEWEST:
+                weights = fit_logistic(feature[mine], outcome[mine], np.zeros(len(features)), PULL)
+                table[one] = tuple(weights.round(4).tolist())
+        return table
+
+    found = Labelling(
+        people=people,
+        threshold=0.5,
+        labelled=fit(LABELLED_FEATURES, labelled, enough & on_face),
+        occluded=fit(OCCLUDED_FEATURES, occluded, labelled & samples.tells_occluded),
+    )
+    if not found.labelled and not found.occluded:
+        return None
+    deciding = enough & on_face & (confidence_S >= ACCEPTED) & np.isin(kind, list(found.labelled))
+    probability = found.labelled_probability(names.tolist(), confidence_S, samples.geometry)
+    return found.model_copy(update={"threshold": best_threshold(probability[deciding], labelled[deciding])})
+
+
+def best_threshold(probability_S: NDArray[np.float64], labelled_S: NDArray[np.bool_]) -> float:
+    """Youden's J (1950): where the share of labelled ones kept, less that of the others kept, is highest."""
+    if labelled_S.all() or not labelled_S.any():
+        return 0.5
+    kept = probability_S[None] >= THRESHOLDS[:, None]
+    gain = kept[:, labelled_S].mean(1) - kept[:, ~labelled_S].mean(1)
+    return float(THRESHOLDS[int(np.argmax(gain))])

@@ -1,0 +1,35 @@
+"""Logistic regression with a Gaussian prior around given weights (MAP, L-BFGS).
+
+Shapes: S samples, F features; the first feature is the constant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The constant is each keypoint's own affair.
+PULL_CONSTANT = 0.5
+
+
+def fit_logistic(
+    feature_SF: NDArray[np.float64], right_S: NDArray[np.bool_], start_F: NDArray[np.float64], pull: float
+) -> NDArray[np.float64]:
+    """(F,) weights.
+
+    Args:
+        start_F: centre of the prior.
+        pull: its inverse variance; of the constant at most `PULL_CONSTANT`.
+    """
+    from scipy.optimize import minimize
+
+    x, y = feature_SF, right_S.astype(np.float64)
+    pull_F = np.full(len(start_F), pull)
+    pull_F[0] = min(pull, PULL_CONSTANT)
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logit = x @ w
+        nll = float((np.logaddexp(0, logit) - y * logit).sum() + 0.5 * (pull_F * (w - start_F) ** 2).sum())
+        return nll, x.T @ (1 / (1 + np.exp(-logit)) - y) + pull_F * (w - start_F)
+
+    return np.asarray(minimize(loss, start_F, jac=True, method="L-BFGS-B").x)
