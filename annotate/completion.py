@@ -65,6 +65,8 @@ class Completion:
             between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
         model: (N,) who proposed, where a route chose among models; None: the one that the block names.
         reason: (N, K) int8 `Reason` why a proposal was not accepted; None: not known.
+        labelled: (N, K) float64 probability that an annotator would label it, NaN where that was not fitted; None if
+            nowhere.
         gap: (N, K) what annotators left out and nothing was proposed for; None: not known.
     """
 
@@ -77,6 +79,7 @@ class Completion:
     disagreement: NDArray[np.float64] | None = None
     model: tuple[str, ...] | None = None
     reason: NDArray[np.int8] | None = None
+    labelled: NDArray[np.float64] | None = None
     gap: NDArray[np.bool_] | None = None
 
 
@@ -137,7 +140,7 @@ def complete(
     proposal, confidence = from_model[..., :2].round(XY_DIGITS), from_model[..., 2].round(CONFIDENCE_DIGITS)
     threshold_K = np.where(index >= 0, threshold_M[index], np.inf)
     proposed = ~np.isnan(confidence)
-    seen = np.full(visibility.shape, Visibility.VISIBLE, np.int8)
+    seen, labelled = np.full(visibility.shape, Visibility.VISIBLE, np.int8), None
     tests = {
         Reason.OUTSIDE: acceptance.inside(proposal, size_wh_N2),
         Reason.CONFIDENCE: acceptance.accepted(proposal, confidence, threshold_K, size_wh_N2),
@@ -146,8 +149,9 @@ def complete(
         tests[Reason.GAP] = visibility == Visibility.UNDEFINED
     if labelling is not None:
         geometry = labelling_geometry(output, estimate, filled_visibility)
-        likely = labelling.labelled_probability(output.keypoints, confidence, geometry)
+        likely = labelling.labelled_probability(output.keypoints, confidence, geometry).round(CONFIDENCE_DIGITS)
         tests[Reason.UNLABELLED] = likely >= labelling.threshold
+        labelled = np.where(labelling.says_labelled(output.keypoints), likely, np.nan)
         hidden = labelling.occluded_probability(output.keypoints, confidence, geometry) >= EVEN_ODDS
         seen[hidden] = Visibility.OCCLUDED
     good = proposed & np.logical_and.reduce(list(tests.values()))
@@ -171,5 +175,6 @@ def complete(
         sd_px=from_model[..., 3].round(XY_DIGITS),
         disagreement=from_model[..., 4].round(XY_DIGITS),
         reason=reason,
+        labelled=labelled,
         gap=asked.gaps_left(visibility, derived, output) & looked_at[:, None] & (index >= 0),
     )

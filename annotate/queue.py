@@ -2,9 +2,11 @@
 
     gain = uncertainty x weight(disagreement)
 
-`uncertainty` is the probability that what stands now is wrong: 1 - confidence of an accepted proposal, the confidence
-of one that was not accepted. `disagreement` says, in OKS-.5 radii, how far apart the voices lie that placed the point
-(picture and prior, as the file records; and other extensions of the same file: by a teacher, or with mirrored crops).
+`uncertainty` is the probability that what stands now is wrong: 1 - p of an accepted proposal, p of one that was not
+accepted, where p is the confidence, times the probability that an annotator would label the point where the file says
+it (a face seen from behind is no error to leave out). `disagreement` says, in OKS-.5 radii, how far apart the voices
+lie that placed the point (picture and prior, as the file records; and other extensions of the same file: by a teacher,
+or with mirrored crops).
 
 Legend of shape suffixes: K keypoints of the file's skeleton.
 """
@@ -203,6 +205,8 @@ def _radius_px(annotations: AnnotationSet, row: int) -> NDArray[np.float64]:
 
 
 def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) -> float:
+    labelled = _number(proposal, "labelled")
+    confidence *= 1.0 if labelled is None else min(1.0, labelled)
     if not proposal["accepted"]:
         return confidence
     sd_px = _number(proposal, "sd_px")

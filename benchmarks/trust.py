@@ -26,7 +26,7 @@ from poseunion.models.calibration import Part
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.predictor import load_predictor
 from poseunion.models.skeleton import Skeleton
-from poseunion.training.calibrate import Samples, Source, as_lacking, confidence_of, try_out, views_of
+from poseunion.training.calibrate import Samples, Source, acceptable, as_lacking, confidence_of, try_out, views_of
 from poseunion.training.views import MPII, Answers
 
 SETS = ("coco", "lspet")
@@ -231,9 +231,10 @@ def main() -> None:
     features = calibration.picture.features
     tried, _ = try_out(predictor, views, calibration.tempering, calibration.size_bounds, features)
     assert tried.evidence is not None
+    evidence = acceptable(calibration.evidence, tried.evidence, predictor.skeleton)
     parts = {
         "picture": measured(calibration.picture, tried.picture, tried.answers, predictor.skeleton),
-        "evidence": measured(calibration.evidence, tried.evidence, tried.answers, predictor.skeleton),
+        "evidence": measured(calibration.evidence, evidence, tried.answers, predictor.skeleton),
     }
     raw_score = tried.answers.raw_score[tried.picture.view, tried.picture.keypoint]
     raw = Measured(**{**vars(parts["picture"]), "confidence": raw_score})

@@ -87,6 +87,10 @@ class Labelling(BaseModel):
         feature = labelling_features(OCCLUDED_FEATURES, confidence, geometry)
         return _probability(self.occluded, keypoints, feature, 0.0)
 
+    def says_labelled(self, keypoints: Sequence[str]) -> NDArray[np.bool_]:
+        """(K,) keypoints of which `labelled` was fitted."""
+        return np.array([sideless(name) in self.labelled for name in keypoints], bool)
+
 
 def _probability(
     table: dict[str, tuple[float, ...]], keypoints: Sequence[str], feature: NDArray[np.float64], otherwise: float

@@ -222,6 +222,7 @@ def acceptable(part: Part, samples: Samples, skeleton: Skeleton) -> Samples:
         return samples
     names = [skeleton.keypoints[k] for k in samples.keypoint]
     probability = part.labelling.labelled_probability(names, confidence_of(part, samples), samples.geometry)
+    probability = probability.round(CONFIDENCE_DIGITS)
     return dataclasses.replace(samples, placed=samples.placed & (probability >= part.labelling.threshold))
 
 

@@ -95,7 +95,7 @@ def fit_labelling(
     kind = np.array([sideless(name) for name in names])
     labelled, occluded = samples.visibility > 0, samples.visibility == Visibility.OCCLUDED
     on_face = np.isin(names, FACE)
-    enough = (np.bincount(samples.view, labelled & ~on_face) >= ENOUGH_LABELLED)[samples.view]
+    enough = with_enough_labels(samples, skeleton)
 
     def fit(
         features: tuple[str, ...], outcome: NDArray[np.bool_], among: NDArray[np.bool_]
@@ -120,6 +120,12 @@ def fit_labelling(
     deciding = enough & on_face & (confidence_S >= ACCEPTED) & np.isin(kind, list(found.labelled))
     probability = found.labelled_probability(names.tolist(), confidence_S, samples.geometry)
     return found.model_copy(update={"threshold": best_threshold(probability[deciding], labelled[deciding])})
+
+
+def with_enough_labels(samples: LabelSamples, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(S,) of people with `ENOUGH_LABELLED` labels beside the face; every label of a person is a sample."""
+    face = np.isin(np.array(skeleton.keypoints)[samples.keypoint], FACE)
+    return np.asarray((np.bincount(samples.view, (samples.visibility > 0) & ~face) >= ENOUGH_LABELLED)[samples.view])
 
 
 def best_threshold(probability_S: NDArray[np.float64], labelled_S: NDArray[np.bool_]) -> float:

@@ -89,7 +89,7 @@ def _coco_style(name: str, title: str, own: str, states: tuple[Visibility, ...] 
     return Format(name, title, dialects.detect(name), dialects.read(name), writers, states, EXACT, own)
 
 
-_SAME_KEYPOINTS = "same keypoints, the missing ones filled in"
+_SAME_KEYPOINTS = "same keypoints, the missing ones filled in with `--fill-gaps`"
 FORMATS: dict[str, Format] = {
     f.name: f
     for f in (

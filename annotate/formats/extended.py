@@ -3,7 +3,8 @@
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
 `keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
 `proposals`            every keypoint that was missing and asked for: name, x, y, confidence, accepted, the reason
-                       where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement.
+                       where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement
+                       and, of the face, labelled: the probability that an annotator would label it.
 `proposed_by`          the model that proposed them, where a route chose among several by the person's size.
 """
 
@@ -50,6 +51,7 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     reason = [0] * len(origin) if completion.reason is None else completion.reason[row].tolist()
     sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
     disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
+    labelled = nothing if completion.labelled is None else completion.labelled[row].tolist()
     proposals = [
         {
             "name": name,
@@ -59,9 +61,10 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
             "accepted": o == Origin.PROPOSED,
             **({"reason": REASON_NAMES[why]} if why and o != Origin.PROPOSED else {}),
             **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
+            **({"labelled": likely} if likely == likely else {}),
         }
-        for name, (x, y), c, o, why, sd, apart in zip(
-            names, xy, confidence, origin, reason, sd_px, disagreement, strict=True
+        for name, (x, y), c, o, why, sd, apart, likely in zip(
+            names, xy, confidence, origin, reason, sd_px, disagreement, labelled, strict=True
         )
         if c is not None
     ]
@@ -104,8 +107,8 @@ def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
             yield f"the proposal of {proposal['name']} does not say whether it was accepted"
         elif proposal.get("reason", REASON_NAMES[1]) not in REASON_NAMES[1:]:
             yield f"the proposal of {proposal['name']} has another reason than {', '.join(REASON_NAMES[1:])}"
-        elif not all(is_number(proposal.get(key, 0)) for key in ("sd_px", "disagreement")):
-            yield f"the proposal of {proposal['name']} has an sd_px or disagreement that is no number"
+        elif odd := [key for key in ("sd_px", "disagreement", "labelled") if not is_number(proposal.get(key, 0))]:
+            yield f"the proposal of {proposal['name']} has a {odd[0]} that is no number"
 
 
 def dump(value: Any) -> bytes:

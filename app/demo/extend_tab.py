@@ -33,29 +33,32 @@ def extend_tab(engine: Engine, heavy: dict[str, Any]) -> None:
         pictures = gr.File(
             label="Its pictures", file_count="multiple", file_types=["image"], height=140, elem_id="pictures"
         )
+    fill_gaps = gr.Checkbox(label="Also propose what its annotators left out", elem_id="fill-gaps")
     start = gr.Button("Extend", variant="primary", elem_id="extend")
     said = stage(Scene(), "extended")
     overlays = gr.HTML("", elem_id="overlays", apply_default_css=False, padding=False)
 
     @guarded(lambda sentence: (Scene(status=sentence, error=True).to_json(), ""))
-    def run(annotations: str | None, pictures: list[str] | None) -> Answer:
+    def run(annotations: str | None, pictures: list[str] | None, fill_gaps: bool) -> Answer:
         if not annotations or not pictures:
             raise BadArgumentError("Give an annotation file and at least one of its pictures.")
         predictor = engine.predictor(engine.models[0])
-        done = extend_uploads(Path(annotations), [Path(p) for p in pictures], predictor)
+        done = extend_uploads(Path(annotations), [Path(p) for p in pictures], predictor, fill_gaps=fill_gaps)
         name = f"{Path(annotations).stem}.extended.json"
         return Scene(status=summary(done), downloads={name: done.content.decode()}).to_json(), gallery(done)
 
-    start.click(run, [annotations, pictures], [said, overlays], **heavy)
+    start.click(run, [annotations, pictures, fill_gaps], [said, overlays], **heavy)
 
 
 def summary(done: Extended) -> str:
     """What was added, in a sentence."""
     rows, columns = done.report.keypoints.values(), ("human", "derived", "accepted", "none")
     human, derived, accepted, missing = (sum(row[c] for row in rows) for c in columns)
+    left = sum(done.report.gaps.values())
+    gaps = f" (of these, {left} its annotators left out, and none was asked for)" if left else ""
     return (
         f"{done.report.predicted} of {done.report.persons} people completed. {human} of their keypoints are labelled, "
-        f"{derived} derived, {accepted} proposed and accepted, {missing} still missing."
+        f"{derived} derived, {accepted} proposed and accepted, {missing} still missing{gaps}."
     )
 
 

@@ -47,8 +47,13 @@ class Extended:
     bad: list[tuple[str, str]]
 
 
-def extend_uploads(annotations: Path, pictures: Sequence[Path], predictor: Predictor) -> Extended:
+def extend_uploads(
+    annotations: Path, pictures: Sequence[Path], predictor: Predictor, *, fill_gaps: bool = False
+) -> Extended:
     """Complete `annotations` with those of its pictures that were uploaded.
+
+    Args:
+        fill_gaps: also what its annotators left out, see `annotate.asked`.
 
     Raises:
         PoseUnionError: a sentence for the visitor, without the server's paths.
@@ -60,12 +65,14 @@ def extend_uploads(annotations: Path, pictures: Sequence[Path], predictor: Predi
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            return _extend(annotations, pictures, predictor, folder)
+            return _extend(annotations, pictures, predictor, folder, fill_gaps)
         except PoseUnionError as error:
             raise BadFileError(_without_paths(str(error), folder, annotations.parent)) from error
 
 
-def _extend(annotations: Path, pictures: Sequence[Path], predictor: Predictor, folder: Path) -> Extended:
+def _extend(
+    annotations: Path, pictures: Sequence[Path], predictor: Predictor, folder: Path, fill_gaps: bool
+) -> Extended:
     records = read_annotations(annotations)
     images, out = folder / "images", folder / "extended.json"
     placed, bad = _place(records, pictures, images)
@@ -76,7 +83,8 @@ def _extend(annotations: Path, pictures: Sequence[Path], predictor: Predictor, f
         )
     # As the command line does: what people labelled helps to find the rest.
     told = InformedPredictor(predictor) if is_informable(predictor) else predictor
-    report = extend(_only(records, placed), images, told, out, Options(limit=MOST_PEOPLE, max_bad=1.0))
+    options = Options(limit=MOST_PEOPLE, max_bad=1.0, fill_gaps=fill_gaps)
+    report = extend(_only(records, placed), images, told, out, options)
     bad += [(str(b["image"]), _without_paths(str(b["reason"]), folder)) for b in report.bad]
     extended = read_annotations(out)
     overlays = [(records.images[i].file_name, _overlay(extended, i, images)) for i in sorted(placed)]

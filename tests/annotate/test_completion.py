@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from poseunion.annotate.acceptance import DEFAULT_THRESHOLD, accepted, thresholds_for
-from poseunion.annotate.completion import Origin, complete
+from poseunion.annotate.asked import Asked
+from poseunion.annotate.completion import REASON_NAMES, Origin, Reason, complete
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.names import output_skeleton
 from poseunion.models.errors import BadArgumentError, ModelError
-from poseunion.models.skeleton import load_skeleton
+from poseunion.models.labelling import Labelling
+from poseunion.models.skeleton import load_skeleton, mirrored
 
 COCO, UNION = load_skeleton("coco17"), load_skeleton("union21")
 
@@ -129,3 +131,75 @@ def test_the_table_adds_up(folder: Any, coco: Any, fake: Any) -> None:
 def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
     with pytest.raises(BadArgumentError):
         Options(**options)
+
+
+# Facing the camera, as labels: the person's left is at the picture's right.
+TRUNK = {
+    "left_shoulder": (60.0, 30.0),
+    "right_shoulder": (40.0, 30.0),
+    "left_hip": (57.0, 60.0),
+    "right_hip": (43.0, 60.0),
+    "left_knee": (58.0, 80.0),
+    "right_knee": (42.0, 80.0),
+}
+FACE = {
+    "nose": (50.0, 15.0),
+    "left_eye": (53.0, 12.0),
+    "right_eye": (47.0, 12.0),
+    "left_ear": (56.0, 14.0),
+    "right_ear": (44.0, 14.0),
+}
+MIRRORED = {name: FACE[mirrored(name)] for name in FACE}
+
+
+def _with_face(face: dict[str, tuple[float, float]], visibility: int = 2, **options: Any) -> Any:
+    pose = np.full((1, 21, 5), 0.5, np.float32)
+    for name, point in face.items():
+        pose[0, UNION.index(name), :2] = point
+    states = dict.fromkeys(TRUNK, visibility)
+    return _one(states, pose, TRUNK, asked=Asked(fill_gaps=True, keypoints=tuple(FACE)), **options)
+
+
+def _standing(completion: Any) -> set[str]:
+    return {UNION.keypoints[k] for k in np.flatnonzero(completion.origin[0] == Origin.PROPOSED)}
+
+
+def _reasons(completion: Any) -> set[str]:
+    return {REASON_NAMES[k] for k in completion.reason[0]} - {"none"}
+
+
+def test_a_face_whose_sides_contradict_the_body_is_not_accepted() -> None:
+    assert _standing(_with_face(FACE)) == set(FACE)
+    wrong = _with_face(MIRRORED)
+    assert _standing(wrong) == {"nose"}
+    assert _reasons(wrong) == {"sides"}
+    assert np.isfinite(wrong.confidence[0, :5]).all()  # still a proposal
+
+
+def test_a_face_seen_from_behind_is_not_accepted() -> None:
+    front = Labelling(people="", threshold=0.6, labelled={"nose": (0, 0, 5, 0, 0)}, occluded={})
+    assert _standing(_with_face(FACE, labelling=front)) == set(FACE)
+    behind = front.model_copy(update={"labelled": {"nose": (0.0, 0.0, -5.0, 0.0, 0.0)}})
+    result = _with_face(FACE, labelling=behind)
+    assert _standing(result) == set(FACE) - {"nose"}
+    assert _reasons(result) == {"unlabelled"}
+    assert result.labelled[0, 0] < 0.6
+    assert np.isnan(result.labelled[0, 1:]).all()
+
+
+def test_an_accepted_proposal_is_written_as_hidden_where_it_probably_is() -> None:
+    near = Labelling(people="", threshold=0.5, labelled={}, occluded={"ear": (-3, 0, 0, 6)})
+    for state, expected in ((2, 2), (1, 1)):
+        result = _with_face(FACE, state, labelling=near)
+        assert result.visibility[0, UNION.index("left_ear")] == expected
+        assert result.visibility[0, UNION.index("nose")] == 2
+        assert result.visibility[0, UNION.index("left_hip")] == 0  # human points are copied from the file
+
+
+def test_the_first_test_that_fails_is_the_reason() -> None:
+    pose = np.full((1, 21, 5), 0.5, np.float32)
+    pose[0, 17:, 2] = [0.1, 0.9, 0.1, 0.9]
+    pose[0, 17:19, 0] = -3
+    result = _one({"nose": 2}, pose)
+    assert [REASON_NAMES[r] for r in result.reason[0, 17:]] == ["outside", "outside", "confidence", "none"]
+    assert (result.reason[0, :17] == Reason.NONE).all()
