@@ -140,7 +140,8 @@ def complete(
     proposal, confidence = from_model[..., :2].round(XY_DIGITS), from_model[..., 2].round(CONFIDENCE_DIGITS)
     threshold_K = np.where(index >= 0, threshold_M[index], np.inf)
     proposed = ~np.isnan(confidence)
-    seen, labelled = np.full(visibility.shape, Visibility.VISIBLE, np.int8), None
+    seen = np.full(visibility.shape, Visibility.VISIBLE, np.int8)
+    labelled: NDArray[np.float64] | None = None
     tests = {
         Reason.OUTSIDE: acceptance.inside(proposal, size_wh_N2),
         Reason.CONFIDENCE: acceptance.accepted(proposal, confidence, threshold_K, size_wh_N2),
