@@ -25,7 +25,7 @@ from poseunion.models.skeleton import Skeleton, Visibility
 from poseunion.models.tempering import sideless
 from poseunion.training.hiding import FACE, Hidden
 from poseunion.training.logistic import fit_logistic
-from poseunion.training.views import Answers
+from poseunion.training.views import OWN, Answers
 
 # Labelled keypoints beside the face from which on a face without labels was looked at and left out.
 ENOUGH_LABELLED = 5
@@ -68,14 +68,19 @@ def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:
     """(N, K) face keypoints that the annotator of a whole, otherwise labelled person gave no label."""
     face = np.isin(skeleton.keypoints, FACE)
     visibility = np.stack([v.person.visibility for v in answers.views])
-    whole = np.array([v.window_xyxy is None for v in answers.views])
+    whole = _whole(answers)
     looked_at = whole & ((visibility > 0)[:, ~face].sum(1) >= ENOUGH_LABELLED)
     return np.asarray(looked_at[:, None] & face & (visibility == Visibility.ABSENT))
 
 
+def _whole(answers: Answers) -> NDArray[np.bool_]:
+    """(N,) views of a whole person as its own file has it: once each."""
+    return np.array([v.window_xyxy is None and v.form == OWN for v in answers.views])
+
+
 def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
     """Every keypoint of a whole person that was hidden, or left out by its annotator, and asked for."""
-    whole = np.array([v.window_xyxy is None for v in answers.views])[hidden.view]
+    whole = _whole(answers)[hidden.view]
     visibility = np.stack([v.person.visibility for v in answers.views])[hidden.view, hidden.keypoint]
     dataset = np.array([v.dataset for v in answers.views])[hidden.view]
     tells = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
