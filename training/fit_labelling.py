@@ -60,8 +60,14 @@ class LabelSamples:
 
     def where(self, chosen: NDArray[np.bool_]) -> LabelSamples:
         """Some of them."""
-        parts = (self.view, self.keypoint, self.visibility, self.feature, self.geometry, self.tells_occluded)
-        return LabelSamples(*(part[chosen] for part in parts))
+        return LabelSamples(
+            self.view[chosen],
+            self.keypoint[chosen],
+            self.visibility[chosen],
+            self.feature[chosen],
+            self.geometry[chosen],
+            self.tells_occluded[chosen],
+        )
 
 
 def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:

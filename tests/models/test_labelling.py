@@ -15,7 +15,7 @@ from poseunion.models.skeleton import load_skeleton
 UNION = load_skeleton("union21")
 SHOULDERS, HIPS, TURN, HIDDEN_NEAR, HIDDEN = range(len(GEOMETRY))
 # Facing the camera, upright; the person's left is at the picture's right.
-FRONT = {
+FRONT: dict[str, tuple[float, float]] = {
     "nose": (50, 20),
     "left_eye": (53, 17),
     "right_eye": (47, 17),
