@@ -18,12 +18,20 @@ from poseunion.models.networks.weights import read_weights, save_weights
 _SAME = ("skeleton", "keypoints", "size_wh", "padding", "head")
 
 
-def average(paths: Sequence[Path], out: Path, shares: Sequence[float] = (), *, overwrite: bool = False) -> None:
+def average(
+    paths: Sequence[Path],
+    out: Path,
+    shares: Sequence[float] = (),
+    *,
+    parts: Sequence[str] = (),
+    overwrite: bool = False,
+) -> None:
     """Write the mean of weights files, batch statistics included.
 
     Args:
         paths: of one network, skeleton, size and bins.
         shares: how much each counts, above 0; they are divided by their sum. None given: all the same.
+        parts: names of the parts of the network to average; the others are the first file's. None given: all.
 
     Raises:
         BadArgumentError: fewer than two files, other shares than files, or another network. BadFileError: a file cannot
@@ -41,6 +49,10 @@ def average(paths: Sequence[Path], out: Path, shares: Sequence[float] = (), *, o
     mean: dict[str, Tensor] = {}
     read = [read_weights(path) for path in paths]
     first, spec, description = read[0]
+    for part in parts:
+        if not any(f"{name}.".startswith(f"{part}.") for name in first):
+            known = ", ".join(dict.fromkeys(name.partition(".")[0] for name in first))
+            raise BadArgumentError(f"--part {part!r} is no part of the network: it has {known} and theirs.")
     sources = []
     for path, share, (state, its_spec, its) in zip(paths, shares, read, strict=True):
         same = its_spec == spec and all(getattr(its, name) == getattr(description, name) for name in _SAME)
@@ -50,11 +62,13 @@ def average(paths: Sequence[Path], out: Path, shares: Sequence[float] = (), *, o
                 f"{spec.network} {spec.backbone} at {description.size_wh} for {description.skeleton}: average the same."
             )
         for name, tensor in state.items():
-            if not tensor.is_floating_point():
-                mean[name] = tensor  # a count of batches
+            in_parts = not parts or any(f"{name}.".startswith(f"{one}.") for one in parts)
+            if not (tensor.is_floating_point() and in_parts):
+                mean.setdefault(name, tensor)  # a count of batches, or what is not averaged
                 continue
             part = tensor.float() * (share / sum(shares))
             mean[name] = mean[name] + part if name in mean else part
         sources.append(f"{share / sum(shares):.2g} of ({its.source})")
-    source = "mean: " + " and ".join(sources)
+    of_what = f" of {', '.join(parts)}" if parts else ""
+    source = f"mean{of_what}: " + " and ".join(sources)
     save_weights(out, mean, spec, description.model_copy(update={"source": source, "calibration": None}))

@@ -97,6 +97,9 @@ def average(
     share: Annotated[
         list[float] | None, typer.Option(help="How much a file counts, once each; else all the same.")
     ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Average this part alone, backbone for example; the rest is the first's.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Write the mean of weights that runs from one start ended at: often better than each of them."""
@@ -104,7 +107,7 @@ def average(
         from poseunion.training.average import average as write_mean
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    write_mean([weights_path(one) for one in weights], out, share or [], overwrite=overwrite)
+    write_mean([weights_path(one) for one in weights], out, share or [], parts=part or [], overwrite=overwrite)
     Console(stderr=True).print(f"Weights: {out}")
 
 

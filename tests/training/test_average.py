@@ -45,6 +45,21 @@ def test_the_mean_weighs_each_file_by_its_share(tmp_path: Path) -> None:
     load_network(tmp_path / "mean.safetensors")
 
 
+def test_a_part_is_averaged_and_the_rest_is_the_first_file_s(tmp_path: Path) -> None:
+    paths = [written(tmp_path / f"{seed}.safetensors", seed) for seed in (1, 2)]
+    out = tmp_path / "mean.safetensors"
+    average(paths, out, [0.7, 0.3], parts=["backbone"])
+    (one, *_), (two, *_), (mean, _, description) = (read_weights(path) for path in (*paths, out))
+    for name, tensor in mean.items():
+        if name.startswith("backbone.") and tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.7 * one[name] + 0.3 * two[name], rtol=1e-5, atol=1e-6)
+        else:
+            assert torch.equal(tensor, one[name])
+    assert description.source == "mean of backbone: 0.7 of (run 1) and 0.3 of (run 2)"
+    with pytest.raises(BadArgumentError, match="has backbone, "):
+        average(paths, tmp_path / "other.safetensors", parts=["back"])
+
+
 def test_the_mean_of_the_same_is_the_same(tmp_path: Path) -> None:
     path = written(tmp_path / "one.safetensors", 1)
     average([path, path], tmp_path / "mean.safetensors")
