@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 EXAMPLES = (
-    "Examples:  poseunion bench  ·  poseunion bench --model unified --model unified-int8 --annotations coco/test.json "
+    "Examples:  poseunion bench  ·  poseunion bench --model unified --model unified-64 --annotations coco/test.json "
     "--images coco/test --people 10 --plot speed.png --out benchmarks/2026-11-22-speed.md  ·  poseunion bench --beside "
     '"mmpose\'s RTMPose-t=~/mmpose-1.3.2/bin/python benchmarks/peers/mmpose_speed.py"'
 )

@@ -107,8 +107,6 @@ def test_files_without_weights_to_train_on_are_refused(built: torch.nn.Module, t
     onnx.save(network_graph(built, _described("equivariant")), tmp_path / "folded.onnx")
     with pytest.raises(ModelError, match=r"folded.onnx does not hold the weights of a network to train on from: give"):
         read_weights(tmp_path / "folded.onnx")
-    with pytest.raises(ModelError, match=r"int8.onnx does not hold the weights"):
-        read_weights(weights_path("unified-int8"))
     (tmp_path / "text.onnx").write_text("no protobuf")
     for name in ("text.onnx", "absent.onnx"):
         with pytest.raises(BadFileError, match=f"{name} is not an ONNX file"):
