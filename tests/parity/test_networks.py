@@ -36,5 +36,7 @@ def test_names_shapes_and_logits(
     bins = slice(None, -2)  # the last two columns are sums over hundreds of bins
     for logit, axis in ((out.simcc_x, "x"), (out.simcc_y, "y")):
         got, expected = recipe.thinned(logit.numpy()), mmpose_networks[f"{case}-{axis}"]
-        np.testing.assert_allclose(got[:, bins], expected[:, bins], rtol=0, atol=1e-5)
+        # Single precision of sums over hundreds of channels: processors without AVX-512 differ by up to 1.5e-5 from the
+        # one that mmpose ran on.
+        np.testing.assert_allclose(got[:, bins], expected[:, bins], rtol=0, atol=3e-5)
         np.testing.assert_allclose(got[:, -2:], expected[:, -2:], rtol=1e-5, atol=1e-3)

@@ -22,7 +22,8 @@ def test_mpii_persons(recipe: ModuleType, mmpose: dict[str, Any], tmp_path: Path
     records = recipe.mpii_records(40)
     (tmp_path / "mpii.json").write_text(json.dumps(records))
     annotations = read_annotations(tmp_path / "mpii.json")
-    x, y, w, h = annotations.box_xywh.T
+    assert annotations.protocol is not None
+    x, y, w, h = annotations.protocol.xywh.T
     np.testing.assert_allclose(np.stack([x + w / 2, y + h / 2], -1), mmpose["mpii"]["center"], atol=1e-3)
     np.testing.assert_allclose(np.stack([w, h], -1), mmpose["mpii"]["scale"], rtol=1e-6)
     # mmpose leaves joints 1-based, and its metric adds 1 to predictions; here labelled joints are 0-based.
