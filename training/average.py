@@ -66,8 +66,8 @@ def average(
             if not (tensor.is_floating_point() and in_parts):
                 mean.setdefault(name, tensor)  # a count of batches, or what is not averaged
                 continue
-            part = tensor.float() * (share / sum(shares))
-            mean[name] = mean[name] + part if name in mean else part
+            summand = tensor.float() * (share / sum(shares))
+            mean[name] = mean[name] + summand if name in mean else summand
         sources.append(f"{share / sum(shares):.2g} of ({its.source})")
     of_what = f" of {', '.join(parts)}" if parts else ""
     source = f"mean{of_what}: " + " and ".join(sources)
