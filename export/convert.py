@@ -75,13 +75,18 @@ def convert(
         source=f"converted from {checkpoint.name}, sha256 {sha256_of(checkpoint)}",
         licence=licence,
     )
+    write_pair(stem, module, NetworkSpec(network=f"rtmpose-{size}", backbone=""), description)
+    return description
+
+
+def write_pair(stem: Path, network: torch.nn.Module, spec: NetworkSpec, description: ModelDescription) -> None:
+    """Write `<stem>.safetensors` and `<stem>.onnx`, both or neither."""
     with tempfile.TemporaryDirectory() as folder:
         weights, onnx = Path(folder) / "w.safetensors", Path(folder) / "m.onnx"
-        save_weights(weights, module.state_dict(), NetworkSpec(network=f"rtmpose-{size}", backbone=""), description)
+        save_weights(weights, network.state_dict(), spec, description)
         export_onnx(weights, onnx)
         for part in (weights, onnx):
             write_bytes(stem.parent / f"{stem.name}{part.suffix}", part.read_bytes())
-    return description
 
 
 def network_of(

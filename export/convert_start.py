@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from poseunion.export.onnx import export_onnx
+from poseunion.export.convert import write_pair
 from poseunion.export.starts import Layer, Start, find_start, read_layers
 from poseunion.models.errors import ModelError
-from poseunion.models.files import sha256_of, write_bytes
+from poseunion.models.files import sha256_of
 from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
-from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.networks.weights import NetworkSpec
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import load_skeleton
 
@@ -54,12 +53,7 @@ def convert_start(file: Path, stem: Path, skeleton: str = "union21", *, licence:
         source=f"converted from {start.name} ({published}; {file.name}, sha256 {sha256}), added keypoints untrained",
         licence=licence or start.licence,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        weights, onnx = Path(folder) / "w.safetensors", Path(folder) / "m.onnx"
-        save_weights(weights, network.state_dict(), NetworkSpec(network=start.network, backbone=""), description)
-        export_onnx(weights, onnx)
-        for part in (weights, onnx):
-            write_bytes(stem.parent / f"{stem.name}{part.suffix}", part.read_bytes())
+    write_pair(stem, network, NetworkSpec(network=start.network, backbone=""), description)
     return description
 
 

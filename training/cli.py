@@ -64,10 +64,10 @@ def train(
         torch.set_num_threads(1)
     listed = read_data_file(data)
     check_nodes(nodes)
-    check_out(out, resume=resume)
-    begin = init or config.start
-    start = initial_state(config, weights_path(begin)) if begin and not resume else None
-    origin = origin_of(weights_path(begin)) if begin and not resume else None
+    # A run that was stopped before its first checkpoint begins anew, from its start.
+    begin = "" if check_out(out, resume=resume).exists() else init or config.start
+    start = initial_state(config, weights_path(begin)) if begin else None
+    origin = origin_of(weights_path(begin)) if begin else None
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
     if config.epochs:

@@ -8,20 +8,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from poseunion.app.cli import main
 from poseunion.export.onnx import export_onnx
 from poseunion.models.errors import BadFileError
 from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
-from poseunion.models.networks.weights import NetworkSpec, save_weights
+from poseunion.models.networks.weights import NetworkSpec, read_weights, save_weights
 from poseunion.models.skeleton import load_skeleton
+from poseunion.models.zoo import weights_path
 from poseunion.training.checkpoint import save_checkpoint
+from poseunion.training.cli import app
 from poseunion.training.data import DatasetEntry, read_people
+from poseunion.training.prepare import Prepared
 from poseunion.training.store import open_store
 
 UNION = load_skeleton("union21")
@@ -219,3 +224,19 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
         save_checkpoint(path, {"step": 2, "network": {"w": torch.zeros(100_000)}})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_run_without_a_checkpoint_begins_at_its_start(
+    resume: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with `--resume`, as after a kill before the first checkpoint."""
+    began: dict[str, Any] = {}
+    monkeypatch.setattr("poseunion.training.prepare.prepare", lambda *_: Prepared([], [], []))
+    monkeypatch.setattr("poseunion.training.loop.fit", lambda *_, **given: began.update(given))
+    out = str(tmp_path / "run")
+    done = CliRunner().invoke(app, ["train", "unified", "--data", str(data), "--out", out, *resume])
+    assert done.exit_code == 0, done.output
+    state, _, description = read_weights(weights_path("unified"))
+    assert began["init"].keys() == state.keys()
+    assert began["origin"].licence == description.licence
