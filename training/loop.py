@@ -30,6 +30,7 @@ from poseunion.training.cdkd.distiller import distiller_for
 from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.cpu import keep_freed_memory, quicken
 from poseunion.training.data import Batch, draw_batch
+from poseunion.training.device_batch import DeviceBatch, DeviceStore
 from poseunion.training.freezing import freeze
 from poseunion.training.log import RunLog
 from poseunion.training.losses import heatmap_output
@@ -91,6 +92,9 @@ def fit(
     saved = load_checkpoint(last) if last.exists() else None
     if saved and not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
         raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
+    resident = None
+    if recipe.augment_on == "device":
+        resident = DeviceStore(data.train, fabric.device, agreement_mask=recipe.agreement_mask)
     clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
     current = saved["stage"] if saved else 0
     weights = saved["network"] if saved else init
@@ -107,7 +111,19 @@ def fit(
             torch.manual_seed(recipe.seed)
             network = network_for(current, recipe, weights)
             weights, ema_state = _run_stage(
-                fabric, recipe, current, network, ema_state, optimizer_state, aside, data, clock, out, log, origin
+                fabric,
+                recipe,
+                current,
+                network,
+                ema_state,
+                optimizer_state,
+                aside,
+                data,
+                resident,
+                clock,
+                out,
+                log,
+                origin,
             )
             optimizer_state, aside = None, {}
             finished = current
@@ -180,6 +196,7 @@ def _run_stage(
     optimizer_state: dict[str, Any] | None,
     aside: dict[str, dict[str, Tensor]],
     data: Prepared,
+    resident: DeviceStore | None,
     clock: Clock,
     out: Path,
     log: RunLog | None,
@@ -204,17 +221,24 @@ def _run_stage(
     wrapped, optimizer = fabric.setup(trained, optimizer)
     per_device = max(1, stage.batch_size // fabric.world_size)
 
-    def draw(step: int) -> Batch:
+    if recipe.compiled:
+        network.get_submodule("backbone").compile()  # in place: names of parameters stay
+
+    def draw(step: int) -> Batch | DeviceBatch:
         strength = recipe.augmentation
         if Clock(step, clock.seconds).progress(recipe) >= recipe.mild_from:
             strength = strength.mild()
         rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
+        wide_wh = distiller.teacher.size_wh if distiller is not None else None
+        if resident is not None:
+            drawing = (rng, per_device, grid, strength)
+            return resident.draw(*drawing, sampling_power=recipe.sampling_power, wide_wh=wide_wh)
         return draw_batch(
             *(data.train, rng, per_device, grid, strength),
             agreement_mask=recipe.agreement_mask,
             sampling_power=recipe.sampling_power,
             online=data.online,
-            wide_wh=distiller.teacher.size_wh if distiller is not None else None,
+            wide_wh=wide_wh,
         )
 
     started, base_seconds = time.monotonic(), clock.seconds
@@ -312,7 +336,8 @@ def _licence(origin: Origin) -> str:
     return f"{LICENCE}; began as weights under {origin.licence}"
 
 
-def _save_bad_batch(out: Path, batch: Batch, step: int, what: str) -> None:
+def _save_bad_batch(out: Path, batch: Batch | DeviceBatch, step: int, what: str) -> None:
+    batch = batch.on_host() if isinstance(batch, DeviceBatch) else batch
     path = out / f"not-finite-{step}.npz"
     with atomic_writer(path) as file:
         np.savez(file, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)

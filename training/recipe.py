@@ -16,6 +16,7 @@ NETWORKS = (
 )
 TASK_LOSSES = ("kl", "position")
 PRECISIONS = ("32-true", "bf16-mixed")
+AUGMENT_ON = ("cpu", "device")
 _POSITIVE = ("steps", "lr", "clip_norm", "log_every", "draw_ahead")
 _SHARES = (
     *("decay_from", "mild_from", "alpha", "pseudo_weight", "final_lr_factor", "warmup_factor", "ema_decay"),
@@ -78,6 +79,9 @@ class Recipe:
         draw_ahead: batches that are drawn beside a step, each by a thread of its own. Which people they hold does not
             depend on it. A GPU wants about as many as there are cores.
         cdkd: what a network of full resolution teaches a student of small pictures, see `cdkd.config.Cdkd`.
+        augment_on: `cpu`, or `device`: pixels lie on the GPU and are augmented there, see `device_batch`. The distributions
+            are the same, the draws are not.
+        compiled: the network's backbone goes through `torch.compile`.
         frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
             worth it where a run goes on from trained weights, see `freezing`.
         precision: of the network's forward and backward pass, in lightning Fabric's words; weights, losses and the
@@ -125,6 +129,8 @@ class Recipe:
     online: bool = False
     cdkd: Cdkd = field(default_factory=Cdkd)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    augment_on: str = "cpu"
+    compiled: bool = False
     frozen: tuple[str, ...] = ()
     precision: str = "32-true"
     seed: int = 0
@@ -142,11 +148,16 @@ class Recipe:
                 raise BadArgumentError(f"{key} is {value}: give a number {'above' if key in _POSITIVE else 'from'} 0.")
             if key in _SHARES and value > 1:
                 raise BadArgumentError(f"{key} is {value}: it is a share, from 0 to 1.")
-        for key, known in (("network", NETWORKS), ("task_loss", TASK_LOSSES), ("precision", PRECISIONS)):
+        for key, known in (
+            *(("network", NETWORKS), ("task_loss", TASK_LOSSES)),
+            *(("precision", PRECISIONS), ("augment_on", AUGMENT_ON)),
+        ):
             if getattr(self, key) not in known:
                 raise BadArgumentError(f"{key} is {getattr(self, key)!r}: choose among {', '.join(known)}.")
         if not all(isinstance(share, float) and 0 <= share <= 1 for share in self.lr_drops):
             raise BadArgumentError(f"lr_drops is {self.lr_drops}: give shares of the budget in a recipe, from 0. to 1.")
+        if self.online and self.augment_on == "device":
+            raise BadArgumentError("online=true asks the teachers about crops that the CPU cut: set augment_on=cpu.")
         if self.dataset_residual and self.network.startswith("heatmap-"):
             raise BadArgumentError(
                 "dataset_residual bends the bins of an axis, which a heatmap network has not: turn it off."

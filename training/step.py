@@ -13,6 +13,7 @@ from poseunion.models.networks.inputs import normalise
 from poseunion.models.simcc import SimccGrid
 from poseunion.training.cdkd.distiller import Distiller, answers
 from poseunion.training.data import Batch
+from poseunion.training.device_batch import DeviceBatch
 from poseunion.training.losses import (
     balanced,
     conditional_keypoint_loss,
@@ -81,15 +82,20 @@ class Trained(nn.Module):
 
 
 def losses(
-    trained: nn.Module, batch: Batch, grid: SimccGrid, recipe: Recipe, device: torch.device, progress: float
+    trained: nn.Module,
+    batch: Batch | DeviceBatch,
+    grid: SimccGrid,
+    recipe: Recipe,
+    device: torch.device,
+    progress: float,
 ) -> dict[str, Tensor]:
     """The parts of a step's loss; `total` is what is minimised."""
-    image = normalise(torch.from_numpy(batch.image_NHW3).to(device))
-    xy, weight = torch.from_numpy(batch.xy_NK2).to(device), torch.from_numpy(batch.weight_NK).to(device)
-    wide = None if batch.wide_NHW3 is None else torch.from_numpy(batch.wide_NHW3).to(device)
+    image = normalise(torch.as_tensor(batch.image_NHW3, device=device))
+    xy, weight = torch.as_tensor(batch.xy_NK2, device=device), torch.as_tensor(batch.weight_NK, device=device)
+    wide = None if batch.wide_NHW3 is None else torch.as_tensor(batch.wide_NHW3, device=device)
     if recipe.balance_keypoints:
         weight = balanced(weight)
-    flip, dataset = torch.from_numpy(batch.flip_N).to(device), torch.from_numpy(batch.dataset_N).to(device)
+    flip, dataset = torch.as_tensor(batch.flip_N, device=device), torch.as_tensor(batch.dataset_N, device=device)
     answer, heat, bent, lesson = trained(image, wide, flip, dataset, progress)
     if answer is None or bent is None:
         assert heat is not None
@@ -107,7 +113,8 @@ def losses(
     distil: dict[str, Tensor] = {}
     for name, target in batch.teachers.items():
         taught = distillation_loss(
-            logit_x, logit_y, *(torch.from_numpy(a).to(device) for a in (target.x_NKW, target.y_NKH, target.weight_NK))
+            *(logit_x, logit_y),
+            *(torch.as_tensor(a, device=device) for a in (target.x_NKW, target.y_NKH, target.weight_NK)),
         )
         parts |= {f"{part}_{name}": value for part, value in taught.items()}
         distil[name] = taught["distil_x"] + taught["distil_y"]
