@@ -94,9 +94,7 @@ def demo(
             raise BadArgumentError(f"--trusted-proxy {proxy} is neither an address nor a network: {error}.") from error
     for name in allowed_host or ():
         if not name.removeprefix("*.") or set(name.removeprefix("*.")) & set("*/@ ") or "://" in name:
-            raise BadArgumentError(
-                f"--allowed-host {name} is no name: give one such as pose.example or *.pose.example."
-            )
+            raise BadArgumentError(f"--allowed-host {name} is no name: give pose.example or *.pose.example.")
     if embed_in and not (embed_in.startswith(("https://", "http://")) and not set(embed_in) & set(" ;,'\"\r\n")):
         raise BadArgumentError(f"--embed-in {embed_in} is no site: give one such as https://pose.example.")
     if (review is None) != (images is None):
