@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import ipaddress
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from poseunion.app.demo.scratch import upload_folder
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -18,7 +19,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def demo(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 127.0.0.1: nobody else can see the page.")
+        str, typer.Option(help="Address to listen on; 127.0.0.1: the page is seen on this machine only.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0: the first free one from 7860.")] = 7860,
     model: Annotated[
@@ -38,6 +39,24 @@ def demo(
     threads: Annotated[int | None, typer.Option(help="CPU threads of one network call; default: all cores.")] = None,
     upload_mb: Annotated[int, typer.Option(help="Largest upload.")] = 25,
     rate: Annotated[int, typer.Option(help="Requests a minute that one address may make.")] = 240,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="POSEUNION_ALLOWED_HOSTS",
+            help="Name that the page is also served under, beside localhost; *.NAME: what lies below; repeat for more.",
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Reverse proxy whose X-Forwarded-For counts; repeat for more."),
+    ] = None,
+    embed_in: Annotated[
+        str, typer.Option(metavar="ORIGIN", help="Site that may show the page in a frame, https://NAME; default: none.")
+    ] = "",
+    client_mb: Annotated[int, typer.Option(help="Uploads of one client that are kept at a time.")] = 250,
+    total_mb: Annotated[int, typer.Option(help="Uploads of all clients that are kept at a time.")] = 2000,
+    time_limit: Annotated[float, typer.Option(help="Seconds that one request for work may take.")] = 120.0,
     share: Annotated[
         bool, typer.Option("--share", help="Also show the page to the world, through Gradio's tunnel.")
     ] = False,
@@ -64,12 +83,24 @@ def demo(
         )
     if not 0 <= port <= 65535:
         raise BadArgumentError(f"--port {port} is no port: give 0 to 65535.")
-    if min(upload_mb, rate) < 1:
-        raise BadArgumentError("--upload-mb and --rate leave nobody anything to do: give at least 1.")
+    if min(upload_mb, rate, client_mb, total_mb, time_limit) < 1:
+        raise BadArgumentError(
+            "--upload-mb, --rate, --client-mb, --total-mb and --time-limit leave nothing to do: give at least 1."
+        )
+    for proxy in trusted_proxy or ():
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError as error:
+            raise BadArgumentError(f"--trusted-proxy {proxy} is neither an address nor a network: {error}.") from error
+    for name in allowed_host or ():
+        if not name.removeprefix("*.") or set(name.removeprefix("*.")) & set("*/@ ") or "://" in name:
+            raise BadArgumentError(f"--allowed-host {name} is no name: give pose.example or *.pose.example.")
+    if embed_in and not (embed_in.startswith(("https://", "http://")) and not set(embed_in) & set(" ;,'\"\r\n")):
+        raise BadArgumentError(f"--embed-in {embed_in} is no site: give one such as https://pose.example.")
     if (review is None) != (images is None):
         raise BadArgumentError("--review FILE and --images DIR belong together: give both or neither.")
-    with tempfile.TemporaryDirectory(prefix="poseunion-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are this page's own, and gone with it
+    with upload_folder() as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads are this page's own, and gone with it
         try:
             from poseunion.app.demo.page import Settings, build, serve
         except ModuleNotFoundError as error:
@@ -88,10 +119,19 @@ def demo(
             host,
             port,
             share,
-            Limits(upload_mb * 1_000_000, rate),
+            Limits(
+                upload_mb * 1_000_000,
+                rate,
+                client_bytes=client_mb * 1_000_000,
+                total_bytes=total_mb * 1_000_000,
+                seconds=time_limit,
+            ),
             tuple(review_files(review)) if review else (),
             picture_folder(images) if images else None,
             reviewer or getpass.getuser(),
+            tuple(allowed_host or ()),
+            tuple(trusted_proxy or ()),
+            embed_in,
         )
         page = build(engine, settings)
         typer.echo(f"{serve(page, settings)} – Ctrl-C ends it.", err=True)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -83,6 +84,46 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
             if (part / "old").exists() and not path.exists():  # the second move failed: put back what was there
                 (part / "old").replace(path)
             shutil.rmtree(part, ignore_errors=True)
+
+
+def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:
+    """The content of a regular file; a FIFO or device is refused at once, where open() or read() would wait for ever.
+
+    Raises:
+        BadFileError: absent, unreadable, no regular file, or larger than `most_bytes`.
+    """
+    path = Path(path)
+    try:
+        # O_NONBLOCK: opening a FIFO that has no writer returns; it changes nothing for files.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise BadFileError(f"{path} is {kind_of(found.st_mode)}: give a file.")
+            if most_bytes is not None and found.st_size > most_bytes:
+                raise BadFileError(
+                    f"{path} has {found.st_size / 1e6:.1f} MB, more than the {most_bytes / 1e6:g} MB that such a file "
+                    "may have: is it another kind of file?"
+                )
+            return file.read()
+    except OSError as error:
+        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def kind_of(mode: int) -> str:
+    """What a path that is no regular file is, from its `st_mode`."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def refuse_irregular(path: str | os.PathLike[str]) -> None:
+    """Raise BadFileError where `path` is there and is neither file nor folder: reading it may never end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return  # whoever opens it says what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise BadFileError(f"{path} is {kind_of(mode)}: give a file.")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from poseunion.app.demo.engine import RESOLUTIONS, Engine, Found, blurred, view_of
 from poseunion.app.demo.pictures import data_url, to_jpeg
-from poseunion.app.demo.uploads import guarded
+from poseunion.app.demo.uploads import Bounds, guarded
 from poseunion.app.predictions import draw
 from poseunion.models.errors import ItemError
 
@@ -40,12 +40,12 @@ def variants(engine: Engine) -> list[Variant]:
     return [*full, *(Variant(engine.models[0], r) for r, side in RESOLUTIONS.items() if side is not None)]
 
 
-def compare_tab(engine: Engine, found: gr.State, tab: gr.Tab, heavy: dict[str, Any]) -> None:
-    """Build the tab; it compares when it is opened."""
+def compare_tab(engine: Engine, found: gr.State, tab: gr.Tab, heavy: dict[str, Any], bounds: Bounds) -> None:
+    """Build the tab; it compares when it is opened, within `bounds`."""
     gr.HTML(f"<p>{HOW}</p>", padding=False)
     tiles = gr.HTML("", elem_id="tiles", apply_default_css=False, padding=False)
 
-    @guarded(lambda sentence: f"<p class='stage-status stage-error'>{escape(sentence)}</p>")
+    @guarded(lambda sentence: f"<p class='stage-status stage-error'>{escape(sentence)}</p>", bounds)
     def compare(before: Found | None) -> str:
         if before is None:
             raise ItemError("There is nobody to compare yet: choose a picture in Try it.")

@@ -13,7 +13,7 @@ from poseunion.app.demo.engine import Engine
 from poseunion.app.demo.extending import MOST_PEOPLE, MOST_PICTURES, Extended, extend_uploads
 from poseunion.app.demo.pictures import data_url, to_jpeg
 from poseunion.app.demo.stage import Scene, stage
-from poseunion.app.demo.uploads import guarded
+from poseunion.app.demo.uploads import Bounds, checked_upload, guarded
 from poseunion.models.errors import BadArgumentError
 
 HOW = (
@@ -25,8 +25,8 @@ HOW = (
 Answer = tuple[dict[str, Any], str]
 
 
-def extend_tab(engine: Engine, heavy: dict[str, Any]) -> None:
-    """Build the tab."""
+def extend_tab(engine: Engine, heavy: dict[str, Any], bounds: Bounds) -> None:
+    """Build the tab; its work stays within `bounds`."""
     gr.HTML(HOW, padding=False)
     with gr.Row(elem_classes="extend-in"):
         annotations = gr.File(label="Annotation file", file_types=[".json"], height=140, elem_id="annotations")
@@ -38,12 +38,13 @@ def extend_tab(engine: Engine, heavy: dict[str, Any]) -> None:
     said = stage(Scene(), "extended")
     overlays = gr.HTML("", elem_id="overlays", apply_default_css=False, padding=False)
 
-    @guarded(lambda sentence: (Scene(status=sentence, error=True).to_json(), ""))
+    @guarded(lambda sentence: (Scene(status=sentence, error=True).to_json(), ""), bounds)
     def run(annotations: str | None, pictures: list[str] | None, fill_gaps: bool) -> Answer:
         if not annotations or not pictures:
             raise BadArgumentError("Give an annotation file and at least one of its pictures.")
         predictor = engine.predictor(engine.models[0])
-        done = extend_uploads(Path(annotations), [Path(p) for p in pictures], predictor, fill_gaps=fill_gaps)
+        file, *given = (checked_upload(path, bounds.upload_bytes) for path in (annotations, *pictures))
+        done = extend_uploads(file, given, predictor, fill_gaps=fill_gaps)
         name = f"{Path(annotations).stem}.extended.json"
         return Scene(status=summary(done), downloads={name: done.content.decode()}).to_json(), gallery(done)
 

@@ -1,4 +1,4 @@
-"""What a visitor may ask of the server: request size, rate, and headers that keep the page to itself."""
+"""What a visitor may ask of the server: request size, rate, and bytes of uploads."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from poseunion.app.demo.door import answer
+from poseunion.app.demo.quota import Quota, client_of
+
 # Clients remembered at a time: an attacker with many addresses costs a fixed amount of memory.
 MOST_CLIENTS = 4096
 # What the form around an upload may add.
 FORM_BYTES = 65_536
 
-# Gradio evaluates templates, so scripts need 'unsafe-eval' and 'unsafe-inline'; nothing may be fetched from elsewhere.
-CONTENT_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self'; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'"
-)
-HEADERS = (
-    (b"content-security-policy", CONTENT_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
-)
+# Where Gradio takes uploads.
+UPLOAD = "/gradio_api/upload"
+# How long after its removal is due an upload may still lie there: the sweep's own interval, twice.
+KEPT_S, SWEEP_S = 300, 60
 
 
 @dataclass(frozen=True)
@@ -34,19 +29,25 @@ class Limits:
         upload_bytes: of one upload.
         per_minute: uploads and requests for work of one address; a burst of half of that is let through at once.
         waiting: requests for work that may wait in the queue, of all visitors.
+        client_bytes, total_bytes: of the uploads that lie on the server at a time, of one client and of all.
+        seconds: that one piece of work may take; then the next one's turn comes.
     """
 
     upload_bytes: int = 25_000_000
     per_minute: int = 240
     waiting: int = 100
+    client_bytes: int = 250_000_000
+    total_bytes: int = 2_000_000_000
+    seconds: float = 120.0
 
 
 class Gate:
-    """ASGI middleware: refuses what is too large (413) or too often (429), and adds `HEADERS` to every answer."""
+    """ASGI middleware: refuses what is too large (413), too often (429) or more than the disk is to hold (507)."""
 
     def __init__(self, app: Any, limits: Limits) -> None:
         self.app = app
         self.limits = limits
+        self._quota = Quota(limits.client_bytes, limits.total_bytes, KEPT_S + 2 * SWEEP_S)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> (tokens, when counted)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -55,26 +56,28 @@ class Gate:
             await self.app(scope, receive, send)
             return
 
-        async def send_with_headers(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
-            await send(message)
-
         if scope["method"] == "POST":
             if refusal := self._refused(scope):
-                await _answer(send_with_headers, *refusal)
+                await answer(send, *refusal)
                 return
             receive = _counted(receive, self.limits.upload_bytes + FORM_BYTES)
-        await self.app(scope, receive, send_with_headers)
+        await self.app(scope, receive, send)
 
     def _refused(self, scope: dict[str, Any]) -> tuple[int, str] | None:
         """Status and sentence of a refusal."""
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self.limits.upload_bytes + FORM_BYTES:
             return 413, f"Uploads of more than {self.limits.upload_bytes / 1e6:g} MB are not taken."
         client = scope.get("client")
-        if not self._allowed(client[0] if client else "", time.monotonic()):
+        name, now = client_of(client[0] if client else ""), time.monotonic()
+        if not self._allowed(name, now):
             return 429, f"More than {self.limits.per_minute} requests a minute: wait a little."
+        if scope.get("path", "").rstrip("/").endswith(UPLOAD):
+            if b"content-length" not in headers:
+                return 411, "An upload says its length in advance."
+            if not self._quota.take(name, int(length), now):
+                return 507, f"There is no room for more uploads: wait {KEPT_S // 60} minutes."
         return None
 
     def _allowed(self, address: str, now: float) -> bool:
@@ -100,10 +103,3 @@ def _counted(receive: Any, most: int) -> Any:
         return {"type": "http.disconnect"} if seen > most else message
 
     return counted
-
-
-async def _answer(send: Any, status: int, sentence: str) -> None:
-    body = sentence.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

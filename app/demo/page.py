@@ -1,10 +1,13 @@
-"""The page: its tabs, its looks, and the server that shows it to this machine and nobody else."""
+"""The page: its tabs, its looks, and the server that shows it to this machine and no other."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # Before gradio is imported: it asks its makers for news otherwise, and keeps uploads in a folder that others share.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -16,20 +19,20 @@ os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 import gradio as gr
 
 from poseunion.app.demo.compare_tab import compare_tab
+from poseunion.app.demo.door import LOOPBACK, Door
 from poseunion.app.demo.engine import Engine
 from poseunion.app.demo.examples import examples
 from poseunion.app.demo.extend_tab import extend_tab
-from poseunion.app.demo.limits import Gate, Limits
+from poseunion.app.demo.limits import KEPT_S, SWEEP_S, Gate, Limits
 from poseunion.app.demo.review_tab import review_tab
 from poseunion.app.demo.try_tab import try_tab
+from poseunion.app.demo.uploads import Bounds
 from poseunion.models.errors import BadArgumentError
 
 HERE = Path(__file__).parent
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Names of fonts that are on the visitor's machine: nothing is fetched.
 FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "Cascadia Mono", "Menlo", "monospace")
-SWEEP_S, KEPT_S = 60, 300  # uploads are looked through every minute and removed after five
 # Visitors whose picture is remembered at a time, about 1 MB each; above the number that may wait.
 MOST_SESSIONS = 120
 
@@ -41,6 +44,9 @@ class Settings:
     Attributes:
         host, port: where it listens; port 0: the first free one from 7860.
         share: also through Gradio's public tunnel.
+        allowed_hosts: names that the page is served under, beside this machine's own.
+        proxies: addresses of reverse proxies in front of it, whose X-Forwarded-* headers count.
+        embed_in: the one other site that may show the page in a frame.
         review: extended files to be reviewed, whose pictures are in `images`, by `reviewer` if nothing else is said.
     """
 
@@ -51,12 +57,23 @@ class Settings:
     review: tuple[Path, ...] = ()
     images: Path | None = None
     reviewer: str = "reviewer"
+    allowed_hosts: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    embed_in: str = ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All names that the page is served under."""
+        # Gradio asks its own server once, under the address that it listens on.
+        own = () if self.host in ("0.0.0.0", "::", "") else (self.host,)
+        return (*LOOPBACK, *own, *(("*.gradio.live",) if self.share else ()), *self.allowed_hosts)
 
 
 def build(engine: Engine, settings: Settings) -> gr.Blocks:
     """The page."""
     # One heavy piece of work at a time: it uses all cores, and memory stays what one picture needs.
     heavy = {"concurrency_id": "heavy", "concurrency_limit": 1}
+    bounds = Bounds(settings.limits.seconds, settings.limits.upload_bytes)
     offered = examples()
     with gr.Blocks(title="poseunion", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)) as page:
         gr.HTML(
@@ -64,11 +81,11 @@ def build(engine: Engine, settings: Settings) -> gr.Blocks:
         )
         with gr.Tabs():
             with gr.Tab("Try it", id="try"):
-                found = try_tab(engine, offered, heavy)
+                found = try_tab(engine, offered, heavy, bounds)
             with gr.Tab("Compare", id="compare") as tab:
-                compare_tab(engine, found, tab, heavy)
+                compare_tab(engine, found, tab, heavy, bounds)
             with gr.Tab("Extend", id="extend"):
-                extend_tab(engine, heavy)
+                extend_tab(engine, heavy, bounds)
             with gr.Tab("Review", id="review"):
                 review_tab(list(settings.review), settings.images, settings.reviewer, page)
         gr.HTML(f"<p>{where_it_runs(engine, settings)}</p>", elem_id="foot", padding=False)
@@ -118,12 +135,22 @@ def serve(page: gr.Blocks, settings: Settings) -> str:
         BadArgumentError: the port is taken, or the address is not this machine's.
     """
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    middleware = [Middleware(Gate, limits=settings.limits)]
-    if settings.host in LOOPBACK and not settings.share:
-        # Another site's name that leads to this machine (DNS rebinding) is not this page.
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
+    @contextlib.asynccontextmanager
+    async def behind_the_door(app: Any) -> AsyncIterator[None]:
+        # Outside of Gradio's own CORS middleware, which comes after all that `middleware` names; before any request.
+        app.middleware_stack = Door(app.middleware_stack, settings.hosts, settings.proxies, settings.embed_in)
+        yield
+
+    # Else uvicorn takes the client's address from a header whenever the connection comes from this machine.
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
+    app_kwargs = {
+        "middleware": [Middleware(Gate, limits=settings.limits)],
+        "lifespan": behind_the_door,
+        "docs_url": None,
+        "redoc_url": None,
+        "openapi_url": None,
+    }
     try:
         page.launch(
             server_name=settings.host,
@@ -133,7 +160,7 @@ def serve(page: gr.Blocks, settings: Settings) -> str:
             quiet=True,
             show_error=False,
             max_file_size=settings.limits.upload_bytes,
-            app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
+            app_kwargs=app_kwargs,
             footer_links=[],
             run_history=False,
             enable_monitoring=False,

@@ -78,21 +78,26 @@ class Desk:
         image = review.annotations.person(row).image
         name = "no picture" if image is None else image.file_name
         status = f"Person {place.position + 1} of {len(review.rows)}, {name}: {decided} of {of} decided."
-        said = [status, place.note, f"Now: {spoken(place.selected)}."]
+        faults = review.new_faults()
+        said = [status, faults, place.note, f"Now: {spoken(place.selected)}."]
         region: Region | None
         try:
             scene, region = scene_of(review, row, place.selected, " ".join(filter(None, said)))
+            if faults:
+                scene = replace(scene, error=True)
         except PoseUnionError as error:
-            scene, region = Scene(status=f"{status} {sentence(error)}", error=True), place.region
+            scene, region = (
+                Scene(status=" ".join(filter(None, [status, faults, sentence(error)])), error=True),
+                place.region,
+            )
         return replace(place, region=region, note=""), scene.to_json(), list_of(keypoints, place.selected)
 
     def decide(self, place: Place, decisions: list[Decision], note: str) -> Place:
         """Record decisions, remember how to undo them, and go to the next open keypoint."""
         review, row = self.file(place.file), self.row(place)
         before = tuple(review.before(row, decision.keypoint) for decision in decisions)
-        saved = review.decide(decisions)
+        review.decide(decisions)
         history = (*place.history, before)
-        note = note + ("" if saved else " Being saved.")
         return replace(place, history=history, note=note, selected=self.next_open(place, decisions))
 
     def next_open(self, place: Place, decisions: list[Decision]) -> str:

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from poseunion.annotate.decisions import Decision, Recorded, now, read_extended, record, save, standing
+from poseunion.annotate.decisions import Decision, now, read_extended, record, standing
 from poseunion.annotate.formats.review import ACCEPT, FIX, HUMAN, NONE, REJECT, XYV, Entry, proposal_of, review_of
 from poseunion.annotate.queue import queue, waiting
+from poseunion.app.demo.saver import Saver, fold
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
-
-# How long a visitor waits to hear that a decision is saved; large files take longer, and are saved while he goes on.
-SAVED_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,55 +55,6 @@ class Before:
     seen: XYV
 
 
-class Saver:
-    """Writes decisions into the file, in the order they came, while the reviewer goes on."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._pending: list[Decision] = []
-        self._condition = threading.Condition()
-        self._busy = False
-        self._error: PoseUnionError | None = None
-
-    def add(self, decisions: Sequence[Decision]) -> bool:
-        """Save these; True if they are on disk within `SAVED_WITHIN_S`. Raises what went wrong since the last call."""
-        with self._condition:
-            self._pending += decisions
-            if not self._busy:
-                self._busy = True
-                threading.Thread(target=self._work, name=f"save {self.path.name}").start()
-            saved = self._condition.wait_for(lambda: not self._busy, SAVED_WITHIN_S)
-            self._raise()
-            return saved
-
-    def finish(self) -> None:
-        """Wait until everything is on disk; raises what went wrong."""
-        with self._condition:
-            self._condition.wait_for(lambda: not self._busy)
-            self._raise()
-
-    def _raise(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def _work(self) -> None:
-        while True:
-            with self._condition:
-                batch, self._pending = self._pending, []
-                if not batch:
-                    self._busy = False
-                    self._condition.notify_all()
-                    return
-            try:
-                save(self.path, batch)
-            except PoseUnionError as error:
-                with self._condition:  # the next decision tries again with these
-                    self._error, self._pending, self._busy = error, [*batch, *self._pending], False
-                    self._condition.notify_all()
-                    return
-
-
 class ReviewFile:
     """An extended file under review; one object for all visitors.
 
@@ -119,6 +68,8 @@ class ReviewFile:
 
     def __init__(self, path: Path, images: Path) -> None:
         self.path, self.images = path, images
+        read_extended(path)  # else there is nothing to fold into
+        self.faults: list[str] = fold(path)  # what a process that was killed had saved
         self.annotations = read_extended(path)
         self.saver = Saver(path)
         self._lock = threading.Lock()
@@ -163,18 +114,23 @@ class ReviewFile:
             raise BadFileError(f"{self.path.name} names a picture outside its folder ({image.file_name}).")
         return self.images / relative
 
-    def decide(self, decisions: Sequence[Decision]) -> bool:
-        """Record decisions here and in the file; True once they are saved.
+    def decide(self, decisions: Sequence[Decision]) -> None:
+        """Record decisions here and on disk.
 
         Raises:
-            BadArgumentError: one of them cannot be recorded; none was. BadFileError: the file cannot be written.
+            BadArgumentError: one of them cannot be recorded; none was. BadFileError: they could not be saved.
         """
         with self._lock:
-            recorded: Recorded = record(self.annotations, decisions)
+            recorded = record(self.annotations, decisions)
             for decision, why in recorded.refused:
                 raise BadArgumentError(f"{decision.keypoint.replace('_', ' ')}: {why}.")
+            self.saver.add(decisions)
             self.annotations = dataclasses.replace(self.annotations, records=recorded.document["annotations"])
-            return self.saver.add(decisions)
+
+    def new_faults(self) -> str:
+        """What went wrong with saved decisions since the last call, to be shown; empty if nothing did."""
+        found, self.faults = [*self.faults, *self.saver.faults()], []
+        return " ".join(found)
 
     def decision(
         self, row: int, keypoint: str, what: str, reviewer: str, to: tuple[float, float] | None = None, *, human: bool

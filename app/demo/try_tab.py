@@ -11,7 +11,7 @@ from poseunion.app.demo.engine import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, 
 from poseunion.app.demo.examples import Example
 from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
 from poseunion.app.demo.stage import Point, Scene, stage
-from poseunion.app.demo.uploads import guarded, picture_input
+from poseunion.app.demo.uploads import Bounds, guarded, picture_input
 from poseunion.app.predictions import View, draw
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
@@ -34,11 +34,12 @@ def failed(sentence: str) -> Answer:
     return gr.skip(), Scene(status=sentence, error=True).to_json()
 
 
-def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr.State:
+def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bounds: Bounds) -> gr.State:
     """Build the tab.
 
     Args:
         heavy: event options that let work wait its turn.
+        bounds: what one piece of work may take.
 
     Returns:
         The state that holds the visitor's people, for other tabs.
@@ -48,7 +49,12 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
     with gr.Row(elem_classes="studio"):
         with gr.Column(elem_classes="studio-in"):
             upload = picture_input(
-                label="Picture", sources=["upload", "clipboard", "webcam"], height=190, buttons=[], elem_id="upload"
+                bounds,
+                label="Picture",
+                sources=["upload", "clipboard", "webcam"],
+                height=190,
+                buttons=[],
+                elem_id="upload",
             )
             offer = gr.HTML(
                 thumbnails(offered),
@@ -69,7 +75,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
 
     look = [view, known, threshold]
 
-    @guarded(lambda sentence: (None, failed(sentence)[1], None))
+    @guarded(lambda sentence: (None, failed(sentence)[1], None), bounds)
     def take(
         picture: Any, model: str, resolution: str, view: str, known: str, threshold: float
     ) -> tuple[Found | None, dict[str, Any], None]:
@@ -79,12 +85,12 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
             raise ItemError("No picture arrived: choose one.")
         return (*answer(engine.find(picture, model, resolution, None), view, known, threshold), None)
 
-    @guarded(failed)
+    @guarded(failed, bounds)
     def example(event: gr.EventData, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
         taken = offered[int(event.index) % len(offered)]
         return answer(engine.find(taken.picture, model, resolution, taken.boxes), view, known, threshold)
 
-    @guarded(failed)
+    @guarded(failed, bounds)
     def drawn(
         event: gr.EventData, before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float
     ) -> Answer:
@@ -92,7 +98,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any]) -> gr
             raise ItemError(WELCOME)
         return answer(engine.find(before.picture, model, resolution, event.boxes), view, known, threshold)
 
-    @guarded(failed)
+    @guarded(failed, bounds)
     def redo(before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
         if before is None:
             return None, Scene(status=WELCOME).to_json()

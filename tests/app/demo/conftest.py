@@ -32,14 +32,6 @@ class FixedDetector:
         return self.box_xywh, np.ones(len(self.box_xywh), np.float32)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def saved_before_answered() -> Iterator[None]:
-    """A decision is answered when it is on disk, however long that takes; the page itself waits a second."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("poseunion.app.demo.reviewing.SAVED_WITHIN_S", 300.0)
-        yield
-
-
 @pytest.fixture(scope="session")
 def fixed_detector() -> type[FixedDetector]:
     return FixedDetector

@@ -14,7 +14,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from poseunion.app.demo.limits import FORM_BYTES, HEADERS, MOST_CLIENTS, Gate, Limits
+from poseunion.app.demo.door import HEADERS
+from poseunion.app.demo.limits import FORM_BYTES, MOST_CLIENTS, Gate, Limits
 
 SECRET = "the-secret-of-this-machine"
 PATIENCE_S = 300  # for an answer on a busy machine; a quiet one needs a fraction of a second

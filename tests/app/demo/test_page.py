@@ -15,7 +15,7 @@ from PIL import Image
 from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend import extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.limits import CONTENT_POLICY
+from poseunion.app.demo.door import CONTENT_POLICY
 from poseunion.app.demo.review_scene import region_of
 from poseunion.app.demo.reviewing import ReviewFile
 from poseunion.models import load_predictor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from poseunion.annotate.formats.review import review_of
 from poseunion.app.demo.review_desk import Desk, Place
 from poseunion.app.demo.review_scene import Region, region_of, scene_of
 from poseunion.app.demo.reviewing import ReviewFile, review_files
+from poseunion.app.demo.saver import from_line, log_path, refused_path, to_line
 from poseunion.models import load_predictor
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.zoo import shipped_models
@@ -210,14 +212,94 @@ def test_files_to_review_are_found_and_others_are_left(desk: Desk, tmp_path: Pat
         review_files(tmp_path / "none")
 
 
-def test_what_could_not_be_saved_is_said_and_saved_later(desk: Desk, tmp_path: Path) -> None:
-    path, aside = desk.files[0], tmp_path / "aside.txt"
-    place = desk.show(Place())[0]
-    path.rename(aside)
-    with pytest.raises(BadFileError, match=r"extended\.json"):
-        desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
-    aside.rename(path)
+def entries(path: Path) -> list[str]:
+    """Keypoints decided on, in the file."""
+    return [e["keypoint"] for person in read_extended(path).records for e in person.get("review", [])]
+
+
+@pytest.mark.parametrize("error", [BadFileError("no room"), MemoryError(), RuntimeError("x")])
+def test_what_could_not_be_folded_is_shown_and_kept(
+    error: Exception, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, place = desk.files[0], desk.show(Place())[0]
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("poseunion.app.demo.saver.write_document", fail)
+        place = desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
+        with desk.file(0).saver._condition:
+            desk.file(0).saver._condition.wait_for(lambda: not desk.file(0).saver._busy)
+    _, scene, _ = desk.show(place)
+    assert scene["error"]
+    assert "kept in extended.json.decisions.jsonl" in scene["status"]
+    assert entries(path) == []
     desk.move(place, "left_eye", (30.0, 20.0), "ann", human=False)
     desk.file(0).saver.finish()
-    (person,) = [p for p in read_extended(path).records if p.get("review")]
-    assert [e["keypoint"] for e in person["review"]] == ["nose", "left_eye"]
+    assert entries(path) == ["nose", "left_eye"]
+    assert not log_path(path).exists()
+
+
+def test_ids_that_changed_on_disk_are_noticed(desk: Desk) -> None:
+    path, place = desk.files[0], desk.show(Place())[0]
+    document = json.loads(path.read_text())
+    for person in document["annotations"]:
+        person["id"] += 1000
+    path.write_text(json.dumps(document))
+    desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
+    with desk.file(0).saver._condition:
+        desk.file(0).saver._condition.wait_for(lambda: not desk.file(0).saver._busy)
+    _, scene, _ = desk.show(place)
+    assert scene["error"]
+    assert "no extended annotation with this id" in scene["status"]
+    assert from_line(refused_path(path).read_bytes()).keypoint == "nose"
+
+
+def test_what_a_killed_page_saved_is_in_the_file_of_the_next(desk: Desk) -> None:
+    path = desk.files[0]
+    review, row = desk.file(0), desk.row(Place())
+    lines = [to_line(review.decision(row, name, "fix", "ann", (9.0, 9.0), human=True)) for name in ("nose", "left_eye")]
+    for cut in range(1, len(lines[1])):
+        shutil.copy(path, path.with_name("copy.json"))
+        log_path(path.with_name("copy.json")).write_bytes(lines[0] + lines[1][:-cut])
+        again = ReviewFile(path.with_name("copy.json"), desk.images)
+        assert entries(again.path) == ["nose"]
+        assert "damaged" in again.new_faults()
+
+
+def test_two_reviewers_at_once_lose_nothing(desk: Desk) -> None:
+    """Two pages on one file, each with its own copy in memory."""
+    path = desk.files[0]
+    both = [Desk([path], desk.images) for _ in range(2)]
+
+    def work(mine: Desk, who: str) -> None:
+        place = mine.show(Place())[0]
+        for step in range(15):
+            place = mine.move(place, "nose", (10.0 + step, 20.0), who, human=True)
+
+    threads = [threading.Thread(target=work, args=(mine, f"r{n}")) for n, mine in enumerate(both)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine in both:
+        mine.file(0).saver.finish()
+    said = [(e["reviewer"], e["to"][0]) for p in read_extended(path).records for e in p.get("review", [])]
+    assert sorted(said) == sorted((f"r{n}", 10.0 + step) for n in range(2) for step in range(15))
+
+
+def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = desk.show(Place())[0]
+    before = stands(desk.files[0])
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("poseunion.app.demo.saver.os.fsync", full)
+        with pytest.raises(BadFileError, match="not saved"):
+            desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
+    assert log_path(desk.files[0]).read_bytes() == b""
+    assert not any(k.decision for k in desk.file(0).keypoints(desk.row(place)))
+    assert stands(desk.files[0]) == before
