@@ -15,6 +15,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -195,6 +196,10 @@ def _same_points(before: AnnotationSet, row: int, after: AnnotationSet, other: i
     return np.asarray(both & near)
 
 
+# Ten times the annotations of COCO's training set.
+MOST_UNPACKED_BYTES = 2_000_000_000
+
+
 def _read_zip(path: Path, skeleton: Skeleton) -> AnnotationSet:
     """A Datumaro export, zipped or not, with its keypoints in the order of `skeleton`."""
     if path.suffix.lower() != ".zip":
@@ -202,11 +207,14 @@ def _read_zip(path: Path, skeleton: Skeleton) -> AnnotationSet:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.startswith("annotations/") and n.endswith(".json")]
-            content = [archive.read(name) for name in names]
-    except (OSError, zipfile.BadZipFile) as error:
+            for name in names:  # what it says of itself is as much as is ever unpacked
+                if archive.getinfo(name).file_size > MOST_UNPACKED_BYTES:
+                    raise BadFileError(f"{path}: {name} would unpack to more than {MOST_UNPACKED_BYTES / 1e9:g} GB.")
+            content = [archive.read(name) for name in names[:2]]
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise BadFileError(f"Cannot read {path}: {error}.") from error
     if len(content) != 1:
-        raise BadFileError(f"{path} holds {len(content)} files annotations/*.json: export one task as Datumaro 1.0.")
+        raise BadFileError(f"{path} holds {len(names)} files annotations/*.json: export one task as Datumaro 1.0.")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / path.with_suffix(".json").name
         file.write_bytes(content[0])

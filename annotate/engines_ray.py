@@ -40,9 +40,12 @@ def mark_of(work: dict[str, Any]) -> str:
 def read_shards(folder: Path, mark: str, keypoints: int) -> Iterator[ChunkResult]:
     """Shards that an interrupted job left, in the order of their chunks; those of other work are passed over."""
     for path in sorted(folder.glob("*.json")):
-        line = read_json(path)
-        if isinstance(line, dict) and line.get("mark") == mark:
-            yield ChunkResult.from_line(line, keypoints, path)
+        try:
+            line = read_json(path)
+            if isinstance(line, dict) and line.get("mark") == mark:
+                yield ChunkResult.from_line(line, keypoints, path)
+        except BadFileError:  # damaged: its chunk is done again
+            continue
 
 
 def run_ray(

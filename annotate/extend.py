@@ -152,9 +152,12 @@ def extend(
     try:
         _sweep(out)
         state = State(annotations, planned, len(predictor.skeleton), options.max_bad)
-        for result in (ChunkResult.from_line(line, len(predictor.skeleton), journal.path) for line in lines):
-            state.check_belongs(result, journal.path)
-            if not _mended(result, annotations, pictures, predictor):
+        redone = journal.damaged
+        for line in lines:
+            result = _usable(line, state, predictor, journal.path)
+            if result is None or not pictures.unchanged(result.stamps):
+                redone += 1
+            elif not _mended(result, annotations, pictures, predictor):
                 state.add(result)
         resumed = state.people
         if progress is not None:
@@ -188,6 +191,7 @@ def extend(
             keypoints=counts.table(),
             seconds=round(time.time() - started, 3),
             resumed=resumed,
+            redone=redone,
             promise=rule.promise(),
             gaps=counts.gaps_left(),
             fill_gaps=options.fill_gaps,
@@ -251,6 +255,16 @@ def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options:
         "chunk": CHUNK,
         "version": version("poseunion"),
     }
+
+
+def _usable(line: dict[str, Any], state: State, predictor: PosePredictor, path: Path) -> ChunkResult | None:
+    """A journalled chunk; None where it is not one of this plan's, or out of range: it is done again."""
+    try:
+        result = ChunkResult.from_line(line, len(predictor.skeleton), path)
+        state.check_belongs(result, path)
+    except BadFileError:
+        return None
+    return result
 
 
 def _mended(result: ChunkResult, annotations: AnnotationSet, pictures: Pictures, predictor: PosePredictor) -> bool:

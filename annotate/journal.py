@@ -2,7 +2,8 @@
 
 Line 1 says what the work is (checksums of the annotation file and the model, and the options that change predictions);
 a journal of other work is refused. Every further line is `{"chunk": i, ...}`; a chunk written twice counts as its last
-line. A line that was cut off by a crash is dropped and its chunk is done again.
+line. Every line begins with the CRC-32 of the rest: a line that a crash cut off or a disk damaged is counted, dropped,
+and its chunk is done again.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.files import refuse_irregular
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows: two runs at once are then the user's care
     fcntl = None  # type: ignore[assignment]
 
-VERSION = 1
+VERSION = 2  # 2: a checksum a line, and the stamps of the pictures
 
 
 class Journal:
@@ -29,10 +32,11 @@ class Journal:
 
     Attributes:
         chunks: lines of finished work in it.
+        damaged: lines that were dropped.
     """
 
-    def __init__(self, path: Path, handle: int, end: int, chunks: int = 0) -> None:
-        self.path, self.chunks = path, chunks
+    def __init__(self, path: Path, handle: int, end: int, chunks: int = 0, damaged: int = 0) -> None:
+        self.path, self.chunks, self.damaged = path, chunks, damaged
         self._handle = handle
         self._end = end
 
@@ -49,11 +53,14 @@ class Journal:
         each chunk. Starts one where there is none.
 
         Raises:
-            BadFileError: it belongs to other work, or is damaged before its last line.
+            BadFileError: it belongs to other work, or is no journal.
         """
-        first, spans, end = _survey(path) if path.exists() else (None, {}, 0)
+        refuse_irregular(path)
+        first, spans, end, damaged = _survey(path) if path.exists() else (None, {}, 0, 0)
         if first is None:
-            return cls.create(path, work), iter(())
+            journal = cls.create(path, work)
+            journal.damaged = damaged
+            return journal, iter(())
         if first.get("poseunion_journal") != VERSION:
             raise BadFileError(f"{path} is not a journal this version can go on with: start again with --overwrite.")
         if first.get("work") != work:
@@ -61,10 +68,10 @@ class Journal:
                 f"{path} belongs to other work ({_difference(first.get('work'), work)}): "
                 "give the same input, model and options, or start again with --overwrite."
             )
-        return cls._open(path, end, len(spans)), _lines(path, spans.values())
+        return cls._open(path, end, len(spans), damaged), _lines(path, spans.values())
 
     @classmethod
-    def _open(cls, path: Path, end: int, chunks: int = 0) -> Journal:
+    def _open(cls, path: Path, end: int, chunks: int = 0, damaged: int = 0) -> Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -84,7 +91,7 @@ class Journal:
                 pass  # some network file systems have no locks
         os.ftruncate(handle, end)
         os.lseek(handle, end, os.SEEK_SET)
-        return cls(path, handle, end, chunks)
+        return cls(path, handle, end, chunks, damaged)
 
     def append(self, line: dict[str, Any]) -> None:
         """Write one line and wait until it is on disk.
@@ -92,7 +99,7 @@ class Journal:
         Raises:
             BadFileError: the disk is full; what was written before stays.
         """
-        content = json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        content = _sealed(json.dumps(line, allow_nan=False, separators=(",", ":")).encode())
         try:
             written = 0
             while written < len(content):
@@ -122,37 +129,63 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def _survey(path: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[int, int]], int]:
-    """The first line, where each chunk's last line lies, and the byte where the last whole line ends."""
+def _sealed(content: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+def _opened(line: bytes) -> dict[str, Any] | None:
+    """What a line holds; None where it is damaged. Nothing is parsed before its checksum is right."""
+    checksum, _, content = line[:-1].partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(content):
+        return None
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _survey(path: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[int, int]], int, int]:
+    """The first line, where each chunk's last line lies, the byte where the last whole line ends, damaged lines."""
     first: dict[str, Any] | None = None
     spans: dict[str, tuple[int, int]] = {}
-    end = 0
+    end = damaged = position = 0
     try:
         with path.open("rb") as file:
-            for number, content in enumerate(file, 1):
-                try:
-                    line = json.loads(content)
-                    if not content.endswith(b"\n") or not isinstance(line, dict):
-                        raise ValueError("not a whole line")
-                except ValueError as error:
-                    if not file.read(1):  # the last line: cut off by a crash
-                        break
-                    raise BadFileError(f"{path} is damaged in line {number}: start again with --overwrite.") from error
-                start, end = end, end + len(content)
-                if first is None:
+            for content in file:
+                start, position = position, position + len(content)
+                line = _opened(content)
+                if start == 0:
+                    # Without its head nothing says which work this is; a head that was cut off has nothing behind it.
+                    if line is None and content.endswith(b"\n") and not _is_head(content):
+                        raise BadFileError(
+                            f"{path} is not a journal this version can go on with: start again with --overwrite."
+                        )
                     first = line
+                    if first is None:
+                        return None, {}, 0, 1
+                    end = position
+                elif line is None:
+                    damaged += content.endswith(b"\n")  # the last one, cut off, is no damage but a crash
                 else:
+                    end = position
                     spans[str(line.get("chunk"))] = (start, end)
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    return first, spans, end
+    return first, spans, end, damaged
+
+
+def _is_head(content: bytes) -> bool:
+    """Is a first line that is damaged one of ours, by what is left of it?"""
+    return b'"poseunion_journal"' in content[:64]
 
 
 def _lines(path: Path, spans: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for start, end in spans:
             file.seek(start)
-            yield json.loads(file.read(end - start))
+            if (line := _opened(file.read(end - start))) is not None:
+                yield line
 
 
 def _difference(theirs: Any, ours: dict[str, Any]) -> str:

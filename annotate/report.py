@@ -70,6 +70,7 @@ class ExtendReport:
         seconds: wall time of this run (not of the runs it resumed).
         resumed: people whose predictions came from the journal.
         promise: what `--risk` promised, see `acceptance.Rule.promise`; None without it.
+        redone: chunks of the journal that were done again: damaged lines, or pictures that have changed since.
         gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: what was asked for.
     """
 
@@ -87,6 +88,7 @@ class ExtendReport:
     seconds: float = 0.0
     resumed: int = 0
     promise: dict[str, Any] | None = None
+    redone: int = 0
     gaps: dict[str, int] = field(default_factory=dict)
     fill_gaps: bool = False
     asked: Sequence[str] | None = None

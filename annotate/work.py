@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -108,6 +108,7 @@ class ChunkResult:
         pose: (n, M, 5) float32, see `COLUMNS`.
         size_wh: (n, 2) int32 size of each record's picture, pixels.
         bad: (record index, why it could not be used).
+        stamps: picture -> its size in bytes and its time of change, ns, as the chunk has seen it.
     """
 
     chunk: int
@@ -115,6 +116,7 @@ class ChunkResult:
     pose: NDArray[np.float32]
     size_wh: NDArray[np.int32]
     bad: list[tuple[int, str]]
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def to_line(self) -> dict[str, Any]:
         """As a journal line; float32 survives exactly."""
@@ -124,6 +126,7 @@ class ChunkResult:
             "pose": base64.b64encode(self.pose.astype("<f4").tobytes()).decode(),
             "size": self.size_wh.tolist(),
             "bad": self.bad,
+            "stamps": self.stamps,
         }
 
     @classmethod
@@ -134,8 +137,14 @@ class ChunkResult:
             pose = np.frombuffer(base64.b64decode(line["pose"], validate=True), "<f4").astype(np.float32)
             size = np.array(line["size"], np.int32).reshape(len(records), 2)
             bad = [(int(index), str(reason)) for index, reason in line["bad"]]
-            return cls(int(line["chunk"]), records, pose.reshape(len(records), keypoints, COLUMNS), size, bad)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            pose = pose.reshape(len(records), keypoints, COLUMNS)
+            if not np.isfinite(pose[..., :3]).all() or (np.abs(pose[..., 2] - 0.5) > 0.5 + 1e-6).any():
+                raise ValueError("a prediction is out of range")
+            if (size < 1).any():
+                raise ValueError("the size of a picture is out of range")
+            stamps = {str(name): (int(n), int(t)) for name, (n, t) in line["stamps"].items()}
+            return cls(int(line["chunk"]), records, pose, size, bad, stamps)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise BadFileError(f"{path} is damaged ({error}): start again with --overwrite.") from error
 
 
@@ -222,6 +231,18 @@ class Pictures:
         """Where a picture lies."""
         return self.folder / image.file_name
 
+    def stamp(self, file_name: str) -> tuple[int, int] | None:
+        """Size in bytes and time of change, ns, of a picture; None where there is none."""
+        try:
+            found = (self.folder / file_name).stat()
+        except (OSError, ValueError):
+            return None
+        return found.st_size, found.st_mtime_ns
+
+    def unchanged(self, stamps: dict[str, tuple[int, int]]) -> bool:
+        """Are these pictures those that were read?"""
+        return all(self.stamp(name) == stamp for name, stamp in stamps.items())
+
     def read(self, image: ImageRef) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; raises ItemError."""
         if self._last[0] != image:
@@ -250,6 +271,7 @@ class Cut:
         pixels, crops, size_wh, known: of each of them: what was cut, where, and out of a picture of which size; and
             what the model is told, see `Person`.
         bad: (record, why it cannot be used).
+        stamps: of the pictures, see `ChunkResult`.
     """
 
     record: list[int]
@@ -258,6 +280,7 @@ class Cut:
     size_wh: list[tuple[int, int]]
     known: list[NDArray[np.float64] | None]
     bad: list[tuple[int, str]]
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
@@ -265,6 +288,8 @@ def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
     cut = Cut([], [], [], [], [], [])
     for person in task.persons:
         try:
+            if person.image.file_name not in cut.stamps and (stamp := pictures.stamp(person.image.file_name)):
+                cut.stamps[person.image.file_name] = stamp  # before it is read: a later change shows
             if any(v != v for v in person.box_xywh):
                 raise ItemError("it has no bbox")
             picture = pictures.read(person.image)
@@ -297,5 +322,5 @@ def predict_cut(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
     if not np.isfinite(pose[..., :3]).all():
         raise ModelError(f"Model {predictor.name} gave a number that is not finite: the model file is broken.")
     return ChunkResult(
-        chunk, np.array(cut.record, np.int64), pose, np.array(cut.size_wh, np.int32).reshape(-1, 2), cut.bad
+        chunk, np.array(cut.record, np.int64), pose, np.array(cut.size_wh, np.int32).reshape(-1, 2), cut.bad, cut.stamps
     )

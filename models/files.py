@@ -23,6 +23,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# Descriptions and skeletons have about 2 kB.
+MOST_TOML_BYTES = 1_000_000
+
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
@@ -31,9 +34,12 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Writes beside the target, syncs, then renames over it. Anything that goes wrong removes the part file.
 
     Raises:
-        BadFileError: the folder cannot be written, or the disk is full.
+        BadFileError: the folder cannot be written, the disk is full, or `path` is a device or a pipe.
     """
     path = Path(path)
+    if path.is_symlink():  # what it leads to is replaced, not the link
+        path = path.resolve()
+    refuse_irregular(path)
     part = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +172,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise BadFileError(f"{path} holds {constant}, which is not a number JSON allows: remove or replace it.")
 
     try:
-        return json.loads(path.read_bytes(), parse_constant=refuse)
+        return json.loads(read_regular(path), parse_constant=refuse)
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -185,10 +191,12 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a TOML file; raises BadFileError with the place when it cannot be parsed."""
     path = Path(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(path, MOST_TOML_BYTES).decode("utf-8"))
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise BadFileError(f"{path} is nested too deeply to be a description.") from error
+    except ValueError as error:  # also of numbers of thousands of digits, of bytes that are no text
         raise BadFileError(f"{path} is not valid TOML: {error}.") from error
 
 

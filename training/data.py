@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import first_fault, read_json
+from poseunion.models.files import first_fault, read_json, read_regular
 from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_crop
 from poseunion.models.predictor import Predictor
 from poseunion.models.simcc import SimccGrid
@@ -109,7 +109,7 @@ def read_data_file(path: Path) -> DataFile:
         BadFileError: unreadable, an unknown key, or a path that is not there.
     """
     try:
-        data = DataFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        data = DataFile.model_validate(yaml.safe_load(read_regular(path).decode("utf-8")))
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import read_json
+from poseunion.models.files import read_json, read_regular
 
 LONG = 1000  # items; shorter lists are parsed as ever
 
@@ -46,7 +46,7 @@ def read_lean(path: Path) -> Any:
 
     scan: _Scan = json.JSONDecoder(parse_constant=refuse).scan_once  # type: ignore[attr-defined]
     try:
-        text = path.read_bytes().decode()
+        text = read_regular(path).decode()
         start = _skip(text, 0)
         document, end = _object(text, start, scan) if text[start] == "{" else _value(text, start, scan)
         if _skip(text, end) != len(text):

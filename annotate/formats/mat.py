@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.files import read_regular
 
 # A MAT file begins with 116 bytes of text for people. scipy writes the time there; then no two runs would be equal.
 _HEADER = b"MATLAB 5.0 MAT-file, written by poseunion".ljust(116)
@@ -22,8 +25,10 @@ def load_mat(path: Path) -> dict[str, Any]:
         BadFileError: unreadable, or not such a file. MissingExtraError: scipy is not installed.
     """
     loadmat = _scipy().loadmat
+    content = read_regular(path)
+    _survive(path, content)
     try:
-        variables = loadmat(str(path), squeeze_me=False, struct_as_record=True, chars_as_strings=True)
+        variables = loadmat(io.BytesIO(content), squeeze_me=False, struct_as_record=True, chars_as_strings=True)
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except NotImplementedError as error:
@@ -33,6 +38,37 @@ def load_mat(path: Path) -> dict[str, Any]:
             f"{path} is not a MATLAB file, or is damaged ({str(error).splitlines()[0][:100]})."
         ) from error
     return {name: value for name, value in variables.items() if not name.startswith("__")}
+
+
+# scipy's reader is compiled code that a damaged file can crash (declared sizes are believed): the same bytes are read
+# in a child first, so that what dies is the child.
+_CHILD = """
+import io, sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+except ImportError:
+    pass
+import scipy.io
+try:
+    content = io.BytesIO(sys.stdin.buffer.read())
+    scipy.io.loadmat(content, squeeze_me=False, struct_as_record=True, chars_as_strings=True)
+except Exception:
+    pass  # the parent meets it, too, and says what it is
+"""
+CHILD_S = 600  # MPII's own file takes half a minute on a slow core
+
+
+def _survive(path: Path, content: bytes) -> None:
+    """Raise BadFileError where reading `content` crashes the reader, or never ends."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD], input=content, capture_output=True, timeout=CHILD_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BadFileError(f"{path} takes more than {CHILD_S} s to read: it is damaged.") from error
+    if done.returncode:
+        raise BadFileError(f"{path} is not a MATLAB file, or is damaged (it crashes MATLAB files' reader).")
 
 
 def save_mat(file: BinaryIO, variables: dict[str, Any]) -> None:

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.files import read_regular
+
+# A data.yaml has about 2 kB; one that lists pictures has one short line each.
+MOST_BYTES = 16_000_000
 
 
 def load_yaml(path: Path) -> Any:
@@ -15,7 +19,7 @@ def load_yaml(path: Path) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("pyyaml", "formats") from error
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(read_regular(path, MOST_BYTES).decode("utf-8"))
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -24,6 +28,10 @@ def load_yaml(path: Path) -> Any:
         place = getattr(error, "problem_mark", None)
         where = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
         raise BadFileError(f"{path} is not valid YAML{where}.") from error
+    except RecursionError as error:
+        raise BadFileError(f"{path} is nested too deeply to be a data.yaml.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:  # tags, dates, long numbers
+        raise BadFileError(f"{path} holds a value that YAML cannot read ({str(error)[:80]}).") from error
 
 
 def dump_yaml(value: Any) -> str:

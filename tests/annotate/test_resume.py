@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from poseunion.annotate import work
@@ -71,24 +75,87 @@ def test_a_journal_cut_off_in_its_first_line_starts_again(folder: Any, coco: Any
     assert folder.out.read_bytes() == expected
 
 
-def test_a_damaged_journal_is_refused(folder: Any, coco: Any, fake: Any) -> None:
-    folder.write(coco(20))
+def sealed(line: Any) -> bytes:
+    """A line as the journal writes it, whatever it holds."""
+    content = line if isinstance(line, bytes) else json.dumps(line).encode()
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+def flipped(line: bytes) -> bytes:
+    """One bit of it."""
+    return bytes([*line[:60], line[60] ^ 1, *line[61:]])
+
+
+def test_damaged_chunks_are_done_again_and_counted(folder: Any, coco: Any, fake: Any) -> None:
+    expected = whole(folder, fake, coco(20))
     with pytest.raises(KeyboardInterrupt):
         extend(read_annotations(folder.file), folder.images, fake(fail_at=3), folder.out)
     journal = journal_path(folder.out)
     lines = journal.read_bytes().splitlines(keepends=True)
-    record = json.loads(lines[2])
+    assert len(lines) == 4
+    record = json.loads(lines[2][9:])
+
+    def posed(at: int, value: float) -> dict[str, Any]:
+        pose = np.frombuffer(base64.b64decode(record["pose"]), "<f4").copy()
+        pose[at] = value
+        return {**record, "pose": base64.b64encode(pose.tobytes()).decode()}
+
     for damaged in (
         b"#####\n",
-        json.dumps({**record, "pose": "AAAA"}).encode() + b"\n",
-        json.dumps({**record, "records": [0, 1]}).encode() + b"\n",
-        json.dumps({**record, "records": [10**30]}).encode() + b"\n",
-        json.dumps({**record, "chunk": 99}).encode() + b"\n",
-        b'{"no": 1}\n',
+        b"\0" * 100 + b"\n",
+        flipped(lines[2]),
+        lines[2].replace(b'"records":[', b'"records":[ '),
+        json.dumps(record).encode() + b"\n",
+        *map(sealed, (posed(0, np.nan), posed(1, np.inf), posed(2, 5.0), posed(2, -1.0), [], None, b"[" * 100_000)),
+        *(
+            sealed({**record, **change})
+            for change in (
+                {"pose": "AAAA"},
+                {"records": [0, 1]},
+                {"records": [10**30]},
+                {"chunk": 99},
+                {"chunk": -1},
+                {"chunk": [1]},
+                {"size": [[0, 1]] * 5},
+                {"size": [[2**40, 1]] * 5},
+                {"stamps": 1},
+                {"stamps": {"a": 1}},
+            )
+        ),
+        sealed({"no": 1}),
     ):
         journal.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
-        with pytest.raises(BadFileError, match=r"damaged.*--overwrite"):
-            extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+        predictor = fake()
+        report = extend(read_annotations(folder.file), folder.images, predictor, folder.out, RESUME)
+        assert folder.out.read_bytes() == expected
+        assert (report.redone, predictor.calls) == (1, 2)  # that chunk, and the one that was never done
+        folder.out.unlink()
+        run_path(folder.out).unlink()
+
+
+@pytest.mark.parametrize("head", [b"[]\n", b"[" * 100_000 + b"\n", b"\0\n"])
+def test_what_is_no_journal_is_refused(head: bytes, folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(6))
+    journal_path(folder.out).write_bytes(head + b"{}\n")
+    with pytest.raises(BadFileError, match=r"not a journal.*--overwrite"):
+        extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+    assert journal_path(folder.out).read_bytes() == head + b"{}\n"
+
+
+def test_a_picture_exchanged_between_run_and_resume_is_done_again(folder: Any, coco: Any, fake: Any) -> None:
+    folder.write(coco(20))
+    with pytest.raises(KeyboardInterrupt):
+        extend(read_annotations(folder.file), folder.images, fake(fail_at=3), folder.out)
+    document = json.loads(folder.file.read_text())
+    picture = folder.images / document["images"][0]["file_name"]
+    pixels = cv2.imread(str(picture))
+    cv2.imwrite(str(picture), np.ascontiguousarray(255 - pixels))
+    os.utime(picture, ns=(1, 1))
+    report = extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
+    resumed = folder.out.read_bytes()
+    assert report.redone == 1
+    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(overwrite=True))
+    assert folder.out.read_bytes() == resumed
 
 
 def test_a_run_that_cannot_begin_leaves_nothing(folder: Any, coco: Any, fake: Any) -> None:
@@ -134,7 +201,7 @@ def test_a_journal_of_other_work_is_refused(folder: Any, coco: Any, fake: Any) -
     with pytest.raises(BadFileError, match="another annotations"):
         extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
     assert journal_path(folder.out).read_bytes() == kept
-    journal_path(folder.out).write_text('{"something": "else"}\n')
+    journal_path(folder.out).write_bytes(sealed({"something": "else"}))
     with pytest.raises(BadFileError, match="not a journal"):
         extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)
 
