@@ -131,9 +131,9 @@ def sample(canvas_N3hw: Tensor, affine_N23: NDArray[np.floating], size_wh: tuple
     # From a crop's px straight to grid_sample's coordinates, where a canvas goes from -1 to 1 at its outer edges.
     unit = np.array([2 / w, 2 / h])
     matrix = np.concatenate([linear * unit[:, None], ((shift + 0.5) * unit - 1)[..., None]], -1)
-    kind = {"device": canvas_N3hw.device, "dtype": torch.float32}
-    theta = torch.as_tensor(matrix, **kind)
-    columns, rows = torch.arange(width, **kind), torch.arange(height, **kind)
+    device = canvas_N3hw.device
+    theta = torch.as_tensor(matrix, dtype=torch.float32, device=device)
+    columns, rows = torch.arange(width, device=device), torch.arange(height, device=device)
     along_x = theta[:, None, None, :, 0] * columns[:, None]
     along_y = theta[:, None, None, :, 1] * rows[:, None, None]
     grid_NHW2 = along_x + along_y + theta[:, None, None, :, 2]

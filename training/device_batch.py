@@ -4,7 +4,8 @@
 Every person's pixels are kept with their halved versions (a mip map of OpenCV's area averages), so that one
 `grid_sample` of the right one is anti-aliased as `geometry.cut_crop` is.
 
-Shapes: P people of all stores, N of a batch, K keypoints, M modes, H and W crop size, h and w canvas size, X and Y bins.
+Shapes: P people of all stores, N of a batch, K keypoints, M modes, H and W crop size, h and w canvas size, X and Y
+bins.
 """
 
 from __future__ import annotations
@@ -60,14 +61,18 @@ class DeviceBatch:
 
     def on_host(self) -> Batch:
         """The same as arrays."""
+        teachers = {
+            name: TeacherTarget(one.x_NKW.cpu().numpy(), one.y_NKH.cpu().numpy(), one.weight_NK.cpu().numpy())
+            for name, one in self.teachers.items()
+        }
         return Batch(
-            *(one.cpu().numpy() for one in (self.image_NHW3, self.xy_NK2, self.weight_NK)),
-            *(one.cpu().numpy() for one in (self.flip_N, self.dataset_N)),
-            {
-                name: TeacherTarget(*(one.cpu().numpy() for one in (target.x_NKW, target.y_NKH, target.weight_NK)))
-                for name, target in self.teachers.items()
-            },
-            None if self.wide_NHW3 is None else self.wide_NHW3.cpu().numpy(),
+            image_NHW3=self.image_NHW3.cpu().numpy(),
+            xy_NK2=self.xy_NK2.cpu().numpy(),
+            weight_NK=self.weight_NK.cpu().numpy(),
+            flip_N=self.flip_N.cpu().numpy(),
+            dataset_N=self.dataset_N.cpu().numpy(),
+            teachers=teachers,
+            wide_NHW3=None if self.wide_NHW3 is None else self.wide_NHW3.cpu().numpy(),
         )
 
 
@@ -178,8 +183,8 @@ class DeviceStore:
             self.cut(people, affine_N23, grid.size_wh), draw_disturbances(rng, count, grid.size_wh, strength)
         )
         wide = None if wide_wh is None else _bytes(self.cut(people, crops.affines(wide_wh), wide_wh))
-        kind = {"dtype": torch.float32, "device": self.device}
-        rows, affine = torch.as_tensor(people, device=self.device), torch.as_tensor(affine_N23, **kind)
+        rows = torch.as_tensor(people, device=self.device)
+        affine = torch.as_tensor(affine_N23, dtype=torch.float32, device=self.device)
         flip = torch.as_tensor(crops.flip_N, device=self.device)
         # Of each crop, which keypoint of the person stands in which place.
         order_NK = torch.where(flip[:, None], self._swapped, torch.arange(len(self.skeleton), device=self.device))

@@ -79,8 +79,8 @@ class Recipe:
         draw_ahead: batches that are drawn beside a step, each by a thread of its own. Which people they hold does not
             depend on it. A GPU wants about as many as there are cores.
         cdkd: what a network of full resolution teaches a student of small pictures, see `cdkd.config.Cdkd`.
-        augment_on: `cpu`, or `device`: pixels lie on the GPU and are augmented there, see `device_batch`. The distributions
-            are the same, the draws are not.
+        augment_on: `cpu`, or `device`: pixels lie on the GPU and are augmented there, see `device_batch`. The
+            distributions are the same, the draws are not.
         compiled: the network's backbone goes through `torch.compile`.
         frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
             worth it where a run goes on from trained weights, see `freezing`.
