@@ -9,11 +9,16 @@ Shapes: N people, C channels, h and w cells, k the side of a kernel.
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
+
+# With AMX, oneDNN's bfloat16 gradients of convolutions on maps of a few cells are not numbers (torch 2.14, RTMPose-t at
+# 32x64). oneDNN reads this once, before its first convolution; single precision does not use AMX.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
 
 # glibc's malloc.h. A block below the threshold comes from the heap, and the heap is never given back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
