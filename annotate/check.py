@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from poseunion.annotate import against, faults
@@ -24,6 +24,7 @@ def check(
     images: Path | None = None,
     format_name: str | None = None,
     skeleton: Skeleton | None = None,
+    categories: Sequence[str] = (),
     reference: Path | None = None,
     model: Eyes | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -48,7 +49,7 @@ def check(
         picture_folder(images)
     problems: list[Problem] = []
     try:
-        annotations = read_annotations(path, format_name, skeleton, problems.append)
+        annotations = read_annotations(path, format_name, skeleton, problems.append, categories=categories)
     except BadFileError as error:
         return None, [Problem(str(path), str(error).rstrip("."))]
     problems += _extended_problems(annotations)

@@ -48,6 +48,10 @@ FormatOption = Annotated[
 SkeletonOption = Annotated[
     str | None, typer.Option(help="Skeleton the file must have (name or .toml); default: recognised by its names.")
 ]
+CategoryOption = Annotated[
+    str | None,
+    typer.Option("--category", metavar="a,b", help="Categories or classes that are people; default: recognised."),
+]
 
 
 @app.command("extend")
@@ -87,6 +91,8 @@ def extend_command(
         typer.Option(help="Let a person's labelled joints help to place the others; default: if calibrated for it."),
     ] = None,
     route: Annotated[str, typer.Option(metavar="off|auto", help=ROUTE_HELP)] = "off",
+    skeleton: SkeletonOption = None,
+    category: CategoryOption = None,
     limit: Annotated[int | None, typer.Option(help="Predict only the first so many people.")] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Also people without any human keypoint.")] = False,
     flip: Annotated[
@@ -162,7 +168,13 @@ def extend_command(
         fill_gaps,
         names_of(keypoints),
     )
-    records = read_annotations(found.annotations, found.format, found.skeleton, lean=True)
+    records = read_annotations(
+        found.annotations,
+        found.format,
+        _skeleton(skeleton) or found.skeleton,
+        lean=True,
+        categories=names_of(category) or (),
+    )
     from poseunion.models.informed import InformedPredictor, is_informable
     from poseunion.models.predictor import BATCH_SIZE, load_predictor
 
@@ -214,6 +226,7 @@ def show_command(
     rejected: Annotated[bool, typer.Option("--rejected", help="Also draw proposals that were not accepted.")] = False,
     format_name: FormatOption = None,
     skeleton: SkeletonOption = None,
+    category: CategoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw people on their pictures: human points white, proposals red, derived points amber, opacity by confidence.
@@ -226,7 +239,7 @@ def show_command(
     """
     from poseunion.annotate.show import show
 
-    records = read_annotations(file, format_name, _skeleton(skeleton))
+    records = read_annotations(file, format_name, _skeleton(skeleton), categories=names_of(category) or ())
     with progress_bar("pictures") as progress:
         report = show(records, images, out, limit=limit, rejected=rejected, progress=progress)
     if as_json:
@@ -255,6 +268,7 @@ def check_command(
     ] = None,
     format_name: FormatOption = None,
     skeleton: SkeletonOption = None,
+    category: CategoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is wrong with a file, and where; exit code 2 if it cannot be used as it is.
@@ -284,6 +298,7 @@ def check_command(
             images=images,
             format_name=format_name,
             skeleton=_skeleton(skeleton),
+            categories=names_of(category) or (),
             reference=against,
             model=eyes,
             progress=progress,
@@ -298,11 +313,15 @@ def check_command(
         for problem in problems:
             typer.echo(f"{'wrong' if problem.fatal else 'look'}: {problem.place}: {problem.text}")
         if records is not None:
-            human = int((records.visibility > 0).sum())
+            from poseunion.annotate.work import plan
+
+            human, planned = int((records.visibility > 0).sum()), plan(records)
             typer.echo(
                 f"{file}: {records.format}, {records.skeleton.name}, {len(records.images)} images, "
                 f"{len(records)} records, {human} labelled keypoints; {wrong} wrong, {len(problems) - wrong} to look at"
             )
+            left = f"; left as they are: {planned.reasons()}" if planned.passed else ""
+            typer.echo(f"{len(planned.order)} of {planned.people} people in the file can be completed{left}")
         if patch is not None:
             apply = f"annotate apply-patch {file} {patch} --out NEW"
             typer.echo(f"{patch}: mends {mended} of {len(problems)}; to apply it: {apply}")

@@ -25,8 +25,9 @@ from poseunion.annotate.asked import Asked
 from poseunion.annotate.completion import Extension
 from poseunion.annotate.engines import ENGINES, run_local
 from poseunion.annotate.engines_ray import mark_of, read_shards, run_ray, shards_path
-from poseunion.annotate.formats import AnnotationSet, writer_for
+from poseunion.annotate.formats import AnnotationSet, Writer, writer_for
 from poseunion.annotate.formats.names import output_skeleton, skeleton_to_json
+from poseunion.annotate.formats.types import ANIMAL, NO_HUMAN_KEYPOINT
 from poseunion.annotate.journal import Journal
 from poseunion.annotate.report import ExtendReport, KeypointCounts
 from poseunion.annotate.state import State
@@ -34,6 +35,7 @@ from poseunion.annotate.work import (
     CHUNK,
     ChunkResult,
     Pictures,
+    Plan,
     PosePredictor,
     cut_task,
     plan,
@@ -46,7 +48,7 @@ from poseunion.models.skeleton import Skeleton
 
 Progress = Callable[[int, int], None]
 # What of `describe_work` the `poseunion` block repeats.
-OPTIONS = ("limit", "unlabelled", "fill_gaps", "keypoints", "evidence", "inference")
+OPTIONS = ("limit", "unlabelled", "categories", "fill_gaps", "keypoints", "evidence", "inference")
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def extend(
         return _finished_report(out, work, made)
 
     planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
+    refuse_nobody(annotations, planned)
     pictures = Pictures(images)
     journal, lines = (
         Journal.resume(journal_path(out), work)
@@ -176,14 +179,15 @@ def extend(
         rows = state.completer(rule, predictor.skeleton, output, counts, options.asked, routed)
         extension = Extension(output, _block(work, made, output, predictor), state.sizer(pictures), rows)
         with atomic_writer(out) as file:
-            _write_finite(writer, file, annotations, extension, out)
+            left_out = _write_finite(writer, file, annotations, extension, out)
         report = ExtendReport(
             annotations=str(annotations.source.path),
             out=str(out),
             format=format_name,
             model=predictor.name,
             provider=predictor.provider,
-            persons=len(annotations),
+            persons=planned.people,
+            left_out=left_out,
             images=len({int(annotations.image_index[i]) for i in planned.order}),
             predicted=len(planned.order) - len(state.bad),
             passed=planned.passed,
@@ -246,6 +250,7 @@ def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options:
         "skeleton": annotations.skeleton.name,
         "limit": options.limit,
         "unlabelled": options.unlabelled,
+        "categories": list(annotations.source.categories),
         "fill_gaps": options.fill_gaps,
         "keypoints": None if options.keypoints is None else list(options.keypoints),
         "evidence": getattr(predictor, "prior_sha256", None),
@@ -279,6 +284,18 @@ def _refuse_extended(annotations: AnnotationSet) -> None:
     document = annotations.source.document
     if isinstance(document, dict) and "poseunion" in document:
         raise BadFileError(f"{annotations.source.path} is already an extended file: give the original one.")
+
+
+def refuse_nobody(annotations: AnnotationSet, planned: Plan) -> None:
+    """Raise BadFileError where a file with people, or with label files, has none who can be completed."""
+    if len(planned.order):
+        return
+    reasons = planned.reasons() or "it holds no person at all"
+    advice = "; if they are people, choose their category with --category NAME" if ANIMAL in reasons else ""
+    advice += "; to propose all keypoints from their boxes, give --unlabelled" if NO_HUMAN_KEYPOINT in reasons else ""
+    raise BadFileError(
+        f"0 of {planned.people} people in {annotations.source.path} can be completed ({reasons}){advice}."
+    )
 
 
 def _check_output(out: Path, annotations: AnnotationSet, options: Options) -> None:
@@ -327,9 +344,12 @@ def _block(work: dict[str, Any], made: dict[str, Any], output: Skeleton, predict
     }
 
 
-def _write_finite(writer: Any, file: Any, annotations: AnnotationSet, extension: Extension, out: Path) -> None:
+def _write_finite(
+    writer: Writer, file: Any, annotations: AnnotationSet, extension: Extension, out: Path
+) -> dict[str, int]:
+    """What the format could not hold: reason -> how many."""
     try:
-        writer(file, annotations, extension)
+        return writer(file, annotations, extension) or {}
     except ValueError as error:
         raise BadFileError(
             f"Cannot write {out}: a number in {annotations.source.path} is not finite ({error})."

@@ -16,7 +16,7 @@ import numpy as np
 from poseunion.annotate import patch, sides
 from poseunion.annotate.formats import AnnotationSet, Problem
 from poseunion.annotate.formats.coco import is_number
-from poseunion.annotate.formats.types import MALFORMED, OTHER_CATEGORY
+from poseunion.annotate.formats.types import MALFORMED, is_another_class
 from poseunion.annotate.rows import human_view
 from poseunion.models.errors import ItemError
 from poseunion.models.images import image_size
@@ -43,7 +43,8 @@ def place_of(annotations: AnnotationSet, index: int) -> str:
 def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]:
     """The people whose records could be read."""
     for index, record in enumerate(annotations.records):
-        if annotations.skip.get(index) not in (MALFORMED, OTHER_CATEGORY):
+        reason = annotations.skip.get(index)
+        if reason != MALFORMED and not is_another_class(reason):
             yield index, record
 
 

@@ -119,7 +119,7 @@ def forecast(records: AnnotationSet, found: Dataset, predictor: PosePredictor, o
         format=writer_for(records, options.format)[0],
         model=predictor.name,
         evidence=is_told(predictor),
-        persons=len(records),
+        persons=planned.people,
         to_predict=len(planned.order),
         pictures=len(pictures),
         pictures_missing=sum(not (found.images / records.images[i].file_name).is_file() for i in pictures),

@@ -61,7 +61,7 @@ class ExtendReport:
     """Outcome of `extend`.
 
     Attributes:
-        persons: records in the file.
+        persons: people in the raw file, of all categories and classes.
         predicted: of them, looked at by the model.
         passed: reason -> records passed through on purpose.
         bad: records (or their pictures) that could not be used: record, id, image, reason.
@@ -71,6 +71,7 @@ class ExtendReport:
         resumed: people whose predictions came from the journal.
         promise: what `--risk` promised, see `acceptance.Rule.promise`; None without it.
         redone: chunks of the journal that were done again: damaged lines, or pictures that have changed since.
+        left_out: what the output's format could not hold: reason -> records or points.
         gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: what was asked for.
     """
 
@@ -92,6 +93,7 @@ class ExtendReport:
     gaps: dict[str, int] = field(default_factory=dict)
     fill_gaps: bool = False
     asked: Sequence[str] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -107,15 +109,18 @@ class ExtendReport:
         for name, row in self.keypoints.items():
             table.add_row(name, *(str(row[c]) if row[c] else "·" for c in COLUMNS))
         lines = [
-            f"{self.persons} persons in {self.annotations}: "
-            f"{self.predicted} completed by {self.model} ({self.provider})"
+            f"{self.predicted} of {self.persons} people in {self.annotations} "
+            f"completed by {self.model} ({self.provider})"
         ]
-        lines += [f"  passed through: {count} ({reason})" for reason, count in sorted(self.passed.items())]
+        lines += [f"  left as they are: {count} ({reason})" for reason, count in sorted(self.passed.items())]
         if self.bad:
             lines.append(f"  could not be used: {len(self.bad)}")
             lines += [f"    record {b['record']} (id {b['id']}), {b['image']}: {b['reason']}" for b in self.bad[:10]]
             if len(self.bad) > 10:
                 lines.append(f"    … and {len(self.bad) - 10} more, all in {self.out}.run.json")
+        lines += [
+            f"  not in the {self.format} file: {count} ({reason})" for reason, count in sorted(self.left_out.items())
+        ]
         lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
         for part in ("\n".join(lines), table):
             console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)

@@ -54,14 +54,20 @@ class State:
 
     def refuse_too_many(self, journal: Path) -> None:
         """Raise BadFileError as soon as the share of bad people must end above the allowed one."""
-        total = len(self.planned.order)
-        if len(self.bad) > self.max_bad * total:
+        unusable = self.planned.unusable
+        total = len(self.planned.order) + unusable
+        if len(self.bad) + unusable <= self.max_bad * total:
+            return
+        if self.bad:
             first = self.bad_list()[0]
-            raise BadFileError(
-                f"{len(self.bad)} of {total} persons could not be used, more than --max-bad {self.max_bad:g} allows "
-                f"(first: record {first['record']}, id {first['id']}: {first['reason']}): mend them or raise "
-                f"--max-bad, then go on with --resume; finished work is kept in {journal}."
-            )
+            example = f"first: record {first['record']}, id {first['id']}: {first['reason']}"
+        else:
+            example = self.planned.reasons()
+        raise BadFileError(
+            f"{len(self.bad) + unusable} of {total} persons could not be used, more than --max-bad {self.max_bad:g} "
+            f"allows ({example}): mend them or raise --max-bad"
+            + (f", then go on with --resume; finished work is kept in {journal}." if self.chunks else ".")
+        )
 
     def bad_list(self) -> list[dict[str, Any]]:
         """The bad records in the file's order, to be read by people."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.formats.types import NO_HUMAN_KEYPOINT, AnnotationSet, ImageRef
+from poseunion.annotate.formats.types import NO_HUMAN_KEYPOINT, UNUSABLE, AnnotationSet, ImageRef
 from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError, ItemError, ModelError
 from poseunion.models.geometry import Crop
@@ -57,11 +57,25 @@ class Plan:
 
     Attributes:
         order: record indices, people of one picture together.
-        passed: reason -> how many records are passed through.
+        passed: reason -> how many people are not predicted: records, and people of the raw file without a record.
     """
 
     order: NDArray[np.int64]
     passed: dict[str, int]
+
+    @property
+    def unusable(self) -> int:
+        """People who cannot be used by a fault of the file, known before any is predicted."""
+        return sum(count for reason, count in self.passed.items() if reason in UNUSABLE)
+
+    @property
+    def people(self) -> int:
+        """People of the raw file, of all categories and classes."""
+        return len(self.order) + sum(self.passed.values())
+
+    def reasons(self) -> str:
+        """Why people are left out, in one line."""
+        return "; ".join(f"{count}: {reason}" for reason, count in sorted(self.passed.items()))
 
     @property
     def chunks(self) -> int:
@@ -80,7 +94,7 @@ def plan(annotations: AnnotationSet, *, limit: int | None = None, unlabelled: bo
         limit: only the first so many, in the file's order.
         unlabelled: also people without any human keypoint.
     """
-    passed: Counter[str] = Counter()
+    passed: Counter[str] = Counter(annotations.unread)
     chosen: list[int] = []
     for index in range(len(annotations)):
         reason = annotations.skip.get(index)

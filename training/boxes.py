@@ -54,7 +54,8 @@ def read_boxes(path: Path, annotations: AnnotationSet) -> Boxes:
     for index, detection in enumerate(document):
         if problem := _problem(detection):
             raise BadFileError(f"{path}, record {index}: {problem}.")
-        if detection.get("category_id", annotations.category) != annotations.category:
+        people = annotations.people or {annotations.category: ""}
+        if detection.get("category_id", annotations.category) not in people:
             continue
         if detection["image_id"] not in position_of:
             elsewhere += 1

@@ -6,7 +6,7 @@ A new format is a module with `NAME`, `detect`, `read`, and a writer of its own;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -41,11 +41,13 @@ __all__ = [
     "PersonRecord",
     "Problem",
     "Source",
+    "Writer",
     "read_annotations",
     "writer_for",
 ]
 
-Writer = Callable[[BinaryIO, AnnotationSet, Extension], None]
+# Returns what the format could not hold: reason -> how many; None: everything was written.
+Writer = Callable[[BinaryIO, AnnotationSet, Extension], dict[str, int] | None]
 Reader = Callable[[Source, Skeleton | None, Report | None], AnnotationSet]
 
 # Written from whatever was read: formats of tools rather than of datasets.
@@ -179,6 +181,7 @@ def read_annotations(
     report: Report | None = None,
     *,
     lean: bool = False,
+    categories: Sequence[str] = (),
 ) -> AnnotationSet:
     """Read an annotation file.
 
@@ -187,11 +190,12 @@ def read_annotations(
         skeleton: the one it must have; None: recognised by its keypoint names.
         report: gets every problem instead of the first being raised.
         lean: hold a large file's records as text, a fifth of their size in memory; they must not be changed then.
+        categories: names or ids of the categories or classes that are people; empty: see `classes`.
 
     Raises:
         BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere.
     """
-    source = Source(Path(path), lean)
+    source = Source(Path(path), lean, tuple(categories))
     if format_name is None:
         found = [f for f in FORMATS.values() if f.detect(source)]
         if not found:

@@ -7,18 +7,21 @@ because writing starts from the document (see `coco_write`).
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.formats.boxes import fill_boxes
+from poseunion.annotate.formats.classes import is_animal, is_chosen, reason_of, unknown_choice
+from poseunion.annotate.formats.ids import find, is_id
 from poseunion.annotate.formats.names import skeleton_of_file
 from poseunion.annotate.formats.types import (
     CROWD,
     MALFORMED,
     NO_HUMAN_KEYPOINT,
-    OTHER_CATEGORY,
     AnnotationSet,
     ImageRef,
     Problem,
@@ -27,9 +30,9 @@ from poseunion.annotate.formats.types import (
     empty_rows,
     refuse,
 )
-from poseunion.annotate.formats.visibility import COCO, StateTable
+from poseunion.annotate.formats.visibility import COCO, StateTable, placed
 from poseunion.models.errors import BadFileError, SkeletonError
-from poseunion.models.skeleton import Skeleton
+from poseunion.models.skeleton import Skeleton, load_skeleton, shipped_skeletons
 
 NAME = "coco"
 
@@ -83,11 +86,29 @@ def read(
             raise BadFileError(f"{source.path} is not COCO style: it has no list {key!r}.")
     records: list[dict[str, Any]] = document["annotations"]
     images, position_of = _read_images(document["images"], report)
-    category, found = _person_category(document, skeleton, source)
+    people, reasons, found = _person_categories(document, skeleton, source)
     rows = empty_rows(len(records), len(found))
-    skip = _read_records(records, rows, position_of, category, found, report, dialect)
+    skip, class_of = _read_records(records, rows, position_of, people, reasons, found, report, dialect)
     xy, visibility, box, image = rows
-    return AnnotationSet(dialect.name, found, source, records, images, image, xy, visibility, box, None, skip, category)
+    fill_boxes(box, xy, visibility, found)
+    names = {c["id"]: str(c.get("name", c["id"])) for c in document["categories"]}
+    return AnnotationSet(
+        dialect.name,
+        found,
+        source,
+        records,
+        images,
+        image,
+        xy,
+        visibility,
+        box,
+        None,
+        skip,
+        next(iter(people), None),
+        people,
+        names,
+        class_of,
+    )
 
 
 def _read_images(entries: list[Any], report: Report) -> tuple[list[ImageRef], dict[Any, int]]:
@@ -96,7 +117,7 @@ def _read_images(entries: list[Any], report: Report) -> tuple[list[ImageRef], di
     for index, entry in enumerate(entries):
         place = f"images[{index}]"
         ref = ImageRef(None, "")
-        if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or not _is_id(entry.get("id")):
+        if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or not is_id(entry.get("id")):
             report(Problem(place, "an image needs an id (number or text) and a file_name"))
         elif entry["id"] in position_of:
             report(Problem(place, f"image id {entry['id']} stands twice, first in images[{position_of[entry['id']]}]"))
@@ -115,59 +136,120 @@ def _read_images(entries: list[Any], report: Report) -> tuple[list[ImageRef], di
     return images, position_of
 
 
-def _person_category(document: dict[str, Any], expected: Skeleton | None, source: Source) -> tuple[Any, Skeleton]:
-    """Id of the category that holds people, and their skeleton in the file's order."""
+def _person_categories(
+    document: dict[str, Any], expected: Skeleton | None, source: Source
+) -> tuple[dict[Any, str], dict[Any, str], Skeleton]:
+    """Categories of people (id -> name), why the others are passed through (id -> reason), and the people's skeleton.
+
+    The skeleton is in the file's order.
+    """
     categories = document.get("categories")
-    if not isinstance(categories, list) or not all(isinstance(c, dict) and _is_id(c.get("id")) for c in categories):
+    if not isinstance(categories, list) or not all(isinstance(c, dict) and is_id(c.get("id")) for c in categories):
         raise BadFileError(f"{source.path} is not COCO style: it needs a list 'categories' whose entries have an id.")
-    named = [c for c in categories if c.get("keypoints")]
-    people = [c for c in named if c.get("name") == "person"] or named
-    if not people and expected is not None:  # Halpe's file, for one, leaves the names out
-        bare = [c for c in categories if c.get("name") == "person"] or categories
-        if len(bare) == 1:
-            return bare[0]["id"], expected
-    if not people:
-        raise BadFileError(f"{source.path}, categories: no category names its keypoints, so the skeleton is unknown.")
-    chosen = people[0]
-    try:
-        if not isinstance(chosen["keypoints"], list) or not all(isinstance(k, str) for k in chosen["keypoints"]):
-            raise SkeletonError("the keypoints are not a list of names")
-        return chosen["id"], skeleton_of_file(chosen["keypoints"], expected, document)
-    except SkeletonError as error:
-        raise BadFileError(f"{source.path}, category {chosen['id']}: {str(error).rstrip('.')}.") from error
+    names = {c["id"]: str(c.get("name", c["id"])) for c in categories}
+    wanted = source.categories
+    if fault := unknown_choice(wanted, names):
+        raise BadFileError(f"{source.path}, categories: {fault}.")
+    animals = {c["id"]: is_animal(names[c["id"]], str(c.get("supercategory", ""))) for c in categories}
+    chosen = [c for c in categories if is_chosen(wanted, c["id"], names[c["id"]])] if wanted else categories
+    named = sorted(
+        (c for c in chosen if c.get("keypoints")), key=lambda c: (animals[c["id"]], c.get("name") != "person")
+    )
+    if not named and expected is not None:  # Halpe's file, for one, leaves the names out
+        bare = [c for c in chosen if c.get("name") == "person"] or chosen
+        if len(bare) == 1 or wanted:
+            fitting = {c["id"]: expected for c in bare}
+            return _split(names, fitting, animals, wanted, expected)
+    if not named:
+        raise BadFileError(
+            f"{source.path}, categories: no category names its keypoints, so the skeleton is unknown: "
+            f"{_skeleton_advice(document)}."
+        )
+    fitting, faults = {}, []
+    for category in named:
+        try:
+            keypoints = category["keypoints"]
+            if not isinstance(keypoints, list) or not all(isinstance(k, str) for k in keypoints):
+                raise SkeletonError("the keypoints are not a list of names")
+            fitting[category["id"]] = skeleton_of_file(keypoints, expected, document)
+        except SkeletonError as error:
+            faults.append(f"category {category['id']}: {str(error).rstrip('.')}")
+    if not fitting:
+        raise BadFileError(f"{source.path}, {'; '.join(faults)}.")
+    return _split(names, fitting, animals, wanted, next(iter(fitting.values())))
+
+
+def _split(
+    names: dict[Any, str],
+    fitting: dict[Any, Skeleton],
+    animals: dict[Any, bool],
+    wanted: Sequence[str],
+    found: Skeleton,
+) -> tuple[dict[Any, str], dict[Any, str], Skeleton]:
+    """The categories that have the skeleton `found` and are people, and why the others are passed through."""
+    same = [number for number, skeleton in fitting.items() if skeleton.keypoints == found.keypoints]
+    people = {number: names[number] for number in same if wanted or not animals[number]}
+    reasons = {
+        number: reason_of(number, name, animal=number in same and animals[number])
+        for number, name in names.items()
+        if number not in people
+    }
+    return people, reasons, found
+
+
+def _skeleton_advice(document: dict[str, Any]) -> str:
+    """Which shipped skeletons have as many keypoints as the records."""
+    lists = (r.get("keypoints") for r in document["annotations"] if isinstance(r, dict))
+    count = next((len(found) // 3 for found in lists if isinstance(found, list) and found), 0)
+    fitting = [name for name in shipped_skeletons() if len(load_skeleton(name)) == count]
+    one = f"--skeleton {fitting[0]}" if fitting else "--skeleton NAME or SKELETON.toml"
+    many = f" ({count} keypoints: {', '.join(fitting)})" if fitting else f" ({count} keypoints)" if count else ""
+    return f'give it with {one}{many}, or with a line skeleton = "NAME" in a dataset .toml'
 
 
 def _read_records(
     records: list[dict[str, Any]],
     rows: tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64], NDArray[np.int32]],
     position_of: dict[Any, int],
-    category: Any,
+    people: dict[Any, str],
+    reasons: dict[Any, str],
     skeleton: Skeleton,
     report: Report,
     dialect: Dialect,
-) -> dict[int, str]:
-    """Fill `rows`; returns why records are to be skipped."""
+) -> tuple[dict[int, str], list[Any]]:
+    """Fill `rows`; returns why records are to be skipped, and each record's category."""
     xy_NK2, visibility_NK, box_N4, image_N = rows
     skip: dict[int, str] = {}
+    class_of: list[Any] = []
     seen: dict[Any, int] = {}
+    nameless: list[int] = []
+    known = {**people, **reasons}
     for index, record in enumerate(records):
         place = f"annotations[{index}]"
-        if not isinstance(record, dict) or not _is_id(record.get("id")):
+        class_of.append(None)
+        if not isinstance(record, dict) or not is_id(record.get("id", 0)):
             report(Problem(place, "an annotation needs an id (number or text)"))
             skip[index] = MALFORMED
             continue
-        place += f" (id {record['id']})"
-        if record["id"] in seen:
-            report(Problem(place, f"the id stands twice, first in annotations[{seen[record['id']]}]"))
-        seen.setdefault(record["id"], index)
-        image_id = record.get("image_id")
-        if not _is_id(image_id) or image_id not in position_of:
-            report(Problem(place, f"image_id {image_id!r} is not among the images"))
+        if "id" in record:
+            place += f" (id {record['id']})"
+            if record["id"] in seen:
+                report(Problem(place, f"the id stands twice, first in annotations[{seen[record['id']]}]"))
+            seen.setdefault(record["id"], index)
+        else:
+            nameless.append(index)
+        image = find(position_of, record.get("image_id"))
+        if image is None:
+            report(Problem(place, f"image_id {record.get('image_id')!r} is not among the images"))
             skip[index] = MALFORMED
             continue
-        image_N[index] = position_of[image_id]
-        if record.get("category_id", category) != category:
-            skip[index] = OTHER_CATEGORY
+        image_N[index] = position_of[image]
+        stated = record.get("category_id", next(iter(people), None))
+        category = class_of[index] = find(known, stated)
+        if category is None and "category_id" in record:
+            report(Problem(place, f"category_id {stated!r} is not among the categories", fatal=False))
+        if category not in people:
+            skip[index] = reasons.get(category) or reason_of(stated, None)
             continue
         problems = [
             *_read_box(record, box_N4[index]),
@@ -181,7 +263,13 @@ def _read_records(
             skip[index] = CROWD
         elif not (visibility_NK[index] > 0).any():
             skip[index] = NO_HUMAN_KEYPOINT
-    return skip
+    if nameless and len(nameless) == len(records):
+        report(Problem("annotations", "none has an id: they are numbered from 1 in the file's order", fatal=False))
+    else:
+        for index in nameless:
+            report(Problem(f"annotations[{index}]", "an annotation needs an id (number or text), as the others have"))
+            skip[index] = MALFORMED
+    return skip, class_of
 
 
 def _read_keypoints(
@@ -216,7 +304,7 @@ def _read_keypoints(
     if states is None:
         first = int((~np.isin(state, list(dialect.table.to_state))).argmax())
         return [f"keypoint {skeleton.keypoints[first]} has visibility {state[first]:g}, where 0, 1 or 2 is expected"]
-    visibility_K[:] = states
+    visibility_K[:] = placed(states, array[:, :2])
     xy_K2[:] = np.where(visibility_K[:, None] > 0, array[:, :2], 0.0)
     return []
 
@@ -227,7 +315,8 @@ def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
         return []
     if not are_numbers(box, 4):
         return [f"bbox {box!r} is not four finite numbers"]
-    box_4[:] = box
+    if box[2] > 0 and box[3] > 0:  # else it holds nothing and is grown from the joints, as where there is none
+        box_4[:] = box
     return []
 
 
@@ -243,7 +332,3 @@ def are_numbers(value: Any, count: int) -> bool:
 
 def _is_size(value: Any) -> bool:
     return is_number(value) and value >= 1 and value == int(value)
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)

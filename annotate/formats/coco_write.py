@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from poseunion.annotate.completion import Completion, Extension, Origin
 from poseunion.annotate.formats import coco
 from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_object
-from poseunion.annotate.formats.types import AnnotationSet
+from poseunion.annotate.formats.types import AnnotationSet, is_another_class
 from poseunion.models.skeleton import Skeleton
 
 
@@ -34,7 +34,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
 
 
 def _category(category: dict[str, Any], annotations: AnnotationSet, output: Skeleton) -> dict[str, Any]:
-    if category["id"] != annotations.category:
+    if category["id"] not in annotations.people:
         return category
     names = list(output.keypoints)
     # The file's own spelling stays (LSP says `neck`).
@@ -52,8 +52,9 @@ def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[
     own = own_positions(annotations, extension.skeleton)
     for index, completion in blocks(len(annotations), extension):
         record = annotations.records[index]
-        another = record.get("category_id", annotations.category) != annotations.category
-        if another or not (record.get("keypoints") or _gained(completion, index)):
+        if isinstance(record, dict) and "id" not in record:
+            record = {"id": index + 1, **record}
+        if is_another_class(annotations.skip.get(index)) or not (record.get("keypoints") or _gained(completion, index)):
             yield record  # as it was
             continue
         yield extended_record(
@@ -81,13 +82,15 @@ def extended_record(
     keypoints: list[Any] = [0] * (3 * len(output))
     for k, start in zip(own, range(0, len(triples), 3), strict=False):
         keypoints[3 * k : 3 * k + 3] = triples[start : start + 3]
+    replaced = False
     for k, source in enumerate(origin):
         if source in (Origin.DERIVED, Origin.PROPOSED):
+            replaced |= any(keypoints[3 * k : 3 * k + 2])
             keypoints[3 * k : 3 * k + 3] = [*xy[k], visibility[k]]
     result = {**record, "keypoints": keypoints}
-    if len(triples) > 3 * len(own):  # Halpe's face and hands
+    if replaced or len(triples) > 3 * len(own):  # numbers of points without a label; Halpe's face and hands
         result["keypoints_original"] = triples
-    labelled = sum(v > 0 for v in keypoints[2::3])
+    labelled = sum(source != Origin.NONE for source in origin)  # the file's own (0, 0, 2) is no label
     if Origin.DERIVED in origin or added["proposals"]:
         if "num_keypoints" in record:
             result["num_keypoints_original"] = record["num_keypoints"]

@@ -16,14 +16,14 @@ from poseunion.annotate.completion import Extension
 from poseunion.annotate.formats import results
 from poseunion.annotate.formats.coco_write import extended_record, links_of
 from poseunion.annotate.formats.extended import blocks, own_positions, write_object
-from poseunion.annotate.formats.types import OTHER_CATEGORY, AnnotationSet
+from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.annotate.formats.visibility import COCO
 from poseunion.models.metrics import area_from_box
 from poseunion.models.skeleton import Skeleton, Visibility
 
 # Fields of MPII's json that hold the keypoints themselves, and stand in `keypoints` here.
 _KEYPOINT_FIELDS = ("joints", "joints_vis")
-PERSON, OTHER = 1, 2  # categories
+PERSON = 1  # the first category's id
 
 
 def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
@@ -50,13 +50,14 @@ def _images(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[s
 
 def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[str, Any]]:
     own = own_positions(annotations, extension.skeleton)
+    category_of = category_ids(annotations)
     for index, completion in blocks(len(annotations), extension):
         image = int(annotations.image_index[index])
         triples = coco_triples(annotations, index)
         base: dict[str, Any] = {
             "id": index + 1,
             "image_id": image + 1 if image >= 0 else None,
-            "category_id": OTHER if annotations.skip.get(index) == OTHER_CATEGORY else PERSON,
+            "category_id": category_of[annotations.class_of[index]] if annotations.class_of else PERSON,
             "iscrowd": 0,
         }
         box = annotations.box_xywh[index]
@@ -89,12 +90,22 @@ def picture_size(annotations: AnnotationSet, extension: Extension, index: int) -
     return extension.size_of(index)
 
 
+def category_ids(annotations: AnnotationSet) -> dict[Any, int]:
+    """The file's class numbers -> category ids, from 1 in the order of the names; what has no name is the last."""
+    numbers = [*annotations.names, *dict.fromkeys(c for c in annotations.class_of if c not in annotations.names)]
+    return {number: position for position, number in enumerate(numbers, PERSON)}
+
+
 def _categories(annotations: AnnotationSet, output: Skeleton) -> list[dict[str, Any]]:
-    person = {
-        "id": PERSON,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": list(output.keypoints),
-        "skeleton": links_of(output),
-    }
-    return [person, {"id": OTHER, "name": "other"}] if OTHER_CATEGORY in annotations.skip.values() else [person]
+    described = {"supercategory": "person", "keypoints": list(output.keypoints), "skeleton": links_of(output)}
+    if not annotations.class_of:
+        return [{"id": PERSON, "name": "person", **described}]
+    return [
+        # All classes of a YOLO-pose file have the keypoints; a class that is no person is not called one.
+        {
+            "id": number,
+            "name": annotations.names.get(of, f"class {of}"),
+            **(described if of in annotations.people else {**described, "supercategory": "other"}),
+        }
+        for of, number in category_ids(annotations).items()
+    ]

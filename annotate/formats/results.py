@@ -137,7 +137,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
                 continue
             scores = [s for s in flat[2::3] if s > 0]
             if scores:
-                category = annotations.category if has_ids else 1
+                category = record.get("category_id", annotations.category) if has_ids else 1
                 score = round(sum(scores) / len(scores), 6)
                 picture = annotations.images[image]
                 image_id = picture.id if has_ids else picture.file_name

@@ -21,9 +21,20 @@ from poseunion.models.skeleton import Skeleton, Visibility
 
 # Why a record is passed through untouched; the wording is what reports print.
 CROWD = "iscrowd"
-OTHER_CATEGORY = "another category"
+OTHER_CATEGORY = "another category"  # stands before the category's name
+ANIMAL = "an animal by its category, and the model knows people only"  # stands before the category's name
 NO_HUMAN_KEYPOINT = "no human keypoint"
 MALFORMED = "malformed"
+NO_SIZE = "its picture cannot be read, and without its size the shares mean nothing"
+ORPHAN = "its label file has no picture"
+NOT_LISTED = "its picture is in none of train, val and test"
+# Faults of the file rather than its author's decision: they count against `--max-bad`.
+UNUSABLE = frozenset({MALFORMED, NO_SIZE, ORPHAN})
+
+
+def is_another_class(reason: str | None) -> bool:
+    """Is a record passed through because its category is not one of people?"""
+    return reason is not None and reason.startswith((OTHER_CATEGORY, ANIMAL))
 
 
 class Problem(NamedTuple):
@@ -61,10 +72,12 @@ class Source:
 
     Attributes:
         lean: keep long lists as text, see `lean`: slower, in a fifth of the memory, and not to be changed.
+        categories: names or ids of the categories that are people; empty: recognised, see `classes`.
     """
 
     path: Path
     lean: bool = False
+    categories: tuple[str, ...] = ()
 
     @cached_property
     def document(self) -> Any:
@@ -145,7 +158,11 @@ class AnnotationSet:
             (`boxes.boxes_of_joints`) where the file has none; NaN where there is neither.
         protocol: what `poseunion evaluate` crops instead; None: the people's boxes.
         skip: record index -> why nothing is to be predicted for it.
-        category: id of the category that holds the persons (COCO style).
+        category: id of the category that holds the persons (COCO style); the first where several do.
+        people: id -> name of the categories (COCO) or classes (YOLO) that are completed; empty: the format has none.
+        names: id -> name of all of them.
+        class_of: (N,) each record's; empty: the format has none.
+        unread: why people of the raw file have no record -> how many.
     """
 
     format: str
@@ -160,6 +177,10 @@ class AnnotationSet:
     protocol: ProtocolBoxes | None = None
     skip: dict[int, str] = field(default_factory=dict)
     category: Any = None
+    people: dict[Any, str] = field(default_factory=dict)
+    names: dict[Any, str] = field(default_factory=dict)
+    class_of: list[Any] = field(default_factory=list)
+    unread: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)

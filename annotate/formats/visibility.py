@@ -69,6 +69,16 @@ LSP = StateTable({0: _V, 1: _O}, {_U: 0, _A: 0, _O: 1, _V: 0})  # ABSENT is a ma
 LSPET = StateTable({0: _A, 1: _V}, {_U: 0, _A: 0, _O: 1, _V: 1})
 MPII_MAT = StateTable({0: _O, 1: _V}, {_U: 0, _A: 0, _O: 0, _V: 1})  # ABSENT points are not in the list
 
+
+def placed(states_K: NDArray[np.int8], xy_K2: NDArray[np.floating]) -> NDArray[np.int8]:
+    """(K,) states in which a point at exactly (0, 0) has no label, whatever its number says.
+
+    Tools write (0, 0) for what was never placed, some with v 1 or 2; no annotator clicks the corner's outermost point.
+    """
+    nowhere = (xy_K2 == 0).all(-1)
+    return np.where(nowhere & (states_K > 0), Visibility.ABSENT, states_K).astype(np.int8)
+
+
 # MPII's two ways of writing "no label"; neither is a position, so neither is ever shifted.
 MPII_UNLABELLED = ((-1.0, -1.0), (0.0, 0.0))
 

@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.formats.classes import is_animal, is_chosen, reason_of, unknown_choice
 from poseunion.annotate.formats.names import skeleton_of_names
 from poseunion.annotate.formats.types import (
     MALFORMED,
     NO_HUMAN_KEYPOINT,
-    OTHER_CATEGORY,
+    NO_SIZE,
+    NOT_LISTED,
+    ORPHAN,
     AnnotationSet,
     ImageRef,
     Problem,
@@ -34,7 +37,7 @@ from poseunion.annotate.formats.types import (
     empty_rows,
     refuse,
 )
-from poseunion.annotate.formats.visibility import COCO
+from poseunion.annotate.formats.visibility import COCO, placed
 from poseunion.models.errors import BadFileError, ItemError, SkeletonError
 from poseunion.models.files import sha256_of
 from poseunion.models.images import image_size
@@ -43,7 +46,6 @@ from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 NAME = "yolo-pose"
 SPLITS = ("train", "val", "test")
 PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-NO_SIZE = "its picture cannot be read, and without its size the shares mean nothing"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,15 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         )
     k, numbers = _shape(document, source.path)
     found = _skeleton(document, k, skeleton, source.path)
-    person = _person_class(document)
+    names = class_names(document)
+    if fault := unknown_choice(source.categories, names):
+        raise BadFileError(f"{source.path}, names: {fault}.")
+    wanted = source.categories
+    people = {
+        number: name
+        for number, name in names.items()
+        if (is_chosen(wanted, number, name) if wanted else not is_animal(name))
+    }
     root = root_of(source.path, document)
     pictures = list(dict.fromkeys(p for split in SPLITS for p in _pictures(root, document.get(split), source.path)))
     images: list[ImageRef] = []
@@ -99,22 +109,79 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
 
     rows = empty_rows(len(lines), k)
     skip: dict[int, str] = {}
+    class_of: list[int | None] = []
     for row, (index, record, tokens) in enumerate(lines):
         rows[3][row] = index
         record["tokens"] = tokens
         size = (images[index].width, images[index].height)
-        reason, problem = _read_line(tokens, numbers, size, person, row, rows)
+        reason, problem = _read_line(tokens, numbers, size, row, rows)
+        of = _class_of(tokens)
+        class_of.append(of)
+        if reason != MALFORMED and of not in people:
+            called = None if of is None else names.get(of)
+            reason = reason_of(of, called, animal=called is not None and is_animal(called))
+            if of not in names:
+                problem = f"class {of} is not among the names of {source.path.name}"
         if problem is not None:
-            report(Problem(f"{record['label_file']}, line {record['line']}", problem))
+            report(Problem(f"{record['label_file']}, line {record['line']}", problem, reason == MALFORMED))
         if reason is not None:
             skip[row] = reason
-    labelled = LabelledSource(source.path, labels=tuple(label_path(p) for p in pictures))
+    unread: dict[str, int] = {}
+    for label, reason in _other_labels(pictures):
+        count = sum(bool(line.split()) for line in _lines(label))
+        unread[reason] = unread.get(reason, 0) + count
+        if count:
+            place = label.relative_to(root).as_posix() if label.is_relative_to(root) else label.as_posix()
+            said = "has no picture" if reason == ORPHAN else "has a picture that none of train, val and test names"
+            report(Problem(place, f"{said} ({count} {'person is' if count == 1 else 'people are'} not read)", False))
+    labelled = LabelledSource(source.path, categories=source.categories, labels=tuple(label_path(p) for p in pictures))
     labelled.__dict__["document"] = document  # parsed once
     records = [record for _, record, _ in lines]
     xy_NK2, visibility_NK, box_N4, image_N = rows
     return AnnotationSet(
-        NAME, found, labelled, records, images, image_N, xy_NK2, visibility_NK, box_N4, None, skip, person
+        NAME,
+        found,
+        labelled,
+        records,
+        images,
+        image_N,
+        xy_NK2,
+        visibility_NK,
+        box_N4,
+        None,
+        skip,
+        next(iter(people), 0),
+        people,
+        names,
+        class_of,
+        {reason: count for reason, count in unread.items() if count},
     )
+
+
+def class_names(document: dict[str, Any]) -> dict[int, str]:
+    """Class number -> name; a file without names has the one class `person`."""
+    names = document.get("names")
+    pairs = list(names.items()) if isinstance(names, dict) else list(enumerate(names or ["person"]))
+    return {int(number): str(name) for number, name in pairs if str(number).lstrip("-").isdecimal()}
+
+
+def _other_labels(pictures: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Label files beside those of `pictures` that belong to none of them, and why they are not read."""
+    used = {label_path(picture) for picture in pictures}
+    stems: dict[Path, set[str]] = {}
+    for folder in sorted({label.parent for label in used} - {picture.parent for picture in pictures}):
+        beside = next(picture.parent for picture in pictures if label_path(picture).parent == folder)
+        stems[folder] = {p.stem for p in beside.iterdir() if p.suffix.lower() in PICTURES} if beside.is_dir() else set()
+        for label in sorted(folder.glob("*.txt")):
+            if label not in used and label.name != "classes.txt":
+                yield label, NOT_LISTED if label.stem in stems[folder] else ORPHAN
+
+
+def _class_of(tokens: list[str]) -> int | None:
+    try:
+        return int(float(tokens[0]))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _shape(document: dict[str, Any], path: Path) -> tuple[int, int]:
@@ -147,12 +214,6 @@ def _skeleton(document: dict[str, Any], k: int, given: Skeleton | None, path: Pa
     return found
 
 
-def _person_class(document: dict[str, Any]) -> int:
-    names = document.get("names")
-    pairs = list(names.items()) if isinstance(names, dict) else list(enumerate(names or []))
-    return next((int(number) for number, name in pairs if str(name).lower() == "person"), 0)
-
-
 def root_of(path: Path, document: dict[str, Any]) -> Path:
     """The folder that `train` and `val` are relative to."""
     stated = document.get("path")
@@ -165,6 +226,8 @@ def _pictures(root: Path, stated: Any, path: Path) -> Iterator[Path]:
         if not entry:
             continue
         place = root / str(entry)
+        if not place.exists() and str(entry).startswith("../"):  # Roboflow's; Ultralytics looks there, too
+            place = root / str(entry)[3:]
         if place.is_dir():
             yield from sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
         elif place.suffix.lower() == ".txt" and place.is_file():
@@ -220,7 +283,6 @@ def _read_line(
     tokens: list[str],
     numbers: int,
     size: tuple[int | None, int | None],
-    person: int,
     row: int,
     rows: tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64], NDArray[np.int32]],
 ) -> tuple[str | None, str | None]:
@@ -235,19 +297,19 @@ def _read_line(
         return MALFORMED, f"{len(values)} values, where class, box and {k} keypoints are {5 + k * numbers}"
     if not np.isfinite(values).all():
         return MALFORMED, "a value is not finite"
-    if int(values[0]) != person:
-        return OTHER_CATEGORY, None
     points = values[5:].reshape(k, numbers)
     if numbers == 3:
         states = COCO.read(points[:, 2])
         if states is None:
             return MALFORMED, "a keypoint's visibility is not 0, 1 or 2"
+        states = placed(states, points[:, :2])
     else:
         nowhere = (points < 0).any(-1) | (points == 0).all(-1)
         states = np.where(nowhere, Visibility.ABSENT, Visibility.VISIBLE).astype(np.int8)
-    visibility_NK[row] = states
-    if size[0] is None or size[1] is None:
+    if size[0] is None or size[1] is None:  # no place can be computed, so no point is read: the line is kept
+        visibility_NK[row] = Visibility.ABSENT
         return NO_SIZE, None
+    visibility_NK[row] = states
     wh = np.array(size, np.float64)
     xy_NK2[row] = np.where(states[:, None] > 0, points[:, :2] * wh, 0.0)
     centre, extent = values[1:3] * wh, values[3:5] * wh

@@ -9,16 +9,17 @@ both.
 from __future__ import annotations
 
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poseunion.annotate.completion import Completion, Extension, Origin
 from poseunion.annotate.formats import results
 from poseunion.annotate.formats.converted import picture_size
 from poseunion.annotate.formats.extended import added_fields, blocks, dump, own_positions
-from poseunion.annotate.formats.types import AnnotationSet
+from poseunion.annotate.formats.types import CROWD, MALFORMED, AnnotationSet, is_another_class
 from poseunion.annotate.formats.visibility import COCO
 from poseunion.annotate.formats.yaml_file import dump_yaml
 from poseunion.annotate.formats.yolo import NAME, label_name
@@ -26,33 +27,73 @@ from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Visibility
 
 DECIMALS = 8
+OUTSIDE = "points outside the picture"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
 
-def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
-    """Write any annotations as YOLO-pose; see the module.
+def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> dict[str, int]:
+    """Write any annotations as YOLO-pose; see the module. Returns why records and points were left out -> how many.
 
     Raises:
-        BadFileError: a person's picture has no known size, or he has no box.
+        BadFileError: two pictures would share one label file.
     """
     lines: dict[str, list[str]] = defaultdict(list)
     sources: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
+    picture_of: dict[str, str] = {}
     own = own_positions(annotations, extension.skeleton)
     names = extension.skeleton.keypoints
+    numbers = _class_numbers(annotations)
     for index, completion in blocks(len(annotations), extension):
-        image = annotations.images[int(annotations.image_index[index])]
+        image = int(annotations.image_index[index])
+        reason = _no_line(annotations, extension, index)
+        if reason is not None:
+            left_out[reason] += 1
+            continue
+        picture = annotations.images[image].file_name
         label = annotations.records[index].get("label_file") if annotations.format == NAME else None
-        label = label or label_name(image.file_name)
-        tokens = _tokens(annotations, extension, index, completion, own)
-        if tokens is not None:
-            lines[label].append(" ".join(tokens))
-            added = added_fields(completion, index - completion.start, names)
-            sources[label].append(results.told_apart(annotations, index, own, added))
+        label = label or label_name(picture)
+        if picture_of.setdefault(label, picture) != picture:
+            raise BadFileError(
+                f"{picture_of[label]} and {picture} would share the label file {label}: rename one of the pictures."
+            )
+        tokens, outside = _tokens(annotations, extension, index, completion, own, numbers)
+        left_out[OUTSIDE] += outside
+        lines[label].append(" ".join(tokens))
+        added = added_fields(completion, index - completion.start, names)
+        sources[label].append(results.told_apart(annotations, index, own, added))
     with zipfile.ZipFile(file, "w") as archive:
-        _add(archive, "data.yaml", dump_yaml(_data(annotations, extension)).encode())
+        _add(archive, "data.yaml", dump_yaml(_data(annotations, extension, numbers)).encode())
         for label, content in lines.items():
             _add(archive, label, ("\n".join(content) + "\n").encode())
         _add(archive, "keypoint_source.json", dump({"poseunion": extension.block, "labels": dict(sources)}))
+    return {reason: count for reason, count in left_out.items() if count}
+
+
+def _no_line(annotations: AnnotationSet, extension: Extension, index: int) -> str | None:
+    """Why a record has no line in YOLO-pose; None: it has one."""
+    if annotations.format == NAME:
+        return None  # its own line is copied
+    image = int(annotations.image_index[index])
+    reason = annotations.skip.get(index)
+    if reason in (CROWD, MALFORMED) or is_another_class(reason) or image < 0:
+        return reason or "no picture"
+    size = picture_size(annotations, extension, image)
+    if size is None:
+        return "a picture whose size is not known"
+    box = _inside(annotations.box_xywh[index], size)
+    return None if (box[2:] > 0).all() else "no box inside the picture"
+
+
+def _inside(box_4: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """The part of a box that lies in the picture: Ultralytics drops a picture with anything outside 0 … 1."""
+    low = np.clip(box_4[:2], 0, size)
+    return np.concatenate([low, np.clip(box_4[:2] + box_4[2:], 0, size) - low])
+
+
+def _class_numbers(annotations: AnnotationSet) -> dict[Any, int]:
+    """The file's category ids -> class numbers from 0, people's alone."""
+    return {number: position for position, number in enumerate(annotations.people)}
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -62,53 +103,63 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(entry, content)
 
 
-def _data(annotations: AnnotationSet, extension: Extension) -> dict[str, Any]:
-    """The data.yaml: the file's own fields where it was one, else one class and one split."""
+def _data(annotations: AnnotationSet, extension: Extension, numbers: dict[Any, int]) -> dict[str, Any]:
+    """The data.yaml: the file's own fields where it was one, else its categories of people and one split."""
     output = extension.skeleton
     own = annotations.source.document if annotations.format == NAME else None
-    heading = own or {"path": ".", "train": "images", "val": "images", "names": {0: "person"}}
+    classes = {position: annotations.people[number] for number, position in numbers.items()} or {0: "person"}
+    heading = own or {"path": ".", "train": "images", "val": "images", "names": classes}
     return {
         **heading,
         "kpt_shape": [len(output), 3],
         "flip_idx": output.flip_indices.tolist(),
-        "kpt_names": {int(annotations.category) if own else 0: list(output.keypoints)},
+        "kpt_names": {number: list(output.keypoints) for number in (annotations.names if own else classes)},
     }
 
 
 def _tokens(
-    annotations: AnnotationSet, extension: Extension, index: int, completion: Completion, own: list[int]
-) -> list[str] | None:
-    """A person's line; None for a record of another format that is no labelled person."""
+    annotations: AnnotationSet,
+    extension: Extension,
+    index: int,
+    completion: Completion,
+    own: list[int],
+    numbers: dict[Any, int],
+) -> tuple[list[str], int]:
+    """A record's line, and how many points were left out of it; a person without points has a box and zeros."""
     row, k = index - completion.start, len(extension.skeleton)
     image = int(annotations.image_index[index])
-    origin = completion.origin[row]
-    new = np.isin(origin, (Origin.DERIVED, Origin.PROPOSED))
+    new = np.isin(completion.origin[row], (Origin.DERIVED, Origin.PROPOSED))
     points: list[list[str]] = [["0", "0", "0"] for _ in range(k)]
     tokens: list[str] = annotations.records[index]["tokens"] if annotations.format == NAME else []
     if tokens:
-        _copy_points(tokens, annotations.source.document["kpt_shape"][1], own, points)
+        shape = annotations.source.document["kpt_shape"]
+        if len(tokens) != 5 + shape[0] * shape[1]:
+            return tokens, 0  # malformed, as it was
+        _copy_points(tokens, shape[1], own, points)
         if not new.any():
-            return [*tokens[:5], *(token for point in points for token in point)]
-    elif image < 0 or not (origin > Origin.NONE).any():
-        return None
+            return [*tokens[:5], *(token for point in points for token in point)], 0
     size = picture_size(annotations, extension, image)
-    box = annotations.box_xywh[index]
-    if size is None or np.isnan(box).any():
-        missing = "no box" if size is not None else "a picture whose size is not known"
-        raise BadFileError(
-            f"Person {index} in {annotations.images[image].file_name} has {missing}: YOLO-pose cannot hold it; "
-            "mend it or leave it out."
-        )
+    if size is None:
+        raise BadFileError(f"The size of {annotations.images[image].file_name} is not known: is the picture there?")
     wh = np.array(size, np.float64)
-    head = tokens[:5] or ["0", *map(_share, (box[:2] + box[2:] / 2) / wh), *map(_share, box[2:] / wh)]
+    box = _inside(annotations.box_xywh[index], size)
+    number = numbers.get(annotations.class_of[index], 0) if annotations.class_of else 0
+    head = tokens[:5] or [str(number), *map(_share, (box[:2] + box[2:] / 2) / wh), *map(_share, box[2:] / wh)]
+    outside = 0
     if not tokens:
         for position, xy, state in zip(own, annotations.xy[index], annotations.visibility[index].tolist(), strict=True):
-            if state > 0:
+            if state > 0 and (xy < 0).any() | (xy > wh).any():
+                outside += 1
+            elif state > 0:
                 points[position] = [*map(_share, xy / wh), str(COCO.from_state[Visibility(state)])]
     for position in np.flatnonzero(new).tolist():
+        xy = completion.xy[row, position]
+        if (xy < 0).any() or (xy > wh).any():  # a midpoint of points outside
+            outside += 1
+            continue
         v = COCO.from_state[Visibility(int(completion.visibility[row, position]))]
-        points[position] = [*map(_share, completion.xy[row, position] / wh), str(v)]
-    return [*head, *(token for point in points for token in point)]
+        points[position] = [*map(_share, xy / wh), str(v)]
+    return [*head, *(token for point in points for token in point)], outside
 
 
 def _copy_points(tokens: list[str], numbers: int, own: list[int], points: list[list[str]]) -> None:

@@ -83,7 +83,8 @@ def release(request: Request) -> Released:
     plots.need_matplotlib()
     annotations = read_extended(request.file)
     _refuse_unapplied(annotations)
-    original = read_annotations(request.original or _original_of(request.file))
+    categories = annotations.source.document["poseunion"].get("options", {}).get("categories") or ()
+    original = read_annotations(request.original or _original_of(request.file), categories=categories)
     missing = _missing(annotations, request.images)
     quality, quality_of = _quality(request.quality, annotations)
     with atomic_folder(request.out, overwrite=request.overwrite) as folder:

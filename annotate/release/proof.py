@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from poseunion.annotate.formats import AnnotationSet, results
+from poseunion.annotate.formats.coco import is_number
 from poseunion.annotate.formats.converted import coco_triples
 from poseunion.annotate.formats.extended import has_added_fields
 from poseunion.annotate.formats.review import HUMAN, NONE
@@ -72,7 +73,7 @@ def prove(before: AnnotationSet, after: AnnotationSet) -> Proof:
         return proof
     coco_style = isinstance(before.source.document, dict) and "annotations" in before.source.document
     if coco_style:
-        _compare_documents(before.source.document, after.source.document, before.category, proof)
+        _compare_documents(before.source.document, after.source.document, before.people, proof)
     if missing := sorted(set(before.skeleton.keypoints) - set(after.skeleton.keypoints)):
         proof.faults.append(f"keypoint {missing[0]} is gone")
         return proof
@@ -85,14 +86,14 @@ def prove(before: AnnotationSet, after: AnnotationSet) -> Proof:
     return proof
 
 
-def _compare_documents(old: dict[str, Any], new: dict[str, Any], category: Any, proof: Proof) -> None:
+def _compare_documents(old: dict[str, Any], new: dict[str, Any], people: dict[Any, str], proof: Proof) -> None:
     for key, value in old.items():
         if key not in _DOCUMENT:
             proof.fields += len(value) if isinstance(value, list) else 1
             if not _same(value, new.get(key)):
                 proof.faults.append(f"{key} of the file differs")
     for one, other in zip(old["categories"], new["categories"], strict=False):
-        changes = _CATEGORY if one.get("id") == category else ()
+        changes = _CATEGORY if one.get("id") in people else ()
         if any(not _same(one[key], other.get(key)) for key in one if key not in changes):
             proof.faults.append(f"category {one.get('id')} differs")
     if len(old["categories"]) != len(new["categories"]):
@@ -125,7 +126,10 @@ def _compare_points(
     old, new = before.records[row], after.records[row]
     added: Counter[str] = Counter()
     if not has_added_fields(new):
-        proof.human_points += (labelled := int((before.visibility[row] > 0).sum()))
+        values = old.get("keypoints") if coco_style and isinstance(old, dict) else None
+        stated = [v for v in values[2::3] if is_number(v) and v > 0] if isinstance(values, list) else None
+        labelled = int((before.visibility[row] > 0).sum()) if stated is None else len(stated)
+        proof.human_points += labelled
         proof.identical += labelled  # the whole record was compared
         return added
     triples = (old.get("keypoints") or []) if coco_style else coco_triples(before, row)

@@ -237,13 +237,13 @@ def assert_coco_kept(before: dict[str, Any], after: dict[str, Any]) -> None:
         triples = [new["keypoints"][i : i + 3] for i in range(0, len(new["keypoints"]), 3)]
         for position, i in enumerate(own):
             triple = old["keypoints"][3 * position : 3 * position + 3]
-            assert (new["keypoint_source"][i] == "human") == (triple[2] > 0)
+            assert (new["keypoint_source"][i] == "human") == (triple[2] > 0 and any(triple[:2]))  # (0, 0) is no label
             if triple[2] > 0:
                 assert triples[i] == triple
         for source, triple in zip(new["keypoint_source"], triples, strict=True):
-            assert (triple[2] == 0) == (source == "none")
+            assert (triple[2] == 0 or not any(triple[:2])) == (source == "none")
         if new["proposals"]:
-            assert new["num_keypoints"] == sum(t[2] > 0 for t in triples)
+            assert new["num_keypoints"] == sum(source != "none" for source in new["keypoint_source"])
             assert new.get("num_keypoints_original") == old.get("num_keypoints")
 
 

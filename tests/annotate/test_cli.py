@@ -63,7 +63,7 @@ def test_extend_from_end_to_end(run: Run, folder: Any, coco: Any, coco_kept: Any
     assert err.count("\n") == 1
     code, out, err = run("extend", *where, "--overwrite", "--threads", "1")
     assert code == 0
-    for word in ("head_top", "human", "derived", "proposed", "accepted", "none", "9 persons"):
+    for word in ("head_top", "human", "derived", "proposed", "accepted", "none", "9 of 9 people"):
         assert word in out
     assert folder.out.read_bytes() == first
 

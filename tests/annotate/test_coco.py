@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from poseunion.annotate.extend import Options, extend
 from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.work import plan
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import load_skeleton, shipped_skeletons, union
 
@@ -77,7 +78,14 @@ def test_whatever_a_human_wrote_survives(
     coco_kept: Callable[..., None],
 ) -> None:
     folder = make_folder(tmp_path_factory.mktemp("p")).write(document)
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out)
+    annotations = read_annotations(folder.file)
+    planned = plan(annotations)
+    assert planned.people == len(document["annotations"])
+    if not len(planned.order):
+        with pytest.raises(BadFileError, match=f"0 of {planned.people} people"):
+            extend(annotations, folder.images, fake(), folder.out)
+        return
+    extend(annotations, folder.images, fake(), folder.out)
     coco_kept(document, folder.result())
     assert read_annotations(folder.out).xy.shape[1] >= 21
 
@@ -123,7 +131,7 @@ def test_people_who_are_not_to_be_predicted_pass_through(folder: Any, coco: Any,
     del bare["keypoints"]
     folder.write(document)
     report = extend(read_annotations(folder.file), folder.images, fake(), folder.out)
-    assert report.passed == {"iscrowd": 1, "another category": 1, "no human keypoint": 2}
+    assert report.passed == {"iscrowd": 1, "another category: dog": 1, "no human keypoint": 2}
     assert report.predicted == 2
     result = folder.result()
     assert result["annotations"][1] == dog

@@ -15,6 +15,7 @@ from PIL import Image
 
 from poseunion.annotate import cli
 from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats.types import ANIMAL
 from poseunion.annotate.formats.yolo import label_name, label_path
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import load_skeleton
@@ -63,7 +64,7 @@ def test_yolo_pictures_as_a_list_other_classes_and_a_missing_picture(make: Any, 
     label.write_text(label.read_text() + "1" + label.read_text()[1:])
     annotations = read_annotations(path)
     assert [i.file_name for i in annotations.images] == ["images/train/p1.png", "images/train/p0.png"]
-    assert list(annotations.skip.values()) == ["another category"] * 1 + ["another category"] * 2
+    assert list(annotations.skip.values()) == [f"{ANIMAL}: dog"] * 3
     assert annotations.skip.keys() == {0, 2, 3}
     (tmp_path / "images/train/p1.png").unlink()
     assert "its picture cannot be read" in read_annotations(path).skip[1]
@@ -126,7 +127,7 @@ def test_yolo_from_the_command_line(
     monkeypatch.chdir(tmp_path)
     with contextlib.suppress(SystemExit):
         cli.main()
-    assert "3 persons" in capsys.readouterr().out
+    assert "3 of 3 people" in capsys.readouterr().out
     (tmp_path / "new").mkdir()
     written = (tmp_path / "data.extended.zip").rename(tmp_path / "new/data.zip")
     (tmp_path / "images").rename(tmp_path / "new/images")
