@@ -15,7 +15,15 @@ from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import Skeleton
 
 # Worth a look, but usable.
-SUSPICIOUS = (faults.counts, faults.boxes, faults.points, faults.duplicates, faults.exchanged_sides)
+SUSPICIOUS = (
+    faults.shares,
+    faults.counts,
+    faults.places,
+    faults.boxes,
+    faults.points,
+    faults.duplicates,
+    faults.exchanged_sides,
+)
 
 
 def check(

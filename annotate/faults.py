@@ -20,12 +20,16 @@ from poseunion.annotate.formats.types import MALFORMED, is_another_class
 from poseunion.annotate.rows import human_view
 from poseunion.models.errors import ItemError
 from poseunion.models.images import image_size
+from poseunion.models.picture_paths import picture_path
 
 # A box may reach over the edge by what rounding does.
 EDGE_PX = 1.0
 # Two people of one picture are one labelled twice when their shared points are this close, in sides of their box.
 SAME_PERSON = 0.02
 SHARED_POINTS = 5
+
+# CrowdPose counts its 12 limb keypoints alone (crowdpose-api); head and neck stand last.
+UNCOUNTED = {"crowdpose": ("head_top", "head", "neck", "upper_neck")}
 
 # Fields by which formats without ids say where a person stands.
 _WHERE = ("image", "human", "annolist", "annorect", "label_file", "line", "item", "annotation", "image_id")
@@ -60,16 +64,56 @@ def _pointer(annotations: AnnotationSet, index: int) -> tuple[str | int, ...] | 
 
 def counts(annotations: AnnotationSet) -> Iterator[Problem]:
     """`num_keypoints` that is not the number of labelled keypoints (Halpe's is wrong throughout)."""
+    uncounted = UNCOUNTED.get(annotations.format, ())
+    counted = [name not in uncounted for name in annotations.skeleton.keypoints]
     for index, record in readable(annotations):
         stated, values = record.get("num_keypoints"), record.get("keypoints")
         if stated is None or not isinstance(values, list):
             continue
-        labelled = sum(is_number(v) and v > 0 for v in values[2::3])
+        states = [is_number(v) and v > 0 for v in values[2::3]]
+        labelled = sum(states)
+        if uncounted and len(states) == len(counted) and stated == sum(np.logical_and(states, counted)):
+            continue
         if labelled and stated != labelled:
             where = _pointer(annotations, index)
             fix = patch.replace(patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()
             text = f"num_keypoints is {stated}, {labelled} are labelled"
             yield Problem(place_of(annotations, index), text, False, fix)
+
+
+def places(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Keypoints at (0, 0) that are called labelled, and keypoints with a place that are called unlabelled."""
+    hidden = people = 0
+    for index, record in readable(annotations):
+        values = record.get("keypoints")
+        if (
+            not isinstance(values, list)
+            or len(values) != 3 * len(annotations.skeleton)
+            or not all(map(is_number, values))
+        ):
+            continue
+        xyv = np.array(values, float).reshape(-1, 3)
+        at_zero, states = ~xyv[:, :2].any(-1), xyv[:, 2]
+        if (at_zero & (states > 0)).any():
+            names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(at_zero & (states > 0)))
+            text = f"{names} at (0, 0) with v > 0: treated as unlabelled"
+            yield Problem(place_of(annotations, index), text, False)
+        hidden += (held := int((~at_zero & (states == 0)).sum()))
+        people += bool(held)
+    if hidden and "poseunion" not in (
+        annotations.source.document if isinstance(annotations.source.document, dict) else ()
+    ):
+        text = (
+            f"{hidden} keypoints of {people} people have a place but v 0: treated as unlabelled, and kept in the record"
+        )
+        yield Problem("annotations", text, False)
+
+
+def shares(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Coordinates that are shares of the picture's sides instead of pixels."""
+    placed = annotations.xy[annotations.visibility > 0]
+    if len(placed) and placed.max() <= 1 and not (annotations.box_xywh[:, 2:] > 1.5).any():
+        yield Problem("annotations", "all boxes and points lie within one pixel: shares instead of pixels?", False)
 
 
 def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
@@ -169,8 +213,11 @@ def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
         if not image.file_name:
             continue
         place = f"image {image.id}"
+        path = picture_path(folder, image.file_name)
+        if path != folder / image.file_name:
+            yield Problem(place, f"{image.file_name} is taken to be {path.relative_to(folder).as_posix()}", False)
         try:
-            stored, upright = (image_size(folder / image.file_name, exif=exif) for exif in (False, True))
+            stored, upright = (image_size(path, exif=exif) for exif in (False, True))
         except ItemError as error:
             yield Problem(place, str(error))
             continue

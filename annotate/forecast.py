@@ -18,6 +18,7 @@ from poseunion.annotate.formats import AnnotationSet, writer_for
 from poseunion.annotate.formats.names import output_skeleton
 from poseunion.annotate.report import print_promise
 from poseunion.annotate.work import PosePredictor, plan
+from poseunion.models.picture_paths import picture_path
 from poseunion.models.router import is_told
 from poseunion.models.skeleton import Visibility, derive_midpoints, project
 
@@ -122,7 +123,7 @@ def forecast(records: AnnotationSet, found: Dataset, predictor: PosePredictor, o
         persons=planned.people,
         to_predict=len(planned.order),
         pictures=len(pictures),
-        pictures_missing=sum(not (found.images / records.images[i].file_name).is_file() for i in pictures),
+        pictures_missing=sum(not picture_path(found.images, records.images[i].file_name).is_file() for i in pictures),
         passed=planned.passed,
         keypoints=len(output),
         added=[n for n in output.keypoints if n not in records.skeleton.keypoints],

@@ -19,6 +19,7 @@ from poseunion.annotate.formats import AnnotationSet, Problem
 from poseunion.annotate.rows import human_view
 from poseunion.annotate.work import read_framed
 from poseunion.models.errors import ItemError
+from poseunion.models.picture_paths import picture_path
 from poseunion.models.sides import pairs_of, sides
 from poseunion.models.skeleton import Skeleton, project
 from poseunion.models.types import PoseBatch
@@ -58,7 +59,7 @@ def exchanged_by_model(
     for position, indices in people.items():
         ref = human.images[position]
         try:
-            poses = model(read_framed(folder / ref.file_name, ref), human.box_xywh[indices])
+            poses = model(read_framed(picture_path(folder, ref.file_name), ref), human.box_xywh[indices])
         except ItemError:
             poses = None
         if poses is not None:

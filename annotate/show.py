@@ -18,6 +18,7 @@ from poseunion.annotate.work import read_framed
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import write_bytes
+from poseunion.models.picture_paths import picture_path
 
 # A proposal is never so faint that it cannot be found.
 FAINTEST = 0.25
@@ -63,7 +64,7 @@ def show(
     for done, position in enumerate(chosen, 1):
         image = annotations.images[position]
         try:
-            picture = read_framed(images / image.file_name, image)
+            picture = read_framed(picture_path(images, image.file_name), image)
             target = out / overlay_name(image.file_name)
             write_bytes(target, _jpeg(draw(picture, annotations, by_image[position], rejected=rejected)))
             written.append(str(target))

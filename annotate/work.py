@@ -22,6 +22,7 @@ from poseunion.models.errors import BadFileError, ItemError, ModelError
 from poseunion.models.geometry import Crop
 from poseunion.models.images import read_annotated_image
 from poseunion.models.informed import InformedPredictor
+from poseunion.models.picture_paths import picture_path
 from poseunion.models.router import RoutedPredictor, shares
 from poseunion.models.skeleton import Skeleton, derive_midpoints, project
 from poseunion.models.types import PoseBatch
@@ -243,12 +244,12 @@ class Pictures:
 
     def path(self, image: ImageRef) -> Path:
         """Where a picture lies."""
-        return self.folder / image.file_name
+        return picture_path(self.folder, image.file_name)
 
     def stamp(self, file_name: str) -> tuple[int, int] | None:
         """Size in bytes and time of change, ns, of a picture; None where there is none."""
         try:
-            found = (self.folder / file_name).stat()
+            found = picture_path(self.folder, file_name).stat()
         except (OSError, ValueError):
             return None
         return found.st_size, found.st_mtime_ns

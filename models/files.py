@@ -176,7 +176,10 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise BadFileError(f"{path} is not a text file (byte {error.start}): a JSON file is expected.") from error
+        raise BadFileError(
+            f"{path} is not UTF-8 text (byte {error.start}): is it another kind of file? Text in another encoding is "
+            "converted with iconv -f latin1 -t utf-8."
+        ) from error
     except json.JSONDecodeError as error:
         raise BadFileError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; is it cut short?"

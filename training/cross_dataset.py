@@ -54,7 +54,8 @@ def cross_rows(
             pckh = pckh_scores(annotations, asked, head_size_N)
             scores |= {name: pckh[name] for name in _MPII}
         if has_torso(annotations.skeleton):
-            scores["PCK@.2"] = pck_scores(annotations, asked)["PCK"]
+            pck = pck_scores(annotations, asked)
+            scores |= {"PCK@.2": pck["PCK"]} if "PCK" in pck else {}
         rows[row] = scores
     return rows
 

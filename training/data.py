@@ -21,6 +21,7 @@ from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import first_fault, read_json, read_regular
 from poseunion.models.geometry import Crop, affine_to_crop, apply_affine, cut_crop
+from poseunion.models.picture_paths import picture_path
 from poseunion.models.predictor import Predictor
 from poseunion.models.simcc import SimccGrid
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
@@ -185,7 +186,7 @@ def read_people(entry: DatasetEntry, target: Skeleton, *, definition_offsets: bo
         ref = record.image
         people.append(
             Person(
-                image=entry.images / ref.file_name,
+                image=picture_path(entry.images, ref.file_name),
                 person_id=record.index,
                 box_xywh=tuple(float(v) for v in record.box_xywh),  # type: ignore[arg-type]
                 xy=xy[record.index],

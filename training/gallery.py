@@ -21,6 +21,7 @@ from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import write_bytes, write_json
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.metrics import oks
+from poseunion.models.picture_paths import picture_path
 from poseunion.training.predictions import Predictions, person_areas
 
 COUNT = 24
@@ -86,7 +87,7 @@ def write_gallery(
         }
         try:
             wh = (record.image.width, record.image.height)
-            path = images / record.image.file_name
+            path = picture_path(images, record.image.file_name)
             picture = read_annotated_image(path, (wh[0], wh[1])) if wh[0] and wh[1] else read_image(path, exif=False)
             drawn = draw_case(picture, annotations, predictions, case.row)
             stem = re.sub(r"[^\w.-]+", "_", Path(record.image.file_name).stem)

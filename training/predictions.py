@@ -17,6 +17,7 @@ from poseunion.models.definitions import OFFSETS, apply_offsets
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.metrics import area_from_box, oks
+from poseunion.models.picture_paths import picture_path
 from poseunion.models.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, project, project_indices
 from poseunion.training.boxes import Boxes
@@ -179,7 +180,7 @@ def _run(
         ref = annotations.images[position]
         try:
             wh = (ref.width, ref.height) if ref.width and ref.height else None
-            path = images / ref.file_name
+            path = picture_path(images, ref.file_name)
             picture = read_annotated_image(path, wh) if wh else read_image(path, exif=False)
         except ItemError as error:
             skipped.append((ref.file_name, str(error)))

@@ -28,7 +28,7 @@ def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: 
 
     A torso is left shoulder to right hip, the reference distance of LSP's evaluation (Pishchulin et al., ICCV 2013).
     People without these two labels have no normaliser and do not count, nor does a keypoint that the model does not
-    know.
+    know. What no label counts for is left out: it was not measured, which is not 0.
 
     Raises:
         SkeletonError: the skeleton has no torso.
@@ -40,8 +40,8 @@ def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: 
     hits, counted = hits & predictions.known, counted & predictions.known
     per_keypoint, mean = pck_rates(hits, counted)
     limbs = [k for k, name in enumerate(skeleton.keypoints) if name in PCK12]
-    result = {"PCK12": 100 * float(hits[:, limbs].sum() / max(1, counted[:, limbs].sum())), "PCK": 100 * float(mean)}
-    return result | {
+    result = {"PCK12": 100 * float(pck_rates(hits[:, limbs], counted[:, limbs])[1]), "PCK": 100 * float(mean)}
+    return {name: rate for name, rate in result.items() if np.isfinite(rate)} | {
         name: 100 * float(rate)
         for name, rate, known in zip(skeleton.keypoints, per_keypoint, predictions.known, strict=True)
         if known and np.isfinite(rate)

@@ -26,6 +26,7 @@ from poseunion.annotate.formats import (
     mpii_mat_write,
     mpii_write,
     results,
+    unread,
     yolo,
     yolo_write,
 )
@@ -196,9 +197,12 @@ def read_annotations(
         BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere.
     """
     source = Source(Path(path), lean, tuple(categories))
+    unread.refuse_if_unread(source.path)
     if format_name is None:
         found = [f for f in FORMATS.values() if f.detect(source)]
         if not found:
+            if kind := unread.kind_by_content(source.path):
+                raise BadFileError(f"{path} is {kind}.")
             raise BadFileError(f"{path} is none of the known annotation formats: {_titles()}.")
         return found[0].read(source, skeleton, report)
     if format_name not in FORMATS:

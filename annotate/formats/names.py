@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from poseunion.annotate.formats.spelling import canonical
 from poseunion.models.errors import SkeletonError
 from poseunion.models.skeleton import Skeleton, load_skeleton, match_names, shipped_skeletons, union
 
@@ -14,18 +15,22 @@ PREFERRED = ("coco17", "mpii16", "union21", "lsp14", "halpe26")
 
 
 def reordered(skeleton: Skeleton, names: Sequence[str]) -> Skeleton:
-    """`skeleton` in the order of `names` (canonical or aliases); itself where the order is already that.
+    """`skeleton` in the order of `names` (its own, aliases or another spelling); itself where nothing differs.
+
+    A spelling that the skeleton does not list becomes one of its aliases.
 
     Raises:
         SkeletonError: an unknown name, a name twice, or a keypoint missing.
     """
-    index = [int(i) for i in match_names(names, skeleton)]
+    index, aliases = _matched(names, skeleton)
     if sorted(index) != list(range(len(skeleton))):
         missing = [k for i, k in enumerate(skeleton.keypoints) if i not in index]
         raise SkeletonError(
             f"{len(index)} keypoint names do not make up {skeleton.name}"
             + (f": {', '.join(missing)} is missing" if missing else ": a name stands twice")
         )
+    if aliases:
+        skeleton = dataclasses.replace(skeleton, aliases={**skeleton.aliases, **aliases})
     if index == list(range(len(skeleton))):
         return skeleton
     return dataclasses.replace(
@@ -33,6 +38,21 @@ def reordered(skeleton: Skeleton, names: Sequence[str]) -> Skeleton:
         keypoints=tuple(skeleton.keypoints[i] for i in index),
         sigmas=tuple(skeleton.sigmas[i] for i in index),
     )
+
+
+def _matched(names: Sequence[str], skeleton: Skeleton) -> tuple[list[int], dict[str, str]]:
+    """Index into `skeleton` of each name, and the aliases that this took."""
+    try:
+        return [int(i) for i in match_names(names, skeleton)], {}
+    except SkeletonError:
+        places = {canonical(alias): skeleton.index(name) for alias, name in skeleton.aliases.items()}
+        places |= {canonical(name): i for i, name in enumerate(skeleton.keypoints)}
+        spelled = [places.get(canonical(name)) for name in names]
+        index = [i for i in spelled if i is not None]
+        if len(index) < len(names):
+            raise
+    own = {*skeleton.keypoints, *skeleton.aliases}
+    return index, {n: skeleton.keypoints[i] for n, i in zip(names, index, strict=True) if n not in own}
 
 
 def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) -> Skeleton:
@@ -54,8 +74,8 @@ def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) ->
             found = reordered(skeleton, names)
         except SkeletonError:
             continue
-        if found is skeleton:  # same order: no better one can follow
-            return skeleton
+        if found.keypoints == skeleton.keypoints:  # same order: no better one can follow
+            return found
         fitting.append(found)
     if fitting:
         return fitting[0]

@@ -41,6 +41,7 @@ from poseunion.annotate.formats.visibility import COCO, placed
 from poseunion.models.errors import BadFileError, ItemError, SkeletonError
 from poseunion.models.files import sha256_of
 from poseunion.models.images import image_size
+from poseunion.models.picture_paths import picture_path
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 
 NAME = "yolo-pose"
@@ -84,7 +85,7 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         )
     k, numbers = _shape(document, source.path)
     found = _skeleton(document, k, skeleton, source.path)
-    names = class_names(document)
+    names = class_names(document, source.path)
     if fault := unknown_choice(source.categories, names):
         raise BadFileError(f"{source.path}, names: {fault}.")
     wanted = source.categories
@@ -158,9 +159,13 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
     )
 
 
-def class_names(document: dict[str, Any]) -> dict[int, str]:
+def class_names(document: dict[str, Any], path: Path) -> dict[int, str]:
     """Class number -> name; a file without names has the one class `person`."""
     names = document.get("names")
+    if not isinstance(names, (dict, list, type(None))):
+        raise BadFileError(
+            f"{path}: names {names!r} is neither a list of class names nor a mapping of numbers to names."
+        )
     pairs = list(names.items()) if isinstance(names, dict) else list(enumerate(names or ["person"]))
     return {int(number): str(name) for number, name in pairs if str(number).lstrip("-").isdecimal()}
 
@@ -232,7 +237,8 @@ def _pictures(root: Path, stated: Any, path: Path) -> Iterator[Path]:
             yield from sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
         elif place.suffix.lower() == ".txt" and place.is_file():
             names = (line.strip() for line in _lines(place))
-            yield from ((place.parent if n.startswith("./") else root) / n.removeprefix("./") for n in names if n)
+            listed = ((place.parent if n.startswith("./") else root, n.removeprefix("./")) for n in names if n)
+            yield from (picture_path(folder, name) for folder, name in listed)
         else:
             raise BadFileError(f"{path}: {place} is neither a folder of pictures nor a list of them (.txt).")
 

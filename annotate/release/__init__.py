@@ -22,6 +22,7 @@ from poseunion.annotate.rows import extension_of, human_view
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import atomic_folder, atomic_writer, read_json, write_bytes, write_json
 from poseunion.models.images import image_size
+from poseunion.models.picture_paths import picture_path
 
 FORMATS = ("coco", "mpii", "yolo")
 
@@ -166,7 +167,7 @@ def _missing(annotations: AnnotationSet, images: Path) -> list[str]:
 def _sizer(annotations: AnnotationSet, images: Path) -> Callable[[int], tuple[int, int] | None]:
     def size_of(index: int) -> tuple[int, int] | None:
         try:
-            return image_size(images / annotations.images[index].file_name, exif=False)
+            return image_size(picture_path(images, annotations.images[index].file_name), exif=False)
         except ItemError:
             return None
 

@@ -194,3 +194,35 @@ def test_people_in_are_people_out_and_people_named_with_a_reason(
     for kind, old, new in zip(kinds, before["annotations"], folder.result()["annotations"], strict=False):
         if kind in ("dog", "macaque"):
             assert new == old
+
+
+def looks(folder: Any, document: dict[str, Any]) -> str:
+    folder.write(document)
+    return "; ".join(problem.text for problem in check(folder.file, images=folder.images)[1])
+
+
+def test_places_that_contradict_their_visibility_are_reported(folder: Any, coco: Any) -> None:
+    document = coco(1)
+    values = document["annotations"][0]["keypoints"] = [20.5, 20.5, 2] * 17
+    values[0:6] = [0, 0, 2, 7, 8, 0]
+    found = looks(folder, document)
+    assert "nose at (0, 0) with v > 0" in found
+    assert "1 keypoints of 1 people have a place but v 0" in found
+
+
+def test_shares_instead_of_pixels_are_reported(folder: Any, coco: Any) -> None:
+    document = coco(1)
+    document["annotations"][0] |= {"keypoints": [0.25, 0.5, 2] * 17, "bbox": [0.1, 0.1, 0.5, 0.5]}
+    assert "shares instead of pixels" in looks(folder, document)
+    assert "shares" not in looks(folder, coco(1))
+
+
+def test_a_picture_found_under_another_spelling_is_named(folder: Any, coco: Any) -> None:
+    folder.write(coco(1))
+    document = coco(1)
+    name = document["images"][0]["file_name"]
+    backslashed = name.upper().replace("/", "\\")
+    document["images"][0]["file_name"] = f"C:\\data\\{backslashed}"
+    folder.file.write_text(json.dumps(document))
+    problems = check(folder.file, images=folder.images)[1]
+    assert any(f"is taken to be {name}" in problem.text for problem in problems)

@@ -1,0 +1,86 @@
+"""Where a picture lies that an annotation file names: written on Windows, elsewhere, in another case or ending.
+
+Annotation files travel. What they name is looked for below the folder of pictures only, and taken where exactly one
+file fits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def picture_path(folder: Path, file_name: str) -> Path:
+    """The picture that a file names; `folder / file_name` where it is there, or nothing else fits."""
+    stated = folder / file_name
+    if _is_file(stated):
+        return stated
+    found = {path for name in _spellings(file_name) for path in _below(folder, name)}
+    if not found:
+        found = {path for name in _spellings(file_name) for path in _alike(folder, name)}
+    return found.pop() if len(found) == 1 else stated
+
+
+def _spellings(file_name: str) -> list[PurePosixPath]:
+    """The name with forward slashes, as it is and with percent escapes resolved; drives and `..` left out."""
+    plain = file_name.replace("\\", "/")
+    names = dict.fromkeys((plain, unquote(plain)))
+    return [PurePosixPath(*_parts(name)) for name in names if _parts(name)]
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".", "..") and "\0" not in part and part[1:2] != ":"]
+
+
+def _tails(name: PurePosixPath) -> list[PurePosixPath]:
+    """The name without its first folders: all of it, then less and less of it."""
+    return [PurePosixPath(*name.parts[first:]) for first in range(len(name.parts))]
+
+
+def _below(folder: Path, name: PurePosixPath) -> list[Path]:
+    return [folder / tail for tail in _tails(name) if _is_file(folder / tail)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
+def _alike(folder: Path, name: PurePosixPath) -> list[Path]:
+    """Files of the same name but for letter case, or but for the ending."""
+    found: list[Path] = []
+    for tail in _tails(name):
+        with contextlib.suppress(OSError, ValueError):
+            parent = _descended(folder, tail.parent.parts)
+            if parent is not None:
+                names = _names(parent, parent.stat().st_mtime_ns)
+                found += [parent / n for n in names.get(tail.stem.lower(), ())]
+    return found
+
+
+def _descended(folder: Path, parts: tuple[str, ...]) -> Path | None:
+    """The folder below `folder`, whatever the letter case of the parts; None where none or several fit."""
+    for part in parts:
+        if not (folder / part).is_dir():
+            fitting = [p.name for p in folder.iterdir() if p.name.lower() == part.lower() and p.is_dir()]
+            if len(fitting) != 1:
+                return None
+            part = fitting[0]
+        folder /= part
+    return folder
+
+
+@lru_cache(maxsize=64)
+def _names(folder: Path, changed_ns: int) -> dict[str, list[str]]:
+    """Pictures of a folder, as it was at a time, by their names in lower case, without ending."""
+    by_stem: dict[str, list[str]] = {}
+    for path in folder.iterdir():
+        if path.suffix.lower() in ENDINGS:
+            by_stem.setdefault(path.stem.lower(), []).append(path.name)
+    return by_stem
