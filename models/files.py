@@ -126,7 +126,7 @@ def refuse_irregular(path: str | os.PathLike[str]) -> None:
     """Raise BadFileError where `path` is there and is neither file nor folder: reading it may never end."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):
         return  # whoever opens it says what is wrong
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise BadFileError(f"{path} is {kind_of(mode)}: give a file.")
@@ -217,6 +217,7 @@ def first_fault(error: ValidationError, whole: str = "") -> str:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hex SHA-256 of a file's content."""
     digest = hashlib.sha256()
+    refuse_irregular(path)
     try:
         with Path(path).open("rb") as file:
             while block := file.read(1 << 20):

@@ -18,11 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from poseunion.models.errors import ItemError
+from poseunion.models.errors import BadFileError, ItemError
+from poseunion.models.files import refuse_irregular
 
 Source = str | Path | bytes
 
 MAX_PIXELS = 100_000_000  # 300 MB of RGB; phones take up to 108 Mpx but save 12
+# Brands of HEIF files with HEVC pictures (ISO/IEC 23008-12); what phones write.
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
 BEHIND_ALPHA = (255, 255, 255)
 
 _ORIENTATION_TAG = 0x0112
@@ -91,6 +95,11 @@ def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]
     name = "picture" if isinstance(source, bytes) else str(source)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_strict_pillow())
+        if not isinstance(source, bytes):
+            try:
+                refuse_irregular(Path(source))
+            except BadFileError as error:  # a pipe, which open() would wait for
+                raise ItemError(str(error).removesuffix(": give a file.")) from error
         try:
             opened: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
             image = stack.enter_context(Image.open(stack.enter_context(opened)))
@@ -98,6 +107,8 @@ def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]
             raise ItemError(f"{name} does not exist") from error
         except UnidentifiedImageError as error:
             empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
+            if kind := None if empty else _unread_kind(source):
+                raise ItemError(f"{name} is {kind}") from error
             raise ItemError(f"{name} is empty" if empty else f"{name} is not a picture") from error
         except Exception as error:  # no permission, a folder, a damaged header: see read_image
             raise ItemError(f"{name} cannot be opened ({_reason(error)})") from error
@@ -107,6 +118,22 @@ def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]
         if width * height > max_pixels:
             raise ItemError(f"{name} is {width}x{height}, over the limit of {max_pixels / 1e6:g} million pixels")
         yield image, name
+
+
+def _unread_kind(source: Source) -> str | None:
+    """What a file is that Pillow cannot open, and the way on, from its first bytes; None: unknown."""
+    if isinstance(source, bytes):
+        head = source[:64]
+    else:
+        with Path(source).open("rb") as file:
+            head = file.read(64)
+    if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS:
+        return (
+            "HEIC, which is not read: convert it to JPEG (sips, heif-convert or ImageMagick do), or set the camera so"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer and not the picture itself: run git lfs pull"
+    return None
 
 
 def _decoded(image: Image.Image, name: str, exif: bool) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ VIDEO_ENDINGS = (
 # A file in a folder with such an ending was meant to be a picture: one that is none is reported, not passed by.
 PICTURE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".heic", ".heif"),
 )
 
 

@@ -18,7 +18,7 @@ from poseunion.app.predict.document import Document, document
 from poseunion.app.predict.finder import Boxed, People, place, usable
 from poseunion.app.predict.inputs import Given
 from poseunion.app.predict.settings import Settings
-from poseunion.models.errors import ItemError
+from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.files import write_bytes
 from poseunion.models.images import read_image
 
@@ -118,8 +118,12 @@ def _part(part: list[Given], out: Path, settings: Settings) -> tuple[list[Done],
     done = []
     for (one, image, _), people in zip(read, found, strict=True):
         if settings.overlays:
-            drawn = predictions.draw(image, settings.view(people.poses), settings.threshold)
-            write_bytes(_overlay_path(out, one.name), to_jpeg(drawn))
+            try:
+                drawn = predictions.draw(image, settings.view(people.poses), settings.threshold)
+                write_bytes(_overlay_path(out, one.name), to_jpeg(drawn))
+            except (BadArgumentError, MemoryError) as error:  # larger than a JPEG, or than the memory, can be
+                bad.append((one.name, f"could not be drawn: {error}" if str(error) else "could not be drawn"))
+                continue
         done.append(Done(one.name, (image.shape[1], image.shape[0]), people))
     return done, bad
 

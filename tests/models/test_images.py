@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import threading
 import zlib
 from pathlib import Path
@@ -249,3 +250,17 @@ def test_threads_read_at_once() -> None:
         thread.join()
     assert shapes == [(300, 300, 3)] * 8
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+def test_heic_is_named_with_the_way_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+    with pytest.raises(ItemError, match="is HEIC, which is not read: convert it to JPEG"):
+        read_image(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(ItemError, match="is a pipe"):
+        read_image(tmp_path / "a.jpg")
