@@ -85,7 +85,7 @@ class Recipe:
         frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
             worth it where a run goes on from trained weights, see `freezing`.
         precision: of the network's forward and backward pass, in lightning Fabric's words; weights, losses and the
-            optimiser have 32 bits always. `bf16-mixed` pays on GPUs and on CPUs with avx512_bf16 or AMX; on others it
+            optimiser have 32 bits always. `bf16-mixed` pays on GPUs and on some CPUs with avx512_bf16; on others it
             is slow.
         ema_decay: of the averaged weights, which are what is evaluated and exported.
         log_every: steps between two rows of the log.

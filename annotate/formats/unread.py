@@ -108,7 +108,7 @@ def kind_by_content(path: Path) -> str | None:
 
 
 def _first_result(task: dict[str, Any]) -> dict[str, Any]:
-    found = next(iter(task.get("annotations") or task.get("completions") or ()), {})
+    found: Any = next(iter(task.get("annotations") or task.get("completions") or ()), {})
     return found if isinstance(found, dict) else {}
 
 
