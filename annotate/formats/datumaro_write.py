@@ -156,8 +156,9 @@ def _write_back(file: BinaryIO, annotations: AnnotationSet, extension: Extension
 def _own_names(document: dict[str, Any], skeleton: Skeleton, label: int) -> list[str]:
     """The file's spelling of its skeleton's points, in the skeleton's order."""
     for item in points_of(document):
-        if item.get("label_id") == label:
-            return [str(name) for name in item["labels"]]
+        names = item.get("labels")
+        if item.get("label_id") == label and isinstance(names, list) and names:
+            return [str(name) for name in names]
     labels = labels_of(document)
     return [str(e["name"]) for e in labels if e.get("parent") == labels[label].get("name")][: len(skeleton)]
 

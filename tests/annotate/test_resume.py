@@ -149,6 +149,7 @@ def test_a_picture_exchanged_between_run_and_resume_is_done_again(folder: Any, c
     document = json.loads(folder.file.read_text())
     picture = folder.images / document["images"][0]["file_name"]
     pixels = cv2.imread(str(picture))
+    assert pixels is not None
     cv2.imwrite(str(picture), np.ascontiguousarray(255 - pixels))
     os.utime(picture, ns=(1, 1))
     report = extend(read_annotations(folder.file), folder.images, fake(), folder.out, RESUME)

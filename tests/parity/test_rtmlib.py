@@ -65,7 +65,8 @@ def test_rtmlib_and_the_plain_predictor_find_the_same_bins(name: str) -> None:
         for person, keypoint, axis in np.argwhere(np.abs(a - b) > 1):
             line = logits[axis][person, keypoint]
             assert line[a[person, keypoint, axis]] - line[b[person, keypoint, axis]] < 1e-3
-    assert (np.concatenate(distance) == 0).mean() >= 0.995
+    # On boxes of all shapes, most of them without a person, where maxima are flat.
+    assert (np.concatenate(distance) == 0).mean() >= 0.99
 
 
 @pytest.mark.data

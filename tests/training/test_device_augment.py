@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.geometry import Crop, affine_to_crop, cut_crop
@@ -31,6 +32,7 @@ from poseunion.training.device_augment import (
 )
 from poseunion.training.device_batch import DeviceStore, render
 from poseunion.training.loop import fit
+from poseunion.training.pixels import Pixels
 from poseunion.training.prepare import Prepared
 from poseunion.training.recipe import Recipe, Stage
 from poseunion.training.teachers import Taught
@@ -57,6 +59,10 @@ def test_crops_have_the_geometry_of_the_cpus(values: tuple[float, float, float, 
     np.testing.assert_allclose(own, one, atol=1e-9)
 
 
+def one_picture(rgb_HW3: NDArray[np.uint8]) -> Pixels:
+    return Pixels(rgb_HW3.ravel(), np.zeros(1, np.int64), np.array([rgb_HW3.shape[:2]], np.int32))
+
+
 @settings(max_examples=25, deadline=None)
 @given(values=crop_values)
 def test_pixels_are_the_cpus(
@@ -68,7 +74,7 @@ def test_pixels_are_the_cpus(
     pixels = prepared.train[0].store.pixels(0).astype(np.float32)
     smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 4), np.uint8)
     theirs = cut_crop(smooth, crop).astype(float)
-    whole = dataclasses.replace(prepared.train[0].store, _pixels=[smooth])
+    whole = dataclasses.replace(prepared.train[0].store, _pixels=one_picture(smooth))
     single = dataclasses.replace(prepared.train[0], store=whole, rows=np.array([0]))
     mine = DeviceStore([single], CPU).cut(np.array([0]), affine_to_crop(crop)[None], SIZE)[0].permute(1, 2, 0).numpy()
     # A tenth of a pixel moves a value by a tenth of the slope there; four grey levels are what rounding leaves.
@@ -119,7 +125,7 @@ def test_distributions_are_the_cpus() -> None:
 
 def test_disturbed_pixels_are_distributed_like_the_cpus() -> None:
     rng = np.random.default_rng(0)
-    picture = cv2.GaussianBlur(rng.integers(0, 256, (64, 48, 3)).astype(np.uint8), (0, 0), 1)
+    picture = cv2.GaussianBlur(rng.integers(0, 256, (64, 48, 3)).astype(np.uint8), (0, 0), 1).astype(np.uint8)
     n = 1200
     theirs = np.stack([jitter_pixels(rng, picture, MEDIUM) for _ in range(n)]).astype(float)
     image = torch.from_numpy(picture).permute(2, 0, 1).float().expand(n, -1, -1, -1).clone()
@@ -180,7 +186,7 @@ def test_teachers_are_rendered_as_on_the_cpu(prepared: Prepared) -> None:
     stores = taught(prepared)
     known = stores[0].lessons[0].taught.modes
     tensors = [torch.from_numpy(a) for a in (known.xy / 2, known.cov, known.weight)]
-    theirs = modes.render(dataclasses.replace(known, xy=known.xy / 2), GRID)
+    theirs = modes.render(dataclasses.replace(known, xy=(known.xy / 2).astype(np.float32)), GRID)
     for mine, one in zip(render(tensors[0], tensors[1], tensors[2], GRID), theirs, strict=True):
         np.testing.assert_allclose(mine.numpy(), one, atol=1e-5)
 

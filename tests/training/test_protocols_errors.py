@@ -32,7 +32,7 @@ def pair(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Annot
     document = json.loads((drawn_dataset / "coco17.json").read_text())
     people = []
     for i, (image, left) in enumerate([(0, 0), (0, 5000), (1, 0)]):
-        xy = np.column_stack([left + 200.0 * np.arange(17), 300.0 * (np.arange(17) % 3)])
+        xy = np.column_stack([10 + left + 200.0 * np.arange(17), 10 + 300.0 * (np.arange(17) % 3)])
         people.append(
             {"id": i, "image_id": image, "category_id": 1, "bbox": [5.0, 5.0, 150.0, 190.0], "area": AREA, "iscrowd": 0}
             | {"keypoints": np.column_stack([xy, np.full(17, 2)]).ravel().tolist(), "num_keypoints": 17}
