@@ -24,10 +24,10 @@ test: check test-review  ## lint, types and the fast tests
 
 test-all: check test-review  ## the same with slow tests and those on the data named by POSEUNION_SHARED
 	$(PYTEST) -m ""
-	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review -m slow
+	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review/fiftyone -m slow
 
 test-review: $(REVIEW)/.set-up  ## the review in the real FiftyOne; its App where there is a Chromium
-	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review
+	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review/fiftyone
 
 check: lint typecheck
 
@@ -44,7 +44,7 @@ typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
 	@mkdir -p .ns/poseunion
 	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
 	MYPYPATH=.ns $(BIN)/mypy $(ROOMS:%=-p poseunion.%)
-	MYPYPATH=.ns $(BIN)/mypy tests
+	MYPYPATH=.ns:benchmarks:benchmarks/maintenance:tests $(BIN)/mypy tests
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
 	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

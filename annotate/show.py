@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.datasets import picture_folder
+from poseunion.annotate.extend.image_reader import read_framed
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.formats.extended import field_problems, has_added_fields
-from poseunion.annotate.work import read_framed
+from poseunion.annotate.formats.added_fields import field_problems, has_added_fields
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import write_bytes

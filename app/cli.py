@@ -27,51 +27,55 @@ def main() -> None:
 # command's name everything belongs to the room, --help included.
 _COMMANDS = {
     "annotate": (
-        *("poseunion.annotate.cli", False),
+        *("poseunion.annotate.cli.main", False),
         "Extend, show and check annotation files (also installed as `annotate`).",
     ),
     "models": ("poseunion.models.cli", False, "List the models and skeletons that come with this installation."),
-    "train": ("poseunion.training.cli", True, "Train a student (needs the `train` extra)."),
+    "train": ("poseunion.training.cli.main", True, "Train a student (needs the `train` extra)."),
     "train-detector": (
-        *("poseunion.training.cli_detector", False),
+        *("poseunion.training.cli.detector", False),
         "Train a person detector (needs the `train` extra).",
     ),
+    "pack": (
+        *("poseunion.training.cli.pack", False),
+        "Pack a training set to train from on another machine (needs the `train` extra).",
+    ),
     "average": (
-        "poseunion.training.cli",
+        "poseunion.training.cli.main",
         True,
         "Average the weights of runs from one start (needs the `train` extra).",
     ),
-    "cache": ("poseunion.training.cli_cache", False, "List, and delete, what training keeps on disk."),
-    "evaluate": ("poseunion.training.cli", True, "Measure a model on labelled people."),
+    "cache": ("poseunion.training.cli.cache", False, "List, and delete, what training keeps on disk."),
+    "evaluate": ("poseunion.training.cli.main", True, "Measure a model on labelled people."),
     "fit-prior": (
-        *("poseunion.training.cli", True),
+        *("poseunion.training.cli.main", True),
         "Fit what labelled joints say about missing ones (needs the `train` extra).",
     ),
     "fit-evidence": (
-        *("poseunion.training.cli", True),
+        *("poseunion.training.cli.main", True),
         "Fit how a model's word is weighed against labelled joints (needs the `train` extra).",
     ),
     "calibrate": (
-        *("poseunion.training.cli", True),
+        *("poseunion.training.cli.main", True),
         "Make a model's confidences probabilities (needs the `train` extra).",
     ),
     "export": (
-        *("poseunion.export.cli", True),
+        *("poseunion.export.cli.main", True),
         "Write a trained network as ONNX or TensorRT, checked against its training (needs the `train` extra).",
     ),
     "export-detector": (
-        *("poseunion.export.cli_detector", False),
+        *("poseunion.export.cli.detector", False),
         "Write a trained person detector as ONNX (needs the `train` extra).",
     ),
     "convert": (
-        *("poseunion.export.cli", True),
+        *("poseunion.export.cli.main", True),
         "Turn an mmpose RTMPose checkpoint into safetensors and ONNX (needs the `train` extra).",
     ),
     "engine": (
-        *("poseunion.export.cli_tensorrt", False),
+        *("poseunion.export.cli.tensorrt", False),
         "Build a TensorRT engine (needs the `tensorrt` and `train` extras, and a GPU).",
     ),
-    "bench": ("poseunion.export.cli_bench", False, "Time whole predictions beside rtmlib and other programs."),
+    "bench": ("poseunion.export.cli.bench", False, "Time whole predictions of models on this machine."),
     "predict": ("poseunion.app.cli_predict", False, "Find people and their keypoints in pictures and videos."),
     "demo": ("poseunion.app.cli_demo", False, "Show a page to try, compare and review with (needs the `demo` extra)."),
 }

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from poseunion.app.demo.scratch import upload_folder
+from poseunion.app.demo.guard.scratch import upload_folder
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -106,10 +106,10 @@ def demo(
         except ModuleNotFoundError as error:
             raise MissingExtraError(error.name or "gradio", "demo") from error
         from poseunion.annotate.datasets import picture_folder
-        from poseunion.app.demo.engine import Engine
-        from poseunion.app.demo.limits import Limits
-        from poseunion.app.demo.reviewing import review_files
-        from poseunion.models.detector import load_detector, shipped_detectors
+        from poseunion.app.demo.guard.limits import Limits
+        from poseunion.app.demo.inference import Engine
+        from poseunion.app.demo.review_session import review_files
+        from poseunion.models.inference.detector import load_detector, shipped_detectors
         from poseunion.models.zoo import shipped_models
 
         found = load_detector(detector, threads=threads) if detector or shipped_detectors() else None

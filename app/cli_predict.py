@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.console import JsonOption, print_json, progress_bar
-from poseunion.annotate.engines import share_cores
+from poseunion.annotate.cli.console import JsonOption, print_json
+from poseunion.annotate.extend.executor import share_cores
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.router import ROUTE_HELP, as_asked, check_route
+from poseunion.models.inference.size_routing import ROUTE_HELP, check_route, predictor_for_option
+from poseunion.models.progress import progress_bar
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -81,8 +82,8 @@ def predict(
     from poseunion.app.predict.inputs import collect
     from poseunion.app.predict.run import run
     from poseunion.app.predict.settings import Settings, skeleton_of, threshold_of
-    from poseunion.models.predictor import load_predictor
-    from poseunion.models.runtime import check_device
+    from poseunion.models.inference.predictor import load_predictor
+    from poseunion.models.runtime.onnx import check_device
 
     check_device(device)
     check_route(route)
@@ -90,9 +91,9 @@ def predict(
     given = collect(inputs, out)
     known = None if boxes is None else read_boxes(boxes)
     finder = BoxFinder(detector) if known is None else None
-    predictor = load_predictor(model, flip=flip, device=device, threads=threads, allow_fallback=allow_fallback)
+    loaded = load_predictor(model, flip=flip, device=device, threads=threads, allow_fallback=allow_fallback)
     say = partial(typer.echo, err=True)
-    predictor = as_asked(route, model, predictor, say, device=device, threads=threads)
+    predictor = predictor_for_option(route, model, loaded, say, device=device, threads=threads)
     settings = Settings(
         predictor=predictor,
         finder=finder,

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from poseunion.export.bench import commit
+from poseunion.export.timing import commit
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 KINDS = (("annotations", ".json"), ("images", ""))
@@ -57,7 +57,7 @@ def slug(row: str) -> str:
 
 def run(arguments: list[str], log: Path) -> str:
     """A `poseunion` command of one thread; its standard output."""
-    command = [sys.executable, "-m", "poseunion.app.cli", *arguments]
+    command = [sys.executable, str(Path(__file__).with_name("ablation_recipes.py")), *arguments]
     with log.open("a") as errors:
         done = subprocess.run(command, env=ONE_THREAD, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
     if done.returncode:

@@ -24,14 +24,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.export.bench import commit
-from poseunion.models.definitions import OFFSETS, apply_offsets
-from poseunion.models.evidence import conditioned
+from poseunion.export.timing import commit
+from poseunion.models.calibration.conditioning_parameters import (
+    ConditioningParameters,
+    parameters_beside,
+    read_conditioning_parameters,
+)
+from poseunion.models.conditioning.fusion import fuse
+from poseunion.models.conditioning.prior import load_prior
+from poseunion.models.inference.predictor import Predictor, load_predictor
+from poseunion.models.keypoint_offsets import OFFSETS, apply_offsets
 from poseunion.models.metrics import torso_lengths
-from poseunion.models.predictor import Predictor, load_predictor
-from poseunion.models.prior import load_prior
-from poseunion.models.tempering import Tempering, read_tempering, tempering_beside
-from poseunion.training.views import Answers, ask, read_views
+from poseunion.training.calibration.samples import Answers, ask, read_views
 
 ARMS = ("picture", "prior", "both")
 LIMBS = tuple(f"{s}_{p}" for p in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for s in ("left", "right"))
@@ -101,7 +105,9 @@ def rounds_of(name: str, predictor: Predictor) -> Iterator[tuple[str, tuple[str,
             yield "MPII and MHP fixtures: each joint from the others", (joint,), known, False
 
 
-def measured(predictor: Predictor, answers: Answers, name: str, tempering: Tempering, groups: dict[str, Group]) -> None:
+def measured(
+    predictor: Predictor, answers: Answers, name: str, tempering: ConditioningParameters, groups: dict[str, Group]
+) -> None:
     """Add one file's hidden joints to the tables."""
     skeleton, prior = predictor.skeleton, load_prior()
     offsets = OFFSETS["lsp14"] if name == "lspet" else ()
@@ -121,7 +127,7 @@ def measured(predictor: Predictor, answers: Answers, name: str, tempering: Tempe
             parts = []
             for start in range(0, len(rows), BLOCK):
                 i = rows[start : start + BLOCK]
-                found = conditioned(
+                found = fuse(
                     answers.logits[0][i].astype(np.float32),
                     answers.logits[1][i].astype(np.float32),
                     predictor.metadata.grid,
@@ -256,7 +262,9 @@ def main() -> None:
             draws=DRAWS,
         )
     )
-    tempering = read_tempering(options.evidence) if options.evidence else tempering_beside(predictor.model.path)
+    tempering = (
+        read_conditioning_parameters(options.evidence) if options.evidence else parameters_beside(predictor.model.path)
+    )
     for names in FILES:
         groups: dict[str, Group] = {}
         for name in names:

@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from poseunion.app.demo.examples import examples
-from poseunion.export.bench import commit, machine
+from poseunion.export.timing import commit, machine
 
 PORT = 7899
 HEIGHT_PX = 600

@@ -25,11 +25,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.export.bench import commit, machine, measure, spread
-from poseunion.models.detector import OnnxDetector, load_detector
+from poseunion.export.timing import commit, machine, measure, spread
 from poseunion.models.files import sha256_of
 from poseunion.models.images import read_annotated_image
-from poseunion.training.data import DatasetEntry, is_held_out
+from poseunion.models.inference.detector import OnnxDetector, load_detector
+from poseunion.training.data.data_file import DatasetEntry
+from poseunion.training.data.splits import is_held_out
 from poseunion.training.detector.pictures import BoxedPicture, overlaps, read_pictures
 
 FOUND_IOU = 0.5

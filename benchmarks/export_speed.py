@@ -21,16 +21,17 @@ import numpy as np
 import onnx
 import torch
 
-from poseunion.export.bench import commit
-from poseunion.export.crops import read_crops
-from poseunion.export.export import CALIBRATION_PEOPLE, Labelled, Request, export
-from poseunion.export.int8 import computed_in, quantise
+from poseunion.export.calibration_crops import read_crops
 from poseunion.export.manifest import Manifest, installed_versions, processor
-from poseunion.export.onnx import network_graph
-from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.export.onnx.graph_export import network_graph
+from poseunion.export.onnx.int8 import computed_in, quantise
+from poseunion.export.run import CALIBRATION_PEOPLE, Labelled, Request, export
+from poseunion.export.timing import commit
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.build import build_network
-from poseunion.models.runtime import OnnxModel
-from poseunion.models.simcc import SimccGrid
+from poseunion.models.runtime.description import ModelDescription
+from poseunion.models.runtime.onnx import OnnxModel
 
 BATCHES = (1, 8)
 ROUNDS = 15

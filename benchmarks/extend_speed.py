@@ -25,12 +25,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from poseunion.annotate.extend import Options, extend
+from poseunion.annotate.extend.chunks import cut_task, task_of
+from poseunion.annotate.extend.image_reader import Pictures
+from poseunion.annotate.extend.plan import plan
+from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.annotate.work import Pictures, cut_task, plan, task_of
-from poseunion.export.bench import commit, machine, measure
-from poseunion.models.pose_model import cores
-from poseunion.models.predictor import Predictor, load_predictor
+from poseunion.export.timing import commit, machine, measure
+from poseunion.models.inference.predictor import Predictor, load_predictor
+from poseunion.models.runtime.base import cores
 from poseunion.models.zoo import model_path
 
 SETS = ("coco", "lspet")

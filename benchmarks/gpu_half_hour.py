@@ -4,10 +4,10 @@
     python benchmarks/gpu_half_hour.py train --data data.yaml --out runs/half-hour --seconds 530     # again and again
     python benchmarks/gpu_half_hour.py back  --runs runs/half-hour --to OUT
 
-`data.yaml` names data sets and a joint teacher, or a packed training set. `train` goes on where the last call stopped,
-run after run in the order of `PLAN`, and ends before `--seconds` are over, so that it fits into a machine's longest
-command; it says what is left. `back` writes each run's averaged weights in half precision, its log and the accuracy on
-held-out people. See gpu_half_hour.md.
+`data.yaml` names a set that `poseunion pack unified` wrote: `datasets: [{packed: packed}]`. `train` goes on where the
+last call stopped, run after run in the order of `PLAN`, and ends before `--seconds` are over, so that it fits into a
+machine's longest command; it says what is left. `back` writes each run's averaged weights in half precision, its log
+and the accuracy on held-out people. See gpu_half_hour.md.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from poseunion.models.zoo import weights_path
-from poseunion.training.cached import cache_folder
-from poseunion.training.checkpoint import load_checkpoint
-from poseunion.training.data import read_data_file
-from poseunion.training.loop import fit
-from poseunion.training.prepare import prepare
-from poseunion.training.recipe import Recipe
-from poseunion.training.recipes import find_recipe
-from poseunion.training.stages import initial_state, origin_of
+from poseunion.training.config.recipe import Recipe
+from poseunion.training.config.recipes import find_recipe
+from poseunion.training.data.arrays import cache_folder
+from poseunion.training.data.data_file import read_data_file
+from poseunion.training.loop.checkpoint import load_checkpoint
+from poseunion.training.loop.prepare import prepare
+from poseunion.training.loop.stages import initial_state, origin_of
+from poseunion.training.loop.train import fit
 
 # Run, minutes of the half hour, and what differs from the recipe. The learning rates go with the square root of the
 # batch, 8 and 4 times the CPU's.

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from small_people import MEASURES, Scores, held_out, interval, measured, open_task
 
-from poseunion.models.predictor import load_predictor
+from poseunion.models.inference.predictor import load_predictor
 
 EDGES = (0, 48, 64, 80, 96, 128, 192, 256, 10_000)
 # Where a route may hand over, px.

@@ -1,4 +1,4 @@
-"""How well `models.labelling` foretells what annotators did: labelled or left out, visible or occluded.
+"""Accuracy of the annotator model (`models.calibration.annotator_model`): labelled or left out, visible or occluded.
 
     python benchmarks/labelling.py --model unified --annotations coco/test.json --images coco/test
 
@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.predictor import load_predictor
-from poseunion.models.skeleton import Visibility
-from poseunion.models.tempering import sideless, tempering_beside
-from poseunion.training.calibrate import confidence_of, try_out
-from poseunion.training.data import is_for_guarantee, is_held_out
-from poseunion.training.fit_labelling import with_enough_labels
-from poseunion.training.views import read_views
+from poseunion.models.calibration.conditioning_parameters import parameters_beside
+from poseunion.models.inference.predictor import load_predictor
+from poseunion.models.skeleton import Visibility, sideless
+from poseunion.training.calibration.fit_annotator_model import with_enough_labels
+from poseunion.training.calibration.fit_calibration import confidence_of, try_out
+from poseunion.training.calibration.samples import read_views
+from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
 
 def auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -49,7 +49,7 @@ def main() -> None:
         return not given.held_out or (is_held_out(name) and is_for_guarantee(name))
 
     views = read_views(given.annotations.stem, given.annotations, given.images, predictor.skeleton, wanted)
-    tempering = tempering_beside(predictor.model.path)
+    tempering = parameters_beside(predictor.model.path)
     tried, _ = try_out(predictor, views, tempering, calibration.size_bounds, calibration.picture.features)
     samples = tried.labels
     assert samples is not None

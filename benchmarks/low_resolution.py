@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from small_people import open_task
 
-from poseunion.app.demo.lowres import seen_from_afar
-from poseunion.models.geometry import crop_from_box
-from poseunion.models.predictor import Predictor, load_predictor
-from poseunion.models.types import PoseBatch
-from poseunion.training.evaluate import measure
-from poseunion.training.report_table import markdown_table
+from poseunion.app.demo.downscale import seen_from_afar
+from poseunion.models.codec.crop import crop_from_box
+from poseunion.models.inference.predictor import Predictor, load_predictor
+from poseunion.models.pose_batch import PoseBatch
+from poseunion.training.evaluation.evaluate import measure
+from poseunion.training.evaluation.report_table import markdown_table
 
 
 class FromAfar(Predictor):

@@ -1,9 +1,9 @@
 """Confidences and `--risk` of nose, eyes and ears in COCO's form and in MPII's, on test and on held-out people.
 
 People of COCO without their faces, once with COCO's other labels and box, once written as MPII's json and read back
-(`training.mpii_form`): what the confidences claim, and what share is right. Two sets: `coco/test`, and the people of
-`coco/train` that neither the training nor any fit has seen. The body of the network may have seen COCO train2017: the
-second set beside the first shows how optimistic the promises, which rest on it, are.
+(`training.calibration.mpii_form`): what the confidences claim, and what share is right. Two sets: `coco/test`, and the
+people of `coco/train` that neither the training nor any fit has seen. The body of the network may have seen COCO
+train2017: the second set beside the first shows how optimistic the promises, which rest on it, are.
 
     python benchmarks/mpii_form.py --data DATA > benchmarks/DATE-mpii-form.md
 """
@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.guarantee import CONFIDENCE, guarantee
-from poseunion.export.bench import commit, machine
-from poseunion.models.calibration import Part
+from poseunion.annotate.extend.risk_control import CONFIDENCE, guarantee
+from poseunion.export.timing import commit, machine
+from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.predictor import load_predictor
-from poseunion.training.calibrate import Samples, Source, confidence_of, try_out, views_of
-from poseunion.training.data import is_for_guarantee
-from poseunion.training.hiding import FACE
-from poseunion.training.views import MPII, OWN, Answers
+from poseunion.models.inference.predictor import load_predictor
+from poseunion.training.calibration.fit_calibration import Samples, Source, confidence_of, try_out, views_of
+from poseunion.training.calibration.masking import FACE
+from poseunion.training.calibration.samples import MPII, OWN, Answers
+from poseunion.training.data.splits import is_for_guarantee
 
 RISK = 0.05
 PARTS = {"nose": ("nose",), "eyes": ("left_eye", "right_eye"), "ears": ("left_ear", "right_ear"), "face": FACE}
@@ -51,7 +51,7 @@ class Seen:
     cut: NDArray[np.bool_]
 
 
-def seen_of(part: Part, samples: Samples, answers: Answers, wanted: NDArray[np.bool_]) -> Seen:
+def seen_of(part: KeypointLogistic, samples: Samples, answers: Answers, wanted: NDArray[np.bool_]) -> Seen:
     """The samples of the wanted views, and whether they are right."""
     chosen = samples.where(wanted[samples.view])
     return Seen(
@@ -91,7 +91,7 @@ def _claim(seen: Seen, chosen: NDArray[np.bool_]) -> list[str]:
     return [f"{claimed:.3f}", f"{right:.3f}", f"{claimed - right:+.3f}"]
 
 
-def risk_table(part: Part, sets: dict[str, Seen], names: tuple[str, ...]) -> list[str]:
+def risk_table(part: KeypointLogistic, sets: dict[str, Seen], names: tuple[str, ...]) -> list[str]:
     """What `--risk` accepts in each form, and how much of it is a gross error."""
     columns = [(name, form) for name in sets for form in FORMS]
     said = " | ".join(f"{name}, {FORMS[form]}: accepted, % | wrong of accepted" for name, form in columns)

@@ -1,10 +1,10 @@
 """Boxes grown from labelled joints (`annotate.formats.boxes`) beside COCO's own boxes, and the margins they rest on.
 
 People of COCO train with MPII's joints: limbs, midpoints, and upper_neck and head_top where the model is sure of them
-given all labels (`training.mpii_form`). Held-out pictures are left out: nothing of them may be fitted. Printed are, by
-the number of labelled joints: IoU, ratio of the sides (root of the areas), ratio of the crops' widths, and the share of
-all labelled keypoints, the face included, in the crop padded by 1.25; then how far COCO's box reaches beyond its
-outermost joint, in sizes.
+given all labels (`training.calibration.mpii_form`). Held-out pictures are left out: nothing of them may be fitted.
+Printed are, by the number of labelled joints: IoU, ratio of the sides (root of the areas), ratio of the crops' widths,
+and the share of all labelled keypoints, the face included, in the crop padded by 1.25; then how far COCO's box reaches
+beyond its outermost joint, in sizes.
 
     python benchmarks/person_boxes.py --data DATA
 """
@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats.boxes import boxes_of_joints, person_sizes
-from poseunion.annotate.formats.mpii import BODY_PX, SIZE_PX
-from poseunion.models.geometry import corners_of
-from poseunion.models.predictor import load_predictor
-from poseunion.models.prior import load_prior
-from poseunion.models.skeleton import Skeleton
-from poseunion.models.tempering import Tempering, sideless
-from poseunion.training.data import is_held_out
-from poseunion.training.hiding import FACE, HEAD
-from poseunion.training.mpii_form import CENTRE_BELOW, FEWEST_JOINTS, heads_of
-from poseunion.training.views import ask, read_views
+from poseunion.annotate.formats.mpii.mpii_json import BODY_PX, SIZE_PX
+from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
+from poseunion.models.codec.crop import corners_of
+from poseunion.models.conditioning.prior import load_prior
+from poseunion.models.inference.predictor import load_predictor
+from poseunion.models.skeleton import Skeleton, sideless
+from poseunion.training.calibration.masking import FACE, HEAD
+from poseunion.training.calibration.mpii_form import CENTRE_BELOW, FEWEST_JOINTS, heads_of
+from poseunion.training.calibration.samples import ask, read_views
+from poseunion.training.data.splits import is_held_out
 
 PADDING, ASPECT = 1.25, 3 / 4
 GROUPS = {"all": (2, 16), "14 to 16 joints": (14, 16), "8 to 13": (8, 13), "2 to 7": (2, 7)}
@@ -86,7 +86,9 @@ def main() -> None:
     skeleton, coco = predictor.skeleton, given.data / "coco"
     views = read_views("coco", coco / "train.json", coco / "train", skeleton, lambda name: not is_held_out(name))
     answers = ask(predictor, sorted(views, key=lambda v: str(v.person.image)), logits=True)
-    heads = heads_of(answers, predictor.metadata.grid, skeleton, load_prior(), Tempering(), faces_only=False)
+    heads = heads_of(
+        answers, predictor.metadata.grid, skeleton, load_prior(), ConditioningParameters(), faces_only=False
+    )
     xy, labelled = answers.truth.copy(), answers.labelled.copy()
     head = [skeleton.index(name) for name in HEAD]
     for n, view in enumerate(answers.views):

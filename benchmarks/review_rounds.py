@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from poseunion.annotate.decisions import Decision, read_extended, save
-from poseunion.annotate.queue import Person, queue
-from poseunion.export.bench import commit
-from poseunion.models.calibration import oks_radius_px
+from poseunion.annotate.review.decisions import Decision, read_extended, save
+from poseunion.annotate.review.priority import Person, queue
+from poseunion.export.timing import commit
 from poseunion.models.files import read_json, write_json
+from poseunion.models.metrics import oks_radius_px
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data import is_held_out
+from poseunion.training.data.splits import is_held_out
 
 HIDDEN = ("upper_neck", "head_top")
 ARMS = ("next", "lots")

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from small_people import MEASURES, interval, open_task, scores_of
 
-from poseunion.export.bench import commit, machine, measure, spread
+from poseunion.export.timing import commit, machine, measure, spread
 from poseunion.models.files import write_json
 from poseunion.models.images import read_annotated_image
-from poseunion.models.predictor import Predictor, load_predictor
-from poseunion.models.router import Route, RoutedPredictor, Student, route_path, with_route
-from poseunion.training.evaluate import Task
-from poseunion.training.predictions import predict_people
+from poseunion.models.inference.predictor import Predictor, load_predictor
+from poseunion.models.inference.size_routing import Route, RoutedPredictor, Student, route_path, with_route
+from poseunion.training.evaluation.evaluate import Task
+from poseunion.training.evaluation.predictions import predict_people
 
 FASTER, LOST = 3.0, 1.0  # the condition under which a route may be the default
 ROUNDS = 5
@@ -92,7 +92,7 @@ def main() -> None:
 
     task = open_task(options.sets / "coco", "test")
     images, boxes = pictures_of(task, options.below)
-    who = Counter(name for one in boxes for name in routed.names(one))
+    who = Counter(name for one in boxes for name in (routed.models[i].name for i in routed.model_of(one)))
     alone, ours = (predict_people(one, task.annotations, task.images) for one in (base, routed))
     rows = np.flatnonzero(task.annotations.box_xywh[alone.rows, 2:].max(1) < options.below)
     ratios, per_person = times(base, routed, images, boxes)

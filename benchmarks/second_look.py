@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from poseunion.annotate.check import check
-from poseunion.export.bench import commit, machine
-from poseunion.models.predictor import Predictor, load_predictor
+from poseunion.annotate.check.run import check
+from poseunion.export.timing import commit, machine
+from poseunion.models.inference.predictor import Predictor, load_predictor
 
 GROUPS = {"shoulders": ("shoulder",), "hips": ("hip",), "knees and ankles": ("knee", "ankle")}
 Suspicions = dict[str, set[str]]  # place of a person -> joints

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.models.inference.predictor import Predictor
 from poseunion.models.metrics import oks, pck_hits, torso_diagonals
-from poseunion.models.predictor import Predictor
-from poseunion.training.data import is_held_out
-from poseunion.training.evaluate import Task, read_task
-from poseunion.training.predictions import Predictions, person_areas, predict_people
+from poseunion.training.data.splits import is_held_out
+from poseunion.training.evaluation.evaluate import Task, read_task
+from poseunion.training.evaluation.predictions import Predictions, person_areas, predict_people
 
 DRAWS = 2000
 # Mean OKS in percent, and the share of keypoints within a fifth of the torso.

@@ -3,7 +3,7 @@
     python benchmarks/start_steps.py --data data.yaml --start runs/branch/weights.safetensors --minutes 5
 
 All start from the same converted weights (batch norm folded, layers equalised) and train the same people in the same
-order for equal minutes of one core; printed are the PCK of held-out people (`training.data.is_held_out`).
+order for equal minutes of one core; printed are the PCK of held-out people (`training.data.data_file.is_held_out`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from poseunion.models.networks.inputs import normalise
-from poseunion.training.cached import cache_folder
-from poseunion.training.cpu import keep_freed_memory, quicken
-from poseunion.training.data import draw_batch, read_data_file
-from poseunion.training.freezing import freeze
-from poseunion.training.prepare import Prepared, prepare
-from poseunion.training.recipes import find_recipe
-from poseunion.training.stages import grid_of, initial_state, network_for
-from poseunion.training.step import Trained, losses, optimizer_for
-from poseunion.training.validate import held_out_pck
+from poseunion.training.config.recipes import find_recipe
+from poseunion.training.data.arrays import cache_folder
+from poseunion.training.data.data_file import read_data_file
+from poseunion.training.loop.batch import draw_batch
+from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
+from poseunion.training.loop.freeze import freeze
+from poseunion.training.loop.prepare import Prepared, prepare
+from poseunion.training.loop.stages import grid_of, initial_state, network_for
+from poseunion.training.loop.step import Trained, losses, optimizer_for
+from poseunion.training.loop.validate import held_out_pck
 
 # Name -> share of the head's learning rate that the body gets, whether its steps are relative, and its layers normed.
 WAYS = {
@@ -86,7 +87,7 @@ def trained(way: str, data: Prepared, start: Path, minutes: float, frozen: tuple
         first = draw_batch(data.train, np.random.default_rng(0), CALIBRATION_PEOPLE, grid, recipe.augmentation)
         with_norms(network, normalise(torch.from_numpy(first.image_NHW3)))
     network.train()
-    quicken(network)
+    use_fast_kernels(network)
     freeze(network, frozen)
     whole = Trained(network)
     optimizer = optimizer_for(whole, recipe)

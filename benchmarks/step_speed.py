@@ -1,12 +1,12 @@
-"""What do `training.cpu` and mixed precision save of a training step on a CPU?
+"""What do `training.loop.cpu_kernels` and mixed precision save of a training step on a CPU?
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/step_speed.py --recipe unified --stage 1
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/step_speed.py --recipe unified_t --stage 1 --precision bf16-mixed
 
-Steps of the recipe's network as torch has it and as `quicken` leaves it take turns in one process, on one batch of
-noise with the recipe's teachers; then the same again with `keep_freed_memory`, and beside them with `--precision`. CPU
-time of the process, so that a busy machine disturbs little: median over the rounds. Reading pictures is not part of it
-(`train_throughput.py`). Prints a table.
+Steps of the recipe's network as torch has it and as `use_fast_kernels` leaves it take turns in one process, on one
+batch of noise with the recipe's teachers; then the same again with `keep_freed_memory`, and beside them with
+`--precision`. CPU time of the process, so that a busy machine disturbs little: median over the rounds. Reading pictures
+is not part of it (`train_throughput.py`). Prints a table.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.build import build_network
-from poseunion.models.simcc import SimccGrid
-from poseunion.training.cpu import keep_freed_memory, quicken
-from poseunion.training.data import Batch, TeacherTarget
-from poseunion.training.recipe import PRECISIONS
-from poseunion.training.recipes import Recipe, find_recipe
-from poseunion.training.stages import grid_of
-from poseunion.training.step import Trained, losses, optimizer_for
+from poseunion.training.config.recipe import PRECISIONS
+from poseunion.training.config.recipes import Recipe, find_recipe
+from poseunion.training.loop.batch import Batch, TeacherTarget
+from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
+from poseunion.training.loop.stages import grid_of
+from poseunion.training.loop.step import Trained, losses, optimizer_for
 
 
 def noise(people: int, grid: SimccGrid, teachers: list[str]) -> Batch:
@@ -51,7 +51,7 @@ def step_of(
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     network = build_network(recipe.network, recipe.backbone, 21, grid).to(memory_format=torch.channels_last).train()
     if quick:
-        quicken(network)
+        use_fast_kernels(network)
     trained = Trained(network)
     wrapped, optimizer = fabric.setup(trained, optimizer_for(trained, recipe))
 

@@ -21,12 +21,12 @@ import onnx
 import torch
 from torch import nn
 
-from poseunion.export.bench import machine
+from poseunion.export.calibration_crops import read_crops
 from poseunion.export.contract import agreement
-from poseunion.export.crops import read_crops
-from poseunion.export.onnx import network_graph, packed_graph
+from poseunion.export.onnx.graph_export import network_graph, packed_graph
+from poseunion.export.timing import machine
 from poseunion.export.torch_model import TorchModel
-from poseunion.models.runtime import OnnxModel
+from poseunion.models.runtime.onnx import OnnxModel
 from poseunion.models.zoo import weights_path
 
 PEOPLE, ROUNDS, BATCH = 64, 15, 4

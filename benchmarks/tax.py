@@ -22,7 +22,7 @@ from ablation import MEASURES, Row, Values, arguments, measure_all, print_head, 
 SPECIALISTS = {"COCO": "coco_only", "LSPET": "lspet_only"}
 RECIPES = (
     *(*SPECIALISTS.values(), "union_labels", "union_one_teacher", "union_two_teachers", "union_agreement"),
-    *("union_no_offsets", "union_even_sets", "union_even_keypoints", "union_token", "union_residual", "union_features"),
+    *("union_no_offsets", "union_even_sets", "union_even_keypoints", "union_features"),
 )
 
 

@@ -6,7 +6,7 @@
 A peak's width along an axis is that of the Gaussian through it, fitted to the logarithm of the marginal where that is
 above half of its maximum. Only peaks count that lie on a human label, and of these the higher half: the others are
 doubt, not width.
-The marginals are those that `training.online` makes, floor included, since it is their width that is matched.
+The marginals are those that `training.teachers.online` makes, floor included, since it is their width that is matched.
 
 Shapes: K keypoints, S cells of an axis.
 """
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models import load_predictor, read_image
-from poseunion.models.geometry import affine_to_crop, apply_affine
-from poseunion.models.regrid import marginals_from_heatmap
+from poseunion.models.codec.crop import affine_to_crop, apply_affine
+from poseunion.models.codec.regrid import marginals_from_heatmap
 from poseunion.models.skeleton import project_indices
-from poseunion.training.online import HEATMAP_FLOOR
+from poseunion.training.teachers.online import HEATMAP_FLOOR
 
 MAX_MISS = 0.03  # of the crop's height, from the label
 MIN_CELLS = 3

@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from poseunion.export.bench import commit
+from poseunion.export.timing import commit
 
 # Iterations before the clock starts: caches fill, threads start, mmpose's loader begins.
 WARM_UP = 3
@@ -33,11 +33,11 @@ SIZES = ((192, 256), (96, 128))
 OURS = """
 import json, sys, torch, resource
 from pathlib import Path
-from poseunion.training import loop
-from poseunion.training.cached import cache_folder
-from poseunion.training.data import DataFile, DatasetEntry
-from poseunion.training.prepare import prepare
-from poseunion.training.recipes import Recipe, Stage
+from poseunion.training.loop import train as loop
+from poseunion.training.data.arrays import cache_folder
+from poseunion.training.data.data_file import DataFile, DatasetEntry
+from poseunion.training.loop.prepare import prepare
+from poseunion.training.config.recipes import Recipe, Stage
 annotations, images, out, width, height, batch, steps, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
 recipe = Recipe(

@@ -3,7 +3,8 @@
 Measured on people that neither the student nor its prior, tempering or calibration saw: test sets, everyone whole and
 cut at a border, so that some joints are truly absent. `picture` is what `Predictor` says; for `evidence` a person's
 joints are hidden in rounds and asked for again with the others known, as `annotate extend` does. People with a face are
-measured twice: in their file's own form, and in MPII's (`training.mpii_form`), which counts for the face's promises.
+measured twice: in their file's own form, and in MPII's (`training.calibration.mpii_form`), which counts for the face's
+promises.
 
     python benchmarks/trust.py --data DATA --plot benchmarks/DATE-trust.png > benchmarks/DATE-trust.md
 """
@@ -20,14 +21,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.guarantee import CONFIDENCE, guarantee
-from poseunion.export.bench import commit, machine
-from poseunion.models.calibration import Part
+from poseunion.annotate.extend.risk_control import CONFIDENCE, guarantee
+from poseunion.export.timing import commit, machine
+from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.predictor import load_predictor
+from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.skeleton import Skeleton
-from poseunion.training.calibrate import Samples, Source, acceptable, as_lacking, confidence_of, try_out, views_of
-from poseunion.training.views import MPII, Answers
+from poseunion.training.calibration.fit_calibration import (
+    Samples,
+    Source,
+    acceptable,
+    as_lacking,
+    confidence_of,
+    try_out,
+    views_of,
+)
+from poseunion.training.calibration.samples import MPII, Answers
 
 SETS = ("coco", "lspet")
 BINS = 15
@@ -45,7 +54,7 @@ class Measured:
         group: number of the picture, for the bootstrap.
     """
 
-    part: Part
+    part: KeypointLogistic
     confidence: NDArray[np.float64]
     right: NDArray[np.bool_]
     placed: NDArray[np.bool_]
@@ -57,7 +66,7 @@ class Measured:
     group: NDArray[np.intp]
 
 
-def measured(part: Part, samples: Samples, answers: Answers, skeleton: Skeleton) -> Measured:
+def measured(part: KeypointLogistic, samples: Samples, answers: Answers, skeleton: Skeleton) -> Measured:
     """Confidences of samples."""
     views = answers.views
     kept = as_lacking(samples, views, skeleton)

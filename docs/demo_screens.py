@@ -13,13 +13,13 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from poseunion.annotate.example import example_dataset
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.engine import Engine
+from poseunion.app.demo.inference import Engine
 from poseunion.app.demo.page import Settings, build, serve
 from poseunion.models import load_predictor
-from poseunion.models.detector import load_detector
-from poseunion.models.informed import InformedPredictor, is_informable
+from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
+from poseunion.models.inference.detector import load_detector
 from poseunion.models.zoo import shipped_models
 
 DOCS = Path(__file__).parent
@@ -61,7 +61,7 @@ def main() -> None:
         extend(
             read_annotations(labels),
             images,
-            InformedPredictor(predictor) if is_informable(predictor) else predictor,
+            ConditionedPredictor(predictor) if supports_labels(predictor) else predictor,
             out,
         )
         settings = Settings(port=0, review=(out,), images=images, reviewer="ann")

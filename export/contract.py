@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from poseunion.export.onnx import TOLERANCE
-from poseunion.models import heatmap, simcc
+from poseunion.export.onnx.graph_export import TOLERANCE
+from poseunion.models.codec import heatmap, simcc
 from poseunion.models.errors import ModelError
-from poseunion.models.metadata import ModelDescription
-from poseunion.models.pose_model import PoseModel
-from poseunion.models.predictor import Predictor
-from poseunion.training.evaluate import Task, measure
+from poseunion.models.inference.predictor import Predictor
+from poseunion.models.runtime.base import PoseModel
+from poseunion.models.runtime.description import ModelDescription
+from poseunion.training.evaluation.evaluate import Task, measure
 
 # Of a single-precision export: what may differ are bins whose neighbours are as good to the last digit.
 EQUAL_BINS = 0.999
@@ -142,7 +142,7 @@ def check_stored(found: Agreement, name: str) -> None:
         )
 
 
-class Judge:
+class AccuracyContract:
     """Measures the trained network once, and every export against it.
 
     Args:

@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from poseunion.export.checkpoint import read_checkpoint
-from poseunion.export.onnx import export_onnx
+from poseunion.export.mmpose_checkpoint import read_checkpoint
+from poseunion.export.onnx.graph_export import export_onnx
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import sha256_of, write_bytes
-from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.cspnext import SIZES, STEM_CHANNELS
 from poseunion.models.networks.rtmpose import STRIDE, RTMPose
 from poseunion.models.networks.weights import NetworkSpec, save_weights
-from poseunion.models.simcc import SimccGrid
+from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 
 # What sizes are read from: the name of a tensor and how many axes it has.

@@ -1,4 +1,4 @@
-"""A trained person detector to a self-describing ONNX file that `models.detector` reads."""
+"""A trained person detector to a self-describing ONNX file that `models.inference.detector` reads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from poseunion.export.onnx import described, traced
-from poseunion.models.detector import DetectorDescription, DistanceOutput, OnnxDetector
+from poseunion.export.onnx.graph_export import described, traced
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
-from poseunion.models.metadata import METADATA_KEY
-from poseunion.models.networks.detector import STRIDES, DetectorSpec, PersonDetector, read_detector
+from poseunion.models.inference.detector import DetectorDescription, DistanceOutput, OnnxDetector
 from poseunion.models.networks.onnx_state import pack
+from poseunion.models.networks.person_detector import STRIDES, DetectorSpec, PersonDetector, read_detector
 from poseunion.models.networks.weights import NETWORK_KEY
+from poseunion.models.runtime.description import METADATA_KEY
 
 # Of logits and logarithms of distances, on noise: single precision, in another order of operations.
 TOLERANCE = 1e-3

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import load_described
-from poseunion.models.pose_model import PoseModel, model_file
+from poseunion.models.runtime.base import PoseModel, model_file
 
 
 class TorchModel(PoseModel):

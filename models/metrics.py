@@ -15,6 +15,10 @@ from poseunion.models.skeleton import Skeleton
 AREA_OF_BOX = 0.53
 # MPII's evalMPII: PCKh is relative to .6 of the head box's diagonal ("SC_BIAS").
 HEAD_SIZE_OF_DIAGONAL = 0.6
+# The keypoints that COCO and MPII, and every other data set here, share (paper A, eq. 2).
+PCK12 = tuple(
+    f"{side}_{limb}" for limb in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+)
 
 
 def oks(
@@ -154,3 +158,13 @@ def _distances(
 def _share(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     numerator, denominator = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
+
+
+def oks_radius_px(area_N: NDArray[np.floating], sigma_K: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(N, K) distance at which a keypoint's OKS is .5: exp(-d^2 / (2 area (2 sigma)^2)) = 1/2.
+
+    Args:
+        area_N: square px of the person, see `metrics.oks`.
+    """
+    area = np.asarray(area_N, np.float64)
+    return np.asarray(np.sqrt(2 * np.log(2) * area)[:, None] * 2 * np.asarray(sigma_K, np.float64))

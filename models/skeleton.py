@@ -255,3 +255,8 @@ def match_names(names: Sequence[str], skeleton: Skeleton) -> NDArray[np.intp]:
         SkeletonError: a name is unknown, so the file belongs to another skeleton.
     """
     return np.array([skeleton.index(n) for n in names], dtype=np.intp)
+
+
+def sideless(keypoint: str) -> str:
+    """`left_knee` -> `knee`."""
+    return keypoint.removeprefix("left_").removeprefix("right_")

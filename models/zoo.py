@@ -1,7 +1,7 @@
 """The shipped models and detectors: where their files are, what they are, and which name stands for which.
 
 `weights/manifest.json` and `detectors/manifest.json` describe the files, so that listing them needs neither a runtime
-nor ONNX; they are made by `python -m poseunion.export.shipped` from the files and their cards.
+nor ONNX; they are made by `python benchmarks/maintenance/shipped_manifests.py` from the files and their cards.
 """
 
 from __future__ import annotations

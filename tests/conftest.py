@@ -21,6 +21,8 @@ cv2.setNumThreads(1)
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+pytest_plugins = ["annotate_fixtures", "format_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

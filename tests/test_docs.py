@@ -23,7 +23,7 @@ def _blocks(path: Path, language: str) -> list[str]:
 
 @cache
 def _help(*words: str) -> str:
-    module = {"annotate": "poseunion.annotate.cli", "poseunion": "poseunion.app.cli"}[words[0]]
+    module = {"annotate": "poseunion.annotate.cli.main", "poseunion": "poseunion.app.cli"}[words[0]]
     environment = {**os.environ, "COLUMNS": "250", "NO_COLOR": "1", "TERMINAL_WIDTH": "250"}
     command = [sys.executable, "-m", module, *words[1:], "--help"]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout

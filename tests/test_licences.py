@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from poseunion.models.files import read_toml, sha256_of
-from poseunion.models.runtime import OnnxModel
+from poseunion.models.runtime.onnx import OnnxModel
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTICE = (ROOT / "NOTICE").read_text(encoding="utf-8")

@@ -1,61 +1,100 @@
-"""The five rooms: who may import whom, and that importing them is cheap."""
+"""The five rooms: which may import which, no cycles, short chains, small folders, and cheap imports."""
 
 from __future__ import annotations
 
-import ast
 import doctest
 import importlib
 import json
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from import_graph import ROOMS, ROOT, closure, cycle, graph, inside, longest_chain, modules, parts_of
 
-ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("models", "annotate", "training", "export", "app")
-# What each room may import of the others: a whole room, or one module of it.
+# What each room may import of the others: a whole room, or one part of it.
 ALLOWED = {
     "models": (),
     "annotate": ("models",),
     "training": ("models", "annotate.formats"),
-    "export": ("models", "annotate.formats", "training.evaluate"),
+    "export": ("models", "annotate.formats", "training.evaluation"),
     "app": ("models", "annotate", "training", "export"),
 }
+# Longest chain of imports between the parts of a room, a package counting as one; and inside any package.
+LONGEST = {"models": 8, "annotate": 8, "training": 7, "export": 8, "app": 8}
+LONGEST_INSIDE = 8
+MOST_FILES, MOST_LINES = 20, 400
+# What a program that reads an annotation file must not have to load.
+NOT_FOR_READING = ("models.inference", "models.runtime", "models.conditioning", "models.calibration", "annotate.extend")
+EDGES = graph()
 
 
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from poseunion.annotate import formats` names the module in the list, not before it.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _is_below(name: str, package: str) -> bool:
+    return f"{name}.".startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_what_it_may(room: str) -> None:
-    allowed = [f"poseunion.{name}." for name in (room, *ALLOWED[room])]
-    for path in sorted((ROOT / room).rglob("*.py")):
-        for name in _imports(path):
-            if name.startswith("poseunion."):
-                assert any(f"{name}.".startswith(prefix) for prefix in allowed), f"{path.relative_to(ROOT)}: {name}"
+    """Transitively: what the imported modules import counts, too."""
+    for name in (name for name in EDGES if _is_below(name, room)):
+        for other in closure(name, EDGES):
+            allowed = "." not in other or any(_is_below(other, part) for part in (room, *ALLOWED[room]))
+            assert allowed, f"{name} loads {other}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_parts_of_a_room_are_layered(room: str) -> None:
+    parts = parts_of(room, EDGES)
+    assert cycle(parts) == []
+    assert len(longest_chain(parts)) <= LONGEST[room], longest_chain(parts)
+
+
+def test_modules_are_layered() -> None:
+    assert cycle(EDGES) == []
+    packages = {name.rsplit(".", 1)[0] for name in EDGES if name.count(".") > 1}
+    for package in packages:
+        chain = longest_chain(inside(package, EDGES))
+        assert len(chain) <= LONGEST_INSIDE, chain
+
+
+def test_folders_and_files_are_small() -> None:
+    for folder in {path.parent for path in modules().values()}:
+        assert len(list(folder.glob("*.py"))) <= MOST_FILES, folder
+    for path in modules().values():
+        lines = path.read_text(encoding="utf-8").count("\n")
+        assert lines <= MOST_LINES, f"{path.relative_to(ROOT)} has {lines} lines"
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    for path in modules().values():
+        if path.name == "__init__.py" and path.parent.parent != ROOT:
+            assert path.read_text(encoding="utf-8").startswith('"""'), path
+
+
+def _loaded_by(code: str) -> list[str]:
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd="/")
+    return list(json.loads(run.stdout))
 
 
 def test_importing_models_and_annotate_loads_nothing_heavy() -> None:
-    code = """
-import json, sys
-import poseunion.models, poseunion.annotate
-heavy = ("torch", "matplotlib", "onnxruntime", "skimage", "scipy")
-print(json.dumps([name for name in heavy if name in sys.modules]))
-"""
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd="/")
-    assert json.loads(run.stdout) == []
+    loaded = set(_loaded_by("import poseunion.models, poseunion.annotate"))
+    assert not loaded & {"torch", "matplotlib", "onnxruntime", "skimage", "scipy"}
 
 
-def _modules() -> list[str]:
+def test_the_registry_of_formats_is_light() -> None:
+    ours = [name for name in _loaded_by("import poseunion.annotate.formats") if name.startswith("poseunion.")]
+    assert len(ours) <= 15, ours
+
+
+def test_reading_an_annotation_file_loads_no_predictor() -> None:
+    code = "from poseunion.annotate.formats import read_annotations\nfrom poseunion.annotate.example import LABELS\n"
+    loaded = _loaded_by(f"{code}read_annotations(LABELS)")
+    wrong = [name for name in loaded if any(_is_below(name, f"poseunion.{part}") for part in NOT_FOR_READING)]
+    assert wrong == []
+
+
+def _documented() -> list[str]:
     found = []
     for room in ("models", "annotate"):
         package = importlib.import_module(f"poseunion.{room}")
@@ -63,7 +102,7 @@ def _modules() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", _modules())
+@pytest.mark.parametrize("name", _documented())
 def test_doctests(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0

@@ -1,35 +1,21 @@
-"""Annotation formats: one module each, found through this registry.
+"""Annotation formats, found through one registry.
 
-A new format is a module with `NAME`, `detect`, `read`, and a writer of its own; the README's table is made from
-`FORMATS`.
+A format is a module (a family of formats a folder) with `NAME`, `detect`, `read`, and a writer of its own; it is
+imported when a file is read or written. The README's table is made from `FORMATS`.
+
+`types`: what is read. `extension`: what was added, and `added_fields` its form in a record. Shared by the formats:
+`boxes`, `ids`, `visibility`, `skeleton_match`, `keypoint_spelling`, `matlab`, `json_records`, `json_stream`.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from poseunion.annotate.completion import Extension
-from poseunion.annotate.formats import (
-    aic,
-    coco,
-    coco_write,
-    converted,
-    datumaro,
-    datumaro_write,
-    dialects,
-    lsp,
-    mpii,
-    mpii_mat,
-    mpii_mat_write,
-    mpii_write,
-    results,
-    unread,
-    yolo,
-    yolo_write,
-)
+from poseunion.annotate.formats.extension import Extension
 from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import Skeleton, Visibility
@@ -51,11 +37,24 @@ __all__ = [
 Writer = Callable[[BinaryIO, AnnotationSet, Extension], dict[str, int] | None]
 Reader = Callable[[Source, Skeleton | None, Report | None], AnnotationSet]
 
+
+def _lazy(function: str, *arguments: str) -> Callable[..., Any]:
+    """`module:function` below this package, imported at its first call; with `arguments`, what it makes of them."""
+    module, name = function.split(":")
+
+    def call(*args: Any) -> Any:
+        found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        return (found(*arguments) if arguments else found)(*args)
+
+    return call
+
+
+_COCO, _FROM_ANY = _lazy("coco.coco_json_write:write"), _lazy("coco.from_any:write")
 # Written from whatever was read: formats of tools rather than of datasets.
 _TOOLS: dict[str, Writer] = {
-    yolo.NAME: yolo_write.write,
-    datumaro.NAME: datumaro_write.write,
-    results.NAME: results.write,
+    "yolo-pose": _lazy("yolo.yolo_labels_write:write"),
+    "datumaro": _lazy("datumaro.datumaro_json_write:write"),
+    "coco-results": _lazy("coco.results:write"),
 }
 _V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
 EXACT = "exact"
@@ -88,8 +87,9 @@ class Format:
 
 def _coco_style(name: str, title: str, own: str, states: tuple[Visibility, ...] = (_V, _O, _A)) -> Format:
     """A dataset whose files are COCO style: the extended file keeps its document, its own shape can be had, too."""
-    writers = {coco.NAME: coco_write.write, name: dialects.write, **_TOOLS}
-    return Format(name, title, dialects.detect(name), dialects.read(name), writers, states, EXACT, own)
+    writers = {"coco": _COCO, name: _lazy("coco.dialects:write"), **_TOOLS}
+    detect, read = (_lazy(f"coco.dialects:{function}", name) for function in ("detect", "read"))
+    return Format(name, title, detect, read, writers, states, EXACT, own)
 
 
 _SAME_KEYPOINTS = "same keypoints, the missing ones filled in with `--fill-gaps`"
@@ -102,72 +102,72 @@ FORMATS: dict[str, Format] = {
         _coco_style("posetrack18", "PoseTrack18 json", _SAME_KEYPOINTS, (_V, _A)),
         _coco_style("jhmdb", "sub-JHMDB json (COCO style, as mmpose's)", _SAME_KEYPOINTS),
         Format(
-            coco.NAME,
+            "coco",
             "COCO keypoints json, with any known skeleton's names",
-            coco.detect,
-            coco.read,
-            {coco.NAME: coco_write.write, **_TOOLS},
+            _lazy("coco.coco_json:detect"),
+            _lazy("coco.coco_json:read"),
+            {"coco": _COCO, **_TOOLS},
             own="the extended file",
         ),
         Format(
-            mpii.NAME,
+            "mpii",
             "MPII json (image, center, scale, joints, joints_vis)",
-            mpii.detect,
-            mpii.read,
-            {coco.NAME: converted.write, mpii.NAME: mpii_write.write, **_TOOLS},
+            _lazy("mpii.mpii_json:detect"),
+            _lazy("mpii.mpii_json:read"),
+            {"coco": _FROM_ANY, "mpii": _lazy("mpii.mpii_json_write:write"), **_TOOLS},
             own="`joints_union` beside `joints`",
         ),
         Format(
-            mpii_mat.NAME,
+            "mpii-mat",
             "MPII .mat (RELEASE.annolist)",
-            mpii_mat.detect,
-            mpii_mat.read,
-            {coco.NAME: converted.write, mpii_mat.NAME: mpii_mat_write.write, **_TOOLS},
+            _lazy("mpii.mpii_mat:detect"),
+            _lazy("mpii.mpii_mat:read"),
+            {"coco": _FROM_ANY, "mpii-mat": _lazy("mpii.mpii_mat_write:write"), **_TOOLS},
             (_V, _O, _A, _U),
             own="`joints_union` beside `annopoints`",
             ending=".mat",
         ),
         Format(
-            lsp.NAME,
+            "lsp-mat",
             "LSP joints.mat, (3,14,N) and LSP extended's (14,3,N)",
-            lsp.detect,
-            lsp.read,
-            {coco.NAME: converted.write, lsp.NAME: lsp.write, **_TOOLS},
+            _lazy("lsp:detect"),
+            _lazy("lsp:read"),
+            {"coco": _FROM_ANY, "lsp-mat": _lazy("lsp:write"), **_TOOLS},
             own="`joints_union` beside `joints`",
             ending=".mat",
         ),
         Format(
-            aic.NAME,
+            "aic",
             "AI Challenger json",
-            aic.detect,
-            aic.read,
-            {coco.NAME: converted.write, aic.NAME: aic.write, **_TOOLS},
+            _lazy("aic:detect"),
+            _lazy("aic:read"),
+            {"coco": _FROM_ANY, "aic": _lazy("aic:write"), **_TOOLS},
             own="`keypoint_union` beside `keypoint_annotations`",
         ),
         Format(
-            yolo.NAME,
+            "yolo-pose",
             "YOLO-pose: data.yaml with label files",
-            yolo.detect,
-            yolo.read,
-            {coco.NAME: converted.write, **_TOOLS},
+            _lazy("yolo.yolo_labels:detect"),
+            _lazy("yolo.yolo_labels:read"),
+            {"coco": _FROM_ANY, **_TOOLS},
             precision="1e-8 of the picture's side",
             own="a zip of data.yaml and labels",
             ending=".zip",
         ),
         Format(
-            datumaro.NAME,
+            "datumaro",
             "CVAT skeletons: Datumaro 1.0 json",
-            datumaro.detect,
-            datumaro.read,
-            {coco.NAME: converted.write, **_TOOLS},
+            _lazy("datumaro.datumaro_json:detect"),
+            _lazy("datumaro.datumaro_json:read"),
+            {"coco": _FROM_ANY, **_TOOLS},
             own="skeletons with more points",
         ),
         Format(
-            results.NAME,
+            "coco-results",
             "COCO results json (predictions)",
-            results.detect,
-            results.read,
-            {results.NAME: results.write, coco.NAME: converted.write, **_TOOLS},
+            _lazy("coco.results:detect"),
+            _lazy("coco.results:read"),
+            {"coco-results": _lazy("coco.results:write"), "coco": _FROM_ANY, **_TOOLS},
             (_V, _A),
             own="predictions with more keypoints",
         ),
@@ -196,12 +196,14 @@ def read_annotations(
     Raises:
         BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere.
     """
+    from poseunion.annotate.formats import unsupported
+
     source = Source(Path(path), lean, tuple(categories))
-    unread.refuse_if_unread(source.path)
+    unsupported.refuse_if_unread(source.path)
     if format_name is None:
         found = [f for f in FORMATS.values() if f.detect(source)]
         if not found:
-            if kind := unread.kind_by_content(source.path):
+            if kind := unsupported.kind_by_content(source.path):
                 raise BadFileError(f"{path} is {kind}.")
             raise BadFileError(f"{path} is none of the known annotation formats: {_titles()}.")
         return found[0].read(source, skeleton, report)

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from poseunion.annotate.completion import Extension, Origin
+from poseunion.annotate.formats.added_fields import added_fields, blocks, own_positions
 from poseunion.annotate.formats.boxes import fill_boxes
-from poseunion.annotate.formats.coco import are_numbers
-from poseunion.annotate.formats.extended import added_fields, blocks, own_positions, write_list
-from poseunion.annotate.formats.names import reordered
+from poseunion.annotate.formats.coco.coco_json import are_numbers
+from poseunion.annotate.formats.extension import Extension, Origin
+from poseunion.annotate.formats.json_stream import write_list
+from poseunion.annotate.formats.skeleton_match import reordered
 from poseunion.annotate.formats.types import (
     MALFORMED,
     NO_HUMAN_KEYPOINT,
@@ -46,7 +47,7 @@ def detect(source: Source) -> bool:
 
 
 def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:
-    """Read AI Challenger's json; arguments and errors as in `coco.read`. One record is one person."""
+    """Read AI Challenger's json; arguments and errors as in `coco_json.read`. One record is one person."""
     report = report or refuse(source.path)
     aic = load_skeleton("aic14")
     aic = reordered(aic, skeleton.keypoints) if skeleton else aic

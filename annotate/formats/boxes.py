@@ -23,9 +23,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.definitions import OFFSETS, apply_offsets
-from poseunion.models.skeleton import Skeleton
-from poseunion.models.tempering import sideless
+from poseunion.models.keypoint_offsets import OFFSETS, apply_offsets
+from poseunion.models.skeleton import Skeleton, sideless
 
 # How far COCO's box reaches beyond a joint that is its outermost, in sizes: rounded medians over the sides (same
 # people). A box that ends at a wrist holds the hand, one that ends at an ankle the foot.

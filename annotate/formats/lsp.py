@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.completion import ORIGIN_NAMES, Extension, Origin
+from poseunion.annotate.formats.added_fields import blocks, own_positions
 from poseunion.annotate.formats.boxes import fill_boxes
-from poseunion.annotate.formats.extended import blocks, own_positions
-from poseunion.annotate.formats.mat import cell_row, save_mat
-from poseunion.annotate.formats.names import reordered
+from poseunion.annotate.formats.extension import ORIGIN_NAMES, Extension, Origin
+from poseunion.annotate.formats.matlab import cell_row, save_mat
+from poseunion.annotate.formats.skeleton_match import reordered
 from poseunion.annotate.formats.types import (
     NO_HUMAN_KEYPOINT,
     AnnotationSet,
@@ -54,7 +54,7 @@ def _by_person(joints: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:
-    """Read a joints.mat; arguments and errors as in `coco.read`."""
+    """Read a joints.mat; arguments and errors as in `coco_json.read`."""
     lsp = load_skeleton("lsp14")
     lsp = reordered(lsp, skeleton.keypoints) if skeleton else lsp
     extended = _layout(source.document.get("joints"))

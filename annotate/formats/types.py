@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.formats.lean import read_lean
+from poseunion.annotate.formats.json_records import read_lean
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import read_json, sha256_of
 from poseunion.models.skeleton import Skeleton, Visibility
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
         place: where, in words a person can search for: `annotations[3] (id 17)`.
         text: what, and what is expected.
         fatal: the file cannot be used as it is (otherwise: suspicious, worth a look).
-        fix: JSON Patch operations that mend it (see `annotate.patch`); empty where a person has to decide.
+        fix: JSON Patch operations that mend it (see `annotate.check.json_patch`); empty where a person has to decide.
     """
 
     place: str
@@ -84,11 +84,11 @@ class Source:
         """The parsed content: JSON, or by its ending YAML or MATLAB. Raises BadFileError, MissingExtraError."""
         ending = self.path.suffix.lower()
         if ending == ".mat":
-            from poseunion.annotate.formats.mat import load_mat
+            from poseunion.annotate.formats.matlab import load_mat
 
             return load_mat(self.path)
         if ending in (".yaml", ".yml"):
-            from poseunion.annotate.formats.yaml_file import load_yaml
+            from poseunion.annotate.formats.yolo.yaml_file import load_yaml
 
             return load_yaml(self.path)
         return read_lean(self.path) if self.lean else read_json(self.path)

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poseunion.annotate.apply import applied
 from poseunion.annotate.datasets import picture_folder
-from poseunion.annotate.decisions import read_extended, write_document
-from poseunion.annotate.formats import AnnotationSet, read_annotations, yolo_write
+from poseunion.annotate.formats import AnnotationSet, read_annotations
+from poseunion.annotate.formats.extension_view import extension_of, human_view
+from poseunion.annotate.formats.yolo import yolo_labels_write as yolo_write
 from poseunion.annotate.release import mpii, plots
 from poseunion.annotate.release.card import Card
 from poseunion.annotate.release.counts import count
+from poseunion.annotate.release.integrity import Proof, prove
 from poseunion.annotate.release.metainfo import metainfo_file
-from poseunion.annotate.release.proof import Proof, prove
-from poseunion.annotate.rows import extension_of, human_view
+from poseunion.annotate.review.apply import applied
+from poseunion.annotate.review.decisions import read_extended, write_document
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import atomic_folder, atomic_writer, read_json, write_bytes, write_json
 from poseunion.models.images import image_size

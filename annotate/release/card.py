@@ -8,7 +8,7 @@ from typing import Any
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.release.counts import KeypointCount, wilson
-from poseunion.annotate.release.proof import Proof
+from poseunion.annotate.release.integrity import Proof
 
 COLUMNS = ("human", "derived", "proposed", "accepted", "hidden", "fixed", "rejected", "none")
 MEANING = {

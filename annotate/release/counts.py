@@ -7,8 +7,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.formats.extended import has_added_fields
-from poseunion.annotate.formats.review import ACCEPT, FIX, HIDE, HUMAN, NEEDS_FIX, NONE, REJECT, Entry, last_entries
+from poseunion.annotate.formats.added_fields import has_added_fields
+from poseunion.annotate.formats.review_entries import (
+    ACCEPT,
+    FIX,
+    HIDE,
+    HUMAN,
+    NEEDS_FIX,
+    NONE,
+    REJECT,
+    Entry,
+    last_entries,
+)
 
 
 @dataclass

@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.formats.extended import has_added_fields, write_list
-from poseunion.annotate.formats.mpii import BODY_PX, CENTRE_DOWN_PX, SHIFT
-from poseunion.annotate.formats.mpii import NAME as MPII
-from poseunion.annotate.formats.mpii_write import UNLABELLED
+from poseunion.annotate.formats.added_fields import has_added_fields
+from poseunion.annotate.formats.json_stream import write_list
+from poseunion.annotate.formats.mpii.mpii_json import BODY_PX, CENTRE_DOWN_PX, SHIFT
+from poseunion.annotate.formats.mpii.mpii_json import NAME as MPII
+from poseunion.annotate.formats.mpii.mpii_json_write import UNLABELLED
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import Visibility, load_skeleton
 

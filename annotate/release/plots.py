@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.formats.extended import has_added_fields
+from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.release.counts import KeypointCount
 from poseunion.models.errors import MissingExtraError
 

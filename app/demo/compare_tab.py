@@ -10,10 +10,10 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.app.demo.engine import RESOLUTIONS, Engine, Found, blurred, view_of
+from poseunion.app.demo.guard.uploads import Bounds, guarded
+from poseunion.app.demo.inference import RESOLUTIONS, Engine, Found, blurred, view_of
 from poseunion.app.demo.pictures import data_url, to_jpeg
-from poseunion.app.demo.uploads import Bounds, guarded
-from poseunion.app.predictions import draw
+from poseunion.app.pose_records import draw
 from poseunion.models.errors import ItemError
 
 HOW = "The people of <em>Try it</em>, as each model sees them. 64 and 32 px: as if they stood so far away (simulated)."

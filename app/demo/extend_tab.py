@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
+from poseunion.app.demo.canvas import Scene, stage
 from poseunion.app.demo.compare_tab import small
-from poseunion.app.demo.engine import Engine
-from poseunion.app.demo.extending import MOST_PEOPLE, MOST_PICTURES, Extended, extend_uploads
+from poseunion.app.demo.extend_upload import MOST_PEOPLE, MOST_PICTURES, Extended, extend_uploads
+from poseunion.app.demo.guard.uploads import Bounds, checked_upload, guarded
+from poseunion.app.demo.inference import Engine
 from poseunion.app.demo.pictures import data_url, to_jpeg
-from poseunion.app.demo.stage import Scene, stage
-from poseunion.app.demo.uploads import Bounds, checked_upload, guarded
 from poseunion.models.errors import BadArgumentError
 
 HOW = (

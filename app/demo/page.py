@@ -19,14 +19,14 @@ os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 import gradio as gr
 
 from poseunion.app.demo.compare_tab import compare_tab
-from poseunion.app.demo.door import LOOPBACK, Door
-from poseunion.app.demo.engine import Engine
 from poseunion.app.demo.examples import examples
 from poseunion.app.demo.extend_tab import extend_tab
-from poseunion.app.demo.limits import KEPT_S, SWEEP_S, Gate, Limits
+from poseunion.app.demo.guard.door import LOOPBACK, Door
+from poseunion.app.demo.guard.limits import KEPT_S, SWEEP_S, Gate, Limits
+from poseunion.app.demo.guard.uploads import Bounds
+from poseunion.app.demo.inference import Engine
 from poseunion.app.demo.review_tab import review_tab
 from poseunion.app.demo.try_tab import try_tab
-from poseunion.app.demo.uploads import Bounds
 from poseunion.models.errors import BadArgumentError
 
 HERE = Path(__file__).parent

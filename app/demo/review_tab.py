@@ -9,9 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.review_desk import Answer, Desk, Place
-from poseunion.app.demo.stage import Scene, stage
-from poseunion.app.demo.uploads import guarded
+from poseunion.app.demo.canvas import Scene, stage
+from poseunion.app.demo.guard.uploads import guarded
+from poseunion.app.demo.review_actions import Answer, Desk, Place
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
 HOW = """

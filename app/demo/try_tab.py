@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.engine import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, as_coco, view_of
+from poseunion.app.demo.canvas import Point, Scene, stage
 from poseunion.app.demo.examples import Example
+from poseunion.app.demo.guard.uploads import Bounds, guarded, picture_input
+from poseunion.app.demo.inference import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, as_coco, view_of
 from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
-from poseunion.app.demo.stage import Point, Scene, stage
-from poseunion.app.demo.uploads import Bounds, guarded, picture_input
-from poseunion.app.predictions import View, draw
+from poseunion.app.pose_records import View, draw
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from poseunion.annotate.formats.extended import dump
-from poseunion.app import predictions
+from poseunion.annotate.formats.json_stream import dump
+from poseunion.app import pose_records as predictions
+from poseunion.app.pose_records import View
 from poseunion.app.predict.finder import People
-from poseunion.app.predictions import View
 from poseunion.models.files import atomic_writer
 
 IN_MEMORY = 1 << 20  # bytes of either list before it goes to a temporary file

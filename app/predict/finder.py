@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.detector import Detections, OnnxDetector, load_detector
-from poseunion.models.predictor import Predictor
-from poseunion.models.types import PoseBatch
+from poseunion.models.inference.detector import Detections, OnnxDetector, load_detector
+from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.pose_batch import PoseBatch
 
 # Boxes of one picture, (N, 4) x, y, width, height, and their scores; None: they were given.
 Boxed = tuple[NDArray[np.floating], NDArray[np.float32] | None]
@@ -69,7 +69,9 @@ def usable(box_N4: NDArray[np.float64], size_wh: tuple[int, int]) -> NDArray[np.
     return np.asarray((high > low).all(1))
 
 
-def place(predictor: Predictor, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Boxed]) -> list[People]:
+def estimate_poses(
+    predictor: PosePredictor, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Boxed]
+) -> list[People]:
     """Keypoints of everybody; network calls are filled across pictures."""
     poses = predictor.predict(images, [box for box, _ in boxes])
     return [People(found, score) for found, (_, score) in zip(poses, boxes, strict=True)]

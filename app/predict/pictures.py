@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.engines import ahead
+from poseunion.annotate.extend.executor import ahead
 from poseunion.annotate.show import overlay_name
-from poseunion.app import predictions
+from poseunion.app import pose_records as predictions
 from poseunion.app.demo.pictures import to_jpeg
 from poseunion.app.predict.document import Document, document
-from poseunion.app.predict.finder import Boxed, People, place, usable
+from poseunion.app.predict.finder import Boxed, People, estimate_poses, usable
 from poseunion.app.predict.inputs import Given
 from poseunion.app.predict.settings import Settings
 from poseunion.models.errors import BadArgumentError, ItemError
@@ -114,7 +114,7 @@ def _part(part: list[Given], out: Path, settings: Settings) -> tuple[list[Done],
             bad.append((one.name, str(error).removeprefix(f"{one.path} ")))
             continue
         read.append((one, image, _boxes(one, image, settings)))
-    found = place(settings.predictor, [image for _, image, _ in read], [boxes for *_, boxes in read])
+    found = estimate_poses(settings.predictor, [image for _, image, _ in read], [boxes for *_, boxes in read])
     done = []
     for (one, image, _), people in zip(read, found, strict=True):
         if settings.overlays:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from poseunion.annotate.acceptance import thresholds_for
-from poseunion.app import predictions
+from poseunion.annotate.extend.acceptance import thresholds_for
+from poseunion.app import pose_records as predictions
 from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.finder import BoxFinder
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.predictor import Predictor
-from poseunion.models.router import RoutedPredictor
+from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
-from poseunion.models.types import PoseBatch
 
 UNION = "union"  # what `--skeleton` may say for union21
 KNOWN = "coco17"  # its keypoints are drawn white, others red
@@ -34,7 +33,7 @@ class Settings:
         smooth: a video's keypoints along their tracks.
     """
 
-    predictor: Predictor
+    predictor: PosePredictor
     finder: BoxFinder | None
     skeleton: Skeleton
     threshold: float
@@ -56,8 +55,8 @@ class Settings:
     def header(self) -> dict[str, Any]:
         """See `predictions.header`."""
         model: dict[str, Any] = {"name": self.predictor.name, "sha256": self.predictor.sha256}
-        if isinstance(self.predictor, RoutedPredictor):
-            model["route"] = self.predictor.to_json()
+        if self.predictor.route:
+            model["route"] = list(self.predictor.route)
         described = f"People found by poseunion, model {self.predictor.name}"
         head = predictions.header(
             self.skeleton, self.threshold, described, {**model, "licence": self.predictor.metadata.licence}
@@ -80,6 +79,6 @@ def skeleton_of(name: str | None, model: Skeleton) -> Skeleton:
     return skeleton
 
 
-def threshold_of(given: float | None, predictor: Predictor) -> float:
+def threshold_of(given: float | None, predictor: PosePredictor) -> float:
     """The threshold that was given, else the model's own; raises BadArgumentError where it is none."""
-    return float(thresholds_for(predictor.skeleton, predictor.metadata, given)[0])
+    return float(thresholds_for(predictor.metadata, given)[0])

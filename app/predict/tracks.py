@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.detector import Detections
+from poseunion.models.codec.crop import corners_of
 from poseunion.models.errors import MissingExtraError
-from poseunion.models.geometry import corners_of
+from poseunion.models.inference.detector import Detections
 
 NOBODY = 0
 # Overlap from which a box of the frame before is the same person who is followed from this one on; the tracker's own.

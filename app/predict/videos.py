@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.engines import ahead
-from poseunion.app import predictions
+from poseunion.annotate.extend.executor import ahead
+from poseunion.app import pose_records as predictions
 from poseunion.app.predict.document import document
-from poseunion.app.predict.finder import Boxed, People, place, usable
+from poseunion.app.predict.finder import Boxed, People, estimate_poses, usable
 from poseunion.app.predict.inputs import Given
 from poseunion.app.predict.pictures import Progress
 from poseunion.app.predict.settings import Settings
@@ -148,7 +148,7 @@ def _results(
         return [(frame, _boxes(frame, given, settings)) for frame in part]
 
     def pose(part: list[Seen]) -> list[Seen]:
-        found = place(settings.predictor, [seen.frame.image for seen in part], [seen.boxes for seen in part])
+        found = estimate_poses(settings.predictor, [seen.frame.image for seen in part], [seen.boxes for seen in part])
         return [
             dataclasses.replace(s, people=dataclasses.replace(f, track=s.track))
             for s, f in zip(part, found, strict=True)

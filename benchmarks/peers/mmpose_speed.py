@@ -1,6 +1,6 @@
-"""An arm of `poseunion bench`: mmpose's own RTMPose-t on the same pictures and boxes, by its `inference_topdown`.
+"""An arm of `benchmarks/speed.py`: mmpose's own RTMPose-t on the same pictures and boxes, by its `inference_topdown`.
 
-    poseunion bench --beside "mmpose's RTMPose-t=~/mmpose-1.3.2/bin/python benchmarks/peers/mmpose_speed.py"
+    python benchmarks/speed.py --beside "mmpose's RTMPose-t=~/mmpose-1.3.2/bin/python benchmarks/peers/mmpose_speed.py"
 
 Weights are random: the time does not depend on them. Runs in setup_mmpose.sh's environment.
 """

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD
 from poseunion.models.networks.cspnext import build_cspnext
+from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD
 
 # efficientnet-lite (TensorFlow's original) divides pixels by 255, subtracts .498 and divides by .502; on our own check
 # pictures .5/.5 and .498/.502 give the same classes.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.backbones import build_backbone, imagenet_lite0
 from poseunion.models.networks.equivariant import EquivariantSimcc
-from poseunion.models.simcc import SimccGrid
 
 
 def build_network(
@@ -34,7 +34,7 @@ def build_network(
         return RTMPose(network.removeprefix("rtmpose-"), keypoints, grid)
     head, _, stride = network.partition("-")
     if stride.isdecimal():
-        from poseunion.models.networks.early import EarlyNetwork
+        from poseunion.models.networks.stride_heads import EarlyNetwork
 
         return EarlyNetwork(head, backbone, int(stride), keypoints, grid)
     raise BadArgumentError(

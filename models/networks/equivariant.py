@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
-from poseunion.models.heatmap import keys_matrix
-from poseunion.models.metadata import Alignment
-from poseunion.models.simcc import BETA, SimccGrid
+from poseunion.models.codec.heads import Alignment
+from poseunion.models.codec.heatmap import keys_matrix
+from poseunion.models.codec.simcc import BETA, SimccGrid
 
 STRIDE = 4  # image pixels per heatmap cell
 

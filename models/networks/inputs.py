@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poseunion.models.metadata import IMAGENET_MEAN, IMAGENET_STD
+from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD
 
 
 def normalise(image_NHW3: Tensor) -> Tensor:

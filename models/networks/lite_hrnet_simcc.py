@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from poseunion.models.metadata import Alignment
+from poseunion.models.codec.heads import Alignment
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.equivariant import STRIDE, AxisUpsampler, MarginalSimcc, Pyramid
 from poseunion.models.networks.lite_hrnet import PYRAMID_WIDTHS, LiteHrnet
-from poseunion.models.simcc import SimccGrid
 
 PUBLISHED = 17  # COCO's keypoints, the first of a skeleton
 BRANCH_CHANNELS = 64

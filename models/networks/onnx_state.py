@@ -45,7 +45,7 @@ def pack(model: onnx.ModelProto, state: Mapping[str, Tensor]) -> onnx.ModelProto
     """A graph whose initialisers carry the names of `state`, with the whole of `state` stored in it.
 
     Args:
-        model: from `export.onnx.traced`: batch norms and weights are not folded.
+        model: from `export.onnx.graph_export.traced`: batch norms and weights are not folded.
     """
     from onnx import TensorProto, helper, numpy_helper
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.cspnext import build_cspnext
-from poseunion.models.simcc import SimccGrid
 
 STRIDE = 32
 HIDDEN, EXPANSION, ATTENTION = 256, 2, 128

@@ -14,12 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadFileError, ModelError
 from poseunion.models.files import write_bytes
-from poseunion.models.metadata import METADATA_KEY, ModelDescription, SimccOutput, parse_description
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.onnx_state import read_packed
-from poseunion.models.simcc import SimccGrid
+from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description
 
 NETWORK_KEY = "network"
 

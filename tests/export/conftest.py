@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.images import read_image
-from poseunion.models.metadata import ModelDescription, SimccOutput
+from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
 from poseunion.models.networks.weights import NetworkSpec, save_weights
-from poseunion.models.predictor import load_predictor
-from poseunion.models.simcc import SimccGrid
+from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 
 # Square, so that shapes do not tell the axes apart.

@@ -9,14 +9,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from poseunion.export.contract import Judge, agreement, check_exact, main_score
-from poseunion.export.onnx import described, network_graph, prove
+from poseunion.export.contract import AccuracyContract, agreement, check_exact, main_score
+from poseunion.export.onnx.graph_export import described, network_graph, prove
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import ModelError
-from poseunion.models.metadata import METADATA_KEY
-from poseunion.models.runtime import OnnxModel
+from poseunion.models.runtime.description import METADATA_KEY
+from poseunion.models.runtime.onnx import OnnxModel
 from poseunion.models.zoo import WEIGHTS
-from poseunion.training.evaluate import read_task
+from poseunion.training.evaluation.evaluate import read_task
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_logits_alone_do_not_make_an_export_exact(trained: TorchModel, tmp_path:
 def test_an_over_quantised_network_is_refused(people: tuple[Path, Path], tmp_path: Path) -> None:
     shipped = WEIGHTS / "unified.onnx"
     task = read_task(*people, dataset="coco")
-    judge = Judge(OnnxModel(shipped, threads=1), [task], ["labels.json"], max_drop=0.5)
+    judge = AccuracyContract(OnnxModel(shipped, threads=1), [task], ["labels.json"], max_drop=0.5)
     (same,) = judge.accuracy(OnnxModel(shipped, threads=1), "unified")
     assert (same.measure, same.drop) == ("AP", 0)
     assert same.trained > 95  # it labelled them itself

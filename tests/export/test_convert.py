@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from poseunion.export.checkpoint import read_checkpoint
-from poseunion.export.cli import app
+from poseunion.export.cli.main import app
 from poseunion.export.convert import convert, network_of
+from poseunion.export.mmpose_checkpoint import read_checkpoint
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError, PoseUnionError
 from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_network
-from poseunion.models.runtime import OnnxModel
-from poseunion.models.simcc import SimccGrid
+from poseunion.models.runtime.onnx import OnnxModel
 
 GRID = SimccGrid.for_bins((64, 96), (128, 192))
 

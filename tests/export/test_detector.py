@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shipped_manifests import detectors
 
 from poseunion.export.detector import export_detector
-from poseunion.export.shipped import detectors
-from poseunion.models.detector import OnnxDetector, load_detector
 from poseunion.models.errors import BadArgumentError, ModelError
-from poseunion.models.networks.detector import PersonDetector, read_detector, save_detector
+from poseunion.models.inference.detector import OnnxDetector, load_detector
+from poseunion.models.networks.person_detector import PersonDetector, read_detector, save_detector
 from poseunion.models.zoo import check_shipped, detector_catalogue, weights_path
 from poseunion.training.detector.validate import describe, detect
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_written_is_one_sentence(weights: Path, tmp_path: Path) -
 
 
 def test_the_list_of_detectors_is_that_of_the_files() -> None:
-    """If this fails: python -m poseunion.export.shipped."""
+    """If this fails: python benchmarks/maintenance/shipped_manifests.py."""
     assert detector_catalogue() == detectors()
     check_shipped(detector_catalogue())
     assert all(detector.licence and detector.accuracy for detector in detector_catalogue())

@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 import torch
 
-from poseunion.export.convert_start import HEATMAP_GAIN, convert_start
+from poseunion.export.start_from_onnx import HEATMAP_GAIN, convert_start
+from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED
 from poseunion.models.networks.weights import load_network
-from poseunion.models.predictor import load_predictor
-from poseunion.training.evaluate import evaluate
+from poseunion.training.evaluation.evaluate import evaluate
 
 pytestmark = pytest.mark.data
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from poseunion.annotate.formats.yaml_file import load_yaml
+from poseunion.annotate.formats.yolo.yaml_file import load_yaml
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import read_json, read_regular, read_toml, write_bytes
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data import DatasetEntry, LabelledStore, read_people
-from poseunion.training.prepare import Prepared
-from poseunion.training.store import open_store
+from poseunion.training.data.crop_store import open_store
+from poseunion.training.data.data_file import DatasetEntry
+from poseunion.training.data.read_people import read_people
+from poseunion.training.loop.batch import LabelledStore
+from poseunion.training.loop.prepare import Prepared
 
 PEOPLE = 12
 

@@ -1,4 +1,4 @@
-"""The plan for half an hour of a GPU runs end to end on a CPU, with tiny settings."""
+"""The plan for half an hour of a GPU runs end to end from a packed set on a CPU, with tiny settings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from poseunion.models.networks.weights import read_weights
+from poseunion.training.config.recipes import find_recipe
+from poseunion.training.data.data_file import DataFile, DatasetEntry
+from poseunion.training.pack import pack
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/gpu_half_hour.py"
 ALONE = {"alpha": 1.0, "betas": (), "mend_sides": False, "warmup_steps": 1, "log_every": 1}
@@ -37,7 +40,9 @@ def test_check_pieces_and_way_back(
 ) -> None:
     monkeypatch.setenv("POSEUNION_CACHE", str(tmp_path / "cache"))
     data, runs, back = tmp_path / "data.yaml", tmp_path / "runs", tmp_path / "back"
-    data.write_text(f"datasets: [{{name: coco, annotations: {drawn_dataset}/coco17.json, images: {drawn_dataset}}}]\n")
+    pictures = DatasetEntry(name="coco", annotations=drawn_dataset / "coco17.json", images=drawn_dataset)
+    pack(DataFile(datasets=[pictures]), find_recipe("unified", []), tmp_path / "packed", tmp_path / "elsewhere")
+    data.write_text("datasets: [{packed: packed}]\n")
     named = ["--data", str(data), "--out", str(runs)]
     half_hour.main(["train", *named, "--seconds", "300"], PLAN)
     assert "All runs are finished." in capsys.readouterr().out

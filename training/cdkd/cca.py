@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
-from poseunion.models.geometry import Crop
-from poseunion.models.regrid import Axis, axis_map, regrid
-from poseunion.models.simcc import BETA, SimccGrid
+from poseunion.models.codec.crop import Crop
+from poseunion.models.codec.regrid import Axis, axis_map, regrid
+from poseunion.models.codec.simcc import BETA, SimccGrid
 
 
 def merging(teacher: SimccGrid, student: SimccGrid, axis: int) -> Tensor:

@@ -14,19 +14,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import MarginalSimcc
 from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.weights import read_weights
-from poseunion.models.simcc import SimccGrid
+from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 from poseunion.models.zoo import shipped_models, trainable_models, weights_path
 from poseunion.training.cdkd.cca import ClassAlignment
-from poseunion.training.cdkd.config import Cdkd
 from poseunion.training.cdkd.etht import Curriculum, difficulty
 from poseunion.training.cdkd.sape import FeatureAlignment
+from poseunion.training.config.cdkd import Cdkd
 
 Simcc = tuple[Tensor, Tensor]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from poseunion.training.cdkd.config import LEARNED, Cdkd
+from poseunion.training.config.cdkd import LEARNED, Cdkd
 
 
 def difficulty(progress: float) -> float:

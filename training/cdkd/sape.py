@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
 from poseunion.models.errors import BadArgumentError
-from poseunion.training.cdkd.config import Cdkd
+from poseunion.training.config.cdkd import Cdkd
 
 Shape = tuple[int, int, int]
 

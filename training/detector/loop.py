@@ -17,18 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from poseunion.models.errors import BadFileError
-from poseunion.models.networks.detector import PersonDetector, save_detector
 from poseunion.models.networks.inputs import normalise
-from poseunion.training.checkpoint import Ema, load_checkpoint, save_checkpoint
-from poseunion.training.cpu import keep_freed_memory, quicken
+from poseunion.models.networks.person_detector import PersonDetector, save_detector
 from poseunion.training.detector.losses import detector_losses
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.validate import describe, held_out_recall
 from poseunion.training.detector.views import PictureBatch, Pictures, draw_pictures
-from poseunion.training.log import RunLog
-from poseunion.training.loop import NonFiniteLossError, check_out
-from poseunion.training.schedule import Clock, cosine, warm_up
-from poseunion.training.step import adamw
+from poseunion.training.loop.checkpoint import Ema, load_checkpoint, save_checkpoint
+from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
+from poseunion.training.loop.log import RunLog
+from poseunion.training.loop.schedule import Clock, cosine, warm_up
+from poseunion.training.loop.step import adamw
+from poseunion.training.loop.train import NonFiniteLossError, check_out
 
 _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
 
@@ -79,7 +79,7 @@ def fit_detector(
         network.load_state_dict(saved["network"])
     network = network.to(memory_format=torch.channels_last)
     freeze(network, recipe.frozen)
-    quicken(in_training(network))
+    use_fast_kernels(in_training(network))
     ema = Ema(network, recipe.ema_decay)
     optimizer = optimizer_for(network, recipe)
     clock = Clock()

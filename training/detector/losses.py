@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
-from poseunion.models.networks.detector import STRIDES
+from poseunion.models.networks.person_detector import STRIDES
 from poseunion.training.detector.assign import area, assign
 
 # RTMDet's: of the boxes against the scores, and the exponent of quality focal loss.

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
-from poseunion.models.detector import Detections
+from poseunion.models.inference.detector import Detections
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data import DatasetEntry, read_listed_boxes
+from poseunion.training.data.box_list import read_listed_boxes
+from poseunion.training.data.data_file import DatasetEntry
 
 # Of RTMDet-nano's boxes on held-out pictures of COCO's training set a labelled person has 93 % above .45, 61 % from .4
 # to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and nobody.
@@ -76,7 +77,7 @@ def read_pictures(entry: DatasetEntry) -> list[BoxedPicture]:
 def _listed(entry: DatasetEntry) -> list[BoxedPicture]:
     return [
         BoxedPicture(entry.images / p.file_name, None, _stacked([np.array(b) for b in p.boxes or ()]), _stacked([]))
-        for p in read_listed_boxes(entry)
+        for p in read_listed_boxes(entry.annotations)
     ]
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from poseunion.models.detector import OnnxDetector, load_detector
-from poseunion.models.errors import BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.inference.detector import OnnxDetector, load_detector
 from poseunion.models.networks.backbones import imagenet_lite0
-from poseunion.models.networks.detector import PersonDetector, start_from_pose
+from poseunion.models.networks.person_detector import PersonDetector, start_from_pose
 from poseunion.models.networks.weights import load_network
 from poseunion.models.zoo import weights_path
-from poseunion.training.data import DataFile, is_held_out
+from poseunion.training.data.data_file import DataFile
+from poseunion.training.data.splits import is_held_out
 from poseunion.training.detector.pictures import DOUBTFUL, read_pictures
 from poseunion.training.detector.store import open_pictures
 from poseunion.training.detector.views import Pictures
@@ -23,8 +24,13 @@ def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[
     """Pictures to train on, and held-out ones whose people humans boxed.
 
     Raises:
-        BadFileError: nothing to train on. ModelError: a teacher of the data file is no detector.
+        BadArgumentError: a packed set. BadFileError: nothing to train on. ModelError: a teacher is no detector.
     """
+    if data.packed:
+        raise BadArgumentError(
+            f"The data file names {data.packed[0].packed}, a packed set of person crops, and a detector learns from "
+            "whole pictures: name the pictures."
+        )
     fillers = [_filler(teacher.model) for teacher in data.teachers if teacher.model is not None]
     train, held = [], []
     for entry in data.datasets:

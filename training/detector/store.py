@@ -19,15 +19,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.detector import OnnxDetector
+from poseunion.models.codec.crop import corners_of
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import atomic_writer, sha256_of
-from poseunion.models.geometry import corners_of
 from poseunion.models.images import read_annotated_image, read_image
-from poseunion.training.cached import picture_state
+from poseunion.models.inference.detector import OnnxDetector
+from poseunion.models.progress import track
+from poseunion.training.data.arrays import picture_state
+from poseunion.training.data.pixel_file import Pixels, PixelsWriter, open_or_build
 from poseunion.training.detector.pictures import DOUBTFUL, PART_SHARE, SAME_PERSON_IOU, SURE, BoxedPicture, completed
-from poseunion.training.pixels import Pixels, PixelsWriter, open_or_build
-from poseunion.training.progress import track
 
 # Longer side of a stored picture at most: 1.4 times the input, so that a person can also be seen from nearer.
 STORE_SIDE_PX = 448

@@ -12,8 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from poseunion.models.detector import Detections, DetectorDescription, DistanceOutput, decode, fitted, kept, normalised
-from poseunion.models.networks.detector import STRIDES
+from poseunion.models.inference.detector import (
+    Detections,
+    DetectorDescription,
+    DistanceOutput,
+    decode,
+    fitted,
+    kept,
+    normalised,
+)
+from poseunion.models.networks.person_detector import STRIDES
 from poseunion.training.detector.pictures import overlaps
 from poseunion.training.detector.views import Pictures
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.training.augment import NONE, jitter_pixels
+from poseunion.training.config.augmentation import NONE
+from poseunion.training.data.augment import jitter_pixels
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.store import PictureStore
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.formats.boxes import LEAST_SIDE, boxes_of_joints, fill_boxes, person_sizes
-from poseunion.models.prior import load_prior
+from poseunion.models.conditioning.prior import load_prior
 from poseunion.models.skeleton import Visibility, load_skeleton, project, project_indices
 
 MPII = load_skeleton("mpii16")

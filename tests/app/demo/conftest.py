@@ -43,8 +43,8 @@ def serve_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     import os
 
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
-    from poseunion.app.demo.engine import Engine
-    from poseunion.app.demo.limits import Limits
+    from poseunion.app.demo.guard.limits import Limits
+    from poseunion.app.demo.inference import Engine
     from poseunion.app.demo.page import Settings, build, serve
 
     with contextlib.ExitStack() as stack:

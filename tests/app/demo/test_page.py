@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from poseunion.annotate.example import example_dataset
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.door import CONTENT_POLICY
-from poseunion.app.demo.review_scene import region_of
-from poseunion.app.demo.reviewing import ReviewFile
+from poseunion.app.demo.guard.door import CONTENT_POLICY
+from poseunion.app.demo.review_render import region_of
+from poseunion.app.demo.review_session import ReviewFile
 from poseunion.models import load_predictor
-from poseunion.models.informed import InformedPredictor, is_informable
+from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.zoo import shipped_models
 
 PEOPLE = np.array([[20, 10, 330, 490], [150, 20, 200, 300], [300, 40, 180, 460]], np.float32)
@@ -276,7 +276,7 @@ def test_an_annotation_file_is_extended(by_hand: str, tab: Callable[..., Any], t
     # What the command line makes of the same pictures, to the digit.
     out = tmp_path / "extended.json"
     predictor = load_predictor(shipped_models()[0], threads=1)
-    told = InformedPredictor(predictor) if is_informable(predictor) else predictor
+    told = ConditionedPredictor(predictor) if supports_labels(predictor) else predictor
     extend(read_annotations(labels), images, told, out)
     by_command = {a["id"]: a for a in json.loads(out.read_text())["annotations"]}
     completed = [a for a in by_page["annotations"] if a.get("proposals")]

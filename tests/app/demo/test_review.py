@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from poseunion.annotate.decisions import Decision, read_extended, save, standing
 from poseunion.annotate.example import example_dataset
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.annotate.formats.review import review_of
-from poseunion.app.demo.review_desk import Desk, Place
-from poseunion.app.demo.review_scene import Region, region_of, scene_of
-from poseunion.app.demo.reviewing import ReviewFile, review_files
-from poseunion.app.demo.saver import from_line, log_path, refused_path, to_line
+from poseunion.annotate.formats.review_entries import review_of
+from poseunion.annotate.review.decisions import Decision, current_point, read_extended, save
+from poseunion.app.demo.guard.saver import from_line, log_path, refused_path, to_line
+from poseunion.app.demo.review_actions import Desk, Place
+from poseunion.app.demo.review_render import Region, region_of, scene_of
+from poseunion.app.demo.review_session import ReviewFile, review_files
 from poseunion.models import load_predictor
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.zoo import shipped_models
@@ -50,7 +50,7 @@ def stands(path: Path) -> dict[tuple[Any, str], tuple[float, float, int]]:
     annotations = read_extended(path)
     names = annotations.skeleton.keypoints
     return {
-        (person["id"], name): standing(person, review_of(person), name, names)
+        (person["id"], name): current_point(person, review_of(person), name, names)
         for person in annotations.records
         for name in names
     }
@@ -227,7 +227,7 @@ def test_what_could_not_be_folded_is_shown_and_kept(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("poseunion.app.demo.saver.write_document", fail)
+        patch.setattr("poseunion.app.demo.guard.saver.write_document", fail)
         place = desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
         with desk.file(0).saver._condition:
             desk.file(0).saver._condition.wait_for(lambda: not desk.file(0).saver._busy)
@@ -297,7 +297,7 @@ def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(desk: Desk, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("poseunion.app.demo.saver.os.fsync", full)
+        patch.setattr("poseunion.app.demo.guard.saver.os.fsync", full)
         with pytest.raises(BadFileError, match="not saved"):
             desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
     assert log_path(desk.files[0]).read_bytes() == b""

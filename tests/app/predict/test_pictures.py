@@ -14,14 +14,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from poseunion.annotate.check import check
+from poseunion.annotate.check.run import check
 from poseunion.annotate.example import example_dataset
-from poseunion.annotate.extend import extend
+from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.models import load_predictor, read_image
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import write_json
-from poseunion.models.router import Route, Student, load_routed
+from poseunion.models.inference.size_routing import Route, Student, with_route
 from poseunion.models.skeleton import load_skeleton, project_indices
 
 Stage = Callable[..., NDArray[np.uint8]]
@@ -114,8 +114,8 @@ def test_small_people_go_where_the_route_sends_them(
     students = (Student(model="unified-64", sha256="0", below_px=64),)
     route = Route(model="unified", sha256="0", students=students, how="by hand")
     write_json(tmp_path / "unified.route.json", route.model_dump())
-    monkeypatch.setattr("poseunion.models.router.WEIGHTS", tmp_path)
-    routed = load_routed("unified", threads=1)
+    monkeypatch.setattr("poseunion.models.inference.size_routing.WEIGHTS", tmp_path)
+    routed = with_route(load_predictor("unified", threads=1), route, threads=1)
     side = int(routed.below_px[0]) - 2
     frame = stage(None, (20, 100))
     frame[40 : 40 + side, 10 : 10 + side] = np.asarray(Image.fromarray(astronaut).resize((side, side)))
@@ -123,8 +123,8 @@ def test_small_people_go_where_the_route_sends_them(
     done(path, "--out", tmp_path / "out", "--detector", shining, "--threshold", 0, "--route", "auto")
     written = json.loads((tmp_path / "out" / "poses.json").read_text(encoding="utf-8"))
     read = read_annotations(tmp_path / "out" / "poses.json")
-    assert written["poseunion"]["model"]["route"] == routed.to_json()
-    small, large = routed.names(read.box_xywh)
+    assert written["poseunion"]["model"]["route"] == list(routed.route)
+    small, large = (routed.models[i].name for i in routed.model_of(read.box_xywh))
     assert small != large == "unified"
     expected = routed(read_image(path), read.box_xywh)
     plain = load_predictor("unified", threads=1)(read_image(path), read.box_xywh)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from poseunion.training.data import DatasetEntry
+from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.detector.pictures import read_pictures
 from poseunion.training.detector.store import PictureStore, open_pictures
 

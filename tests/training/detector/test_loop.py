@@ -11,20 +11,21 @@ import pytest
 import torch
 
 from poseunion.app.cli import main
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.metadata import ModelDescription, SimccOutput
 from poseunion.models.networks.build import build_network
-from poseunion.models.networks.detector import PersonDetector, read_detector
+from poseunion.models.networks.person_detector import PersonDetector, read_detector
 from poseunion.models.networks.weights import NetworkSpec, save_weights
-from poseunion.models.simcc import SimccGrid
-from poseunion.training.checkpoint import save_checkpoint
+from poseunion.models.runtime.description import ModelDescription
+from poseunion.training.config.overrides import with_overrides
 from poseunion.training.detector.loop import fit_detector, freeze, in_training
 from poseunion.training.detector.prepare import starting_network
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.store import PictureStore
 from poseunion.training.detector.validate import held_out_recall
 from poseunion.training.detector.views import Pictures
-from poseunion.training.overrides import with_overrides
+from poseunion.training.loop.checkpoint import save_checkpoint
 
 SMALL = DetectorRecipe(first_side=64, side=96, batch_size=2, steps=4, log_every=1, warmup_steps=2)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from poseunion.models.networks.detector import STRIDES
+from poseunion.models.networks.person_detector import STRIDES
 from poseunion.training.detector.losses import cells, detector_losses, generalised_iou, quality_focal_loss
 
 SIDE = (96, 96)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.models.errors import BadFileError
-from poseunion.training.data import DatasetEntry
+from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.detector.pictures import BoxedPicture, completed, overlaps, read_pictures
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.store import STORE_SIDE_PX, PictureStore, open_pictures

@@ -1,0 +1,269 @@
+"""The known faults of annotation files, found in what was read; each with a fix where there is only one.
+
+Nothing here is fatal: a file with these faults can be used. What a person has to decide has no fix.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poseunion.annotate import left_right_geometry as sides
+from poseunion.annotate.check import json_patch as patch
+from poseunion.annotate.formats import AnnotationSet, Problem
+from poseunion.annotate.formats.coco.coco_json import is_number
+from poseunion.annotate.formats.extension_view import human_view
+from poseunion.annotate.formats.types import MALFORMED, is_another_class
+from poseunion.models.errors import ItemError
+from poseunion.models.images import image_size
+from poseunion.models.picture_paths import picture_path
+
+# A box may reach over the edge by what rounding does.
+EDGE_PX = 1.0
+# Two people of one picture are one labelled twice when their shared points are this close, in sides of their box.
+SAME_PERSON = 0.02
+SHARED_POINTS = 5
+
+# CrowdPose counts its 12 limb keypoints alone (crowdpose-api); head and neck stand last.
+UNCOUNTED = {"crowdpose": ("head_top", "head", "neck", "upper_neck")}
+
+# Fields by which formats without ids say where a person stands.
+_WHERE = ("image", "human", "annolist", "annorect", "label_file", "line", "item", "annotation", "image_id")
+
+
+def place_of(annotations: AnnotationSet, index: int) -> str:
+    """Where record `index` stands, in words a person can search for."""
+    record = annotations.records[index]
+    if "id" in record:
+        return f"annotations[{index}] (id {record['id']})"
+    said = ", ".join(f"{key} {record[key]}" for key in _WHERE if key in record)
+    return f"record {index} ({said})" if said else f"record {index}"
+
+
+def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The people whose records could be read."""
+    for index, record in enumerate(annotations.records):
+        reason = annotations.skip.get(index)
+        if reason != MALFORMED and not is_another_class(reason):
+            yield index, record
+
+
+def _pointer(annotations: AnnotationSet, index: int) -> tuple[str | int, ...] | None:
+    """Where record `index` stands in the JSON document; None for formats whose records are not its items."""
+    document = annotations.source.document
+    if isinstance(document, list) and document and document[0] is annotations.records[0]:
+        return (index,)
+    if isinstance(document, dict) and document.get("annotations") is annotations.records:
+        return ("annotations", index)
+    return None
+
+
+def counts(annotations: AnnotationSet) -> Iterator[Problem]:
+    """`num_keypoints` that is not the number of labelled keypoints (Halpe's is wrong throughout)."""
+    uncounted = UNCOUNTED.get(annotations.format, ())
+    counted = [name not in uncounted for name in annotations.skeleton.keypoints]
+    for index, record in readable(annotations):
+        stated, values = record.get("num_keypoints"), record.get("keypoints")
+        if stated is None or not isinstance(values, list):
+            continue
+        states = [is_number(v) and v > 0 for v in values[2::3]]
+        labelled = sum(states)
+        if uncounted and len(states) == len(counted) and stated == sum(np.logical_and(states, counted)):
+            continue
+        if labelled and stated != labelled:
+            where = _pointer(annotations, index)
+            fix = patch.replace(patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()
+            text = f"num_keypoints is {stated}, {labelled} are labelled"
+            yield Problem(place_of(annotations, index), text, False, fix)
+
+
+def places(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Keypoints at (0, 0) that are called labelled, and keypoints with a place that are called unlabelled."""
+    hidden = people = 0
+    for index, record in readable(annotations):
+        values = record.get("keypoints")
+        if (
+            not isinstance(values, list)
+            or len(values) != 3 * len(annotations.skeleton)
+            or not all(map(is_number, values))
+        ):
+            continue
+        xyv = np.array(values, float).reshape(-1, 3)
+        at_zero, states = ~xyv[:, :2].any(-1), xyv[:, 2]
+        if (at_zero & (states > 0)).any():
+            names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(at_zero & (states > 0)))
+            text = f"{names} at (0, 0) with v > 0: treated as unlabelled"
+            yield Problem(place_of(annotations, index), text, False)
+        hidden += (held := int((~at_zero & (states == 0)).sum()))
+        people += bool(held)
+    if hidden and "poseunion" not in (
+        annotations.source.document if isinstance(annotations.source.document, dict) else ()
+    ):
+        text = (
+            f"{hidden} keypoints of {people} people have a place but v 0: treated as unlabelled, and kept in the record"
+        )
+        yield Problem("annotations", text, False)
+
+
+def shares(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Coordinates that are shares of the picture's sides instead of pixels."""
+    placed = annotations.xy[annotations.visibility > 0]
+    if len(placed) and placed.max() <= 1 and not (annotations.box_xywh[:, 2:] > 1.5).any():
+        yield Problem("annotations", "all boxes and points lie within one pixel: shares instead of pixels?", False)
+
+
+def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Boxes that are missing, or reach over the picture's edge.
+
+    A box grown from joints may reach over the edge (MPII's); a box that `bbox` does not hold has no fix.
+    """
+    for index, record in readable(annotations):
+        person = annotations.person(index)
+        place = place_of(annotations, index)
+        if person.skip is None and not (person.box_xywh[2:] > 0).all():
+            yield Problem(place, "it has no bbox with an area, so it cannot be cropped", False)
+        if person.image is None or person.image.width is None or person.image.height is None:
+            continue
+        width, height = person.image.width, person.image.height
+        x, y, w, h = person.box_xywh.tolist()
+        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+            yield Problem(place, f"bbox outside the picture of {width}x{height}", False)
+        elif max(-x, -y, x + w - width, y + h - height) > EDGE_PX and "bbox" in record and "center" not in record:
+            left, top = max(x, 0), max(y, 0)
+            inside = [left, top, min(x + w, width) - left, min(y + h, height) - top]
+            where = _pointer(annotations, index)
+            fix = patch.replace(patch.pointer(*where, "bbox"), record["bbox"], inside) if where else ()
+            yield Problem(place, f"bbox reaches over the edge of the picture of {width}x{height}", False, fix)
+
+
+def points(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Labelled points outside the picture."""
+    for index, _ in readable(annotations):
+        person = annotations.person(index)
+        if person.image is None or person.image.width is None or person.image.height is None:
+            continue
+        size = (person.image.width, person.image.height)
+        outside = (person.visibility > 0) & ((person.xy < 0) | (person.xy > size)).any(-1)
+        if outside.any():
+            names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(outside))
+            yield Problem(place_of(annotations, index), f"{names} outside the picture of {size[0]}x{size[1]}", False)
+
+
+def duplicates(annotations: AnnotationSet) -> Iterator[Problem]:
+    """One person labelled twice: with the same points (the later record is removed), or with nearly the same.
+
+    Of an extended file the human points alone: what follows from them, or from the same picture, proves nothing more.
+    """
+    annotations = human_view(annotations)
+    by_image: dict[int, list[int]] = defaultdict(list)
+    for index, _ in readable(annotations):
+        if (annotations.visibility[index] > 0).sum() >= 2:
+            by_image[int(annotations.image_index[index])].append(index)
+    for people in by_image.values():
+        gone: set[int] = set()
+        for a, b in combinations(people, 2):
+            if a in gone or b in gone:
+                continue
+            shared = (annotations.visibility[a] > 0) & (annotations.visibility[b] > 0)
+            distance = np.linalg.norm(annotations.xy[a, shared] - annotations.xy[b, shared], axis=-1)
+            first = place_of(annotations, a)
+            if np.array_equal(annotations.visibility[a], annotations.visibility[b]) and not distance.any():
+                gone.add(b)
+                where = _pointer(annotations, b)
+                same_box = np.array_equal(annotations.box_xywh[a], annotations.box_xywh[b], equal_nan=True)
+                fix = patch.remove(patch.pointer(*where), annotations.records[b]) if where and same_box else ()
+                yield Problem(place_of(annotations, b), f"has the same points as {first}", False, fix)
+            elif shared.sum() >= SHARED_POINTS and distance.mean() < SAME_PERSON * _extent(annotations, a):
+                yield Problem(place_of(annotations, b), f"may be the person of {first}: nearly the same points", False)
+
+
+def _extent(annotations: AnnotationSet, index: int) -> float:
+    """The longer side of what is labelled, pixels."""
+    labelled = annotations.xy[index, annotations.visibility[index] > 0]
+    return float(np.ptp(labelled, axis=0).max())
+
+
+def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Left and right that may have been exchanged; see `sides`.
+
+    Human points are judged by each other; points that were added, by all that stand.
+    """
+    human = human_view(annotations)
+    added = (annotations.visibility > 0) & (human.visibility <= 0)
+    odd = sides.contradicting(annotations.skeleton, annotations.xy, annotations.visibility, added)
+    for index, _ in readable(annotations):
+        text = sides.suspicion(annotations.skeleton, human.xy[index], human.visibility[index])
+        if text is None and odd[index].any():
+            names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(odd[index]))
+            text = f"{names}, which no human labelled, may be on the wrong side: other pairs lie the other way round"
+        if text is not None:
+            yield Problem(place_of(annotations, index), text, False)
+
+
+def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
+    """Pictures that are not there, have another size, or are turned by their EXIF."""
+    people: dict[int, list[int]] = defaultdict(list)
+    for index, _ in readable(annotations):
+        people[int(annotations.image_index[index])].append(index)
+    for position, image in enumerate(annotations.images):
+        if not image.file_name:
+            continue
+        place = f"image {image.id}"
+        path = picture_path(folder, image.file_name)
+        if path != folder / image.file_name:
+            yield Problem(place, f"{image.file_name} is taken to be {path.relative_to(folder).as_posix()}", False)
+        try:
+            stored, upright = (image_size(path, exif=exif) for exif in (False, True))
+        except ItemError as error:
+            yield Problem(place, str(error))
+            continue
+        stated = None if image.width is None or image.height is None else (image.width, image.height)
+        if stated is not None and stated not in (stored, upright):
+            text = f"{image.file_name} is {stored[0]}x{stored[1]}, stated is {stated[0]}x{stated[1]}"
+            yield Problem(place, text)
+        elif stored != upright:
+            yield _turned(annotations, position, people[position], stated, stored, upright)
+
+
+def _turned(
+    annotations: AnnotationSet,
+    position: int,
+    people: list[int],
+    stated: tuple[int, int] | None,
+    stored: tuple[int, int],
+    upright: tuple[int, int],
+) -> Problem:
+    """What to say of a picture that is stored lying and shown standing."""
+    image = annotations.images[position]
+    text = f"{image.file_name} is turned by its EXIF: stored {stored[0]}x{stored[1]}, upright {upright[0]}x{upright[1]}"
+    if stated is None:
+        return Problem(f"image {image.id}", f"{text}; no size is stated, so the stored pixels are taken", False)
+    other = upright if stated == stored else stored
+    labelled = [annotations.xy[i][annotations.visibility[i] > 0] for i in people]
+    xy = np.concatenate([np.zeros((0, 2)), *labelled])
+    if (xy > stated).any() and not (xy > other).any():
+        return Problem(
+            f"image {image.id}",
+            f"{text}; its people lie outside the stated {stated[0]}x{stated[1]}, but inside the other frame",
+            False,
+            _other_frame(annotations, position, stated, other),
+        )
+    frame = "the stored" if stated == stored else "the upright"
+    return Problem(
+        f"image {image.id}", f"{text}; its people are taken to be in {frame} frame, whose size is stated", False
+    )
+
+
+def _other_frame(
+    annotations: AnnotationSet, position: int, stated: tuple[int, int], other: tuple[int, int]
+) -> tuple[patch.Operation, ...]:
+    document = annotations.source.document
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        return ()
+    width, height = (patch.pointer("images", position, side) for side in ("width", "height"))
+    return (*patch.replace(width, stated[0], other[0]), *patch.replace(height, stated[1], other[1]))

@@ -1,0 +1,93 @@
+"""`check`: everything that is wrong with an annotation file, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from poseunion.annotate.check import mpii_json_vs_mat as against
+from poseunion.annotate.check import rules as faults
+from poseunion.annotate.check.left_right_model import exchanged_by_model
+from poseunion.annotate.datasets import picture_folder
+from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
+from poseunion.annotate.formats.added_fields import field_problems, has_added_fields
+from poseunion.annotate.formats.review_entries import review_problems
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.skeleton import Skeleton
+
+# Worth a look, but usable.
+SUSPICIOUS = (
+    faults.shares,
+    faults.counts,
+    faults.places,
+    faults.boxes,
+    faults.points,
+    faults.duplicates,
+    faults.exchanged_sides,
+)
+
+
+def check(
+    path: Path,
+    *,
+    images: Path | None = None,
+    format_name: str | None = None,
+    skeleton: Skeleton | None = None,
+    categories: Sequence[str] = (),
+    reference: Path | None = None,
+    model: PosePredictor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[AnnotationSet | None, list[Problem]]:
+    """Read a file and list its problems, in the order of the file.
+
+    Args:
+        images: also look at every picture: is it there, has it the stated size, is it turned by its EXIF.
+        reference: MPII's .mat, to compare an MPII json with.
+        model: to ask about left and right, see `second_look`; needs `images`.
+        progress: told of people done and people in all.
+
+    Returns:
+        The annotations (None where nothing of the file can be read) and the problems; a fatal one makes it unusable.
+
+    Raises:
+        BadArgumentError: `images` is no folder, or lacks with `model`, or `reference` is of another kind.
+    """
+    if model is not None and images is None:
+        raise BadArgumentError("A model looks at pictures: give their folder with --images.")
+    if images is not None:
+        picture_folder(images)
+    problems: list[Problem] = []
+    try:
+        annotations = read_annotations(path, format_name, skeleton, problems.append, categories=categories)
+    except BadFileError as error:
+        return None, [Problem(str(path), str(error).rstrip("."))]
+    problems += _extended_problems(annotations)
+    for search in SUSPICIOUS:
+        problems += search(annotations)
+    if images is not None:
+        problems += faults.pictures(annotations, images)
+    if images is not None and model is not None:
+        problems += exchanged_by_model(annotations, images, model, progress)
+    if reference is not None:
+        problems += against.compare(annotations, read_annotations(reference))
+    return annotations, problems
+
+
+def _extended_problems(annotations: AnnotationSet) -> Iterator[Problem]:
+    """The fields that `extend` adds."""
+    for index, record in faults.readable(annotations):
+        if not has_added_fields(record):
+            continue
+        place = faults.place_of(annotations, index)
+        problems = list(field_problems(record, annotations.skeleton))
+        yield from (Problem(place, text) for text in problems)
+        if problems:
+            continue
+        yield from (Problem(place, text) for text in review_problems(record, annotations.skeleton))
+        labelled = annotations.visibility[index] > 0
+        for keypoint, source, there in zip(
+            annotations.skeleton.keypoints, record["keypoint_source"], labelled, strict=True
+        ):
+            if (source != "none") != bool(there):
+                yield Problem(place, f"{keypoint} has source {source!r} but {'a' if there else 'no'} point")

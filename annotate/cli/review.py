@@ -1,0 +1,141 @@
+"""`annotate review` and `annotate pull`: look at proposals in FiftyOne, and take the decisions back."""
+
+from __future__ import annotations
+
+import getpass
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poseunion.annotate.cli.console import JsonOption, VoiceOption, print_json
+from poseunion.annotate.review.decisions import read_extended
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.progress import progress_bar
+
+app = typer.Typer()
+ReviewedFile = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file, as annotate extend writes it.")]
+
+
+@app.command("review")
+def review_command(
+    file: ReviewedFile,
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Folder of its pictures.")],
+    top: Annotated[int, typer.Option(help="So many people, those first where a look changes most.")] = 200,
+    audit: Annotated[
+        int, typer.Option(help="Also so many accepted proposals drawn by lot: the view `audit sample`.")
+    ] = 50,
+    voice: VoiceOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Also proposals that somebody has decided on.")] = False,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the App on 127.0.0.1; default: the first free from 5151 on.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the App in this machine's browser.")] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew although tags of the last review are not pulled yet.")
+    ] = False,
+) -> None:
+    """Show the people most in need of a look in FiftyOne's App, worst first; Ctrl-C ends it.
+
+    Tag a proposal accept, reject or needs-fix; saved views ask one question each. Then run annotate pull. The App
+    listens on 127.0.0.1 only; its database and the people's cut-outs lie in FILE.review. Tags that were not pulled
+    are kept: the review then goes on where it was. Needs pip install 'poseunion[review]'.
+
+    Examples:
+
+        annotate review train_21.json --images train/
+
+        annotate review train_21.json --images train/ --top 50 --no-browser --port 5200
+
+        annotate review train_21.json --images train/ --voice teacher_21.json
+
+    On a server: --no-browser there, and ssh -L 5151:127.0.0.1:5151 SERVER here.
+    """
+    from poseunion.annotate.datasets import picture_folder
+    from poseunion.annotate.review.fiftyone import database, server
+    from poseunion.annotate.review.fiftyone.dataset import build, existing
+    from poseunion.annotate.review.fiftyone.pull import unpulled
+    from poseunion.annotate.review.fiftyone.slice import choose
+    from poseunion.annotate.review.priority import read_voices
+
+    annotations = read_extended(file)
+    voices = read_voices(voice or (), annotations)
+    picture_folder(images)
+    folder = database.folder_of(file)
+    with database.alone(folder), server.listen(port) as bound:
+        fo = database.load(folder)
+        last = existing(fo)
+        held = 0 if last is None else unpulled(last)
+        if held and not overwrite:
+            typer.echo(f"Going on with the last review: {held} tags of it are not pulled yet.", err=True)
+        else:
+            chosen = choose(annotations, top=top, audit=audit, decided=again, voices=voices)
+            with progress_bar("people") as progress:
+                built = build(fo, annotations, chosen, images, folder / "pictures", progress)
+            for place, reason in built.bad:
+                typer.echo(f"skipped {place}: {reason}", err=True)
+            if not built.people:
+                raise BadArgumentError(f"None of the pictures can be used: is {images} the right folder?")
+            typer.echo(f"{built.people} people with {built.proposals} proposals; {chosen.left} people wait after them.")
+        url = f"http://{server.ADDRESS}:{bound.getsockname()[1]}/datasets/{database.DATASET}"
+        typer.echo(f"{url}  (Ctrl-C ends; then: annotate pull {file})")
+        if browser:
+            webbrowser.open(url)
+        server.serve(bound)
+
+
+@app.command("pull")
+def pull_command(
+    file: ReviewedFile,
+    reviewer: Annotated[str | None, typer.Option(help="Who tagged; default: this system's user.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record the tags of annotate review in FILE as decisions, with who and when; what stands there stays there.
+
+    The review may still be open. Points that need a fix wait for somebody to move them.
+
+    Examples:
+
+        annotate pull train_21.json
+
+        annotate pull train_21.json --reviewer ann
+    """
+    from poseunion.annotate.review.fiftyone import database
+    from poseunion.annotate.review.fiftyone.dataset import existing
+    from poseunion.annotate.review.fiftyone.pull import pull
+    from poseunion.annotate.review.priority import waiting
+
+    read_extended(file)
+    folder = database.folder_of(file)
+    dataset = existing(database.load(folder)) if folder.is_dir() else None
+    if dataset is None:
+        raise BadArgumentError(f"{file} has no review: start one with annotate review {file} --images DIR.")
+    pulled = pull(dataset, file, reviewer or getpass.getuser())
+    to_fix = len(waiting(read_extended(file)))
+    if as_json:
+        refused = [{"annotation": a, "keypoint": k, "reason": why} for a, k, why in pulled.refused]
+        taken_back = [{"annotation": a, "keypoint": k} for a, k in pulled.taken_back]
+        print_json(
+            {
+                "file": str(file),
+                "recorded": pulled.decisions,
+                "known": pulled.known,
+                "open": pulled.open,
+                "refused": refused,
+                "taken_back": taken_back,
+                "people_tagged": pulled.people_tagged,
+                "to_fix": to_fix,
+            }
+        )
+        return
+    for annotation, keypoint, why in pulled.refused:
+        typer.echo(f"not recorded: {keypoint} of annotation {annotation}: {why}", err=True)
+    for annotation, keypoint in pulled.taken_back:
+        typer.echo(
+            f"{keypoint} of annotation {annotation} lost its tag; its decision stays: tag anew to change it", err=True
+        )
+    if pulled.people_tagged:
+        typer.echo(f"{pulled.people_tagged} people are tagged themselves, which decides nothing: tag labels.", err=True)
+    new = ", ".join(f"{n} {tag}" for tag, n in sorted(pulled.decisions.items())) or "nothing new"
+    typer.echo(f"{file}: {new}; {pulled.known} known before, {pulled.open} still open, {to_fix} to be moved")

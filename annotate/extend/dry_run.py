@@ -1,0 +1,145 @@
+"""`extend --dry-run`: what a run would do, and what to expect of it; nothing is predicted and nothing written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from poseunion.annotate.datasets import Dataset
+from poseunion.annotate.extend.acceptance import AcceptanceRule, acceptance_rule
+from poseunion.annotate.extend.plan import plan
+from poseunion.annotate.extend.report import print_promise
+from poseunion.annotate.extend.requested_keypoints import gaps_sentence
+from poseunion.annotate.extend.run import Options
+from poseunion.annotate.formats import AnnotationSet, writer_for
+from poseunion.annotate.formats.skeleton_match import output_skeleton
+from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.picture_paths import picture_path
+from poseunion.models.skeleton import Visibility, derive_midpoints, project
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+COLUMNS = ("missing", "left_out", "accepted", "wrong")
+
+
+@dataclass(frozen=True)
+class DryRunReport:
+    """What a run would do.
+
+    Attributes:
+        passed: reason -> records that would be passed through.
+        keypoints: how many a person would have; added: those the file lacks.
+        expected: keypoint -> `missing` people who get a proposal, of them `left_out` by annotators who could have
+            labelled it, and of a calibrated model how many to expect `accepted` and how many of the accepted `wrong`,
+            as counted on the calibration people. Only keypoints that are asked for.
+        gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: what is asked for.
+        promise: see `acceptance.Rule.promise`.
+    """
+
+    annotations: str
+    images: str
+    out: str
+    format: str
+    model: str
+    evidence: bool
+    persons: int
+    to_predict: int
+    pictures: int
+    pictures_missing: int
+    passed: dict[str, int]
+    keypoints: int
+    added: list[str]
+    expected: dict[str, dict[str, int]]
+    promise: dict[str, Any] | None
+    gaps: dict[str, int]
+    fill_gaps: bool = False
+    asked: Sequence[str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+    def print(self, console: Console) -> None:
+        """In words and a table."""
+        from rich.table import Table
+
+        how = "told what is labelled" if self.evidence else "from the pictures alone"
+        lines = [
+            f"Would complete {self.to_predict} of {self.persons} persons in {self.pictures} pictures "
+            f"({self.pictures_missing} missing) with {self.model}, {how}, to {self.keypoints} keypoints "
+            f"(adding {', '.join(self.added)}), and write {self.out}."
+        ]
+        lines += [f"  passed through: {count} ({reason})" for reason, count in sorted(self.passed.items())]
+        console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+        columns = [h for h in COLUMNS if self._column(h)]
+        table = Table("keypoint", *(h.replace("_", " ") for h in columns))
+        for name, row in self.expected.items():
+            if row["missing"]:
+                table.add_row(name, *(str(row.get(h, "·")) for h in columns))
+        console.print(table)
+        if said := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
+            console.print(said, soft_wrap=True, markup=False, highlight=False)
+        if self._column("accepted"):
+            console.print(
+                "Accepted and wrong are what to expect if these people are like the calibration people.",
+                soft_wrap=True,
+                highlight=False,
+            )
+        if self.promise is not None:
+            print_promise(console, self.promise)
+
+    def _column(self, name: str) -> bool:
+        return any(name in row for row in self.expected.values())
+
+
+def forecast(
+    records: AnnotationSet, found: Dataset, predictor: PosePredictor, out: Path, options: Options
+) -> DryRunReport:
+    """What `extend` would do with these arguments; raises as it would."""
+    asked, model = options.asked, predictor.skeleton
+    asked.check(records.skeleton, model, unlabelled=options.unlabelled)
+    rule = acceptance_rule(predictor, options.threshold, options.risk)
+    planned = plan(records, limit=options.limit, unlabelled=options.unlabelled)
+    pictures = {int(records.image_index[i]) for i in planned.order}
+    output = output_skeleton(records.skeleton, model)
+    xy, visibility = project(records.xy[planned.order], records.visibility[planned.order], records.skeleton, output)
+    _, _, derived = derive_midpoints(xy, visibility, output)
+    missing = asked.asked(visibility, derived, output)
+    left_out = (missing & (visibility == Visibility.ABSENT)).sum(0).tolist()
+    counts = dict(zip(output.keypoints, zip(missing.sum(0).tolist(), left_out, strict=True), strict=True))
+    gaps = dict(zip(output.keypoints, asked.gaps_left(visibility, derived, output).sum(0).tolist(), strict=True))
+    return DryRunReport(
+        annotations=str(found.annotations),
+        images=str(found.images),
+        out=str(out),
+        format=writer_for(records, options.format)[0],
+        model=predictor.name,
+        evidence=predictor.uses_labels,
+        persons=planned.people,
+        to_predict=len(planned.order),
+        pictures=len(pictures),
+        pictures_missing=sum(not picture_path(found.images, records.images[i].file_name).is_file() for i in pictures),
+        passed=planned.passed,
+        keypoints=len(output),
+        added=[n for n in output.keypoints if n not in records.skeleton.keypoints],
+        expected={name: _expected(rule, k, *counts[name]) for k, name in enumerate(rule.keypoints)},
+        promise=rule.promise(),
+        gaps={name: gaps[name] for name in output.keypoints if gaps[name] and name in rule.keypoints},
+        fill_gaps=options.fill_gaps,
+        asked=options.keypoints,
+    )
+
+
+def _expected(rule: AcceptanceRule, k: int, missing: int, left_out: int) -> dict[str, int]:
+    row, shares = {"missing": missing, "left_out": left_out}, rule.expected(k)
+    if shares is None:
+        return row
+    accepted = (missing if rule.risk is None else missing - left_out) * shares[0]
+    return {**row, "accepted": int(np.rint(accepted)), "wrong": int(np.rint(accepted * shares[1]))}

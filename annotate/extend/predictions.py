@@ -1,0 +1,70 @@
+"""Predicted keypoints of records, as arrays and as bytes.
+
+Shapes: N records, M keypoints of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.pose_batch import PoseBatch
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model predicted, NaN where it did not.
+
+    Attributes:
+        xy: (N, M, 2) float32 image px.
+        score: (N, M) float32 confidences.
+        sd_px, disagreement: (N, M) float32, see `PoseBatch`; NaN where labels were not used.
+        model: (N,) names of the models that predicted, where there are several.
+    """
+
+    xy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    sd_px: NDArray[np.float32]
+    disagreement: NDArray[np.float32]
+    model: tuple[str, ...] | None = None
+
+    @classmethod
+    def empty(cls, records: int, keypoints: int) -> Predictions:
+        """Nothing predicted yet."""
+        score, sd_px, disagreement = np.full((3, records, keypoints), np.nan, np.float32)
+        return cls(np.full((records, keypoints, 2), np.nan, np.float32), score, sd_px, disagreement)
+
+    def put(self, rows: NDArray[np.integer], found: Predictions | PoseBatch) -> None:
+        """Fill in the predictions of some records."""
+        self.xy[rows], self.score[rows] = found.xy, found.score
+        if found.sd_px is not None and found.disagreement is not None:
+            self.sd_px[rows], self.disagreement[rows] = found.sd_px, found.disagreement
+
+    def rows(self, part: slice) -> Predictions:
+        """Those of some records."""
+        arrays = (self.xy[part], self.score[part], self.sd_px[part], self.disagreement[part])
+        return Predictions(*arrays, None if self.model is None else self.model[part])
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """(N,) which records were predicted."""
+        return np.asarray(np.isfinite(self.xy[:, 0, 0]))
+
+    def is_finite(self) -> bool:
+        """Whether every place and confidence is a number."""
+        return bool(np.isfinite(self.xy).all() and np.isfinite(self.score).all())
+
+    def to_bytes(self) -> bytes:
+        """x, y, confidence, standard deviation, disagreement of each keypoint, little-endian float32."""
+        columns = [self.score, self.sd_px, self.disagreement]
+        return np.concatenate([self.xy, np.stack(columns, -1)], -1).astype("<f4").tobytes()
+
+    @classmethod
+    def from_bytes(cls, content: bytes, records: int, keypoints: int, model: tuple[str, ...] | None) -> Predictions:
+        """Back from `to_bytes`; raises ValueError where there are not as many."""
+        values = np.frombuffer(content, "<f4").astype(np.float32).reshape(records, keypoints, 5)
+        if model is not None and len(model) != records:
+            raise ValueError("not as many models as records")
+        return cls(values[..., :2], values[..., 2], values[..., 3], values[..., 4], model)

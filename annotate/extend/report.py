@@ -1,0 +1,160 @@
+"""What a run says of itself: the closing table, and `FILE.run.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from poseunion.annotate.extend.requested_keypoints import gaps_sentence
+from poseunion.annotate.formats.extension import Completion, Origin
+from poseunion.models.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLUMNS = ("human", "derived", "proposed", "accepted", "none")
+
+
+class KeypointCounts:
+    """Per keypoint of the output, over the records that were predicted; see `COLUMNS`.
+
+    human + derived + accepted + none = people; `proposed` counts accepted and rejected proposals.
+    """
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.names = skeleton.keypoints
+        self.counts = np.zeros((len(self.names), len(COLUMNS)), np.int64)
+        self.gaps = np.zeros(len(self.names), np.int64)
+
+    def add(self, completion: Completion, predicted_N: np.ndarray) -> None:
+        """Count the rows of a completion that are marked in (N,) `predicted_N`."""
+        origin = completion.origin[predicted_N]
+        asked = ~np.isnan(completion.confidence[predicted_N])
+        states = [
+            origin == Origin.HUMAN,
+            origin == Origin.DERIVED,
+            asked,
+            origin == Origin.PROPOSED,
+            origin == Origin.NONE,
+        ]
+        self.counts += np.stack([s.sum(0) for s in states], 1)
+        if completion.gap is not None:
+            self.gaps += completion.gap[predicted_N].sum(0)
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """keypoint -> column -> count."""
+        return {
+            n: dict(zip(COLUMNS, map(int, row), strict=True)) for n, row in zip(self.names, self.counts, strict=True)
+        }
+
+    def gaps_left(self) -> dict[str, int]:
+        """keypoint -> people whose annotator left it out and who got no proposal; without those where nobody has."""
+        return {name: int(count) for name, count in zip(self.names, self.gaps, strict=True) if count}
+
+
+@dataclass(frozen=True)
+class ExtendReport:
+    """Outcome of `extend`.
+
+    Attributes:
+        persons: people in the raw file, of all categories and classes.
+        predicted: of them, looked at by the model.
+        passed: reason -> records passed through on purpose.
+        bad: records (or their pictures) that could not be used: record, id, image, reason.
+        keypoints: name -> human, derived, proposed, accepted, none; over the predicted.
+        images: pictures the work concerns.
+        seconds: wall time of this run (not of the runs it resumed).
+        resumed: people whose predictions came from the journal.
+        promise: what `--risk` promised, see `acceptance.Rule.promise`; None without it.
+        redone: chunks of the journal that were done again: damaged lines, or pictures that have changed since.
+        left_out: what the output's format could not hold: reason -> records or points.
+        gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: what was asked for.
+    """
+
+    annotations: str
+    out: str
+    format: str
+    model: str
+    provider: str
+    persons: int
+    images: int
+    predicted: int
+    passed: dict[str, int]
+    bad: list[dict[str, Any]]
+    keypoints: dict[str, dict[str, int]]
+    seconds: float = 0.0
+    resumed: int = 0
+    promise: dict[str, Any] | None = None
+    redone: int = 0
+    gaps: dict[str, int] = field(default_factory=dict)
+    fill_gaps: bool = False
+    asked: Sequence[str] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+    def print(self, console: Console) -> None:
+        """Print the closing table."""
+        from rich.table import Table
+
+        table = Table("keypoint")
+        for name in COLUMNS:
+            table.add_column(name, justify="right")
+        for name, row in self.keypoints.items():
+            table.add_row(name, *(str(row[c]) if row[c] else "·" for c in COLUMNS))
+        lines = [
+            f"{self.predicted} of {self.persons} people in {self.annotations} "
+            f"completed by {self.model} ({self.provider})"
+        ]
+        lines += [f"  left as they are: {count} ({reason})" for reason, count in sorted(self.passed.items())]
+        if self.bad:
+            lines.append(f"  could not be used: {len(self.bad)}")
+            lines += [f"    record {b['record']} (id {b['id']}), {b['image']}: {b['reason']}" for b in self.bad[:10]]
+            if len(self.bad) > 10:
+                lines.append(f"    … and {len(self.bad) - 10} more, all in {self.out}.run.json")
+        lines += [
+            f"  not in the {self.format} file: {count} ({reason})" for reason, count in sorted(self.left_out.items())
+        ]
+        lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
+        for part in ("\n".join(lines), table):
+            console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
+        if self.promise is not None:
+            print_promise(console, self.promise)
+        if said := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
+            console.print(said, soft_wrap=True, markup=False, highlight=False)
+        console.print(lines_after, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_promise(console: Console, promise: dict[str, Any]) -> None:
+    """What `--risk` promises, to whom, and what it does not."""
+    from rich.table import Table
+
+    def percent(row: dict[str, Any], key: str) -> str:
+        return "·" if row.get(key) is None else f"{100 * row[key]:.1f} %"
+
+    table = Table("keypoint", "threshold", "accepted", "errors, at most", "errors on test people")
+    for name, row in promise["keypoints"].items():
+        if row["threshold"] is not None:
+            shown = (percent(row, key) for key in ("share", "bound", "test_risk"))
+            table.add_row(name, f"{row['threshold']:.4f}", *shown)
+    if table.row_count:
+        console.print(table)
+    said = [
+        f"Promised: of each keypoint's accepted proposals at most {100 * promise['risk']:g} % are gross errors "
+        f"(outside the picture, or beyond the OKS-.5 radius), with {100 * promise['confidence']:g} % confidence.",
+        f"  This holds for people like these: {promise['people']}.",
+        "  Keypoints that the file's own annotators could have labelled and left out are not accepted: none of the "
+        "calibration people's were.",
+    ]
+    if promise["test_people"]:
+        said.append(f"  Test people: {promise['test_people']}.")
+    refused = [f"{name} ({row['reason']})" for name, row in promise["keypoints"].items() if row["threshold"] is None]
+    if refused:
+        said.append(f"  Nothing is accepted of: {'; '.join(refused)}.")
+    console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)

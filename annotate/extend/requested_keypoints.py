@@ -1,0 +1,113 @@
+"""Which keypoints of a person are proposed: what the dataset does not define and, on request, annotation gaps.
+
+A gap is a keypoint that the dataset defines and its annotators left without a label (visibility 0): hidden, outside
+the picture, tiny, or forgotten. Nobody can tell which, so gaps stay as they are unless they are asked for. A person
+without a single label was never annotated: there, nothing is a gap.
+
+Shapes: N records, K keypoints of the output.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.skeleton import Skeleton, Visibility
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is proposed.
+
+    Attributes:
+        fill_gaps: also what the annotators left out.
+        keypoints: only these; None: all that the model has.
+    """
+
+    fill_gaps: bool = False
+    keypoints: tuple[str, ...] | None = None
+
+    def check(self, dataset: Skeleton, model: Skeleton, *, unlabelled: bool = False) -> None:
+        """Refuse names that the model cannot propose, and a choice that leaves nothing to propose.
+
+        Args:
+            unlabelled: people without any label are completed, too; see `run.Options`.
+
+        Raises:
+            BadArgumentError: naming the keypoint, with close matches.
+        """
+        if self.keypoints is None:
+            return
+        if not self.keypoints:
+            raise BadArgumentError("--keypoints names none: give some, separated by commas, or leave it out.")
+        for name in self.keypoints:
+            if name not in model.keypoints:
+                raise BadArgumentError(f"--keypoints: {_unknown(name, dataset, model)}")
+        if self.fill_gaps or unlabelled:
+            return
+        if all(name in dataset.keypoints for name in self.keypoints):
+            names = ", ".join(self.keypoints)
+            raise BadArgumentError(
+                f"--keypoints: {dataset.name} defines {names}; what its annotators left out is proposed with "
+                "--fill-gaps only."
+            )
+
+    def asked(
+        self, visibility_NK: NDArray[np.integer], derived_NK: NDArray[np.bool_], skeleton: Skeleton
+    ) -> NDArray[np.bool_]:
+        """(N, K) keypoints that are proposed if the model has them.
+
+        Args:
+            visibility_NK: what humans labelled, in `skeleton`'s order.
+            derived_NK: what follows from it.
+        """
+        wanted = missing = (visibility_NK <= 0) & ~derived_NK
+        if not self.fill_gaps:
+            wanted = missing & ~_gap(visibility_NK)
+        if self.keypoints is None:
+            return wanted
+        return np.asarray(wanted & np.isin(skeleton.keypoints, self.keypoints))
+
+    def gaps_left(
+        self, visibility_NK: NDArray[np.integer], derived_NK: NDArray[np.bool_], skeleton: Skeleton
+    ) -> NDArray[np.bool_]:
+        """(N, K) gaps that stay because they were not asked for; arguments as above."""
+        return _gap(visibility_NK) & ~derived_NK & ~self.asked(visibility_NK, derived_NK, skeleton)
+
+
+def _gap(visibility_NK: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(N, K) left without a label by an annotator who labelled something of the person."""
+    return np.asarray((visibility_NK == Visibility.ABSENT) & (visibility_NK > 0).any(1, keepdims=True))
+
+
+def _unknown(name: str, dataset: Skeleton, model: Skeleton) -> str:
+    if name in dataset.keypoints:
+        return f"the model has no {name}: it proposes {', '.join(model.keypoints)}."
+    close = difflib.get_close_matches(name, model.keypoints, n=3)
+    return f"no keypoint {name!r}: " + (
+        f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(model.keypoints)}."
+    )
+
+
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """`"nose, left_eye"` -> their names, each once, in the order given; None stays None."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
+def gaps_sentence(gaps: dict[str, int], asked: Sequence[str] | None, fill_gaps: bool) -> str:
+    """How many gaps were left as they are, and how to fill them; empty where there are none."""
+    if not gaps:
+        return ""
+    each = ", ".join(f"{name} {count}" for name, count in gaps.items())
+    if fill_gaps:
+        how = "--keypoints does not name them"
+    else:
+        how = "--fill-gaps proposes them" + ("" if asked is None else ", if --keypoints names them")
+    return f"Gaps left as the annotators left them: {sum(gaps.values())} ({each}); {how}."

@@ -1,0 +1,110 @@
+"""The fields that an extended record has beyond its original ones, shared by all formats.
+
+`keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
+`keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
+`proposals`            every keypoint that was missing and asked for: name, x, y, confidence, accepted, the reason
+                       where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement
+                       and, of the face, labelled: the probability that an annotator would label it.
+`proposed_by`          the model that proposed them, where a route chose among several by the person's size.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from poseunion.annotate.formats.coco.coco_json import is_number
+from poseunion.annotate.formats.extension import ORIGIN_NAMES, REASON_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats.types import AnnotationSet
+from poseunion.models.skeleton import Skeleton, project_indices
+
+BLOCK = 512  # records completed and encoded at a time: memory stays flat, arrays stay worthwhile
+
+
+def blocks(n: int, extension: Extension) -> Iterator[tuple[int, Completion]]:
+    """(record index, the completion that holds it) for all `n` records, in order."""
+    for start in range(0, n, BLOCK):
+        stop = min(start + BLOCK, n)
+        completion = extension.rows(start, stop)
+        yield from zip(range(start, stop), itertools.repeat(completion))
+
+
+def own_positions(annotations: AnnotationSet, output: Skeleton) -> list[int]:
+    """Where each of the file's own keypoints stands in the output."""
+    return [int(k) for k in project_indices(output, annotations.skeleton)]
+
+
+def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift: int = 0) -> dict[str, Any]:
+    """`keypoint_source`, `keypoint_confidence`, `proposals` and, of a routed run, `proposed_by` of one record.
+
+    Args:
+        shift: added to x and y: 1 in a file that counts pixels from 1.
+    """
+    origin = completion.origin[row].tolist()
+    # NaN is the only value that differs from itself; a Python loop over 21 floats beats numpy's calls here.
+    confidence = [None if c != c else c for c in completion.confidence[row].tolist()]
+    xy = completion.xy[row].tolist()
+    nothing = [math.nan] * len(origin)
+    reason = [0] * len(origin) if completion.reason is None else completion.reason[row].tolist()
+    sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
+    disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
+    labelled = nothing if completion.labelled is None else completion.labelled[row].tolist()
+    proposals = [
+        {
+            "name": name,
+            "x": round(x + shift, 2),
+            "y": round(y + shift, 2),
+            "confidence": c,
+            "accepted": o == Origin.PROPOSED,
+            **({"reason": REASON_NAMES[why]} if why and o != Origin.PROPOSED else {}),
+            **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
+            **({"labelled": likely} if likely == likely else {}),
+        }
+        for name, (x, y), c, o, why, sd, apart, likely in zip(
+            names, xy, confidence, origin, reason, sd_px, disagreement, labelled, strict=True
+        )
+        if c is not None
+    ]
+    by = {"proposed_by": completion.model[row]} if completion.model is not None and proposals else {}
+    return {
+        "keypoint_source": [ORIGIN_NAMES[o] for o in origin],
+        "keypoint_confidence": confidence,
+        "proposals": proposals,
+        **by,
+    }
+
+
+def has_added_fields(record: Any) -> bool:
+    """Do the added fields describe the keypoints that were read? MPII's json keeps its 16 and has the union beside."""
+    return isinstance(record, dict) and record.get("keypoint_source") is not None and "joints_union" not in record
+
+
+def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
+    """What of an extended record's added fields is not as `added_fields` makes them."""
+    k = len(skeleton)
+    sources, confidence = record.get("keypoint_source"), record.get("keypoint_confidence")
+    if not isinstance(sources, list) or len(sources) != k:
+        yield f"keypoint_source does not have {k} entries"
+    elif unknown := sorted({str(s) for s in sources if s not in ORIGIN_NAMES}):
+        yield f"keypoint_source says {unknown[0]!r}, where {', '.join(ORIGIN_NAMES)} are known"
+    if not isinstance(confidence, list) or len(confidence) != k:
+        yield f"keypoint_confidence does not have {k} entries"
+    elif not all(c is None or is_number(c) for c in confidence):
+        yield "keypoint_confidence holds something else than numbers and null"
+    proposals = record.get("proposals") or []
+    if not isinstance(proposals, list) or not all(isinstance(p, dict) for p in proposals):
+        yield "proposals is not a list of objects"
+        return
+    for proposal in proposals:
+        if proposal.get("name") not in skeleton.keypoints:
+            yield f"a proposal names no keypoint of {skeleton.name}"
+        elif not all(is_number(proposal.get(key)) for key in ("x", "y", "confidence")):
+            yield f"the proposal of {proposal['name']} has no numbers x, y and confidence"
+        elif not isinstance(proposal.get("accepted"), bool):
+            yield f"the proposal of {proposal['name']} does not say whether it was accepted"
+        elif proposal.get("reason", REASON_NAMES[1]) not in REASON_NAMES[1:]:
+            yield f"the proposal of {proposal['name']} has another reason than {', '.join(REASON_NAMES[1:])}"
+        elif odd := [key for key in ("sd_px", "disagreement", "labelled") if not is_number(proposal.get(key, 0))]:
+            yield f"the proposal of {proposal['name']} has a {odd[0]} that is no number"

@@ -1,0 +1,1 @@
+"""COCO keypoints json: reading, writing, dialects, results files, and any other format converted to it."""

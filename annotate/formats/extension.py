@@ -1,0 +1,96 @@
+"""Provenance of keypoints and the completed records that writers of annotation formats take.
+
+Legend of shape suffixes: N records; K keypoints of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.skeleton import Skeleton
+
+# Written precision: a hundredth of a pixel and of a per mille is far below what a model knows.
+XY_DIGITS = 2
+CONFIDENCE_DIGITS = 4
+
+
+class Origin(IntEnum):
+    """Where a keypoint of an extended file comes from; `keypoint_source` holds the lower-case name."""
+
+    NONE = 0
+    HUMAN = 1
+    DERIVED = 2
+    PROPOSED = 3
+
+
+ORIGIN_NAMES = tuple(origin.name.lower() for origin in sorted(Origin))
+
+
+class Reason(IntEnum):
+    """Why a proposal was not accepted; an extended file holds the lower-case name."""
+
+    NONE = 0
+    OUTSIDE = 1  # it lies outside the picture
+    CONFIDENCE = 2  # below the threshold
+    GAP = 3  # the guarantee does not cover what annotators left out
+    UNLABELLED = 4  # an annotator would probably have left it out: a face seen from behind
+    SIDES = 5  # its left and right contradict the person's other pairs
+
+
+REASON_NAMES = tuple(reason.name.lower() for reason in sorted(Reason))
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Completed records `start … start + N` of a file, in its order.
+
+    Attributes:
+        origin: (N, K) int8 `Origin` of the point that stands.
+        xy: (N, K, 2) float64 image pixels, 0-based: the derived point, or the proposal whether accepted or not (human
+            points are copied from the file itself, so that not a digit changes).
+        visibility: (N, K) int8 to be written: of derived points the lower of their parents', of accepted proposals 1
+            where the joint is probably hidden, else 2.
+        confidence: (N, K) float64 how far the proposal can be trusted (see `PoseBatch.score`); NaN where there is none.
+        sd_px, disagreement: (N, K) float64 standard deviation of the proposal, image pixels an axis, and the distance
+            between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
+        model: (N,) who proposed, where a route chose among models; None: the one that the block names.
+        reason: (N, K) int8 `Reason` why a proposal was not accepted; None: not known.
+        labelled: (N, K) float64 probability that an annotator would label it, NaN where that was not fitted; None if
+            nowhere.
+        gap: (N, K) what annotators left out and nothing was proposed for; None: not known.
+    """
+
+    start: int
+    origin: NDArray[np.int8]
+    xy: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    confidence: NDArray[np.float64]
+    sd_px: NDArray[np.float64] | None = None
+    disagreement: NDArray[np.float64] | None = None
+    model: tuple[str, ...] | None = None
+    reason: NDArray[np.int8] | None = None
+    labelled: NDArray[np.float64] | None = None
+    gap: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Extension:
+    """All a writer needs besides the annotations.
+
+    Attributes:
+        skeleton: of the output: the model's keypoints, then what only the dataset has.
+        block: the top-level `poseunion` block.
+        size_of: picture index -> (width, height) of the stored pixels, None where it cannot be read.
+        rows: gives the completion of records [start, stop).
+    """
+
+    skeleton: Skeleton
+    block: dict[str, Any]
+    size_of: Callable[[int], tuple[int, int] | None]
+    rows: Callable[[int, int], Completion]

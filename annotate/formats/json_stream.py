@@ -1,0 +1,35 @@
+"""Streamed writing of large JSON documents: one list item a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+
+def dump(value: Any) -> bytes:
+    """One value as JSON; not-finite numbers raise ValueError."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair stays the escape that it was
+
+
+def write_list(file: BinaryIO, items: Iterator[Any]) -> None:
+    """A JSON list with one item a line, streamed."""
+    separator = b"[\n"
+    for item in items:
+        file.write(separator + dump(item))
+        separator = b",\n"
+    file.write(b"[]" if separator == b"[\n" else b"\n]")
+
+
+def write_object(file: BinaryIO, members: Iterator[tuple[str, Any]]) -> None:
+    """A JSON object whose values are plain values or, streamed, iterators of list items."""
+    separator = b"{"
+    for key, value in members:
+        file.write(separator + dump(key) + b": ")
+        if isinstance(value, Iterator):
+            write_list(file, value)
+        else:
+            file.write(dump(value))
+        separator = b",\n"
+    file.write(b"}\n")

@@ -1,0 +1,1 @@
+"""MPII's annotations: the json in circulation and the original MATLAB file, read and written."""

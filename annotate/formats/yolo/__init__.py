@@ -1,0 +1,1 @@
+"""YOLO-pose datasets: data.yaml with label files, read and written."""

@@ -1,0 +1,70 @@
+"""Which people are reviewed: those a look at whom changes most, and a random sample of what was accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.review.priority import AlternativePrediction, Candidate, Person, audit_sample, queue
+from poseunion.models.errors import BadArgumentError
+
+
+@dataclass(frozen=True)
+class Slice:
+    """People to review, worst first.
+
+    Attributes:
+        people: the first `top` of the queue, then those of the audit sample who are not among them.
+        audited: (row, keypoint) of the audit sample.
+        left: people with open proposals who are not in the slice.
+    """
+
+    people: tuple[Person, ...]
+    audited: frozenset[tuple[int, str]]
+    left: int
+
+    @property
+    def candidates(self) -> Sequence[Candidate]:
+        """All proposals in it."""
+        return [c for person in self.people for c in person.candidates]
+
+
+def choose(
+    annotations: AnnotationSet,
+    *,
+    top: int,
+    audit: int,
+    decided: bool = False,
+    voices: Sequence[AlternativePrediction] = (),
+) -> Slice:
+    """The slice of a file.
+
+    Args:
+        top: people.
+        audit: accepted proposals; the same ones for the same file of annotations, whatever else is asked.
+        decided: also proposals that somebody has decided on.
+        voices: other extensions of the file, see `priority.voice_of`.
+
+    Raises:
+        BadArgumentError: a number is below its least, or there is nothing to review.
+    """
+    if top < 1:
+        raise BadArgumentError(f"--top {top} leaves nobody to review: give at least 1.")
+    if audit < 0:
+        raise BadArgumentError(f"--audit {audit} is no number of proposals: give 0 or more.")
+    people = queue(annotations, decided=decided, voices=voices)
+    if not people:
+        raise BadArgumentError(
+            f"{annotations.source.path} has no proposal that is still to be decided"
+            + ("." if decided else ": look at all of them again with --again.")
+        )
+    name = "\n".join(f"{image.id} {image.file_name}" for image in annotations.images)
+    seed = int(hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:8], 16)
+    # Drawn from all, then without what was decided: the sample stays one sample over several sittings.
+    drawn = audit_sample(people if decided else queue(annotations, decided=True), audit, seed)
+    audited = frozenset(drawn & {(c.row, c.keypoint) for person in people for c in person.candidates})
+    rows = {row for row, _ in audited}
+    chosen = [*people[:top], *(person for person in people[top:] if person.row in rows)]
+    return Slice(tuple(chosen), audited, len(people) - len(chosen))

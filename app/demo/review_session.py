@@ -1,0 +1,215 @@
+"""Reviewing an extended file, without the page: who comes next, what is decided, what is saved.
+
+Decisions are recorded as those of every other tool (`annotate.review.decisions`): nothing else is written, and history
+stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from poseunion.annotate.formats.review_entries import (
+    ACCEPT,
+    FIX,
+    HUMAN,
+    NONE,
+    REJECT,
+    XYV,
+    Entry,
+    proposal_of,
+    review_of,
+)
+from poseunion.annotate.review.decisions import Decision, current_point, now, read_extended, record
+from poseunion.annotate.review.priority import queue, waiting
+from poseunion.app.demo.guard.saver import Saver, fold
+from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
+
+
+@dataclass(frozen=True)
+class Keypoint:
+    """A keypoint of the person under review.
+
+    Attributes:
+        xyv: what stands now, image px as in the file; v = 0 for a proposal that does not stand.
+        source: human, derived, proposed or none.
+        confidence: the model's, None where it has no proposal.
+        decision: the last one, if any.
+        open: a proposal that nobody has decided on, or that needs a fix.
+    """
+
+    name: str
+    xyv: XYV
+    source: str
+    confidence: float | None
+    decision: str | None
+    open: bool
+
+    @property
+    def placed(self) -> bool:
+        """Is there anything to look at?"""
+        return self.xyv[2] > 0 or tuple(self.xyv[:2]) != (0, 0)
+
+
+@dataclass(frozen=True)
+class Before:
+    """How a keypoint stood before a decision: the entry that counted, if any, and what was seen."""
+
+    row: int
+    keypoint: str
+    last: Entry | None
+    seen: XYV
+
+
+class ReviewFile:
+    """An extended file under review; one object for all visitors.
+
+    Args:
+        path: as `annotate extend` writes it.
+        images: folder of its pictures.
+
+    Raises:
+        BadFileError: it is no extended file.
+    """
+
+    def __init__(self, path: Path, images: Path) -> None:
+        self.path, self.images = path, images
+        read_extended(path)  # else there is nothing to fold into
+        self.faults: list[str] = fold(path)  # what a process that was killed had saved
+        self.annotations = read_extended(path)
+        self.saver = Saver(path)
+        self._lock = threading.Lock()
+        fixes = list(dict.fromkeys(row for row, _ in waiting(self.annotations)))
+        ordered = [person.row for person in queue(self.annotations)]
+        # First what somebody has sent here to be moved, then who gains most from a look.
+        self.rows: tuple[int, ...] = tuple(dict.fromkeys([*fixes, *ordered]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The file's keypoints."""
+        return self.annotations.skeleton.keypoints
+
+    def keypoints(self, row: int) -> list[Keypoint]:
+        """All keypoints of a person, as they stand now."""
+        person = self.annotations.records[row]
+        review = review_of(person)
+        last: dict[str, Entry] = {entry["keypoint"]: entry for entry in review}
+        return [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
+
+    def _keypoint(self, person: dict[str, Any], review: list[Entry], last: Entry | None, k: int) -> Keypoint:
+        name = self.names[k]
+        proposal = proposal_of(person, name)
+        source = str(person["keypoint_source"][k])
+        decision = None if last is None else str(last["decision"])
+        return Keypoint(
+            name=name,
+            xyv=current_point(person, review, name, self.names),
+            source="proposed" if source == NONE and proposal is not None else source,
+            confidence=None if proposal is None else float(proposal["confidence"]),
+            decision=decision,
+            open=proposal is not None and decision in (None, "needs-fix"),
+        )
+
+    def picture(self, row: int) -> Path:
+        """The person's picture; raises BadFileError where the file names one outside the folder."""
+        image = self.annotations.person(row).image
+        if image is None:
+            raise BadFileError(f"Annotation {self.annotations.records[row].get('id')} has no picture.")
+        relative = PurePosixPath(image.file_name.replace("\\", "/"))
+        if relative.is_absolute() or ".." in relative.parts:
+            raise BadFileError(f"{self.path.name} names a picture outside its folder ({image.file_name}).")
+        return self.images / relative
+
+    def decide(self, decisions: Sequence[Decision]) -> None:
+        """Record decisions here and on disk.
+
+        Raises:
+            BadArgumentError: one of them cannot be recorded; none was. BadFileError: they could not be saved.
+        """
+        with self._lock:
+            recorded = record(self.annotations, decisions)
+            for decision, why in recorded.refused:
+                raise BadArgumentError(f"{decision.keypoint.replace('_', ' ')}: {why}.")
+            self.saver.add(decisions)
+            self.annotations = dataclasses.replace(self.annotations, records=recorded.document["annotations"])
+
+    def new_faults(self) -> str:
+        """What went wrong with saved decisions since the last call, to be shown; empty if nothing did."""
+        found, self.faults = [*self.faults, *self.saver.faults()], []
+        return " ".join(found)
+
+    def decision(
+        self, row: int, keypoint: str, what: str, reviewer: str, to: tuple[float, float] | None = None, *, human: bool
+    ) -> Decision:
+        """What a reviewer says of a keypoint now.
+
+        Args:
+            to: of a fix: where the point is, image px.
+            human: points that people placed may be changed, too.
+        """
+        person = self.annotations.records[row]
+        source = person["keypoint_source"][self.names.index(keypoint)] if keypoint in self.names else NONE
+        return Decision(
+            annotation_id=person["id"],
+            keypoint=keypoint,
+            decision=what,
+            reviewer=reviewer,
+            time=now(),
+            to_xyv=None if to is None else (round(to[0], 2), round(to[1], 2), 2),
+            human=human and source == HUMAN,
+        )
+
+    def confirm_rest(self, row: int, reviewer: str) -> list[Decision]:
+        """Everything that is open is right as it is shown: what stands is accepted, what does not is rejected."""
+        return [
+            self.decision(row, k.name, ACCEPT if k.xyv[2] > 0 else REJECT, reviewer, human=False)
+            for k in self.keypoints(row)
+            if k.open and k.placed and k.decision is None
+        ]
+
+    def before(self, row: int, keypoint: str) -> Before:
+        """How a keypoint stands now, to come back to."""
+        person = self.annotations.records[row]
+        review = review_of(person)
+        last = next((entry for entry in reversed(review) if entry["keypoint"] == keypoint), None)
+        return Before(row, keypoint, last, current_point(person, review, keypoint, self.names))
+
+    def undoing(self, before: Before, reviewer: str) -> Decision:
+        """The decision that makes a keypoint stand as it did; what was decided in between stays on record."""
+        again = self.decision(before.row, before.keypoint, REJECT, reviewer, human=True)
+        if (last := before.last) is not None:
+            seen, to = _xyv(last["from"]), _xyv(last["to"])
+            what = last["decision"]
+            return dataclasses.replace(again, decision=what, from_xyv=seen, to_xyv=to if what == FIX else None)
+        if before.seen[2] > 0:
+            return dataclasses.replace(again, decision=ACCEPT, from_xyv=before.seen)
+        return again
+
+
+def _xyv(point: Sequence[Any]) -> XYV:
+    return point[0], point[1], int(point[2]) if len(point) == 3 else 2
+
+
+def review_files(place: Path) -> list[Path]:
+    """The extended files at `place`: itself, or those of a folder.
+
+    Raises:
+        BadArgumentError: there is none.
+    """
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise BadArgumentError(f"--review {place} is neither a file nor a folder.")
+    found = []
+    for path in sorted(place.glob("*.json")):
+        with contextlib.suppress(PoseUnionError):  # other JSON files may lie there, too
+            read_extended(path)
+            found.append(path)
+    if not found:
+        raise BadArgumentError(f"--review {place} holds no extended file: annotate extend makes one.")
+    return found

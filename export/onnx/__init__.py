@@ -1,0 +1,1 @@
+"""ONNX graphs: export from torch, simplification, half precision, eight bits, preprocessing inside the file."""

@@ -1,0 +1,1 @@
+"""TensorRT engines: building, and what can be checked of a graph without a GPU."""

@@ -1,0 +1,213 @@
+"""End-to-end speed: a picture and boxes in, keypoints out.
+
+Arms take turns, round after round, and ratios are formed within a round, so that what else the machine does hits all
+of them alike. Opening files and one warming call are outside every arm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.annotate.formats import read_annotations
+from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.images import read_image
+from poseunion.models.inference.predictor import Predictor
+from poseunion.models.runtime.base import cores
+
+Box = NDArray[np.float64]
+Picture = NDArray[np.uint8]
+K = TypeVar("K")  # what arms are called
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every arm does once a round.
+
+    Attributes:
+        pictures: encoded, as they lie in a file; reading the disk is in no arm.
+        boxes: (P, 4) xywh px of each picture, P the same for all.
+        decoded: pictures are decoded beforehand, and no arm does it again.
+    """
+
+    pictures: tuple[bytes, ...]
+    boxes: tuple[Box, ...]
+    decoded: bool = False
+
+    @property
+    def people(self) -> int:
+        """Of all pictures together."""
+        return sum(map(len, self.boxes))
+
+
+def bundled_pictures() -> list[bytes]:
+    """Three pictures of installed packages, as JPEG.
+
+    Raises:
+        MissingExtraError: scikit-image or matplotlib is absent.
+    """
+    try:
+        from matplotlib.cbook import get_sample_data
+        from skimage import data
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "scikit-image", "example") from error
+    drawn = [data.astronaut(), np.repeat(data.camera()[..., None], 3, 2)]
+    encoded = [bytes(cv2.imencode(".jpg", picture[..., ::-1])[1]) for picture in drawn]
+    return [*encoded, Path(get_sample_data("grace_hopper.jpg", asfileobj=False)).read_bytes()]
+
+
+def bundled_work(people: int) -> Work:
+    """`people` boxes of a third to nine tenths of each bundled picture."""
+    rng = np.random.default_rng(0)
+    pictures = bundled_pictures()
+    boxes = []
+    for content in pictures:
+        height, width = read_image(content).shape[:2]
+        extent = rng.uniform(0.3, 0.9, (people, 2)) * [width, height]
+        boxes.append(np.concatenate([rng.uniform(0, 1, (people, 2)) * ([width, height] - extent), extent], 1))
+    return Work(tuple(pictures), tuple(boxes))
+
+
+def annotated_work(annotations: Path, images: Path, people: int, pictures: int) -> Work:
+    """The first `pictures` of a file, each with `people` boxes: its own, over again slightly moved where it has fewer.
+
+    Raises:
+        BadFileError: nobody in the file has a box and a picture.
+    """
+    records = read_annotations(annotations)
+    by_picture: dict[str, list[Box]] = {}
+    for person in records.persons():
+        if person.skip is None and person.image is not None and np.isfinite(person.box_xywh).all():
+            by_picture.setdefault(person.image.file_name, []).append(np.asarray(person.box_xywh, np.float64))
+    contents, boxes = [], []
+    rng = np.random.default_rng(0)
+    for name, own in list(by_picture.items())[:pictures]:
+        try:
+            contents.append((images / name).read_bytes())
+        except OSError as error:
+            raise BadFileError(
+                f"Cannot read {images / name}: {error.strerror}; give its folder as --images."
+            ) from error
+        chosen = np.stack([own[i % len(own)] for i in range(people)])
+        chosen[len(own) :, :2] += rng.uniform(-0.05, 0.05, (max(0, people - len(own)), 2)) * chosen[len(own) :, 2:]
+        boxes.append(chosen)
+    if not contents:
+        raise BadFileError(f"Nobody in {annotations} has a box: there is nothing to time.")
+    return Work(tuple(contents), tuple(boxes))
+
+
+def ours(predictor: Predictor, work: Work) -> Callable[[], object]:
+    """An arm: decode, cut, network, keypoints, as a user calls it."""
+    return arm(predictor, read_image, work)
+
+
+def arm(
+    predict: Callable[[Picture, Box], object], decode: Callable[[bytes], Picture], work: Work
+) -> Callable[[], object]:
+    images = [decode(picture) for picture in work.pictures] if work.decoded else []
+
+    def run() -> None:
+        given = iter(images) if work.decoded else map(decode, work.pictures)
+        for image, boxes in zip(given, work.boxes, strict=True):
+            predict(image, boxes)
+
+    return run
+
+
+def measure(arms: Mapping[K, Callable[[], object]], rounds: Iterable[int]) -> dict[K, list[tuple[float, float]]]:
+    """(wall, CPU) seconds of every arm in every round; the order turns, so that no arm is always the first."""
+    taken: dict[K, list[tuple[float, float]]] = {name: [] for name in arms}
+    names = list(arms)
+    for number in rounds:
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            wall, cpu = time.perf_counter(), time.process_time()
+            arms[name]()
+            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return taken
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median, with the least and the most in brackets."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def stages(predictor: Predictor, work: Work, rounds: int = 5) -> dict[str, float]:
+    """CPU milliseconds a person of each step, the best of `rounds`: on one thread, one batch after the other.
+
+    CPU time of this thread leaves out what others do meanwhile, but not that they share its caches.
+    """
+    model, size = predictor.model.alone(), predictor.batch_size
+    best: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(name: str) -> Iterator[None]:
+        start = time.thread_time()
+        yield
+        best[name] = min(best.get(name, np.inf), (time.thread_time() - start) * 1e3 / work.people)
+
+    for _ in range(rounds):
+        with step("decode the picture"):
+            images = [read_image(picture) for picture in work.pictures]
+        people = [(image, box) for image, boxes in zip(images, work.boxes, strict=True) for box in boxes]
+        with step("cut"):
+            cut = [predictor.cut(image, box) for image, box in people]
+        parts = [cut[i : i + size] for i in range(0, len(cut), size)]
+        with step("normalise"):
+            fed = [model.normalise(np.stack([crop for crop, _ in part])) for part in parts]
+        with step("network"):
+            outputs = [model.forward(x) for x in fed]
+        with step("keypoints"):
+            for output, part in zip(outputs, parts, strict=True):
+                predictor.located(output, [region for _, region in part])
+    best["before and after the network"] = best["cut"] + best["normalise"] + best["keypoints"]
+    return best
+
+
+def batches(predictor: Predictor, sizes: Sequence[int], rounds: int = 5) -> dict[int, float]:
+    """Milliseconds a person of bare network calls at each batch size: medians of interleaved rounds."""
+    width, height = predictor.size_wh
+    crops = np.random.default_rng(0).integers(0, 256, (max(sizes), height, width, 3), np.uint8)
+    fed = predictor.model.normalise(crops)
+    taken = measure({size: partial(predictor.model.forward, fed[:size]) for size in sizes}, range(rounds))
+    return {size: statistics.median(wall for wall, _ in taken[size]) * 1e3 / size for size in sizes}
+
+
+def machine() -> str:
+    """Processor, cores, load, and the versions that matter."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
+    found = []
+    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pillow", "rtmlib"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    cpu = names[0] if names else platform.processor()
+    return f"{cpu}, {cores()} cores, load {load} at the start; Python {platform.python_version()}, {', '.join(found)}"
+
+
+def commit(of: Path = Path(__file__)) -> str:
+    """The revision measured, and whether it was changed since; `unknown` outside a checkout."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(of.resolve().parent), *words]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:
+            return ""
+
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if git("status", "--short") else "")

@@ -1,0 +1,84 @@
+"""The joints that humans labelled as evidence for the others: picture and prior as a product of experts.
+
+Two experts speak of a missing keypoint. The *picture*: the student's distributions over columns and rows, tempered to
+be as sure as it proved to be on people it had not seen. The *prior*: what the known joints say without the picture
+(`models.conditioning.prior`); in a second round also what the picture told of the other missing joints in the first.
+The known joints also tell how the student fares on this very person, because there its error can be seen; so the
+picture's expert is a mixture of three hypotheses, weighed by that:
+
+- own: the keypoint is where its channel says, corrected by the errors of the known joints (errors of one person go
+  together);
+- swapped: left and right are exchanged, and it is where its mirror's channel says;
+- lost: the student looks at something else (another person, say), and its word is worth nothing.
+
+posterior(u, v) is proportional to picture(u, v)^a * prior(u, v)^b on a grid of cells over the crop. The estimate is the
+point of the highest expected OKS, not the highest peak.
+
+Shapes: N people, K keypoints, W and H bins, P missing keypoints of all people, U and V cells across and down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
+from poseunion.models.codec.crop import Crop
+from poseunion.models.codec.simcc import SimccGrid
+from poseunion.models.conditioning.features import Conditioned
+from poseunion.models.conditioning.posterior import PosteriorFusion
+from poseunion.models.conditioning.prior import Prior
+from poseunion.models.conditioning.probability_maps import CropGrid
+from poseunion.models.skeleton import Skeleton
+
+# Cells along the longer side of the crop, in the first round and in the second: 3 px of 256, a twentieth of a torso.
+# Positions are found between cells.
+COARSE, FINE = 32, 84
+
+
+def fuse(
+    logit_x_NKW: NDArray[np.floating],
+    logit_y_NKH: NDArray[np.floating],
+    grid: SimccGrid,
+    crops: Sequence[Crop],
+    known_xy_NK2: NDArray[np.floating],
+    known_NK: NDArray[np.bool_],
+    prior: Prior,
+    *,
+    skeleton: Skeleton | None = None,
+    tempering: ConditioningParameters | None = None,
+    area_N: NDArray[np.floating] | None = None,
+    image_wh_N2: NDArray[np.floating] | None = None,
+    wanted_NK: NDArray[np.bool_] | None = None,
+    use_prior: bool = True,
+    use_picture: bool = True,
+) -> Conditioned:
+    """Keypoints from the student's logits, the known joints, and the prior.
+
+    Args:
+        logit_x_NKW, logit_y_NKH: on mmpose's beta-10 scale, as the network gives them.
+        crops: what each person's network input showed; upright, as `Predictor.cut` makes them.
+        known_xy_NK2: image px, in the model's definitions; what an unknown keypoint holds does not matter.
+        skeleton: of the K keypoints; None: the prior's. What the prior does not know is left to the picture.
+        area_N: the people's areas, px^2, for OKS; None: .53 of the crop's box.
+        image_wh_N2: sizes of the pictures, for `prior_inside`.
+        wanted_NK: which missing keypoints are asked for; the others get what the first round found
+            (without the picture: nothing). None: all.
+        use_prior, use_picture: off leaves an expert out, to see what each is worth.
+    """
+    skeleton, tempering = skeleton or prior.skeleton, tempering or ConditioningParameters()
+    scene = PosteriorFusion(
+        logit_x_NKW, logit_y_NKH, grid, crops, known_xy_NK2, known_NK, prior, skeleton, tempering, area_N
+    )
+    missing = ~scene.known
+    wanted = missing if wanted_NK is None else missing & wanted_NK
+    experts, fine = (use_picture, use_prior), CropGrid(grid, FINE)
+    if not use_picture:  # no picture tells anything of other joints
+        alone = scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)
+        return Conditioned(*scene.conclude(alone), scene.score)
+    first = scene.posteriors(missing, scene.prior_of_known, CropGrid(grid, COARSE), experts, image_wh_N2)
+    second = scene.posteriors(wanted, scene.prior_in_context(wanted, first), fine, experts, image_wh_N2)
+    final = {name: np.where(wanted, second[name], first[name]) for name in first}
+    return Conditioned(*scene.conclude(final), scene.score)

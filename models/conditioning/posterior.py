@@ -1,0 +1,324 @@
+"""One call of `fusion.conditioned`: its arrays in crop px, what the known joints say, and both experts' maps.
+
+Shapes: N people, K keypoints, W and H bins, P missing keypoints of all people, U and V cells across and down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
+from poseunion.models.codec import simcc
+from poseunion.models.codec.crop import Crop, affine_to_crop
+from poseunion.models.codec.simcc import SimccGrid
+from poseunion.models.conditioning.prior import Mixture, Prior, box_of_crops, frame_of, trust_of
+from poseunion.models.conditioning.probability_maps import (
+    OKS_HALF,
+    CropGrid,
+    at_bins,
+    best_point,
+    mass_around,
+    mass_between,
+    moments,
+    picture_map,
+    prior_map,
+    tempered,
+)
+from poseunion.models.metrics import AREA_OF_BOX
+from poseunion.models.skeleton import Skeleton, mirrored, project_indices
+
+# What the student excludes altogether would otherwise stay excluded: this share of the picture's word is uniform.
+FLOOR = 1e-3
+# A missing keypoint of whose precision the picture has given less than this share of the prior's tells others nothing.
+LITTLE = 0.2
+# Missing keypoints that are worked on at a time: their maps take 50 MB.
+CHUNK = 128
+# The hypotheses' order in arrays.
+OWN, SWAPPED, LOST = range(3)
+_PLACES = ("x", "y", "mean_x", "mean_y", "sd_px")
+_SUMMARIES = (*_PLACES, "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
+
+
+class PosteriorFusion:
+    """One call's arrays in crop px, and what the known joints say of the student."""
+
+    def __init__(
+        self,
+        logit_x: NDArray[np.floating],
+        logit_y: NDArray[np.floating],
+        grid: SimccGrid,
+        crops: Sequence[Crop],
+        known_xy: NDArray[np.floating],
+        known: NDArray[np.bool_],
+        prior: Prior,
+        skeleton: Skeleton,
+        tempering: ConditioningParameters,
+        area: NDArray[np.floating] | None,
+    ) -> None:
+        self.skeleton, self.tempering, self.prior, self.split = skeleton, tempering, prior, grid.split
+        self.known = np.asarray(known, bool)
+        self.image_xy = np.where(self.known[..., None], np.asarray(known_xy, np.float64), 0.0)
+        self.affine = np.array([affine_to_crop(crop) for crop in crops], np.float64).reshape(-1, 2, 3)
+        self.px = np.array([crop.image_px_per_crop_px for crop in crops], np.float64)  # image px a crop px
+        center, height = box_of_crops(crops)
+        if area is None:
+            area = AREA_OF_BOX * height**2 * grid.size_wh[0] / grid.size_wh[1]
+        # Standard deviation of OKS's Gaussian, crop px.
+        self.oks_sd = 2 * skeleton.sigma_array * np.sqrt(np.asarray(area, np.float64))[:, None] / self.px[:, None]
+        self.mirror = np.array([skeleton.index(mirrored(k)) for k in skeleton.keypoints])
+        self.paired = self.mirror != np.arange(len(skeleton))
+        # The prior works in crop px: its answers need no turning back.
+        self.xy = self._to_crop(self.image_xy)
+        self.center, self.height = self._to_crop(center[:, None])[:, 0], height / self.px
+        self.joints = [tempering.of(k) for k in skeleton.keypoints]
+        temperature = np.array([j.temperature for j in self.joints])
+        blur = np.array([j.blur for j in self.joints]) * grid.size_wh[1] * grid.split
+        self.axes = tempered(logit_x, temperature, blur), tempered(logit_y, temperature, blur)
+        student, self.score = simcc.decode(logit_x, logit_y, grid, refine=True)
+        self.student = student.astype(np.float64)
+        self.index = project_indices(prior.skeleton, skeleton)
+        self.back = project_indices(skeleton, prior.skeleton)
+        self.in_prior = self.index >= 0
+
+    def _to_crop(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("nij,nkj->nki", self.affine[..., :2], xy) + self.affine[:, None, :, 2])
+
+    @cached_property
+    def torso(self) -> NDArray[np.float64]:
+        """(N,) crop px: the prior's frame unit."""
+        xy, sd = self._for_prior(self.xy, np.where(self.known, 0.0, np.inf))
+        trust = trust_of(sd, self.height)
+        return frame_of(xy * (trust > 0)[..., None], trust, self.center, self.height, self.prior.template_K2).scale_N
+
+    # The prior's word.
+
+    def _for_prior(
+        self, xy: NDArray[np.float64], sd: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N, K, …) in the prior's order; what the model does not know is unknown."""
+        absent = self.back < 0
+        return xy[:, self.back], np.where(absent, np.inf, sd[:, self.back])
+
+    @cached_property
+    def prior_of_known(self) -> Mixture:
+        """Of all keypoints, given the known ones."""
+        xy, sd = self._for_prior(self.xy, np.where(self.known, 0.0, np.inf))
+        mixture = self.prior.conditional(xy, sd, self.center, self.height)
+        return mixture.keypoints(np.maximum(self.index, 0))
+
+    def prior_in_context(self, wanted: NDArray[np.bool_], first: dict[str, NDArray[np.float64]]) -> Mixture:
+        """Of each wanted keypoint, given the known ones and what the picture told of the other missing ones."""
+        people, joints = np.nonzero(wanted)
+        told, told_sd = self._told_by_picture(first)
+        xy = np.where(self.known[..., None], self.xy, told)[people]
+        context = np.array([joint.context for joint in self.joints])
+        sd = np.where(self.known, 0.0, told_sd)[people] * context[joints, None]
+        sd[np.arange(len(people)), joints] = np.inf
+        xy_prior, sd_prior = self._for_prior(xy, sd)
+        mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people])
+        rows, columns = np.arange(len(people)), np.maximum(self.index, 0)[joints]
+        plain = self.prior_of_known
+        # Whom more knowledge makes less certain is told something unheard of: such a context is left out.
+        before, after = plain.covariance()[people, joints], mixture.covariance()[rows, columns]
+        helped = np.trace(after, axis1=-2, axis2=-1) < np.trace(before, axis1=-2, axis2=-1)
+        people, joints, rows, columns = people[helped], joints[helped], rows[helped], columns[helped]
+        weight, mean, cov = plain.weight_NKM.copy(), plain.mean_NKM2.copy(), plain.cov_NKM22.copy()
+        weight[people, joints] = mixture.weight_NKM[rows, columns]
+        mean[people, joints] = mixture.mean_NKM2[rows, columns]
+        cov[people, joints] = mixture.cov_NKM22[rows, columns]
+        return Mixture(weight, mean, cov)
+
+    def _told_by_picture(
+        self, first: dict[str, NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N, K, 2) and (N, K) crop px: what a posterior has beyond the prior, as a place and its standard deviation.
+
+        Gaussians stand for both (a message of expectation propagation, Minka 2001): told again, the known joints would
+        count twice. Where the picture adds little, the standard deviation is infinite.
+        """
+        prior_mean, prior_cov = self.prior_of_known.mean(), self.prior_of_known.covariance()
+        prior_precision = 2 / np.trace(prior_cov, axis1=-2, axis2=-1)
+        with np.errstate(divide="ignore"):
+            precision = 1 / first["sd_px"] ** 2
+        gained = precision - prior_precision
+        useful = np.isfinite(gained) & (gained > LITTLE * prior_precision)
+        gained, precision = np.where(useful, gained, 1.0), np.where(useful, precision, 0.0)
+        mean = np.stack([first["mean_x"], first["mean_y"]], -1)
+        place = (precision[..., None] * mean - prior_precision[..., None] * prior_mean) / gained[..., None]
+        sd = np.where(useful, 1 / np.sqrt(gained), np.inf)
+        return np.where(useful[..., None], place, 0.0), sd
+
+    # What the known joints say of the student.
+
+    @cached_property
+    def wrong(self) -> NDArray[np.float64]:
+        """(N, K) 1 - OKS of the student's word on each known joint; 0 where unknown."""
+        squared = ((self.xy - self.student) ** 2).sum(-1)
+        return np.where(self.known, 1 - np.exp(-squared / (2 * self.oks_sd**2)), 0.0)
+
+    @cached_property
+    def closeness(self) -> NDArray[np.float64]:
+        """(N, K, K) how much one joint's error tells of another's: falls with their distance in the prior's mean."""
+        return np.asarray(np.exp(-0.5 * (self.distance / self.tempering.error_length) ** 2))
+
+    @cached_property
+    def distance(self) -> NDArray[np.float64]:
+        """(N, K, K) between joints, torso lengths; unknown ones are where the prior expects them."""
+        place = np.where(self.known[..., None], self.xy, self.prior_of_known.mean())
+        apart = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1)
+        return np.asarray(apart / self.torso[:, None, None])
+
+    @cached_property
+    def near_error(self) -> NDArray[np.float64]:
+        """(N, K) mean of `wrong` over the known joints, the closest counting most."""
+        return _mean(self.wrong[:, None], self.closeness * self.known[:, None], 0.5)
+
+    @cached_property
+    def shift(self) -> NDArray[np.float64]:
+        """(N, K, 2) crop px by which the student's word is corrected; see `shift_by`."""
+        t = self.tempering
+        return self.shift_by(t.error_sd, t.error_length, t.error_noise)
+
+    def shift_by(self, error_sd: float, error_length: float, error_noise: float) -> NDArray[np.float64]:
+        """(N, K, 2) crop px: a Gaussian process over the errors on the known joints; torso lengths."""
+        away = (self.xy - self.student) / self.torso[:, None, None]
+        error = np.where(self.known[..., None], away, 0.0)
+        size = np.linalg.norm(error, axis=-1, keepdims=True)
+        reach = 3 * np.hypot(error_sd, error_noise)
+        error *= np.exp(-0.5 * (size / reach) ** 2)  # a gross error is no shift: it counts for less the larger it is
+        shared = error_sd**2 * np.exp(-0.5 * (self.distance / error_length) ** 2)
+        among_known = shared * self.known[:, None] * self.known[:, :, None]
+        noise = np.eye(self.known.shape[1]) * np.where(self.known, error_noise**2, 1.0)[:, None]
+        solved = np.linalg.solve(among_known + noise, error)
+        return np.asarray((shared * self.known[:, None]) @ solved * self.torso[:, None, None])
+
+    @cached_property
+    def swap_evidence(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Nats for an exchange of left and right: (N, K) from the keypoint's known mirror, (N,) from known pairs."""
+        own, other = self._log_at_known(np.arange(len(self.skeleton))), self._log_at_known(self.mirror)
+        gain = np.where(self.known & self.paired, other - own, 0.0)
+        both = self.known & self.known[:, self.mirror] & self.paired
+        return gain[:, self.mirror], (gain * both).sum(1) / np.maximum(both.sum(1), 1)
+
+    def _log_at_known(self, channel: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(N, K) log density of `channel`'s distributions at the known joints, floored."""
+        x, y = (axis[:, channel] for axis in self.axes)
+        at = self.xy * self.split
+        here = at_bins(x, at[..., :1])[..., 0] * at_bins(y, at[..., 1:])[..., 0]
+        return np.asarray(np.log(here.astype(np.float64) + FLOOR / (x.shape[-1] * y.shape[-1])))
+
+    @cached_property
+    def hypotheses(self) -> NDArray[np.float64]:
+        """(N, K, 3) weights of own, swapped, lost, before the prior has spoken."""
+        t = self.tempering
+        mirror_gain, pair_gain = self.swap_evidence
+        swapped = t.swapped_mirror * mirror_gain + t.swapped_pairs * pair_gain[:, None]
+        swapped = np.where(self.paired, swapped + [j.swapped for j in self.joints], -np.inf)
+        lost = t.lost_error * self.near_error + [j.lost for j in self.joints]
+        logit = np.stack([np.zeros_like(lost), swapped, lost], -1)
+        return simcc.softmax(logit, beta=1.0)
+
+    # Both experts.
+
+    def posteriors(
+        self,
+        wanted: NDArray[np.bool_],
+        mixture: Mixture,
+        cells: CropGrid,
+        experts: tuple[bool, bool],
+        image_wh: NDArray[np.floating] | None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """(N, K) `x`, `y` in crop px and summaries of the wanted keypoints' posteriors; 0 elsewhere."""
+        bounds = self._bounds(image_wh)
+        people, joints = np.nonzero(wanted)
+        result = {name: np.zeros(self.known.shape) for name in _SUMMARIES}
+        for start in range(0, len(people), CHUNK):
+            i, j = people[start : start + CHUNK], joints[start : start + CHUNK]
+            part = Mixture(mixture.weight_NKM[i, j], mixture.mean_NKM2[i, j], mixture.cov_NKM22[i, j])
+            for name, value in self._posterior(i, j, part, cells, experts, bounds[i]).items():
+                result[name][i, j] = value
+        return result
+
+    def _posterior(
+        self,
+        i: NDArray[np.intp],
+        j: NDArray[np.intp],
+        mixture: Mixture,
+        cells: CropGrid,
+        experts: tuple[bool, bool],
+        bounds: NDArray[np.float64],
+    ) -> dict[str, NDArray[np.floating]]:
+        """Summaries (P,) of the keypoints j of the people i."""
+        weight = self.hypotheses[i, j].astype(np.float32)[:, :, None, None]
+        shift = self.shift[i, j]
+        own, swapped = (
+            picture_map(self.axes[0][i, channel], self.axes[1][i, channel], shift, cells)
+            for channel in (j, self.mirror[j])
+        )
+        swapped *= weight[:, SWAPPED]
+        lost = (weight[:, LOST] + np.float32(FLOOR)) * np.float32(cells.uniform)
+        picture = own * weight[:, OWN] + swapped + lost
+        prior = prior_map(mixture, cells)
+        prior[~self.in_prior[j]] = cells.uniform
+        a, b = (
+            np.array([getattr(joint, name) for joint in self.joints], np.float32)[j, None, None] * used
+            for name, used in zip(("picture", "prior"), experts, strict=True)
+        )
+        posterior = a * np.log(picture) + b * np.log(prior + np.float32(FLOOR * cells.uniform))
+        posterior = np.exp(posterior - posterior.max((1, 2), keepdims=True))
+        posterior /= posterior.sum((1, 2), keepdims=True)
+        xy = best_point(posterior, cells, np.maximum(self.oks_sd[i, j], cells.side / 2))
+        share = posterior / picture
+        mean, sd = moments(posterior, cells)
+        return {
+            "x": xy[:, 0],
+            "y": xy[:, 1],
+            "mean_x": mean[:, 0],
+            "mean_y": mean[:, 1],
+            "sd_px": sd,
+            "near": mass_around(posterior, cells, xy, self.oks_sd[i, j] * OKS_HALF),
+            "swapped": (share * swapped).sum((1, 2)),
+            "lost": (share * lost).sum((1, 2)),
+            "picture_sd_px": moments(picture, cells)[1],
+            "prior_sd_px": moments(prior, cells)[1],
+            "prior_inside": np.minimum(mass_between(prior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
+        }
+
+    def _bounds(self, image_wh: NDArray[np.floating] | None) -> NDArray[np.float64]:
+        """(N, 2, 2) lowest and highest crop px of the picture."""
+        if image_wh is None:
+            return np.broadcast_to(np.array([[-np.inf, -np.inf], [np.inf, np.inf]]), (len(self.px), 2, 2))
+        wh = np.asarray(image_wh, np.float64)
+        return self._to_crop(np.stack([np.full_like(wh, -0.5), wh - 0.5], 1))
+
+    def conclude(
+        self, found: dict[str, NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        """xy (N, K, 2) and sd (N, K) in image px, with the known joints in their places, and the features."""
+        xy = np.stack([found.pop("x"), found.pop("y")], -1)
+        del found["mean_x"], found["mean_y"]
+        inverse = np.linalg.inv(self.affine[..., :2])
+        image = np.einsum("nij,nkj->nki", inverse, xy - self.affine[:, None, :, 2])
+        for name in ("near", "prior_inside"):
+            found[name] = np.where(self.known, 1.0, found[name])
+        gap = np.linalg.norm(self.student - self.prior_of_known.mean(), axis=-1) * (~self.known & self.in_prior)
+        joint_sd = np.hypot(found["picture_sd_px"], found["prior_sd_px"])
+        found["surprise"] = np.divide(gap, joint_sd, out=np.zeros_like(gap), where=joint_sd > 0)
+        found["disagreement"] = gap / (self.oks_sd * OKS_HALF)
+        found["near_error"] = self.near_error
+        found["known_error"] = _mean(self.wrong, self.known.astype(np.float64), 0.5)
+        found["known"] = self.known.sum(1).astype(np.float64)
+        for name in ("sd_px", "picture_sd_px", "prior_sd_px"):
+            found[name] = found[name] * self.px[:, None]
+        xy_image = np.where(self.known[..., None], self.image_xy, image)
+        return xy_image, found.pop("sd_px"), found
+
+
+def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], nobody: float) -> NDArray[np.float64]:
+    """Weighted mean over the last axis; `nobody` counts a little, and alone where there is no weight."""
+    little = 0.1
+    return np.asarray(((value * weight).sum(-1) + little * nobody) / (weight.sum(-1) + little))

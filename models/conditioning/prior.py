@@ -1,0 +1,279 @@
+"""What the labelled joints of a person say about the others, without looking at the picture: p(missing | known).
+
+A small network, fitted by `poseunion fit-prior` on skeletons alone, gives a mixture of Gaussians for every keypoint
+from whatever subset is known, none and all included; a joint may also be known to within a standard deviation. It works
+in a frame of the person's own, so that position and size do not matter: the similarity that lays the mean pose on the
+known joints, with a weak pull towards the upright pose that fills the person's box, which decides where little is
+known. What is up in the picture is an input, so that a person who is upside down may be known to be so. The answer is
+averaged with the mirrored person's: left and right are exchanged exactly.
+
+Shapes: N people, K keypoints of the prior's skeleton, M components, F input features.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.codec.crop import Crop
+from poseunion.models.errors import BadFileError, SkeletonError
+from poseunion.models.files import atomic_writer
+from poseunion.models.skeleton import Skeleton, load_skeleton
+from poseunion.models.zoo import WEIGHTS
+
+PRIOR_PATH = WEIGHTS / "prior.npz"
+
+# How much the person's box counts in the frame: its size and upright pose against the known joints' spread, in squared
+# torso lengths (two hips .2, an eye and the nose .01, a whole body about 10), its centre against a joint.
+BOX_PULL, CENTER_PULL = 0.05, 0.02
+# A joint known to within so many torso lengths counts half of one that is labelled.
+HALF_KNOWN = 0.1
+# Torso lengths to the height of a box: the median over the COCO people with all 17 keypoints.
+BOX_TORSOS = 3.7
+# A joint known worse than to within so many torso lengths is unknown: the prior was fitted on none worse.
+UNKNOWN_FROM = 0.6
+# Bounds of a component's standard deviation, torso lengths: below, labels are noise; above, nothing is known.
+MIN_SD, MAX_SD = 0.01, 3.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A similarity a person: image px = origin + scale * rotation(angle) @ frame coordinates.
+
+    Attributes:
+        origin_N2: image px.
+        scale_N: px a frame unit (about a torso length).
+        angle_N: radians; how far the person is turned against the upright pose, x towards y.
+    """
+
+    origin_N2: NDArray[np.float64]
+    scale_N: NDArray[np.float64]
+    angle_N: NDArray[np.float64]
+
+    def rotation(self) -> NDArray[np.float64]:
+        """(N, 2, 2)."""
+        cos, sin = np.cos(self.angle_N), np.sin(self.angle_N)
+        return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+    def inward(self, xy_NK2: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Image px to frame coordinates."""
+        moved = np.asarray(xy_NK2, np.float64) - self.origin_N2[:, None]
+        return np.asarray(np.einsum("nji,nkj->nki", self.rotation(), moved) / self.scale_N[:, None, None])
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of M Gaussians for every keypoint, image px.
+
+    Attributes:
+        weight_NKM: >= 0, summing to one.
+        mean_NKM2: px.
+        cov_NKM22: px^2, symmetric and positive definite.
+    """
+
+    weight_NKM: NDArray[np.float64]
+    mean_NKM2: NDArray[np.float64]
+    cov_NKM22: NDArray[np.float64]
+
+    def mean(self) -> NDArray[np.float64]:
+        """(N, K, 2) expected position."""
+        return np.asarray((self.weight_NKM[..., None] * self.mean_NKM2).sum(-2))
+
+    def covariance(self) -> NDArray[np.float64]:
+        """(N, K, 2, 2) of the whole mixture."""
+        away = self.mean_NKM2 - self.mean()[..., None, :]
+        spread = self.cov_NKM22 + away[..., :, None] * away[..., None, :]
+        return np.asarray((self.weight_NKM[..., None, None] * spread).sum(-3))
+
+    def keypoints(self, index: NDArray[np.intp]) -> Mixture:
+        """Some keypoints, in another order."""
+        return Mixture(self.weight_NKM[:, index], self.mean_NKM2[:, index], self.cov_NKM22[:, index])
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A fitted prior.
+
+    Attributes:
+        skeleton: the K keypoints' names and order.
+        template_K2: the mean upright pose, torso lengths, origin at mid-hip, y down.
+        layers: (weight (in, out), bias (out,)) of each layer; all but the first and the last add to their input.
+        components: M of one answer; the mirrored answer adds as many.
+    """
+
+    skeleton: Skeleton
+    template_K2: NDArray[np.float64]
+    layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    components: int
+
+    def conditional(
+        self,
+        xy_NK2: NDArray[np.floating],
+        sd_px_NK: NDArray[np.floating],
+        box_center_N2: NDArray[np.floating],
+        box_height_N: NDArray[np.floating],
+    ) -> Mixture:
+        """Where every keypoint may be, given the known ones (what is said of the known ones themselves is of no use).
+
+        Args:
+            xy_NK2: image px; what an unknown keypoint holds does not matter.
+            sd_px_NK: how far from there it may be, per axis: 0 for a label, infinite for an unknown keypoint.
+            box_center_N2, box_height_N: image px, of the person's box or of the box that its crop shows.
+        """
+        sd = np.asarray(sd_px_NK, np.float64)
+        if sd.shape[1:] != (len(self.skeleton),):
+            raise SkeletonError(f"The prior knows {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
+        center, height = np.asarray(box_center_N2, np.float64), np.asarray(box_height_N, np.float64)
+        trust = trust_of(sd, height)
+        xy = np.where(trust[..., None] > 0, np.asarray(xy_NK2, np.float64), 0.0)
+        plain = self._one_side(xy, trust, center, height)
+        mirror, order = np.array([-1.0, 1.0]), self.skeleton.flip_indices
+        other = self._one_side(xy[:, order] * mirror, trust[:, order], center * mirror, height).keypoints(order)
+        sign = mirror[:, None] * mirror[None, :]
+        return Mixture(
+            np.concatenate([plain.weight_NKM, other.weight_NKM], -1) / 2,
+            np.concatenate([plain.mean_NKM2, other.mean_NKM2 * mirror], -2),
+            np.concatenate([plain.cov_NKM22, other.cov_NKM22 * sign], -3),
+        )
+
+    def _one_side(
+        self,
+        xy: NDArray[np.float64],
+        trust: NDArray[np.float64],
+        center: NDArray[np.float64],
+        height: NDArray[np.float64],
+    ) -> Mixture:
+        frame = frame_of(xy, trust, center, height, self.template_K2)
+        out = _forward(self.layers, features(xy, trust, center, height, frame, self.template_K2))
+        n, k = trust.shape
+        raw = out.reshape(n, k, self.components, 6).astype(np.float64)
+        weight, mean, factor = components_of(raw, self.template_K2)
+        turn = frame.rotation() * frame.scale_N[:, None, None]
+        factor = np.einsum("nij,nkmjl->nkmil", turn, factor)
+        return Mixture(
+            weight,
+            np.einsum("nij,nkmj->nkmi", turn, mean) + frame.origin_N2[:, None, None],
+            factor @ np.swapaxes(factor, -1, -2),
+        )
+
+
+def trust_of(sd_px_NK: NDArray[np.float64], box_height_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, K) how much a joint counts: 1 for a label, falling with its standard deviation, 0 where unknown."""
+    sd = sd_px_NK / (np.maximum(box_height_N, 1e-6)[:, None] / BOX_TORSOS)
+    return np.where(sd <= UNKNOWN_FROM, 1 / (1 + (sd / HALF_KNOWN) ** 2), 0.0)
+
+
+def frame_of(
+    xy_NK2: NDArray[np.float64],
+    trust_NK: NDArray[np.float64],
+    box_center_N2: NDArray[np.float64],
+    box_height_N: NDArray[np.float64],
+    template_K2: NDArray[np.float64],
+) -> Frame:
+    """The similarity that lays the template on the known joints (Procrustes), with the box's pull."""
+    weight = trust_NK[..., None]
+    count = weight.sum(1) + CENTER_PULL
+    center_t = (template_K2.min(0) + template_K2.max(0)) / 2
+    middle = ((xy_NK2 * weight).sum(1) + CENTER_PULL * box_center_N2) / count
+    middle_t = ((template_K2 * weight).sum(1) + CENTER_PULL * center_t) / count
+    a, t = xy_NK2 - middle[:, None], template_K2 - middle_t[:, None]
+    from_box = np.maximum(box_height_N, 1e-6) / BOX_TORSOS
+    spread, spread_t = (weight * a**2).sum((1, 2)), (weight * t**2).sum((1, 2))
+    scale = np.sqrt((spread + BOX_PULL * from_box**2) / (spread_t + BOX_PULL))
+    dot = (weight * a * t).sum((1, 2)) / scale + BOX_PULL
+    cross = (trust_NK * (t[..., 0] * a[..., 1] - t[..., 1] * a[..., 0])).sum(1) / scale
+    angle = np.arctan2(cross, dot)
+    frame = Frame(middle, scale, angle)
+    origin = middle - scale[:, None] * np.einsum("nij,nj->ni", frame.rotation(), middle_t)
+    return Frame(origin, scale, angle)
+
+
+def features(
+    xy_NK2: NDArray[np.float64],
+    trust_NK: NDArray[np.float64],
+    box_center_N2: NDArray[np.float64],
+    box_height_N: NDArray[np.float64],
+    frame: Frame,
+    template_K2: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """(N, F) what the network sees: known joints against the template, how well known, where up is, and the box."""
+    n, known = len(xy_NK2), trust_NK > 0
+    away = np.clip(frame.inward(xy_NK2) - template_K2, -4, 4) * known[..., None]
+    box = np.clip(frame.inward(box_center_N2[:, None])[:, 0], -4, 4)
+    size = np.log(np.maximum(box_height_N, 1e-6) / frame.scale_N / BOX_TORSOS)[:, None]
+    up = np.stack([np.sin(frame.angle_N), np.cos(frame.angle_N)], -1)
+    return np.concatenate(
+        [away.reshape(n, 2 * known.shape[1]), known, trust_NK, up, box, np.clip(size, -3, 3)], 1
+    ).astype(np.float32)
+
+
+def components_of(
+    raw_NKM6: NDArray[np.float64], template_K2: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The network's numbers as weights (N, K, M), means (N, K, M, 2) and Cholesky factors (N, K, M, 2, 2)."""
+    logit = raw_NKM6[..., 0] - raw_NKM6[..., 0].max(-1, keepdims=True)
+    weight = np.exp(logit)
+    factor = np.zeros((*raw_NKM6.shape[:-1], 2, 2))
+    log_sd = np.clip(raw_NKM6[..., 3:5], np.log(MIN_SD), np.log(MAX_SD))
+    factor[..., 0, 0], factor[..., 1, 1] = np.exp(log_sd[..., 0]), np.exp(log_sd[..., 1])
+    factor[..., 1, 0] = raw_NKM6[..., 5] * factor[..., 1, 1]
+    return weight / weight.sum(-1, keepdims=True), raw_NKM6[..., 1:3] + template_K2[:, None], factor
+
+
+def _forward(
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], x: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    for number, (weight, bias) in enumerate(layers[:-1]):
+        z = x @ weight + bias
+        z = z / (1 + np.exp(-np.clip(z, -60, 60)))  # SiLU
+        x = z if number == 0 else x + z
+    return x @ layers[-1][0] + layers[-1][1]
+
+
+def box_of_crops(crops: Sequence[Crop], padding: float = 1.25) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres (N, 2) and heights (N,) of the boxes that crops were made from, image px."""
+    center = np.array([crop.center_xy for crop in crops], np.float64).reshape(-1, 2)
+    height = np.array([crop.image_px_per_crop_px * crop.size_wh[1] for crop in crops], np.float64) / padding
+    return center, height
+
+
+def save_prior(prior: Prior, path: str | Path) -> None:
+    """Write a prior, in half precision, atomically."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "skeleton": np.array(prior.skeleton.name),
+        "keypoints": np.array(prior.skeleton.keypoints),
+        "template": prior.template_K2,
+        "components": np.array(prior.components),
+    }
+    for number, (weight, bias) in enumerate(prior.layers):
+        arrays[f"weight{number}"], arrays[f"bias{number}"] = weight.astype(np.float16), bias.astype(np.float16)
+    with atomic_writer(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+@functools.cache
+def load_prior(path: str | Path = PRIOR_PATH) -> Prior:
+    """The shipped prior, or one that `poseunion fit-prior` wrote.
+
+    Raises:
+        BadFileError: absent, or no prior.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            skeleton = load_skeleton(str(file["skeleton"]))
+            if tuple(file["keypoints"].tolist()) != skeleton.keypoints:
+                raise ValueError("its keypoints are not its skeleton's")
+            count = sum(name.startswith("weight") for name in file)
+            layers = tuple(
+                (file[f"weight{i}"].astype(np.float32), file[f"bias{i}"].astype(np.float32)) for i in range(count)
+            )
+            return Prior(skeleton, file["template"].astype(np.float64), layers, int(file["components"]))
+    except OSError as error:
+        raise BadFileError(f"Cannot read the prior {path}: {error.strerror or error}.") from error
+    except (ValueError, KeyError, EOFError) as error:
+        raise BadFileError(f"{path} is not a prior that `poseunion fit-prior` wrote: {error}.") from error

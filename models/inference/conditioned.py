@@ -1,0 +1,109 @@
+"""Predictor conditioned on a person's labelled keypoints: logits, pose prior and labels together.
+
+Shapes: N people, K keypoints of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration.schema import KeypointLogistic
+from poseunion.models.codec.crop import Crop
+from poseunion.models.conditioning.features import evidence_features
+from poseunion.models.conditioning.fusion import fuse
+from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
+from poseunion.models.errors import ModelError
+from poseunion.models.files import sha256_of
+from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.inference.predictor import Predictor, box_of_crop
+from poseunion.models.pose_batch import PoseBatch
+
+
+class ConditionedPredictor(Predictor):
+    """A calibrated SimCC model and the shipped prior.
+
+    Args:
+        predictor: the model and its options.
+
+    Raises:
+        ModelError: the model was not calibrated with evidence, or with another prior.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        model = predictor.model
+        super().__init__(
+            model,
+            flip=predictor.flip,
+            refine=predictor.refine,
+            antialias=predictor.antialias,
+            batch_size=predictor.batch_size,
+        )
+        calibration = self.metadata.calibration
+        if calibration is None or calibration.evidence is None:
+            raise ModelError(f"{model.path} was not calibrated with labelled joints: run poseunion calibrate.")
+        self.prior, self._prior_sha256 = load_prior(), sha256_of(PRIOR_PATH)
+        if calibration.prior != self._prior_sha256:
+            raise ModelError(f"{model.path} was calibrated with another prior: run poseunion calibrate again.")
+        self.calibration, self.evidence = calibration, calibration.evidence
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labelled keypoints condition the prediction of the others."""
+        return True
+
+    @property
+    def calibration_part(self) -> KeypointLogistic:
+        """Where the confidences come from."""
+        return self.evidence
+
+    @property
+    def prior_sha256(self) -> str:
+        """Of the pose prior."""
+        return self._prior_sha256
+
+    def predict_crops(
+        self,
+        crop_NHW3: NDArray[np.uint8],
+        crops: Sequence[Crop],
+        labels_NK3: NDArray[np.floating] | None = None,
+        image_wh_N2: NDArray[np.floating] | None = None,
+    ) -> PoseBatch:
+        """Keypoints given those that are labelled, with `sd_px` and `disagreement`; see `PosePredictor`.
+
+        Without labels as `Predictor.predict_crops`.
+        """
+        if labels_NK3 is None or image_wh_N2 is None:
+            return super().predict_crops(crop_NHW3, crops)
+        outputs = self.outputs(crop_NHW3)
+        found = fuse(
+            outputs[0],
+            outputs[1],
+            self.metadata.grid,
+            crops,
+            labels_NK3[..., :2],
+            labels_NK3[..., 2] > 0,
+            self.prior,
+            skeleton=self.skeleton,
+            tempering=self.calibration.tempering,
+            image_wh_N2=image_wh_N2,
+        )
+        bounds, sigma = self.calibration.size_bounds, self.skeleton.sigma_array
+        feature = evidence_features(found.score_NK, bounds, found, crops, image_wh_N2, sigma)
+        return PoseBatch(
+            self.skeleton,
+            found.xy_NK2.astype(np.float32),
+            self.evidence.probability(feature).astype(np.float32),
+            np.array([box_of_crop(crop, self.padding) for crop in crops], np.float32),
+            raw_score=found.score_NK,
+            sd_px=found.sd_px_NK.astype(np.float32),
+            disagreement=found.features["disagreement"].astype(np.float32),
+        )
+
+
+def supports_labels(predictor: PosePredictor) -> bool:
+    """Was the model calibrated with labelled joints?"""
+    calibration = predictor.metadata.calibration
+    return calibration is not None and calibration.evidence is not None

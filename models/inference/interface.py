@@ -1,0 +1,99 @@
+"""The interface of all predictors: one model, one given labelled keypoints, or several chosen by box size.
+
+Shapes: N people, K keypoints of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poseunion.models.calibration.schema import KeypointLogistic
+from poseunion.models.codec.crop import Crop
+from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.runtime.description import ModelDescription
+from poseunion.models.skeleton import Skeleton
+
+
+class PosePredictor(Protocol):
+    """Keypoints of people in boxes.
+
+    Attributes:
+        sha256: of the model file.
+        provider: what it runs on; another one differs in the last digits.
+        metadata: the model's description.
+        uses_labels: labelled keypoints condition the prediction of the others.
+        calibration_part: where its confidences come from; None: not calibrated.
+        prior_sha256: of the pose prior that it conditions with; None: it does not.
+        route: for files made with it, the models that it chooses among; empty for one model.
+    """
+
+    name: str
+    sha256: str
+    provider: str
+    skeleton: Skeleton
+    size_wh: tuple[int, int]
+    padding: float
+    batch_size: int
+    flip: bool
+    refine: bool
+    antialias: bool
+    metadata: ModelDescription
+
+    @property
+    def uses_labels(self) -> bool: ...
+
+    @property
+    def calibration_part(self) -> KeypointLogistic | None: ...
+
+    @property
+    def prior_sha256(self) -> str | None: ...
+
+    @property
+    def route(self) -> Sequence[dict[str, Any]]: ...
+
+    def __call__(
+        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+    ) -> PoseBatch:
+        """`predict` of one picture."""
+
+    def predict(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes_xywh: Sequence[ArrayLike],
+        labels: Sequence[NDArray[np.floating]] | None = None,
+    ) -> list[PoseBatch]:
+        """Keypoints of the people in several pictures.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            boxes_xywh: (N, 4) image px of each picture.
+            labels: (N, K, 3) of each picture, in the model's keypoints and definitions: x, y in image px, and above 0
+                where the keypoint is labelled. Only for a predictor that `uses_labels`.
+
+        Raises:
+            ItemError: a box has no area, or lies outside the picture. BadArgumentError: lists of different lengths.
+        """
+
+    def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
+        """The crop of one person, and where it was cut; raises ItemError."""
+
+    def assign(self, crops: Sequence[Crop]) -> Sequence[tuple[PosePredictor, NDArray[np.intp]]]:
+        """Which model predicts which of the crops that `cut` made: (model, rows) pairs."""
+
+    def predict_crops(
+        self,
+        crop_NHW3: NDArray[np.uint8],
+        crops: Sequence[Crop],
+        labels_NK3: NDArray[np.floating] | None = None,
+        image_wh_N2: NDArray[np.floating] | None = None,
+    ) -> PoseBatch:
+        """Keypoints in image px from crops that `cut` made; one network call (two with the flip test).
+
+        Args:
+            labels_NK3: see `predict`.
+            image_wh_N2: sizes of the people's pictures, px; needed with labels.
+        """

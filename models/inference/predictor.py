@@ -1,0 +1,301 @@
+"""Top-down pose predictor: pictures and person boxes in, keypoints with confidences out.
+
+    >>> from matplotlib.cbook import get_sample_data  # any picture will do; this one is a portrait of Grace Hopper
+    >>> from poseunion.models import load_predictor, read_image
+    >>> image = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    >>> poses = load_predictor("unified")(image, [[20, 10, 470, 590]])  # boxes: x, y, width, height
+    >>> bool(poses.keypoint("head_top")[0, 1] < poses.keypoint("nose")[0, 1] < poses.keypoint("upper_neck")[0, 1])
+    True
+
+Shapes: N people, K keypoints.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poseunion.models.calibration.schema import KeypointLogistic
+from poseunion.models.codec import heatmap, simcc
+from poseunion.models.codec.crop import Crop, check_in_picture, crop_from_box, cut_crop, to_image
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.runtime.base import PoseModel
+from poseunion.models.runtime.description import ModelDescription
+from poseunion.models.runtime.engine_record import ENGINE_SUFFIX
+from poseunion.models.runtime.onnx import OnnxModel
+from poseunion.models.runtime.tensorrt import EngineModel
+from poseunion.models.skeleton import Skeleton
+from poseunion.models.zoo import model_path
+
+T = TypeVar("T")
+_Person = tuple[NDArray[np.uint8], NDArray[np.float64], "NDArray[np.floating] | None"]  # picture, box, labels
+
+# On a CPU, 4 to 32 people a call take the same time each (192x256, one thread); 8 need a third of the memory of 32.
+BATCH_SIZE = 8
+
+
+class Predictor:
+    """Runs one described model on crops of people.
+
+    Args:
+        model: the loaded file.
+        flip: average with the mirrored crop (twice the time).
+        refine: places of the highest expected OKS, between the bins; off gives the likeliest bin, as mmpose and rtmlib.
+        antialias: average areas when shrinking a picture; off samples like mmpose and rtmlib.
+        batch_size: people a network call; a GPU wants more.
+    """
+
+    def __init__(
+        self,
+        model: PoseModel,
+        *,
+        flip: bool = False,
+        refine: bool = True,
+        antialias: bool = True,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        if batch_size < 1:
+            raise BadArgumentError(f"batch_size is {batch_size}: give at least 1.")
+        self.model = model
+        self.metadata: ModelDescription = model.description
+        self.skeleton: Skeleton = model.description.resolved_skeleton
+        self.name = model.description.name
+        self.sha256 = model.sha256
+        self.provider = model.provider
+        self.size_wh = model.description.size_wh
+        self.padding = model.description.padding
+        self.flip, self.refine, self.antialias, self.batch_size = flip, refine, antialias, batch_size
+        # A heatmap network has no bins to weigh.
+        has_bins = self.metadata.head.kind != "heatmap"
+        self._tolerance_px = simcc.tolerances_px(self.skeleton.sigmas, self.metadata.grid) if has_bins else ()
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labelled keypoints condition the prediction of the others."""
+        return False
+
+    @property
+    def calibration_part(self) -> KeypointLogistic | None:
+        """Where the confidences come from; None: the model is not calibrated."""
+        return None if self.metadata.calibration is None else self.metadata.calibration.picture
+
+    @property
+    def prior_sha256(self) -> str | None:
+        """Of the pose prior, where one is used."""
+        return None
+
+    @property
+    def route(self) -> Sequence[dict[str, Any]]:
+        """The models to choose among: there is one."""
+        return ()
+
+    def __call__(
+        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+    ) -> PoseBatch:
+        """Keypoints of the people in one picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            boxes_xywh: (N, 4) image pixels.
+            labels_NK3: see `PosePredictor.predict`.
+
+        Raises:
+            ItemError: a box has no area, or lies outside the picture.
+        """
+        return self.predict([image], [boxes_xywh], None if labels_NK3 is None else [labels_NK3])[0]
+
+    def predict(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes_xywh: Sequence[ArrayLike],
+        labels: Sequence[NDArray[np.floating]] | None = None,
+    ) -> list[PoseBatch]:
+        """Keypoints of the people in several pictures; network calls are filled across pictures."""
+        per_image = boxes_of_pictures(images, boxes_xywh)
+        if labels is not None and not self.uses_labels:
+            raise BadArgumentError(f"{self.name} takes no labelled keypoints: give them to a ConditionedPredictor.")
+        people: list[_Person] = []
+        for number, (image, boxes) in enumerate(zip(images, per_image, strict=True)):
+            given = [None] * len(boxes) if labels is None else labels[number]
+            people += [(image, box, label) for box, label in zip(boxes, given, strict=True)]
+        at_once = self.model.threads
+        if 1 < at_once <= len(people):
+            # Calls of one thread each, side by side, finish sooner than calls that share the threads one by one; and
+            # so does what surrounds them.
+            beside = copy.copy(self)
+            beside.model = self.model.alone()
+            shares = _parts(people, min(self.batch_size, -(-len(people) // at_once)))
+            with ThreadPoolExecutor(at_once) as pool:
+                done = list(pool.map(beside._predict_share, shares))
+        else:
+            done = [self._predict_share(share) for share in _parts(people, self.batch_size)]
+        everyone = PoseBatch.concatenate(done) if done else PoseBatch.empty(self.skeleton)
+        ends = np.cumsum([len(boxes) for boxes in per_image])
+        return [
+            replace(everyone.rows(slice(end - len(boxes), end)), box_xywh=boxes.astype(np.float32))
+            for boxes, end in zip(per_image, ends, strict=True)
+        ]
+
+    def _predict_share(self, people: list[_Person]) -> PoseBatch:
+        """Keypoints of people given as picture, box and labels, in one network call."""
+        crops, regions = zip(*(self.cut(image, box) for image, box, _ in people), strict=True)
+        if not self.uses_labels:
+            return self.predict_crops(np.stack(crops), regions)
+        k = len(self.skeleton)
+        labels = np.stack([np.zeros((k, 3)) if label is None else label for _, _, label in people])
+        size_wh = np.array([(image.shape[1], image.shape[0]) for image, _, _ in people], np.float64)
+        return self.predict_crops(np.stack(crops), regions, labels, size_wh)
+
+    def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
+        """The crop of one person, and where it was cut.
+
+        Raises:
+            ItemError: the box has no area, is not finite, or does not touch the picture.
+        """
+        x, y, w, h = (float(v) for v in np.asarray(box_xywh, np.float64))
+        crop = crop_from_box((x, y, w, h), self.size_wh, self.padding)
+        check_in_picture(image, (x, y, w, h))
+        return self.cut_crop(image, crop), crop
+
+    def cut_crop(self, image: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
+        """The pixels of a crop that was placed otherwise than by a box (MPII: centre and scale)."""
+        return cut_crop(image, crop, antialias=self.antialias)
+
+    def assign(self, crops: Sequence[Crop]) -> Sequence[tuple[PosePredictor, NDArray[np.intp]]]:
+        """All crops to this model, see `PosePredictor.assign`."""
+        return [(self, np.arange(len(crops)))]
+
+    def predict_crops(
+        self,
+        crop_NHW3: NDArray[np.uint8],
+        crops: Sequence[Crop],
+        labels_NK3: NDArray[np.floating] | None = None,
+        image_wh_N2: NDArray[np.floating] | None = None,
+    ) -> PoseBatch:
+        """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
+        return self.located(self.outputs(crop_NHW3), crops)
+
+    def located(self, outputs: list[NDArray[np.float32]], crops: Sequence[Crop]) -> PoseBatch:
+        """Keypoints in image pixels from the raw outputs of `crops`; confidences where the model is calibrated."""
+        xy_crop, score, oks = self._decode(outputs)
+        xy = np.stack([to_image(p, crop) for p, crop in zip(xy_crop, crops, strict=True)])
+        boxes = np.array([box_of_crop(crop, self.padding) for crop in crops], np.float32)
+        raw = np.clip(score, 0, 1)
+        calibration = self.metadata.calibration
+        if calibration is None:
+            return PoseBatch(self.skeleton, xy.astype(np.float32), raw, boxes)
+        size = np.array([crop.image_px_per_crop_px for crop in crops])
+        confidence = calibration.from_picture(raw, size, oks).astype(np.float32)
+        return PoseBatch(self.skeleton, xy.astype(np.float32), confidence, boxes, raw)
+
+    def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The network's raw outputs, averaged with those of the mirrored crops when `flip` is on."""
+        outputs = self.model.run(crop_NHW3)
+        if not self.flip:
+            return outputs
+        mirrored = self.model.run(crop_NHW3[:, :, ::-1])
+        order = self.skeleton.flip_indices
+        head = self.metadata.head
+        if head.kind == "heatmap":
+            mirrored = [heatmap.unflip(mirrored[0], order, head.flip_shift_px)]
+        else:
+            mirrored = [simcc.unflip_x(mirrored[0][:, order], self.metadata.grid), mirrored[1][:, order]]
+        return [np.asarray((a + b) / 2, np.float32) for a, b in zip(outputs, mirrored, strict=True)]
+
+    def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Raw outputs -> (N, K, 2) crop pixels and (N, K) raw scores."""
+        xy, score, _ = self._decode(outputs)
+        return xy, score
+
+    def expected_oks(self, outputs: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+        """(N, K) the OKS that a SimCC network expects of its own places (`simcc.decode_expected`); else None."""
+        if self.metadata.head.kind == "heatmap":
+            return None
+        return simcc.decode_expected(outputs[0], outputs[1], self.metadata.grid, self._tolerance_px)[1]
+
+    def _decode(
+        self, outputs: list[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Crop pixels, raw scores, and of SimCC the highest expected OKS."""
+        head = self.metadata.head
+        if head.kind == "heatmap":
+            return *heatmap.decode(outputs[0], head, self.size_wh), None
+        x, y = outputs
+        likeliest, score = simcc.decode(x, y, self.metadata.grid)
+        best, oks = simcc.decode_expected(x, y, self.metadata.grid, self._tolerance_px)
+        return best if self.refine else likeliest, score, oks
+
+
+def open_model(
+    name_or_path: str | Path,
+    description: ModelDescription | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    allow_fallback: bool = False,
+) -> PoseModel:
+    """The network of a shipped model's name, of a described `.onnx` file, or of an `.engine` built by TensorRT.
+
+    Raises:
+        As `OnnxModel` and `EngineModel`; an engine runs on its GPU or nowhere.
+    """
+    path = model_path(name_or_path)
+    if path.suffix == ENGINE_SUFFIX:
+        return EngineModel(path)
+    return OnnxModel(path, description, device=device, threads=threads, allow_fallback=allow_fallback)
+
+
+def load_predictor(
+    name_or_path: str | Path = "unified",
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    allow_fallback: bool = False,
+    flip: bool = False,
+    refine: bool = True,
+    antialias: bool = True,
+    batch_size: int = BATCH_SIZE,
+    description: ModelDescription | None = None,
+) -> Predictor:
+    """A predictor from a shipped model's name or any described file.
+
+    Args:
+        device: cpu, cuda or tensorrt; where it is absent: an error, or with `allow_fallback` the next best, which
+            `Predictor.provider` names.
+        threads: CPU cores that may work at once; default: all.
+
+    Raises:
+        BadFileError: no such model. ModelError: the file is not what it says. MissingExtraError: no runtime installed.
+    """
+    model = open_model(name_or_path, description, device=device, threads=threads, allow_fallback=allow_fallback)
+    return Predictor(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
+
+
+def boxes_of_pictures(
+    images: Sequence[NDArray[np.uint8]], boxes_xywh: Sequence[ArrayLike]
+) -> list[NDArray[np.float64]]:
+    """(N, 4) boxes of each picture; raises BadArgumentError where there are not as many lists as pictures."""
+    per_image = [np.asarray(b, np.float64).reshape(-1, 4) for b in boxes_xywh]
+    if len(per_image) != len(images):
+        raise BadArgumentError(f"{len(images)} pictures and {len(per_image)} lists of boxes: give one list a picture.")
+    return per_image
+
+
+def box_of_crop(crop: Crop, padding: float) -> tuple[float, float, float, float]:
+    """x, y, width and height, image px, of the unpadded box that a crop was made from."""
+    width = crop.width / padding
+    height = width * crop.size_wh[1] / crop.size_wh[0]
+    return crop.center_xy[0] - width / 2, crop.center_xy[1] - height / 2, width, height
+
+
+def _parts(people: list[T], size: int) -> list[list[T]]:
+    return [people[start : start + size] for start in range(0, len(people), size)]

@@ -1,0 +1,153 @@
+"""Running a described ONNX file with onnxruntime, with one honest answer to "where does it run?"."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import BadArgumentError, DeviceError, MissingExtraError, ModelError
+from poseunion.models.runtime.base import PoseModel, check_threads, cores, model_file
+from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description, read_description
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+# What a device's name asks onnxruntime for, best first. What one provider cannot compute falls to the next.
+DEVICES = {"cpu": (CPU,), "cuda": (CUDA, CPU), "tensorrt": (TENSORRT, CUDA, CPU)}
+# Descriptions of well-known models that do not describe themselves, by file stem.
+DESCRIPTIONS = Path(__file__).parents[1] / "descriptions"
+
+
+class OnnxModel(PoseModel):
+    """An ONNX pose model with its description.
+
+    Args:
+        path: the `.onnx` file.
+        description: overrides what the file says of itself; where it says nothing, a `.toml` of the same stem beside it
+            counts, then one that comes with the package.
+        device: `cpu`, `cuda` or `tensorrt` (onnxruntime's own TensorRT provider).
+        threads: of one call on the CPU; default: onnxruntime's choice.
+        allow_fallback: where the device is absent, run on the next best; `provider` says which. Off: an error.
+
+    Raises:
+        BadFileError: no such file. ModelError: it is not what it is described as. DeviceError: the device is not there.
+        BadArgumentError: no such device, or a number of threads that nobody has.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        description: ModelDescription | None = None,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        allow_fallback: bool = False,
+    ) -> None:
+        check_threads(threads)
+        check_device(device)
+        self.path, self.sha256 = model_file(path)
+        self._again = partial(
+            OnnxModel, self.path.absolute(), description, device=device, allow_fallback=allow_fallback
+        )
+        self._given_threads, self._lock = threads, threading.Lock()
+        self._alone: OnnxModel | None = None
+        self.session = open_session(self.path, DEVICES[device], threads, allow_fallback=allow_fallback)
+        self.description = description or _own_description(self.session, self.path)
+        self.provider = str(self.session.get_providers()[0])
+        self.threads = (threads or cores()) if self.provider == CPU else 1
+        self._check_names([i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()])
+        # Networks exported in half precision may also want their input so.
+        self._dtype = np.float16 if self.session.get_inputs()[0].type == "tensor(float16)" else np.float32
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its path and options: another process opens a session of its own."""
+        return partial(self._again, threads=self._given_threads), ()
+
+    def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+        """See `PoseModel.forward`."""
+        fed = {self.description.input: input_N.astype(self._dtype, copy=False)}
+        try:
+            return list(self.session.run(self.output_names, fed))
+        except Exception as error:  # onnxruntime's own classes: a batch that the file does not take, no memory
+            raise ModelError(
+                f"onnxruntime cannot run {self.path} on an input of {input_N.shape}: {str(error).splitlines()[0]}"
+            ) from error
+
+    def alone(self) -> PoseModel:
+        """A session of one thread, opened when it is first asked for."""
+        if self.threads == 1:
+            return self
+        with self._lock:
+            if self._alone is None:
+                self._alone = self._again(threads=1)
+        return self._alone
+
+
+def check_device(device: str) -> None:
+    """Raises BadArgumentError for a name that is no device's."""
+    if device not in DEVICES:
+        raise BadArgumentError(f"No device {device!r}: choose {', '.join(DEVICES)}.")
+
+
+def open_session(
+    path: Path,
+    providers: Sequence[str],
+    threads: int | None = None,
+    *,
+    allow_fallback: bool = False,
+    profile: Path | None = None,
+) -> Any:
+    """An onnxruntime session on the first of `providers` or, with `allow_fallback`, on the next that is there.
+
+    With `profile` it notes the time of every node, in a file whose name begins so.
+
+    Raises:
+        ModelError: the file cannot be loaded. DeviceError: it would run elsewhere. MissingExtraError: no onnxruntime.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("onnxruntime", "cpu") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a provider is not built in is said below, in one sentence
+            session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # onnxruntime raises its own classes, and ValueError for unknown providers
+        first_line = str(error).strip().splitlines()[0]
+        raise ModelError(f"onnxruntime cannot load {path}: {first_line}") from error
+    # Available providers are compiled in, not present: only the created session knows.
+    got = session.get_providers()[0]
+    if got != providers[0] and not allow_fallback:
+        raise DeviceError(
+            f"{providers[0]} was asked for, but {path.name} would run on {got}: install its libraries "
+            "(pip install 'poseunion[gpu]' in place of onnxruntime), ask for the CPU, or allow a fallback."
+        )
+    return session
+
+
+def _own_description(session: Any, path: Path) -> ModelDescription:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text:
+        return parse_description(text, str(path))
+    beside, shipped = path.with_suffix(".toml"), DESCRIPTIONS / f"{path.stem}.toml"
+    for described in (beside, shipped):
+        if described.is_file():
+            return read_description(described)
+    raise ModelError(
+        f"{path} does not say what it is: it has no '{METADATA_KEY}' metadata, there is no {beside.name} beside it, "
+        f"and no description of {path.stem} comes with poseunion."
+    )

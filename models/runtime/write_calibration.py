@@ -1,0 +1,73 @@
+"""A calibration for a model file that is there, without touching a weight."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+from poseunion.models.calibration.schema import Calibration
+from poseunion.models.errors import BadFileError, MissingExtraError, ModelError
+from poseunion.models.files import write_bytes
+from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description
+
+
+def stamp(source: Path, out: Path, calibration: Calibration, description: ModelDescription) -> None:
+    """Write `source`, an `.onnx` or `.safetensors`, to `out` with this calibration in its description; atomically.
+
+    Args:
+        description: for an `.onnx` that does not describe itself.
+
+    Raises:
+        BadFileError: `source` cannot be read, or is neither.
+    """
+    if source.suffix == ".onnx":
+        content = _onnx(source, calibration, description)
+    elif source.suffix == ".safetensors":
+        content = _safetensors(source, calibration)
+    else:
+        raise BadFileError(f"{source} can carry no description: give an .onnx or .safetensors file.")
+    write_bytes(out, content)
+
+
+def _calibrated(text: str, source: Path, calibration: Calibration) -> str:
+    own = parse_description(text, str(source))
+    # Validated anew: the calibration must be of these keypoints.
+    return parse_description({**own.model_dump(), "calibration": calibration}, str(source)).model_dump_json()
+
+
+def _onnx(source: Path, calibration: Calibration, description: ModelDescription) -> bytes:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "onnx", "train") from error
+    try:
+        model = onnx.load(str(source))
+    except (OSError, DecodeError) as error:
+        raise BadFileError(f"{source} is not an ONNX file: {error}.") from error
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            break
+    else:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = METADATA_KEY, description.model_dump_json()
+    entry.value = _calibrated(entry.value, source, calibration)
+    return bytes(model.SerializeToString())
+
+
+def _safetensors(source: Path, calibration: Calibration) -> bytes:
+    """The file's head is eight bytes of length and JSON (https://github.com/huggingface/safetensors, "Format")."""
+    try:
+        content = source.read_bytes()
+        length = struct.unpack("<Q", content[:8])[0]
+        head = json.loads(content[8 : 8 + length])
+    except (OSError, struct.error, ValueError) as error:
+        raise BadFileError(f"{source} is not a safetensors file: {error}.") from error
+    facts = head.get("__metadata__", {})
+    if METADATA_KEY not in facts:
+        raise ModelError(f"{source} does not say which model it holds: train it with poseunion train.")
+    facts[METADATA_KEY] = _calibrated(facts[METADATA_KEY], source, calibration)
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]

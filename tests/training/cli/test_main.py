@@ -1,0 +1,244 @@
+"""What a user can get wrong on `poseunion train`'s command line is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from poseunion.app.cli import main
+from poseunion.export.onnx.graph_export import export_onnx
+from poseunion.models.codec.heads import SimccOutput
+from poseunion.models.errors import BadFileError
+from poseunion.models.networks.build import build_network
+from poseunion.models.networks.weights import NetworkSpec, read_weights, save_weights
+from poseunion.models.runtime.description import ModelDescription
+from poseunion.models.skeleton import load_skeleton
+from poseunion.models.zoo import weights_path
+from poseunion.training.cli.main import app
+from poseunion.training.data.crop_store import open_store
+from poseunion.training.data.data_file import DatasetEntry
+from poseunion.training.data.read_people import read_people
+from poseunion.training.loop.checkpoint import save_checkpoint
+from poseunion.training.loop.prepare import Prepared
+
+UNION = load_skeleton("union21")
+
+
+@pytest.fixture
+def data(drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data file of one data set, named coco."""
+    monkeypatch.setenv("POSEUNION_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "data.yaml"
+    path.write_text(f"datasets: [{{name: coco, annotations: {drawn_dataset}/coco17.json, images: {drawn_dataset}}}]\n")
+    return path
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Runs the command line; returns the one sentence it must end with."""
+    monkeypatch.setattr(sys, "argv", ["poseunion", "train", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2, errors
+    assert "Traceback" not in errors
+    (sentence,) = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert sentence.endswith(".")
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["unified"], "needs a RECIPE, --data FILE and --out DIR"),
+        (["unifed", "{data}"], "No recipe 'unifed'"),
+        (["unified", "{data}", "colour=red"], "'colour'"),
+        (["unified", "{data}", "augmentation.colour=1"], "'augmentation.colour'"),
+        (["unified", "{data}", "augmentation=none"], "augmentation.low_res_prob"),
+        (["unified", "{data}", "augmentation.low_res_prob=2"], "from 0 to 1"),
+        (["unified", "{data}", "augmentation.scale=1.4,0.6"], "lower bound first"),
+        (["unified", "{data}", "augmentation.scale=1"], "takes 2 values"),
+        (["unified", "{data}", "lr"], "write key=value"),
+        (["unified", "{data}", "lr=fast"], "takes a number"),
+        (["unified", "{data}", "lr=nan"], "above 0"),
+        (["unified", "{data}", "steps=0"], "above 0"),
+        (["unified", "{data}", "seed=-1"], "from 0"),
+        (["unified", "{data}", "alpha=1.5"], "a share"),
+        (["unified", "{data}", "task_loss=l2"], "kl, position"),
+        (["unified", "{data}", "network=resnet"], "equivariant, lite-hrnet, rtmpose-t"),
+        (["unified", "{data}", "betas=1"], "write a recipe"),
+        (["unified", "{data}", "stages=1"], "stages.batch_size"),
+        (["unified", "{data}", "stages.batch_size=0"], "at least 1"),
+        (["unified", "{data}", "skeleton=nobody"], "nobody"),
+        (["unified", "{data}", "alpha=1", "datasets=coco,street"], "trains on street"),
+        (["paper_a_t", "{data}"], "a teacher of coco17 and one of mpii16"),
+        (["unified_t", "{data}"], "a teacher of union21"),
+        (["unified", "{data}", "alpha=1", "--init", "nowhere.safetensors"], "not a safetensors file"),
+        (["unified", "{data}", "alpha=1", "--init", "nowhere.onnx"], "not an ONNX file"),
+        (["unified", "{data}", "alpha=1", "--init", "nobody"], "No weights 'nobody'"),
+        (["unified", "{data}", "--nodes", "2"], "MASTER_ADDR"),
+        (["unified", "--data", "nowhere.yaml", "--out", "{out}"], "nowhere.yaml"),
+    ],
+)
+def test_a_wrong_word_is_one_sentence(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    says: str,
+) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    filled: list[str] = []
+    for word in words:
+        out = ["--out", str(tmp_path / "run")]
+        filled += ["--data", str(data), *out] if word == "{data}" else [word.format(out=tmp_path / "run")]
+    assert says in refused(monkeypatch, capsys, *filled)
+    assert not list((tmp_path / "run").glob("*")), "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("datasets: [{name: a, annotations: gone.json, images: .}]", "gone.json, which does not exist"),
+        ("datasets: [{name: a, annotations: {here}, images: ., colour: red}]", "colour"),
+        ("datasets: [{name: a, annotations: {here}, images: ., weight: 0}]", "weight 0"),
+        ("datasets: [{name: a, annotations: {here}, images: .}, {name: a, annotations: {here}, images: .}]", "twice"),
+        ("datasets: [{name: a, annotations: {here}, images: .}]\nteachers: [{model: gone.onnx}]", "gone.onnx"),
+        ("datasets: [{name: a, annotations: {boxes}, images: ., kind: boxes}]", "kind boxes is a list"),
+        ("datasets: [{name: a, annotations: {empty}, images: ., kind: boxes}]", "nobody to learn from"),
+        ("datasets: [{name: a, annotations: {here}, images: .}]", "could be read"),
+        ("- just a list", "data.yaml"),
+    ],
+)
+def test_a_wrong_data_file_is_one_sentence(
+    data: Path,
+    drawn_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    says: str,
+) -> None:
+    (tmp_path / "boxes.json").write_text(json.dumps([{"file_name": "a.png", "boxes": [[1, 2, 3]]}]))
+    (tmp_path / "empty.json").write_text("[]")
+    for name, path in (("here", drawn_dataset / "coco17.json"), ("boxes", "boxes.json"), ("empty", "empty.json")):
+        text = text.replace("{" + name + "}", str(path))
+    data.write_text(text)
+    assert says in refused(
+        monkeypatch, capsys, "unified", "alpha=1", "--data", str(data), "--out", str(tmp_path / "run")
+    )
+
+
+def test_a_data_file_that_is_a_picture_is_one_sentence(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.write_bytes(b"\x89PNG\xff\xfe")
+    assert "not a text file" in refused(monkeypatch, capsys, "unified", "--data", str(data), "--out", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def hand_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX teacher of five keypoints that no body skeleton has."""
+    folder = tmp_path_factory.mktemp("hand")
+    skeleton = folder / "hand5.toml"
+    skeleton.write_text(
+        'name = "hand5"\ntitle = "A hand"\nsource = "this test"\nlinks = [["thumb", "index"]]\n'
+        'keypoints = ["thumb", "index", "middle", "ring", "little"]\nsigmas = [0.05, 0.05, 0.05, 0.05, 0.05]\n'
+        'sigma_origin = "this test"\n'
+    )
+    description = ModelDescription(name="hand", skeleton=str(skeleton), size_wh=(64, 64), head=SimccOutput())
+    torch.manual_seed(0)
+    spec, weights = NetworkSpec(network="rtmpose-t", backbone=""), folder / "w.safetensors"
+    save_weights(weights, build_network("rtmpose-t", "", 5, description.grid).state_dict(), spec, description)
+    export_onnx(weights, folder / "hand.onnx")
+    return folder / "hand.onnx"
+
+
+def test_a_teacher_that_cannot_teach_is_one_sentence(
+    data: Path, hand_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["unified", "--data", str(data), "--out", str(tmp_path / "run")]
+    datasets = data.read_text()
+    data.write_text(datasets + f"teachers: [{{model: {hand_teacher}}}]\n")
+    assert "none of union21's keypoints" in refused(monkeypatch, capsys, *words)
+
+    silent = onnx.load(hand_teacher)
+    del silent.metadata_props[:]
+    onnx.save(silent, tmp_path / "silent.onnx")
+    data.write_text(datasets + "teachers: [{model: silent.onnx}]\n")
+    assert "does not say what it is" in refused(monkeypatch, capsys, *words)
+
+    (tmp_path / "silent.toml").write_text("size = 3\n")
+    assert "silent.toml" in refused(monkeypatch, capsys, *words)
+    data.write_text(datasets + "teachers: [{model: data.yaml}]\n")
+    assert "data.yaml" in refused(monkeypatch, capsys, *words)
+
+
+def test_an_output_folder_in_the_way_is_one_sentence(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["unified", "alpha=1", "--data", str(data), "--out"]
+    (tmp_path / "file").write_text("")
+    assert "Cannot write the run's folder" in refused(monkeypatch, capsys, *words, str(tmp_path / "file"))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "last.ckpt").write_bytes(b"not a checkpoint")
+    assert "add --resume" in refused(monkeypatch, capsys, *words, str(tmp_path / "old"))
+    assert not (tmp_path / "cache").exists(), "said before hours of preparing"
+    assert "not a checkpoint" in refused(monkeypatch, capsys, *words, str(tmp_path / "old"), "--resume")
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 40 kB: the system call fails as it does on a full disk.
+
+    Only around the call in question: pytest's own report may go to a file, too.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_no_half_store(drawn_dataset: Path, tmp_path: Path) -> None:
+    entry = DatasetEntry(name="drawn", annotations=drawn_dataset / "coco17.json", images=drawn_dataset)
+    with full_disk(), pytest.raises(BadFileError, match="free space"):
+        open_store("drawn", read_people(entry, UNION), UNION, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    save_checkpoint(path, {"step": 1})
+    before = path.read_bytes()
+    with full_disk(), pytest.raises(BadFileError, match="free space"):
+        save_checkpoint(path, {"step": 2, "network": {"w": torch.zeros(100_000)}})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_run_without_a_checkpoint_begins_at_its_start(
+    resume: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with `--resume`, as after a kill before the first checkpoint."""
+    began: dict[str, Any] = {}
+    monkeypatch.setattr("poseunion.training.loop.prepare.prepare", lambda *_: Prepared([], [], []))
+    monkeypatch.setattr("poseunion.training.loop.train.fit", lambda *_, **given: began.update(given))
+    out = str(tmp_path / "run")
+    done = CliRunner().invoke(app, ["train", "unified", "--data", str(data), "--out", out, *resume])
+    assert done.exit_code == 0, done.output
+    state, _, description = read_weights(weights_path("unified"))
+    assert began["init"].keys() == state.keys()
+    assert began["origin"].licence == description.licence

@@ -1,0 +1,150 @@
+"""Fit of the annotator model: whether annotators would label a proposed keypoint, and whether as occluded.
+
+Both are fitted on whole held-out people, of the rounds in which their joints are hidden and asked for again
+(`training.calibration.masking`): occluded on labelled joints (v = 1 against v = 2), labelled on the face (v > 0 against
+v = 0), of people with enough other labels that leaving the face out was a decision and not a person left out. A
+keypoint of which too few samples are of either kind is left out: it is always taken to be labelled, and visible.
+
+Shapes: N views, K keypoints, S samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration.annotator_model import (
+    LABELLED_FEATURES,
+    OCCLUDED_FEATURES,
+    AnnotatorModel,
+    labelling_features,
+)
+from poseunion.models.skeleton import Skeleton, Visibility, sideless
+from poseunion.training.calibration.logistic import fit_logistic
+from poseunion.training.calibration.masking import FACE, Hidden
+from poseunion.training.calibration.samples import OWN, Answers
+
+# Labelled keypoints beside the face from which on a face without labels was looked at and left out.
+ENOUGH_LABELLED = 5
+# Samples of the rarer kind below which nothing is fitted of a keypoint (both sides together).
+FEWEST = 8
+# Inverse variance of the weights' prior around zero: .1 to 3 are alike in likelihood on held-out people.
+PULL = 0.3
+# The threshold is one of these.
+THRESHOLDS = np.round(np.arange(0.3, 0.81, 0.05), 2)
+# Proposals below even odds are not accepted anyway: the threshold is chosen on the others.
+ACCEPTED = 0.5
+
+
+@dataclass(frozen=True)
+class LabelSamples:
+    """Proposals of which it is known what an annotator did.
+
+    Attributes:
+        view, keypoint: (S,) indices.
+        visibility: (S,) what the annotator gave, 0, 1 or 2.
+        feature: (S, F) of the confidence.
+        geometry: (S, G) see `annotator_model.labelling_geometry`.
+        tells_occluded: (S,) of a file that has occluded labels at all (LSP Extended's does not).
+    """
+
+    view: NDArray[np.intp]
+    keypoint: NDArray[np.intp]
+    visibility: NDArray[np.int8]
+    feature: NDArray[np.float64]
+    geometry: NDArray[np.float64]
+    tells_occluded: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> LabelSamples:
+        """Some of them."""
+        return LabelSamples(
+            self.view[chosen],
+            self.keypoint[chosen],
+            self.visibility[chosen],
+            self.feature[chosen],
+            self.geometry[chosen],
+            self.tells_occluded[chosen],
+        )
+
+
+def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(N, K) face keypoints that the annotator of a whole, otherwise labelled person gave no label."""
+    face = np.isin(skeleton.keypoints, FACE)
+    visibility = np.stack([v.person.visibility for v in answers.views])
+    whole = _whole(answers)
+    looked_at = whole & ((visibility > 0)[:, ~face].sum(1) >= ENOUGH_LABELLED)
+    return np.asarray(looked_at[:, None] & face & (visibility == Visibility.ABSENT))
+
+
+def _whole(answers: Answers) -> NDArray[np.bool_]:
+    """(N,) views of a whole person as its own file has it: once each."""
+    return np.array([v.window_xyxy is None and v.form == OWN for v in answers.views])
+
+
+def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
+    """Every keypoint of a whole person that was hidden, or left out by its annotator, and asked for."""
+    whole = _whole(answers)[hidden.view]
+    visibility = np.stack([v.person.visibility for v in answers.views])[hidden.view, hidden.keypoint]
+    dataset = np.array([v.dataset for v in answers.views])[hidden.view]
+    tells = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
+    samples = LabelSamples(hidden.view, hidden.keypoint, visibility, hidden.feature, hidden.geometry, tells)
+    return samples.where(whole)
+
+
+def fit_labelling(
+    samples: LabelSamples, confidence_S: NDArray[np.float64], skeleton: Skeleton, people: str
+) -> AnnotatorModel | None:
+    """Both fits and the threshold; None where the people show neither faces left out nor occluded joints.
+
+    Args:
+        people: the people, in words.
+    """
+    names = np.array(skeleton.keypoints)[samples.keypoint]
+    kind = np.array([sideless(name) for name in names])
+    labelled, occluded = samples.visibility > 0, samples.visibility == Visibility.OCCLUDED
+    on_face = np.isin(names, FACE)
+    enough = with_enough_labels(samples, skeleton)
+
+    def fit(
+        features: tuple[str, ...], outcome: NDArray[np.bool_], among: NDArray[np.bool_]
+    ) -> dict[str, tuple[float, ...]]:
+        feature = labelling_features(features, confidence_S, samples.geometry)
+        table = {}
+        for one in sorted(set(kind[among].tolist())):
+            mine = among & (kind == one)
+            if min(outcome[mine].sum(), (~outcome[mine]).sum()) >= FEWEST:
+                weights = fit_logistic(feature[mine], outcome[mine], np.zeros(len(features)), PULL)
+                table[one] = tuple(weights.round(4).tolist())
+        return table
+
+    found = AnnotatorModel(
+        people=people,
+        threshold=0.5,
+        labelled=fit(LABELLED_FEATURES, labelled, enough & on_face),
+        occluded=fit(OCCLUDED_FEATURES, occluded, labelled & samples.tells_occluded),
+    )
+    if not found.labelled and not found.occluded:
+        return None
+    deciding = enough & on_face & (confidence_S >= ACCEPTED) & np.isin(kind, list(found.labelled))
+    probability = found.labelled_probability(names.tolist(), confidence_S, samples.geometry)
+    return found.model_copy(update={"threshold": best_threshold(probability[deciding], labelled[deciding])})
+
+
+def with_enough_labels(samples: LabelSamples, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(S,) of people with `ENOUGH_LABELLED` labels beside the face; every label of a person is a sample."""
+    face = np.isin(np.array(skeleton.keypoints)[samples.keypoint], FACE)
+    return np.asarray((np.bincount(samples.view, (samples.visibility > 0) & ~face) >= ENOUGH_LABELLED)[samples.view])
+
+
+def best_threshold(probability_S: NDArray[np.float64], labelled_S: NDArray[np.bool_]) -> float:
+    """Where most samples are decided rightly: labelled ones kept, the others not; even odds where all are of one kind.
+
+    Youden's J, which weighs both kinds alike however rare one is, chose .65 and dropped a third of the labelled ears.
+    """
+    if labelled_S.all() or not labelled_S.any():
+        return 0.5
+    right = ((probability_S[None] >= THRESHOLDS[:, None]) == labelled_S).mean(1)
+    best = np.flatnonzero(right == right.max())
+    return float(THRESHOLDS[best[np.argmin(abs(THRESHOLDS[best] - 0.5))]])

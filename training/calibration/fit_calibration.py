@@ -1,0 +1,361 @@
+"""Fitting a calibration: from labelled people that the network never saw to probabilities, and to what they promise.
+
+The held-out people are parted by picture (`is_for_guarantee`). One part fits the logistic functions of
+`models.calibration.schema`, everyone whole and cut at a border, and who has a face also in MPII's form (`mpii_form`).
+The other part fits nothing: it fills the ladders from which `annotate extend --risk` picks its thresholds, and there
+every person counts once, because two looks at one person are not independent: whole or cut, and in the form of the
+files that lack the keypoint, which is MPII's for the face and the people's own for the rest.
+
+Shapes: N views, K keypoints, S samples, F features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.calibration.conditioning_parameters import ConditioningParameters, parameters_beside
+from poseunion.models.calibration.schema import (
+    EVIDENCE_FEATURES,
+    EXPECTED_FEATURES,
+    PICTURE_FEATURES,
+    Calibration,
+    KeypointLogistic,
+    RiskCoverage,
+    logistic,
+    picture_features,
+)
+from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
+from poseunion.models.errors import BadFileError
+from poseunion.models.files import sha256_of
+from poseunion.models.inference.predictor import Predictor
+from poseunion.models.skeleton import Skeleton, mirrored
+from poseunion.training.calibration.fit_annotator_model import LabelSamples, fit_labelling, label_samples, left_out
+from poseunion.training.calibration.logistic import fit_logistic
+from poseunion.training.calibration.masking import FACE, Hidden, ask_hidden
+from poseunion.training.calibration.mpii_form import ask_in_forms
+from poseunion.training.calibration.samples import MPII, OWN, Answers, View, ask, cut_at_border, is_the_look, read_views
+from poseunion.training.data.splits import is_for_guarantee, is_held_out
+
+# How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
+# a Gaussian's inverse variance. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
+PULL, PULL_ALL = 10.0, 0.1
+# Rungs of a ladder: the first accepts so many people, each next one this factor more.
+FIRST_RUNG, RUNG_FACTOR = 8, 1.12
+CONFIDENCE_DIGITS = 4  # as extended files hold them
+
+
+@dataclass(frozen=True)
+class Source:
+    """A labelled file."""
+
+    annotations: Path
+    images: Path
+
+    @property
+    def name(self) -> str:
+        """What outputs call it, `coco/train` for example."""
+        return f"{self.annotations.parent.name}/{self.annotations.stem}".lstrip("/")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Proposals of which it is known whether they are right.
+
+    Attributes:
+        view, keypoint: (S,) indices.
+        feature: (S, F).
+        right: (S,) the keypoint is in the picture, the proposal within its OKS-.5 radius.
+        absent: (S,) the keypoint is cut off.
+        placed: (S,) the proposal lies in the picture (and, see `acceptable`, may stand): others are never accepted.
+        geometry: (S, G) of `models.calibration.annotator_model`; None from the picture alone.
+    """
+
+    view: NDArray[np.intp]
+    keypoint: NDArray[np.intp]
+    feature: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    absent: NDArray[np.bool_]
+    placed: NDArray[np.bool_]
+    geometry: NDArray[np.float64] | None = None
+
+    def where(self, chosen: NDArray[np.bool_]) -> Samples:
+        """Some of them."""
+        return Samples(
+            self.view[chosen],
+            self.keypoint[chosen],
+            self.feature[chosen],
+            self.right[chosen],
+            self.absent[chosen],
+            self.placed[chosen],
+            None if self.geometry is None else self.geometry[chosen],
+        )
+
+
+def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = False) -> list[View]:
+    """Labelled people of the held-out pictures (or of all), whole and cut, those of one picture together.
+
+    Raises:
+        BadFileError: no picture of a file is held out.
+    """
+    views: list[View] = []
+    for source in sources:
+        wanted = (lambda _: True) if everyone else is_held_out
+        whole = read_views(source.name, source.annotations, source.images, skeleton, wanted)
+        if not whole:
+            raise BadFileError(
+                f"Nobody labelled in {source.annotations} is on a held-out picture: "
+                "give the file the model was trained on, or --all if it was never trained on this one."
+            )
+        views += whole + [cut for view in whole if (cut := cut_at_border(view)) is not None]
+    return sorted(views, key=lambda v: (str(v.person.image), v.person.person_id, v.window_xyxy is not None))
+
+
+def picture_samples(
+    answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float], features: tuple[str, ...]
+) -> Samples:
+    """Every labelled keypoint of every view, from the picture alone.
+
+    Args:
+        features: `PICTURE_FEATURES`, or `EXPECTED_FEATURES` of a SimCC model.
+    """
+    said = answers.expected_oks if features == EXPECTED_FEATURES else answers.raw_score
+    assert said is not None
+    feature = picture_features(said, answers.size, size_bounds)
+    view, keypoint = np.nonzero(answers.labelled)
+    return _samples(answers, skeleton, view, keypoint, feature[view, keypoint], answers.xy[view, keypoint])
+
+
+def evidence_samples(answers: Answers, skeleton: Skeleton, hidden: Hidden) -> Samples:
+    """Every labelled joint that was hidden and asked for again."""
+    known = answers.labelled[hidden.view, hidden.keypoint]
+    view, keypoint, geometry = hidden.view[known], hidden.keypoint[known], hidden.geometry[known]
+    samples = _samples(answers, skeleton, view, keypoint, hidden.feature[known], hidden.xy[known])
+    return dataclasses.replace(samples, geometry=geometry)
+
+
+def _samples(
+    answers: Answers,
+    skeleton: Skeleton,
+    view: NDArray[np.intp],
+    keypoint: NDArray[np.intp],
+    feature: NDArray[np.float64],
+    xy_S2: NDArray[np.float64],
+) -> Samples:
+    xy = np.full(answers.xy.shape, np.nan)
+    xy[view, keypoint] = xy_S2
+    right = answers.right(xy, skeleton)[view, keypoint]
+    placed = np.asarray(((xy_S2 >= 0) & (xy_S2 <= answers.wh[view] - 1)).all(-1))
+    return Samples(view, keypoint, feature, right, ~answers.inside[view, keypoint], placed)
+
+
+def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
+    """(K, F) logistic weights: one fit for all keypoints, and from there one for each, left and right together."""
+    everything = fit_logistic(samples.feature, samples.right, np.zeros(samples.feature.shape[1]), PULL_ALL)
+    weights = np.tile(everything, (len(skeleton), 1))
+    for k, name in enumerate(skeleton.keypoints):
+        both = [k, skeleton.index(mirrored(name))]
+        chosen = samples.where(np.isin(samples.keypoint, both))
+        if len(chosen.view):
+            weights[k] = fit_logistic(chosen.feature, chosen.right, everything, PULL)
+    return weights.round(5)
+
+
+def fit_part(
+    features: tuple[str, ...],
+    samples: Samples,
+    views: Sequence[View],
+    skeleton: Skeleton,
+    test: Samples | None,
+    labels: LabelSamples | None = None,
+) -> KeypointLogistic:
+    """One part: weights from the people it may be fitted on, ladders from the others (and from `test`).
+
+    Args:
+        test: in the form of the files that lack each keypoint, see `as_lacking`.
+        labels: what annotators did, for `models.calibration.annotator_model`; None: not fitted.
+    """
+    apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
+    counts = np.array([is_the_look(v) for v in views])
+    weights = fit_weights(samples.where(~apart[samples.view]), skeleton)
+    promised = as_lacking(samples.where((apart & counts)[samples.view]), views, skeleton)
+    part = KeypointLogistic(
+        features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton))
+    )
+    if labels is not None:
+        mine = labels.where(~apart[labels.view])
+        whole = [v for v, kept in zip(views, apart, strict=True) if v.form == OWN and not kept]
+        labelling = fit_labelling(mine, confidence_of(part, mine), skeleton, _named(whole, "each whole"))
+        part = part.model_copy(update={"labelling": labelling})
+    promised, test = acceptable(part, promised, skeleton), test and acceptable(part, test, skeleton)
+    ladders = [ladder_of(part, promised, test, k) for k in range(len(skeleton))]
+    return part.model_copy(update={"ladders": tuple(ladders)})
+
+
+def as_lacking(samples: Samples, views: Sequence[View], skeleton: Skeleton) -> Samples:
+    """Each keypoint in the form of the files that lack it: the face in MPII's, the rest in the people's own.
+
+    Without anybody in MPII's form the face counts in their own, too.
+    """
+    mpii = np.array([v.form == MPII for v in views])
+    face = np.isin(skeleton.keypoints, FACE) & bool(mpii.any())
+    return samples.where(mpii[samples.view] == face[samples.keypoint])
+
+
+def _no_ladders(k: int) -> tuple[RiskCoverage, ...]:
+    return (RiskCoverage(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=()),) * k
+
+
+def confidence_of(part: KeypointLogistic, samples: Samples | LabelSamples) -> NDArray[np.float64]:
+    """(S,) as extended files hold them; see `Part.probability`."""
+    weights = np.asarray(part.weights)[samples.keypoint]
+    return logistic((samples.feature * weights).sum(-1)).round(CONFIDENCE_DIGITS)
+
+
+def acceptable(part: KeypointLogistic, samples: Samples, skeleton: Skeleton) -> Samples:
+    """The same, of which those that an annotator would probably leave unlabelled are not `placed`."""
+    if part.labelling is None or samples.geometry is None:
+        return samples
+    names = [skeleton.keypoints[k] for k in samples.keypoint]
+    probability = part.labelling.labelled_probability(names, confidence_of(part, samples), samples.geometry)
+    probability = probability.round(CONFIDENCE_DIGITS)
+    return dataclasses.replace(samples, placed=samples.placed & (probability >= part.labelling.threshold))
+
+
+def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k: int) -> RiskCoverage:
+    """The ladder of one keypoint; a proposal that is not `placed` is accepted on no rung."""
+    mine = samples.where(samples.keypoint == k)
+    confidence = np.where(mine.placed, confidence_of(part, mine), -1.0)
+    ordered = np.sort(confidence[confidence >= 0])[::-1]
+    thresholds: list[float] = []
+    count = FIRST_RUNG
+    while count <= len(ordered):
+        if not thresholds or ordered[count - 1] < thresholds[-1]:
+            thresholds.append(float(ordered[count - 1]))
+        count = max(count + 1, int(count * RUNG_FACTOR))
+    reached = confidence >= np.array(thresholds)[:, None]
+    ladder = RiskCoverage(
+        people=len(mine.view),
+        absent=int(mine.absent.sum()),
+        threshold=tuple(thresholds),
+        accepted=tuple(reached.sum(1).tolist()),
+        wrong=tuple((reached & ~mine.right).sum(1).tolist()),
+        expected=tuple((reached * (1 - confidence)).sum(1).round(3).tolist()),
+    )
+    if test is None or not (test.keypoint == k).any():
+        return ladder
+    theirs = test.where(test.keypoint == k)
+    reached = np.where(theirs.placed, confidence_of(part, theirs), -1.0) >= np.array(thresholds)[:, None]
+    measured = {
+        "test_people": len(theirs.view),
+        "test_accepted": tuple(reached.sum(1).tolist()),
+        "test_wrong": tuple((reached & ~theirs.right).sum(1).tolist()),
+    }
+    return ladder.model_copy(update=measured)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a model said of labelled people: the input of a fit, or of a measurement.
+
+    Attributes:
+        features: of `picture`.
+    """
+
+    answers: Answers
+    features: tuple[str, ...]
+    picture: Samples
+    evidence: Samples | None
+    labels: LabelSamples | None = None
+
+
+def try_out(
+    predictor: Predictor,
+    views: Sequence[View],
+    tempering: ConditioningParameters,
+    size_bounds: tuple[float, float] | None = None,
+    features: tuple[str, ...] | None = None,
+) -> tuple[Tried, tuple[float, float]]:
+    """Ask a model about views, with and (SimCC only) without their joints, and about those with a face in MPII's form.
+
+    Args:
+        size_bounds: of the calibration; None: those of 98 % of these views.
+        features: of the calibration's picture; None: the best that the model has.
+    """
+    simcc = predictor.metadata.head.kind == "simcc"
+    answers = ask_in_forms(predictor, views, tempering) if simcc else ask(predictor, views)
+    if size_bounds is None:
+        low, high = np.quantile(answers.size, [0.01, 0.99]).round(4).tolist()
+        size_bounds = (low, high)
+    skeleton = predictor.skeleton
+    evidence = labels = None
+    if simcc:
+        asked = answers.labelled | left_out(answers, skeleton)
+        hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds, asked)
+        evidence, labels = evidence_samples(answers, skeleton, hidden), label_samples(answers, hidden)
+    if features is None:
+        features = PICTURE_FEATURES if answers.expected_oks is None else EXPECTED_FEATURES
+    picture = picture_samples(answers, skeleton, size_bounds, features)
+    return Tried(answers, features, picture, evidence, labels), size_bounds
+
+
+def calibrate(
+    predictor: Predictor, sources: Sequence[Source], tests: Sequence[Source] = (), *, everyone: bool = False
+) -> Calibration:
+    """A calibration of a model.
+
+    Args:
+        sources: files the model was trained on; only their held-out pictures are used.
+        tests: files that nothing was fitted on, measured for orientation; all their pictures.
+        everyone: the model was never trained on `sources`: use all their pictures.
+
+    Raises:
+        BadFileError: no usable people.
+    """
+    skeleton = predictor.skeleton
+    tempering = parameters_beside(predictor.model.path)
+    tried, size_bounds = try_out(predictor, views_of(sources, skeleton, everyone=everyone), tempering)
+    seen = tried.answers.views
+    if all(is_for_guarantee(v.person.image.name) for v in seen):
+        raise BadFileError("All of these people are kept for the guarantee, nobody is left to fit on: give more.")
+    tested = None
+    if tests:
+        tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
+    counted = None if tested is None else as_lacking(tested.picture, tested.answers.views, skeleton)
+    picture = fit_part(tried.features, tried.picture, seen, skeleton, counted)
+    evidence = None
+    if tried.evidence is not None:
+        if tested is not None and tested.evidence is not None:
+            counted = as_lacking(tested.evidence, tested.answers.views, skeleton)
+        evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, counted, tried.labels)
+    return Calibration(
+        keypoints=skeleton.keypoints,
+        size_bounds=size_bounds,
+        people=_named([v for v in seen if not is_for_guarantee(v.person.image.name)], "each also cut at a border"),
+        guarantee_people=_named(
+            [v for v in seen if is_for_guarantee(v.person.image.name)], "half of them cut at a border"
+        ),
+        test_people=_named(tested.answers.views, "each whole and cut at a border") if tested else "",
+        tempering=tempering,
+        prior=sha256_of(PRIOR_PATH) if evidence else "",
+        picture=picture,
+        evidence=evidence,
+    )
+
+
+def _named(views: Sequence[View], how: str) -> str:
+    """`236 people of coco/train (220 also in MPII's form), 217 of lspet/train, half of them cut at a border`."""
+    whole = [v for v in views if v.window_xyxy is None]
+    counts = Counter(v.dataset for v in whole if v.form != MPII)
+    also = Counter(v.dataset for v in whole if v.form == MPII)
+    said = [
+        f"{n} people of {name}" + (f" ({also[name]} also in MPII's form)" if also[name] else "")
+        for name, n in counts.items()
+    ]
+    return ", ".join([*said, how])

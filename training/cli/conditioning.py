@@ -1,0 +1,118 @@
+"""`poseunion fit-prior` and `poseunion fit-evidence`: what `models.conditioning.fusion` works with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poseunion.models.errors import BadArgumentError, BadFileError
+
+PRIOR_EXAMPLES = (
+    "Examples:  poseunion fit-prior --annotations coco_keypoints_train2017_normalised.npz --annotations "
+    "mpii_train_joints.csv --annotations lspet/train.json --exclude mpii/images --out prior.npz  ·  "
+    "poseunion fit-prior --annotations lsp14:lspet-extended.json --annotations coco.json --out prior.npz"
+)
+EVIDENCE_EXAMPLES = (
+    "Example:  poseunion fit-evidence --model runs/unified.onnx --annotations coco/train.json --images coco/train "
+    "--annotations lspet/train.json --images lspet/train"
+)
+
+
+def fit_prior(
+    annotations: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[SKELETON:]FILE",
+            help="Labelled skeletons: any annotation file, a .npz of COCO fractions, a .csv of MPII joints; may be "
+            "repeated. SKELETON: whose definitions humans followed, in a file that was extended.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The prior, .npz.")],
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pictures whose people are left out: test sets, fixtures.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of 512 people; 1,000 take a minute on a free core.")] = 8000,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Fit p(missing | known joints) on skeletons without their pictures (needs the `train` extra).
+
+    People of pictures that training holds out (8 %, by file name) are left out; on them the fit is measured.
+    """
+    from poseunion.models.conditioning.prior import save_prior
+    from poseunion.models.skeleton import load_skeleton, shipped_skeletons
+    from poseunion.training.calibration.fit_prior import PriorConfig, held_out_error
+    from poseunion.training.calibration.fit_prior import fit_prior as fit
+    from poseunion.training.data.pose_files import read_skeletons, split
+
+    if out.suffix != ".npz":
+        raise BadArgumentError(f"--out {out} would hold a prior: end its name in .npz.")
+    if out.exists() and not overwrite:
+        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    skeleton = load_skeleton("union21")
+    found = []
+    for text in annotations:
+        head, colon, tail = text.partition(":")
+        definitions, file = (head, tail) if colon and head in shipped_skeletons() else (None, text)
+        found.append(read_skeletons(Path(file), skeleton, definitions))
+        print(f"{file}: {len(found[-1])} people")
+    unwanted = [name for folder in exclude or [] for name in _pictures(folder)]
+    people, held = split(found, unwanted)
+    print(
+        f"fitting on {len(people)} people; {len(held)} held out, {sum(map(len, found)) - len(people) - len(held)} left"
+    )
+    prior = fit(people, skeleton, PriorConfig(steps=steps, seed=seed))
+    save_prior(prior, out)
+    print(out)
+    for name, error in held_out_error(prior, held).items():
+        print(f"{name}: median error of each joint from the other labelled ones of held-out people, {error:.3f} torso")
+
+
+def fit_evidence(
+    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described SimCC .onnx file.")],
+    annotations: Annotated[list[Path], typer.Option(help="File the model was trained on; may be repeated.")],
+    images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Default: beside the model, NAME.evidence.json, where it is used."),
+    ] = None,
+    prior: Annotated[Path | None, typer.Option(help="A prior of fit-prior; default: the shipped one.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Fit how a model's word is weighed against the joints that humans labelled (needs the `train` extra).
+
+    Only pictures that training held out are used, and none of those on which `poseunion calibrate` rests its promises;
+    people with a face also in the form of an MPII file.
+    Run it before `poseunion calibrate`, whose confidences depend on it.
+    """
+    from poseunion.models.calibration.conditioning_parameters import tempering_path
+    from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
+    from poseunion.models.files import write_json
+    from poseunion.models.inference.predictor import load_predictor
+    from poseunion.models.zoo import model_path
+    from poseunion.training.calibration.fit_conditioning import fit_tempering, held_out_people
+
+    if len(annotations) != len(images):
+        raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
+    path = model_path(model)
+    target = out or tempering_path(path)
+    if target.exists() and not overwrite:
+        raise BadArgumentError(f"{target} exists: give --out, or --overwrite.")
+    predictor = load_predictor(path, threads=threads)
+    grid = predictor.metadata.grid
+    people = held_out_people(predictor, list(zip(annotations, images, strict=True)))
+    print(f"fitting on {len(people.labelled)} held-out people")
+    loaded = load_prior(prior or PRIOR_PATH)
+    tempering = fit_tempering(people, grid, predictor.skeleton, loaded, predictor.name, predictor.sha256)
+    write_json(target, tempering.model_dump(), indent=1)
+    print(target)
+
+
+def _pictures(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise BadFileError(f"Cannot read the folder {folder}: {error.strerror or error}.") from error

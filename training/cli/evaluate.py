@@ -1,0 +1,144 @@
+"""`poseunion evaluate`. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poseunion.models.errors import BadArgumentError
+
+if TYPE_CHECKING:
+    from poseunion.models.inference.predictor import Predictor
+    from poseunion.training.densities.joint import JointTeacher
+    from poseunion.training.evaluation.evaluate import Task
+
+EXAMPLES = (
+    "Examples:  poseunion evaluate --model unified --annotations coco/test.json --images coco/test --flip  ·  "
+    "poseunion evaluate --model unified --model other.onnx --annotations a.json --images a --annotations b.json "
+    "--images b --plot keypoints.png --gallery worst  ·  poseunion evaluate --model unified --dataset halpe "
+    "--annotations halpe_val_v1.json --images coco/val2017 --boxes detections.json  ·  poseunion evaluate "
+    "--model a.onnx --model b.onnx --joint --turns disagreement --annotations coco/test.json --images coco/test --flip"
+)
+
+
+def evaluate(
+    model: Annotated[list[str], typer.Option(help="Shipped model's name, or an .onnx file; repeat to compare.")],
+    annotations: Annotated[list[Path], typer.Option(help="Annotation file of labelled people; may be repeated.")],
+    images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="coco, mpii, halpe, lsp, crowdpose …, once or once a file; else recognised."),
+    ] = None,
+    skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
+    boxes: Annotated[
+        list[str] | None,
+        typer.Option(help="gt (the file's own) or a detector's COCO results json, once or once a file; else gt."),
+    ] = None,
+    head_boxes: Annotated[
+        Path | None, typer.Option(help="mpii_gt_val.mat, for PCKh on MPII's json (its .mat has the head boxes itself).")
+    ] = None,
+    flip: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
+    ap_engine: Annotated[
+        str, typer.Option(help="pycocotools, hotcoco or faster-coco-eval: the same AP, the latter two sooner.")
+    ] = "pycocotools",
+    plot: Annotated[Path | None, typer.Option(help="Write a per-keypoint plot: .png, .svg or .pdf.")] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(help="Write the worst cases as pictures into this folder: labels white, model red.")
+    ] = None,
+    joint: Annotated[
+        bool,
+        typer.Option(
+            "--joint",
+            help="Read the models as one, too: a column for the mean of their densities, and one "
+            "for an oracle of their answers, which is no model.",
+        ),
+    ] = False,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Of each model in --joint, in the same order; else all the same.")
+    ] = None,
+    turns: Annotated[
+        str,
+        typer.Option(
+            help="Of --joint: none; disagreement: people whose models disagree are read at 90, 180 and 270 "
+            "degrees, too; always: everybody is."
+        ),
+    ] = "none",
+    as_json: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
+) -> None:
+    """Measure models on labelled people, in the data set's own keypoint definitions.
+
+    A model that does not describe itself needs a .toml of the same name beside it, or one in poseunion's descriptions.
+    With a COCO and an MPII file the rows of paper A's Table 1 are printed, too.
+    """
+    from poseunion.models.inference.predictor import load_predictor
+    from poseunion.training.evaluation.cross_dataset import table1
+    from poseunion.training.evaluation.evaluate import GROUND_TRUTH, measure, read_task
+    from poseunion.training.evaluation.joint_rows import measure_joint
+    from poseunion.training.evaluation.report_plots import check_plot, plot_keypoints
+    from poseunion.training.evaluation.report_table import markdown_table, notes
+    from poseunion.training.evaluation.worst_cases import write_gallery
+
+    if len(annotations) != len(images):
+        raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
+    if plot is not None:
+        check_plot(plot)
+    datasets = _one_a_file("--dataset", dataset or [None], len(annotations))
+    sources = _one_a_file("--boxes", boxes or [GROUND_TRUTH], len(annotations))
+    tasks = [
+        read_task(file, folder, dataset=name, skeleton=skeleton, boxes=source, head_boxes=head_boxes, engine=ap_engine)
+        for file, folder, name, source in zip(annotations, images, datasets, sources, strict=True)
+    ]
+    predictors = [load_predictor(m, flip=flip, threads=threads) for m in model]
+    together = _joint(predictors, weight, turns, joint)
+    results: list[list[dict[str, Any]]] = []
+    for number, task in enumerate(tasks):
+        columns = []
+        found = (measure(p, task) for p in predictors) if together is None else measure_joint(together, task)
+        for measured in found:
+            columns.append(measured.scores)
+            if gallery is not None:
+                folder = _gallery_folder(gallery, task, number, measured.scores["model"], len(columns))
+                write_gallery(folder, task.annotations, measured.predictions, task.images)
+        results.append(columns)
+    if plot is not None:
+        plot_keypoints(
+            plot, [(f"{t.dataset}, {c[0]['people']} people", c) for t, c in zip(tasks, results, strict=True)]
+        )
+    if as_json:
+        print(json.dumps({str(file): columns for file, columns in zip(annotations, results, strict=True)}, indent=1))
+        return
+    for file, columns in zip(annotations, results, strict=True):
+        print(f"{file}{', flip test' if flip else ''}\n\n{markdown_table(columns)}\n")
+        print("\n".join(notes(columns[0])), end="\n\n")
+    if table := table1(results):
+        print(f"Paper A's Table 1: PCKh of MPII's keypoints, AP of COCO's\n\n{table}\n")
+
+
+def _joint(members: list[Predictor], weights: list[float] | None, turns: str, wanted: bool) -> JointTeacher | None:
+    from poseunion.training.densities.joint import JointTeacher
+    from poseunion.training.densities.joint_turns import Turns
+
+    known = [one.value for one in Turns]
+    if turns not in known:
+        raise BadArgumentError(f"No --turns {turns!r}: choose {', '.join(known)}.")
+    if not wanted:
+        if weights or turns != Turns.NONE.value:
+            raise BadArgumentError("--weight and --turns are settings of --joint: add it, or leave them out.")
+        return None
+    return JointTeacher(members, weights, turns=Turns(turns))
+
+
+def _one_a_file(option: str, values: Sequence[Any], files: int) -> list[Any]:
+    if len(values) not in (1, files):
+        raise BadArgumentError(f"{len(values)} {option} for {files} --annotations: give one for all, or one a file.")
+    return list(values) * (files // len(values)) if len(values) == 1 else list(values)
+
+
+def _gallery_folder(gallery: Path, task: Task, file: int, model: str, column: int) -> Path:
+    """`2-coco-1-unified`: the numbers tell apart files of one data set, and models of one name."""
+    return gallery / f"{file + 1}-{task.dataset}-{column}-{model}".replace("/", "_")

@@ -1,0 +1,1 @@
+"""Configuration of a training: recipes, augmentation strengths, distillation settings, and `key=value` overrides."""

@@ -1,0 +1,172 @@
+"""Recipes: Python functions that return a complete, frozen configuration.
+
+`poseunion train --list` prints them; those of ablations are in `benchmarks/ablation_recipes.py`. A value can be
+overridden on the command line as `name=value`, see `overrides`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from poseunion.models.errors import BadArgumentError
+from poseunion.training.config.augmentation import Augmentation
+from poseunion.training.config.overrides import with_overrides
+from poseunion.training.config.recipe import Recipe, Stage
+from poseunion.training.config.recipes_low_resolution import LOW_RESOLUTION_RECIPES
+
+__all__ = ["RECIPES", "Recipe", "Stage", "find_recipe"]
+
+
+def unified() -> Recipe:
+    """The shipped student, trained on from its shipped weights: Lite-HRNet under the equivariant SimCC head.
+
+    Labels, a joint teacher of COCO's keypoints (a data file's `members`), and for the four keypoints of MPII a teacher
+    of union21. `start=FILE` starts elsewhere: `unified_branch` has the way from a public network.
+    """
+    augmentation = Augmentation(
+        rotation_deg=60, rotation_prob=0.5, scale=(0.7, 1.3), half_body_prob=0.2, dropout_prob=0.3, low_res_prob=0.15
+    )
+    return Recipe(
+        name="unified",
+        network="lite-hrnet",
+        backbone="",
+        pretrained=False,
+        start="unified",
+        stages=(Stage((192, 256), 2.0, 1.0, 32),),
+        # Of the body, a thousandth of each row's size a step: benchmarks/start_steps.py has other ways.
+        lr=1.5e-3,
+        backbone_lr_factor=0.67,
+        relative_steps=True,
+        weight_decay=0.0,
+        warmup_steps=50,
+        decay_from=0.4,
+        ema_decay=0.995,
+        heatmap_weight=0.3,
+        alpha=0.5,
+        betas=(("coco17", 0.6), ("union21", 0.4)),
+        mend_sides=True,
+        augmentation=augmentation,
+    )
+
+
+def unified_branch() -> Recipe:
+    """The first part of `unified` from a converted public network: the branch of the added keypoints alone.
+
+    `poseunion convert` makes the start; the body stays as it is, so that COCO's keypoints do.
+    """
+    return dataclasses.replace(
+        unified(), name="unified_branch", start="", frozen=("backbone",), lr=2e-3, betas=(("union21", 1.0),)
+    )
+
+
+def unified_imagenet() -> Recipe:
+    """ImageNet's efficientnet_lite0 under the translation-equivariant SimCC head, from 96x128 to 192x256.
+
+    Milder than RTMPose's augmentation: a run of hours, not days, learns more from people that look like people.
+    """
+    return dataclasses.replace(
+        unified(),
+        name="unified_imagenet",
+        network="equivariant",
+        backbone="efficientnet_lite0",
+        pretrained=True,
+        start="",
+        stages=(Stage((96, 128), 4.0, 0.4, 64), Stage((192, 256), 2.0, 1.0, 32)),
+        lr=1.5e-3,
+        backbone_lr_factor=0.4,
+        relative_steps=False,
+        weight_decay=0.01,
+        warmup_steps=200,
+        decay_from=0.5,
+        ema_decay=0.998,
+        alpha=0.6,
+        betas=(("coco17", 0.7), ("mpii16", 0.3)),
+    )
+
+
+def unified_rtmpose(size: str) -> Recipe:
+    """RTMPose from scratch, taught by the shipped student, which knows all 21 keypoints, and by both specialists.
+
+    Small batches: from scratch, in hours, the number of steps counts. Mixed precision: `benchmarks/step_speed.py` has
+    what it saves.
+    """
+    return dataclasses.replace(
+        unified_imagenet(),
+        name=f"unified_{size}",
+        network=f"rtmpose-{size}",
+        backbone="",
+        pretrained=False,
+        stages=(Stage((96, 128), 4.0, 0.6, 32), Stage((192, 256), 2.0, 1.0, 32)),
+        lr=1.5e-3,
+        warmup_steps=300,
+        precision="bf16-mixed",
+        weight_decay=0.05 if size == "m" else 0.0,
+        heatmap_weight=0.0,
+        alpha=0.5,
+        betas=(("union21", 0.5), ("coco17", 0.4), ("mpii16", 0.1)),
+    )
+
+
+def unified_t() -> Recipe:
+    """RTMPose-t, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
+    return unified_rtmpose("t")
+
+
+def unified_s() -> Recipe:
+    """RTMPose-s, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
+    return unified_rtmpose("s")
+
+
+def _paper_a(size: str) -> Recipe:
+    return Recipe(
+        name=f"paper_a_{size}",
+        network=f"rtmpose-{size}",
+        pretrained=False,
+        stages=(Stage((192, 256), 2.0, 1.0, 256),),
+        epochs=420,
+        lr=4e-3,
+        weight_decay=0.0,
+        warmup_steps=1000,
+        warmup_factor=1e-5,
+        decay_from=0.5,
+        final_lr_factor=0.05,
+        mild_from=390 / 420,
+        pseudo_weight=0.0,
+        heatmap_weight=0.0,
+        alpha=0.30,
+        betas=(("coco17", 0.45), ("mpii16", 0.25)),
+        agreement_mask=False,
+        # mmpose leaves the average off for t.
+        ema_decay=0.0 if size == "t" else 0.9998,
+    )
+
+
+def paper_a_t() -> Recipe:
+    """Paper A's RTMPose-t, from scratch, with its own hyper-parameters: 420 epochs, batch 256, two teachers."""
+    return _paper_a("t")
+
+
+def paper_a_s() -> Recipe:
+    """Paper A's RTMPose-s, from scratch, with its own hyper-parameters: 420 epochs, batch 256, two teachers."""
+    return _paper_a("s")
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe
+    for recipe in (
+        *(unified, unified_branch, unified_imagenet, unified_t, unified_s, paper_a_t, paper_a_s),
+        *LOW_RESOLUTION_RECIPES,
+    )
+}
+
+
+def find_recipe(name: str, overrides: list[str]) -> Recipe:
+    """A recipe by name, with `key=value` overrides applied.
+
+    Raises:
+        BadArgumentError: unknown recipe or key, or a value of the wrong type or out of its range.
+    """
+    if name not in RECIPES:
+        raise BadArgumentError(f"No recipe {name!r}: there are {', '.join(sorted(RECIPES))}.")
+    return with_overrides(RECIPES[name](), overrides)

@@ -1,0 +1,114 @@
+"""Recipes for low-resolution students: paper B's and ours.
+
+B gives learning rates, epochs and where the rate falls; augmentation is HRNet's and SimCC's. Batch size and what `Cdkd`
+holds are ours. B's students need a teacher: `cdkd.teacher=runs/NAME/weights.safetensors`, trained by one of the recipes
+that end in 256.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from poseunion.training.config.augmentation import Augmentation
+from poseunion.training.config.cdkd import Cdkd
+from poseunion.training.config.recipe import Recipe, Stage
+
+# HRNet's and SimCC's on COCO: rotation 45 degrees for 60 %, scale .65 to 1.35, half bodies for 30 %, mirroring.
+HRNET_AUGMENTATION = Augmentation(
+    rotation_deg=45,
+    scale=(0.65, 1.35),
+    shift_prob=0.0,
+    half_body_prob=0.3,
+    hsv=(0, 0, 0),
+    blur_prob=0.0,
+    dropout_prob=0.0,
+)
+# Where B lets the rate fall to a tenth: HRNet's epochs 170 and 200 of 210, SimpleBaseline's 90 and 120 of 140.
+HRNET_DROPS, RESNET_DROPS = (170 / 210, 200 / 210), (90 / 140, 120 / 140)
+CDKD = Cdkd(features="sape", classes="cca", learned=("tau",))
+
+
+def paper_b(name: str, network: str, backbone: str, side: int, cdkd: Cdkd, **changes: Any) -> Recipe:
+    """B's training: Adam 1e-3 (AdamW without decay), 210 epochs, split 2."""
+    values: dict[str, Any] = {
+        "name": name,
+        "network": network,
+        "backbone": backbone,
+        "pretrained": False,
+        "stages": (Stage((side, side), 2.0, 1.0, 64),),
+        "epochs": 210,
+        "lr": 1e-3,
+        "lr_drops": HRNET_DROPS,
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "mild_from": 1.0,
+        "ema_decay": 0.0,
+        "pseudo_weight": 0.0,
+        "heatmap_weight": 0.0,
+        "augmentation": HRNET_AUGMENTATION,
+        "cdkd": cdkd,
+    }
+    return Recipe(**{**values, **changes})
+
+
+def cdkd_hrnet_w32_64() -> Recipe:
+    """Paper B: HRNet-W32 with a SimCC head at 64x64, SAPE, CCA, learned tau; needs cdkd.teacher (256x256)."""
+    return paper_b("cdkd_hrnet_w32_64", "simcc-4", "hrnet_w32", 64, CDKD)
+
+
+def cdkd_hrnet_w32_32() -> Recipe:
+    """Paper B: HRNet-W32 with a SimCC head at 32x32, SAPE, CCA, learned tau; needs cdkd.teacher (256x256)."""
+    return paper_b("cdkd_hrnet_w32_32", "simcc-4", "hrnet_w32", 32, CDKD)
+
+
+def simcc_hrnet_w32_256() -> Recipe:
+    """Paper B's teacher: HRNet-W32 with a SimCC head at 256x256."""
+    return paper_b("simcc_hrnet_w32_256", "simcc-4", "hrnet_w32", 256, Cdkd())
+
+
+def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **changes: Any) -> Recipe:
+    """`unified_imagenet`'s network on fewer pixels; start it from weights of that network (`--init`).
+
+    Its cells are of 4 px: 24x32 at 96x128, 16x16 at 64x64, 8x8 at 32x32. `unified` is a teacher like the data sets'
+    two: its modes, found once on 192x256 pixels, come on the student's bins by `render` in every step, which is eq. 6
+    for a teacher that is remembered. Asked itself (`cdkd.teacher`), with the projectors, it would make a step at 64x64
+    eleven times dearer.
+
+    RTMPose's blurs of 3 to 7 px would leave nothing of such a picture; that of a still smaller person is shown instead.
+    """
+    augmentation = Augmentation(
+        rotation_deg=60,
+        rotation_prob=0.5,
+        scale=(0.7, 1.3),
+        half_body_prob=0.2,
+        blur_prob=0.0,
+        dropout_prob=0.3,
+        low_res_prob=0.15,
+        low_res_height_px=(size_wh[1] // 3, size_wh[1] - 1),
+    )
+    values: dict[str, Any] = {
+        "name": name,
+        # What comes after stride 16 has 2x2 cells at 64x64 pixels, and three quarters of the parameters.
+        "backbone": "efficientnet_lite0:16",
+        "stages": (Stage(size_wh, 4.0, 1.0, batch),),
+        "steps": 800,
+        "warmup_steps": 50,
+        "alpha": 0.5,
+        "betas": (("union21", 0.4), ("coco17", 0.4), ("mpii16", 0.2)),
+        "augmentation": augmentation,
+        "cdkd": Cdkd(teacher="unified", confidence=True, learned_rate=10.0),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def unified_64() -> Recipe:
+    """21 keypoints of people on 64x64 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    return unified_small((64, 64), "unified_64")
+
+
+def unified_32() -> Recipe:
+    """21 keypoints of people on 32x32 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    return unified_small((32, 32), "unified_32")
+
+
+LOW_RESOLUTION_RECIPES = (unified_64, unified_32, cdkd_hrnet_w32_64, cdkd_hrnet_w32_32, simcc_hrnet_w32_256)

@@ -1,0 +1,1 @@
+"""From a data file to labelled crops: people, labels in the union's definitions, hold-out splits, the crop cache."""

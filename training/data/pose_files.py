@@ -1,0 +1,152 @@
+"""Skeletons without pictures, for models of joints given other joints.
+
+Read are annotation files of any format; COCO's keypoints as an array file of fractions (`.npz` with a
+`coco_image_sizes.json` beside it); and MPII's joints as a table (`.csv`: picture, then x and y of the 16 joints).
+
+Shapes: N people, K keypoints of the target skeleton.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.errors import BadFileError
+from poseunion.models.files import read_json
+from poseunion.models.keypoint_offsets import to_model_keypoints
+from poseunion.models.skeleton import Skeleton, load_skeleton
+from poseunion.training.data.data_file import DatasetEntry
+from poseunion.training.data.read_people import read_people
+from poseunion.training.data.splits import is_held_out
+
+# Fewer joints than this teach nothing about joints given others.
+MIN_KNOWN = 3
+SIZES = "coco_image_sizes.json"
+
+
+@dataclass(frozen=True)
+class Skeletons:
+    """People as points.
+
+    Attributes:
+        xy_NK2: px, 0 where unknown.
+        known_NK: labelled, or derived as the midpoint of labelled parents.
+        box_N4: x, y, w, h px; NaN where the file has none.
+        picture: (N,) file names.
+        source: (N,) number of the file.
+    """
+
+    xy_NK2: NDArray[np.float32]
+    known_NK: NDArray[np.bool_]
+    box_N4: NDArray[np.float32]
+    picture: NDArray[np.str_]
+    source: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.xy_NK2)
+
+    def rows(self, which: NDArray[Any]) -> Skeletons:
+        """Some of the people."""
+        return Skeletons(
+            self.xy_NK2[which], self.known_NK[which], self.box_N4[which], self.picture[which], self.source[which]
+        )
+
+
+def read_skeletons(path: Path, target: Skeleton, definitions: str | None = None) -> Skeletons:
+    """The people of one file in the target's order and definitions.
+
+    Args:
+        definitions: skeleton whose definitions humans followed, where it is not the file's: a file that was extended.
+
+    Raises:
+        BadFileError: unreadable, or not one of the files above.
+    """
+    if path.suffix == ".npz":
+        found = _read_fractions(path, target)
+    elif path.suffix == ".csv":
+        found = _read_table(path, target)
+    else:
+        found = _read_annotations(path, target, definitions)
+    return found.rows(found.known_NK.sum(1) >= MIN_KNOWN)
+
+
+def split(found: Sequence[Skeletons], exclude: Sequence[str]) -> tuple[Skeletons, Skeletons]:
+    """People to fit on and people held out of every fit (`is_held_out`), without the pictures named in `exclude`."""
+    everyone = Skeletons(
+        np.concatenate([f.xy_NK2 for f in found]),
+        np.concatenate([f.known_NK for f in found]),
+        np.concatenate([f.box_N4 for f in found]),
+        np.concatenate([f.picture for f in found]),
+        np.repeat(np.arange(len(found)), [len(f) for f in found]),
+    )
+    names, index = np.unique(everyone.picture, return_inverse=True)
+    unwanted = np.isin(names, list(exclude))[index]
+    held = np.array([is_held_out(str(name)) for name in names])[index]
+    return everyone.rows(~held & ~unwanted), everyone.rows(held & ~unwanted)
+
+
+def _read_annotations(path: Path, target: Skeleton, definitions: str | None) -> Skeletons:
+    entry = DatasetEntry(name=path.stem, annotations=path, images=Path(), definitions=definitions)
+    people = read_people(entry, target)
+    if not people:
+        raise BadFileError(f"{path} has no labelled person with a box.")
+    visibility = np.stack([p.visibility for p in people])
+    return Skeletons(
+        np.where(visibility[..., None] > 0, np.stack([p.xy for p in people]), 0).astype(np.float32),
+        visibility > 0,
+        np.array([p.box_xywh for p in people], np.float32),
+        np.array([p.image.name for p in people]),
+        np.zeros(len(people), np.intp),
+    )
+
+
+def _read_fractions(path: Path, target: Skeleton) -> Skeletons:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fraction, visibility = file["xy_u16"] / 65535, file["visibility"]
+            ids, box = file["image_id"], file["bbox_cxcywh_u16"] / 65535
+    except (OSError, KeyError, ValueError) as error:
+        raise BadFileError(f"{path} is not an array file of COCO keypoints: {error}.") from error
+    sizes = read_json(path.parent / SIZES)
+    wh = np.array([sizes.get(str(i), (0, 0)) for i in ids], np.float64)
+    usable = wh[:, 0] > 0  # where the picture's size is unknown, so is the shape of its people
+    xy = fraction * wh[:, None]
+    xy, seen = to_model_keypoints(xy, visibility.astype(np.int8), load_skeleton("coco17"), target)
+    box = box * np.tile(wh, 2)
+    box[:, :2] -= box[:, 2:] / 2
+    names = np.array([f"{int(i):012d}.jpg" for i in ids])
+    known = (seen > 0) & usable[:, None]
+    return Skeletons(
+        np.where(known[..., None], xy, 0).astype(np.float32),
+        known,
+        box.astype(np.float32),
+        names,
+        np.zeros(len(names), np.intp),
+    )
+
+
+def _read_table(path: Path, target: Skeleton) -> Skeletons:
+    source = load_skeleton("mpii16")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row]
+        values = np.array([[float(v) for v in row[1:]] for row in rows]).reshape(len(rows), len(source), 2)
+    except (OSError, ValueError) as error:
+        raise BadFileError(f"{path} is not a table of a picture and 16 joints a row: {error}.") from error
+    visibility = np.where((values > 0).all(-1), 2, 0).astype(np.int8)
+    xy, seen = to_model_keypoints(values, visibility, source, target)
+    known = seen > 0
+    nowhere = np.full((len(rows), 4), np.nan, np.float32)
+    return Skeletons(
+        np.where(known[..., None], xy, 0).astype(np.float32),
+        known,
+        nowhere,
+        np.array([row[0] for row in rows]),
+        np.zeros(len(rows), np.intp),
+    )

@@ -1,0 +1,207 @@
+"""Joint teacher: an ensemble of pose networks, their densities averaged on one grid, with turned pictures where asked.
+
+Each network reads its own crop of the person; its heatmaps (of a SimCC network: its probabilities, drawn) are brought
+to the cells of the first one by cubic interpolation, each by its own alignment, and averaged with the members' weights.
+A keypoint is answered by the members that know it. Where members disagree the mean has several peaks, and all of them
+are low: `agreement` measures it, and `turns.Turns` says who is read in turned pictures besides.
+
+Shapes: N people, M members, K keypoints, h and w cells.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poseunion.models.codec import heatmap
+from poseunion.models.codec.crop import Crop, affine_to_crop, check_in_picture, cut_crop, invert_affine, to_image
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.inference.predictor import Predictor
+from poseunion.models.keypoint_offsets import MODEL_OFFSETS, DefinitionOffset
+from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices, sideless, union
+from poseunion.training.densities.joint_cells import Cells, heatmaps_of, moved, resampled
+from poseunion.training.densities.joint_turns import ANGLES_DEG, TURN_CONSTANTS, Turns, agreement, crop_of, merged
+from poseunion.training.densities.peaks import Peaks, from_heatmaps
+
+# What each member answers by itself, for a caller who wants that too: number of the member, its people.
+Listener = Callable[[int, PoseBatch], None]
+
+
+class JointTeacher:
+    """Pose networks read as one.
+
+    Args:
+        members: the networks; the cells of the first are those of the mean. Their keypoints may differ.
+        weights: of each member; else all the same.
+        keypoint_weights: of single keypoints of each member, in place of its weight; a name without its side stands
+            for both sides. 0 keeps a member out of a keypoint.
+        name: of the whole.
+        turns: whose pictures are read turned, too.
+        offsets: of members whose keypoints lie elsewhere than in the union's definitions, by name.
+
+    Raises:
+        BadArgumentError: fewer than two, of different flip tests, or weights that leave a member or a keypoint out.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Predictor],
+        weights: Sequence[float] | None = None,
+        keypoint_weights: Sequence[Mapping[str, float]] | None = None,
+        *,
+        name: str = "joint",
+        turns: Turns = Turns.NONE,
+        offsets: Mapping[str, tuple[DefinitionOffset, ...]] = MODEL_OFFSETS,
+    ) -> None:
+        first = members[0]
+        if len(members) < 2:
+            raise BadArgumentError(f"A joint teacher of {len(members)} network: name at least two members.")
+        for other in members:
+            if other.flip != first.flip:
+                raise BadArgumentError(f"{other.name} has another flip test than {first.name}: give all the same.")
+        self.members, self.name, self.turns = list(members), name, turns
+        self.offsets = offsets
+        self.skeleton = common_skeleton([m.skeleton for m in members])
+        self.weight_MK = weights_of(members, self.skeleton, weights, keypoint_weights)
+        self.flip, self.batch_size, self.size_wh = first.flip, first.batch_size, first.size_wh
+        self.padding, self.cells = first.padding, Cells.of(first)
+        self.sha256 = hashlib.sha256(self._facts().encode()).hexdigest()
+
+    def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, listener: Listener | None = None) -> PoseBatch:
+        """Keypoints of the people in one picture, as `Predictor` gives them; the score is the height of the mean.
+
+        Raises:
+            ItemError: a box has no area, or lies outside the picture.
+        """
+        boxes = np.asarray(boxes_xywh, np.float64).reshape(-1, 4)
+        for box in boxes:
+            check_in_picture(image, box)
+        parts = []
+        for start in range(0, len(boxes), self.batch_size):
+            part = boxes[start : start + self.batch_size]
+            heat, crops = self.heatmaps([image] * len(part), part, listener)
+            xy, score = heatmap.decode(heat, self.cells.head, self.size_wh)
+            places = np.stack([to_image(points, crop) for points, crop in zip(xy, crops, strict=True)])
+            score = np.clip(score, 0, 1)
+            parts.append(PoseBatch(self.skeleton, places.astype(np.float32), score, part.astype(np.float32)))
+        return PoseBatch.concatenate(parts) if parts else PoseBatch.empty(self.skeleton)
+
+    def _facts(self) -> str:
+        """Everything that its answers depend on; what is as it is by default is not named, so that old caches count."""
+        facts = []
+        for member, row in zip(self.members, self.weight_MK, strict=True):
+            weights = row[:1] if (row == row[0]).all() else row
+            facts.append(f"{member.sha256}:{','.join(f'{w:.6g}' for w in weights)}")
+            if offsets := self.offsets.get(member.name, ()):
+                facts.append(str(offsets))
+        if self.turns is not Turns.NONE:
+            facts.append(f"{self.turns.value}:{TURN_CONSTANTS}")
+        return "|".join(facts)
+
+    def modes(self, pictures: Sequence[NDArray[np.uint8]], boxes_xywh: NDArray[np.floating]) -> Peaks:
+        """Peaks of the mean, in the pictures' px."""
+        heat, crops = self.heatmaps(pictures, boxes_xywh)
+        back = np.stack([invert_affine(affine_to_crop(crop)) for crop in crops])
+        return from_heatmaps(np.ascontiguousarray(heat), self.cells.head, self.size_wh).mapped(back)
+
+    def heatmaps(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        boxes_xywh: NDArray[np.floating],
+        listener: Listener | None = None,
+    ) -> tuple[NDArray[np.float32], list[Crop]]:
+        """(N, K, h, w) mean of the members' heatmaps, turned readings included, and the crops whose cells they are."""
+        heat_MNKhw, crops = self.member_heatmaps(pictures, boxes_xywh, listener=listener)
+        mean = self.mean(heat_MNKhw)
+        who = self.turns.asked(agreement(heat_MNKhw, mean, self.weight_MK, self.skeleton))
+        if len(who):
+            some, boxes = [pictures[i] for i in who], boxes_xywh[who]
+            turned = [self.mean(self.member_heatmaps(some, boxes, angle)[0]) for angle in ANGLES_DEG]
+            mean[who] = merged(np.stack([mean[who], *turned]), self.skeleton)
+        return mean, crops
+
+    def mean(self, heat_MNKhw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, K, h, w) by the members' weights."""
+        return np.einsum("mk,mnkhw->nkhw", self.weight_MK, heat_MNKhw)
+
+    def member_heatmaps(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        boxes_xywh: NDArray[np.floating],
+        turned_deg: float = 0.0,
+        listener: Listener | None = None,
+    ) -> tuple[NDArray[np.float32], list[Crop]]:
+        """Every member's heatmaps on the common cells, and the upright crops that these lie on.
+
+        Args:
+            turned_deg: how far the networks see the people turned; turned people are read without the flip test.
+
+        Returns:
+            (M, N, K, h, w), 0 for keypoints that a member does not know.
+        """
+        crops = [crop_of(box, self.size_wh, self.padding) for box in boxes_xywh]
+        w, h = self.cells.head.size_wh
+        result = np.zeros((len(self.members), len(crops), len(self.skeleton), h, w), np.float32)
+        for number, member in enumerate(self.members):
+            views = [crop_of(box, member.size_wh, member.padding, turned_deg) for box in boxes_xywh]
+            pixels = np.stack([cut_crop(picture, view) for picture, view in zip(pictures, views, strict=True)])
+            outputs = (_without_flip(member) if turned_deg else member).outputs(pixels)
+            if listener is not None:
+                listener(number, member.located(outputs, views))
+            own, offsets = Cells.of(member), self.offsets.get(member.name, ())
+            heat = moved(heatmaps_of(member, outputs), member.skeleton, offsets)
+            index = project_indices(self.skeleton, member.skeleton)
+            for row, (one, view, crop) in enumerate(zip(heat, views, crops, strict=True)):
+                same = own == self.cells and view == crop
+                result[number, row, index] = one if same else resampled(one, own, view, self.cells, crop)
+        return result, crops
+
+
+def common_skeleton(skeletons: Sequence[Skeleton]) -> Skeleton:
+    """The first that has all keypoints of all; else their union, which is union21 where that has the same ones."""
+    every = union(*skeletons)
+    for one in (*skeletons, load_skeleton("union21")):
+        if set(one.keypoints) == set(every.keypoints):
+            return one
+    return every
+
+
+def weights_of(
+    members: Sequence[Predictor],
+    skeleton: Skeleton,
+    weights: Sequence[float] | None = None,
+    keypoint_weights: Sequence[Mapping[str, float]] | None = None,
+) -> NDArray[np.float32]:
+    """(M, K) of each member at each keypoint, summing to one over the members; 0 where it does not know the keypoint.
+
+    Raises:
+        BadArgumentError: another number of weights, below 0, of unknown keypoints, or a member or keypoint without any.
+    """
+    all_weights = [1.0] * len(members) if weights is None else weights
+    single = [{}] * len(members) if keypoint_weights is None else keypoint_weights
+    for given in (all_weights, single):
+        if len(given) != len(members):
+            raise BadArgumentError(f"{len(given)} weights for {len(members)} members of a joint teacher: one for each.")
+    result = np.zeros((len(members), len(skeleton)))
+    for row, member, weight, named in zip(result, members, all_weights, single, strict=True):
+        keypoints = member.skeleton.keypoints
+        if unknown := sorted(set(named) - set(keypoints) - {sideless(name) for name in keypoints}):
+            raise BadArgumentError(f"{member.name} has no keypoint {unknown[0]} to weigh: mend its name.")
+        for name in keypoints:
+            row[skeleton.index(name)] = named.get(name, named.get(sideless(name), weight))
+        if not (row >= 0).all() or not row.any():
+            raise BadArgumentError(f"{member.name} has a weight below 0, or only 0, in a joint teacher: leave it out.")
+    if missing := [name for name, total in zip(skeleton.keypoints, result.sum(0), strict=True) if not total]:
+        raise BadArgumentError(f"All members of a joint teacher weigh 0 at {missing[0]}: give one a weight.")
+    return (result / result.sum(0)).astype(np.float32)
+
+
+def _without_flip(member: Predictor) -> Predictor:
+    plain = copy.copy(member)
+    plain.flip = False
+    return plain

@@ -1,0 +1,99 @@
+"""Rows of an evaluation table for an ensemble: every member, the joint of them, and an oracle of their answers.
+
+Shapes: N people, M members, K keypoints of the data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poseunion.annotate.formats import AnnotationSet
+from poseunion.models.inference.predictor import Predictor
+from poseunion.models.pose_batch import PoseBatch
+from poseunion.training.densities.joint import JointTeacher
+from poseunion.training.evaluation.evaluate import Evaluation, Task, measure, scores_of
+from poseunion.training.evaluation.predictions import Predictions
+
+ORACLE = "oracle: nearest member by the labels, no model"
+
+# Who was asked about which boxes of which picture -> what each member answered.
+Heard = dict[tuple[str, int], list[PoseBatch]]
+
+
+class Overheard:
+    """A joint teacher that keeps its members' own answers, so that their rows cost nothing.
+
+    Args:
+        joint: the teacher.
+    """
+
+    def __init__(self, joint: JointTeacher) -> None:
+        self.joint, self.heard = joint, Heard()
+        self.name, self.skeleton, self.padding = joint.name, joint.skeleton, joint.padding
+
+    def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, /) -> PoseBatch:
+        """As the joint teacher."""
+        key = _key(image, boxes_xywh)
+        parts: dict[int, list[PoseBatch]] = {}
+        poses = self.joint(image, boxes_xywh, lambda member, batch: parts.setdefault(member, []).append(batch))
+        self.heard |= {(key, member): batches for member, batches in parts.items()}
+        return poses
+
+
+class Member:
+    """A member of a joint teacher, answering from what was overheard where it was asked the same before."""
+
+    def __init__(self, network: Predictor, number: int, heard: Heard) -> None:
+        self.network, self.number, self.heard = network, number, heard
+        self.name, self.skeleton, self.padding = network.name, network.skeleton, network.padding
+
+    def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, /) -> PoseBatch:
+        """As the network."""
+        said = self.heard.pop((_key(image, boxes_xywh), self.number), None)
+        return self.network(image, boxes_xywh) if said is None else PoseBatch.concatenate(said)
+
+
+def measure_joint(joint: JointTeacher, task: Task) -> list[Evaluation]:
+    """The members of a joint teacher, the joint, and, on ground-truth boxes, the oracle; each is read once."""
+    overheard = Overheard(joint)
+    whole = measure(overheard, task)
+    members = [measure(Member(m, i, overheard.heard), task) for i, m in enumerate(joint.members)]
+    if task.boxes is not None:
+        return [*members, whole]
+    best = oracle(task.annotations, [one.predictions for one in members])
+    return [*members, whole, Evaluation(scores_of(task, ORACLE, best), best)]
+
+
+def oracle(annotations: AnnotationSet, members: Sequence[Predictions]) -> Predictions:
+    """Of each labelled keypoint the member's answer that lies nearest to the label: what choosing could reach.
+
+    A keypoint without a label has the answer of the first member that knows it.
+    """
+    rows = members[0].rows
+    for one in members[1:]:
+        rows = rows[np.isin(rows, one.rows)]
+    places = [np.searchsorted(one.rows, rows, sorter=np.argsort(one.rows)) for one in members]
+    places = [np.argsort(one.rows)[place] for one, place in zip(members, places, strict=True)]
+    xy_MNK2 = np.stack([one.xy[place] for one, place in zip(members, places, strict=True)])
+    score_MNK = np.stack([one.score[place] for one, place in zip(members, places, strict=True)])
+    known_MK = np.stack([one.known for one in members])
+    labelled = annotations.visibility[rows] > 0
+    distance = np.linalg.norm(xy_MNK2 - annotations.xy[rows], axis=-1)
+    distance = np.where(labelled & np.isfinite(distance), distance, 0.0)
+    best = np.where(known_MK[:, None], distance, np.inf).argmin(0)[None]
+    return Predictions(
+        rows,
+        np.take_along_axis(xy_MNK2, best[..., None], 0)[0],
+        np.take_along_axis(score_MNK, best, 0)[0],
+        np.asarray(known_MK.any(0)),
+        members[0].skipped,
+    )
+
+
+def _key(image: NDArray[np.uint8], boxes_xywh: ArrayLike) -> str:
+    boxes = np.asarray(boxes_xywh, np.float64)
+    return hashlib.sha1(np.ascontiguousarray(image).tobytes() + boxes.tobytes(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,66 @@
+"""Scores as Markdown: one row a measure, one column a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from poseunion.training.evaluation.halpe import HALPE_SIGMAS
+
+# Section of a result -> how its rows are called.
+_SECTIONS = {
+    "coco": "{}",
+    "table5": "{} (Halpe's sigmas)",
+    "pck": "PCK@.2 {}",
+    "pckh": "PCKh@.5 {}",
+    "pckh@.1": "PCKh@.1 {}",
+    "errors": "errors: {}",
+    "all": "all: {}",
+    "shared12": "shared 12: {}",
+}
+# Sections that ask again what others asked: these rows of them are enough to read; `--json` has all. That over all
+# keypoints only differs where a model does not know some.
+_AGAIN = dict.fromkeys(("all", "shared12"), ("AP", "AR", "PCKh@.5", "PCKh@.1", "PCK@.2"))
+
+
+def markdown_table(results: list[dict[str, Any]]) -> str:
+    """The results of several models on one file; `–` where a measure does not apply to a model."""
+    rows: dict[str, list[str]] = {}
+    for column, result in enumerate(results):
+        for name, value in _measures(result, repeats=_needs_all(results)).items():
+            cells = rows.setdefault(name, ["–"] * len(results))
+            cells[column] = str(value) if isinstance(value, int) else f"{value:.1f}"
+    lines = ["| | " + " | ".join(r["model"] for r in results) + " |", "|---|" + "---|" * len(results)]
+    return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
+
+
+def notes(result: dict[str, Any]) -> list[str]:
+    """What has to be said beside the table: where the boxes and the sigmas come from, what was skipped."""
+    lines = [f"Boxes: {'ground truth' if result['boxes'] == 'gt' else result['boxes']}."]
+    sigmas = result.get("sigmas", {})
+    if "coco" in sigmas:
+        lines.append(f"OKS sigmas: {sigmas['coco']}.")
+    if "table5" in sigmas:
+        changed = ", ".join(f"{name} {sigma:g}" for name, sigma in HALPE_SIGMAS.items())
+        lines.append(f"Halpe's sigmas ({changed}), as for paper A's Table 5: {sigmas['table5']}.")
+    if result["dataset"] == "mpii" and "pckh" not in result:
+        lines.append("No PCKh: this file has no head boxes; give mpii_gt_val.mat with --head-boxes, or MPII's .mat.")
+    if result["skipped"]:
+        picture, reason = result["skipped"][0]
+        lines.append(f"{len(result['skipped'])} skipped; the first: {picture}: {reason}.")
+    return lines
+
+
+def _needs_all(results: list[dict[str, Any]]) -> bool:
+    return any(r["all"]["known"] < r["all"]["keypoints"] for r in results if "all" in r)
+
+
+def _measures(result: dict[str, Any], *, repeats: bool) -> dict[str, float]:
+    measures: dict[str, float] = {"people": result["people"]}
+    for section, label in _SECTIONS.items():
+        if section == "all" and not repeats:
+            continue
+        for name, value in result.get(section, {}).items():
+            if section not in _AGAIN or name in _AGAIN[section]:
+                # PCKh's mean has its threshold in its name.
+                measures[name if name.startswith("PCKh@") and section == "pckh" else label.format(name)] = value
+    return measures

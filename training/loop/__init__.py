@@ -1,0 +1,1 @@
+"""The training loop: `train` leads, `prepare` makes what it trains on, `step` and `losses` are one step."""

@@ -1,0 +1,177 @@
+"""Training batches: sampling of people, augmentation, and teachers' distributions on the student's bins.
+
+Shapes: N people of a batch, K keypoints, H and W input size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poseunion.models.codec.crop import Crop, affine_to_crop, apply_affine, cut_crop
+from poseunion.models.codec.simcc import SimccGrid
+from poseunion.models.inference.predictor import Predictor
+from poseunion.training.config.augmentation import Augmentation
+from poseunion.training.data.augment import jitter_pixels, random_crop
+from poseunion.training.data.crop_store import PADDING, CropStore
+from poseunion.training.densities.peaks import render
+from poseunion.training.teachers.cached_targets import TeacherPeaks
+from poseunion.training.teachers.online import ask
+
+
+@dataclass(frozen=True)
+class DistillationSource:
+    """What a teacher knows of a store, and of whom it can be believed, (N,)."""
+
+    taught: TeacherPeaks
+    believed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelledStore:
+    """A store with the labels that training uses.
+
+    Attributes:
+        xy: (N, K, 2) store px.
+        weight: (N, K), 1 for labels, less for pseudo-labels, 0 for none.
+        rows: people to sample from.
+        sampling: relative number of draws of a person.
+        lessons: teachers to distil from.
+        exchanged: people to sample from whose left and right were exchanged, see `slips`.
+    """
+
+    store: CropStore
+    xy: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    rows: NDArray[np.intp]
+    sampling: float
+    lessons: tuple[DistillationSource, ...] = ()
+    exchanged: int = 0
+
+
+@dataclass(frozen=True)
+class TeacherTarget:
+    """One teacher's word on a batch: distributions over the student's bins, and how much each keypoint's counts."""
+
+    x_NKW: NDArray[np.float32]
+    y_NKH: NDArray[np.float32]
+    weight_NK: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees.
+
+    Attributes:
+        image_NHW3: uint8 RGB.
+        xy_NK2: crop px.
+        weight_NK: 0 where there is no label in the crop.
+        flip_N: which crops are mirrored.
+        dataset_N: which of the stores they come from.
+        teachers: by the skeleton a teacher was trained on.
+        wide_NHW3: the same crops on more pixels, undisturbed, for a teacher of full resolution.
+    """
+
+    image_NHW3: NDArray[np.uint8]
+    xy_NK2: NDArray[np.float32]
+    weight_NK: NDArray[np.float32]
+    flip_N: NDArray[np.bool_]
+    dataset_N: NDArray[np.int64]
+    teachers: dict[str, TeacherTarget] = field(default_factory=dict)
+    wide_NHW3: NDArray[np.uint8] | None = None
+
+
+def draw_batch(
+    stores: Sequence[LabelledStore],
+    rng: np.random.Generator,
+    count: int,
+    grid: SimccGrid,
+    strength: Augmentation,
+    *,
+    agreement_mask: bool = True,
+    sampling_power: float = 1.0,
+    online: Sequence[Predictor] = (),
+    wide_wh: tuple[int, int] | None = None,
+) -> Batch:
+    """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
+
+    Args:
+        agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
+        sampling_power: see `Recipe`.
+        online: teachers to ask about these very crops, instead of the stores' lessons.
+        wide_wh: size of the batch's wide crops; none are cut without it.
+    """
+    size_wh = grid.size_wh
+    chances = np.array([s.sampling * len(s.rows) ** sampling_power if len(s.rows) else 0.0 for s in stores])
+    which = rng.choice(len(stores), count, p=chances / chances.sum())
+    images, points, weights = [], [], []
+    drawn: list[tuple[LabelledStore, int, Crop]] = []
+    for s in which:
+        labelled = stores[s]
+        i = int(rng.choice(labelled.rows))
+        store, xy, weight = labelled.store, labelled.xy[i], labelled.weight[i]
+        crop = random_crop(rng, store.box_xywh[i], xy, weight > 0, store.skeleton, size_wh, PADDING, strength)
+        images.append(jitter_pixels(rng, cut_crop(store.pixels(i), crop), strength))
+        xy = apply_affine(xy, affine_to_crop(crop))
+        if crop.flip:
+            order = store.skeleton.flip_indices
+            xy, weight = xy[order], weight[order]
+        inside = ((xy > -0.5) & (xy < np.array(size_wh) - 0.5)).all(-1)
+        points.append(xy)
+        weights.append(weight * inside)
+        drawn.append((labelled, i, crop))
+    return Batch(
+        np.stack(images),
+        np.stack(points).astype(np.float32),
+        np.stack(weights).astype(np.float32),
+        np.array([crop.flip for _, _, crop in drawn]),
+        which.astype(np.int64),
+        _asked(drawn, grid, online, agreement_mask) if online else _remembered(drawn, grid, agreement_mask),
+        None if wide_wh is None else np.stack([_wide(*one, wide_wh) for one in drawn]),
+    )
+
+
+def _wide(labelled: LabelledStore, index: int, crop: Crop, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    return cut_crop(labelled.store.pixels(index), replace(crop, size_wh=size_wh))
+
+
+def _asked(
+    drawn: Sequence[tuple[LabelledStore, int, Crop]],
+    grid: SimccGrid,
+    teachers: Sequence[Predictor],
+    use_confidence: bool,
+) -> dict[str, TeacherTarget]:
+    """Every teacher's answer on the crops themselves."""
+    pictures, crops = [labelled.store.pixels(i) for labelled, i, _ in drawn], [crop for _, _, crop in drawn]
+    result = {}
+    for teacher in teachers:
+        x, y, weight = ask(teacher, pictures, crops, grid, drawn[0][0].store.skeleton)
+        result[teacher.skeleton.name] = TeacherTarget(x, y, weight if use_confidence else np.sign(weight))
+    return result
+
+
+def _remembered(
+    drawn: Sequence[tuple[LabelledStore, int, Crop]], grid: SimccGrid, agreement_mask: bool
+) -> dict[str, TeacherTarget]:
+    """Every teacher's modes of the drawn people, turned with their crops and rendered on the student's bins."""
+    names = sorted({lesson.taught.skeleton for labelled, _, _ in drawn for lesson in labelled.lessons})
+    bins_w, bins_h = grid.bins_wh
+    result = {}
+    for name in names:
+        n, k = len(drawn), len(drawn[0][0].store.skeleton)
+        x, y = np.full((n, k, bins_w), 1 / bins_w, np.float32), np.full((n, k, bins_h), 1 / bins_h, np.float32)
+        weight = np.zeros((n, k), np.float32)
+        for row, (labelled, i, crop) in enumerate(drawn):
+            lesson = next((one for one in labelled.lessons if one.taught.skeleton == name), None)
+            if lesson is None or (agreement_mask and not lesson.believed[i]):
+                continue
+            modes = lesson.taught.modes.rows(slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
+            if crop.flip:
+                modes = modes.reordered(labelled.store.skeleton.flip_indices)
+            (x[row],), (y[row],), (share,) = render(modes, grid)
+            weight[row] = share * (modes.confidence[0] if agreement_mask else 1.0)
+        result[name] = TeacherTarget(x, y, weight)
+    return result
