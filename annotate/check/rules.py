@@ -5,7 +5,7 @@ Nothing here is fatal: a file with these faults can be used. What a person has t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -16,9 +16,10 @@ import numpy as np
 from poseunion.annotate import left_right_geometry as sides
 from poseunion.annotate.check import json_patch as patch
 from poseunion.annotate.formats import AnnotationSet, Problem
+from poseunion.annotate.formats.coco import coco_json as coco
 from poseunion.annotate.formats.coco.coco_json import is_number
 from poseunion.annotate.formats.extension_view import human_view
-from poseunion.annotate.formats.types import MALFORMED, is_another_class
+from poseunion.annotate.formats.types import ANIMAL, MALFORMED, is_another_class
 from poseunion.models.errors import ItemError
 from poseunion.models.images import image_size
 from poseunion.models.picture_paths import picture_path
@@ -110,6 +111,15 @@ def places(annotations: AnnotationSet) -> Iterator[Problem]:
         yield Problem("annotations", text, False)
 
 
+def animals(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Categories of animals that have people's keypoints: a model of people completes them only when asked to."""
+    said = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
+    for reason, count in said.items():
+        name = reason.removeprefix(f"{ANIMAL}: ")
+        text = f"{name} is an animal by its name, and the model knows people only: {count} left as they are"
+        yield Problem("categories", f"{text}; --category {name} completes them", False)
+
+
 def shares(annotations: AnnotationSet) -> Iterator[Problem]:
     """Coordinates that are shares of the picture's sides instead of pixels."""
     placed = annotations.xy[annotations.visibility > 0]
@@ -131,6 +141,10 @@ def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
             continue
         width, height = person.image.width, person.image.height
         x, y, w, h = person.box_xywh.tolist()
+        if "bbox" in record and not coco.holds_something(record["bbox"]):  # the box was grown from the joints
+            if record["bbox"]:
+                yield Problem(place, f"bbox {record['bbox']} holds nothing: the crop is made around the joints", False)
+            continue
         if x >= width or y >= height or x + w <= 0 or y + h <= 0:
             yield Problem(place, f"bbox outside the picture of {width}x{height}", False)
         elif max(-x, -y, x + w - width, y + h - height) > EDGE_PX and "bbox" in record and "center" not in record:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from poseunion.annotate.check import mpii_json_vs_mat as against
 from poseunion.annotate.check import rules as faults
+from poseunion.annotate.check import ultralytics
 from poseunion.annotate.check.left_right_model import exchanged_by_model
 from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
@@ -18,6 +19,7 @@ from poseunion.models.skeleton import Skeleton
 
 # Worth a look, but usable.
 SUSPICIOUS = (
+    faults.animals,
     faults.shares,
     faults.counts,
     faults.places,
@@ -26,6 +28,7 @@ SUSPICIOUS = (
     faults.duplicates,
     faults.exchanged_sides,
 )
+CONSUMERS = {"ultralytics": ultralytics.dropped}
 
 
 def check(
@@ -37,6 +40,7 @@ def check(
     categories: Sequence[str] = (),
     reference: Path | None = None,
     model: PosePredictor | None = None,
+    consumer: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[AnnotationSet | None, list[Problem]]:
     """Read a file and list its problems, in the order of the file.
@@ -45,18 +49,22 @@ def check(
         images: also look at every picture: is it there, has it the stated size, is it turned by its EXIF.
         reference: MPII's .mat, to compare an MPII json with.
         model: to ask about left and right, see `second_look`; needs `images`.
+        consumer: `ultralytics`: also what it would drop of a YOLO-pose dataset, see `ultralytics`.
         progress: told of people done and people in all.
 
     Returns:
         The annotations (None where nothing of the file can be read) and the problems; a fatal one makes it unusable.
 
     Raises:
-        BadArgumentError: `images` is no folder, or lacks with `model`, or `reference` is of another kind.
+        BadArgumentError: `images` is no folder, or lacks with `model`, or `reference` is of another kind; no such
+            consumer, or one of another format.
     """
     if model is not None and images is None:
         raise BadArgumentError("A model looks at pictures: give their folder with --images.")
     if images is not None:
         picture_folder(images)
+    if consumer not in (None, *CONSUMERS):
+        raise BadArgumentError(f"No consumer {consumer!r}: choose {', '.join(CONSUMERS)}.")
     problems: list[Problem] = []
     try:
         annotations = read_annotations(path, format_name, skeleton, problems.append, categories=categories)
@@ -69,6 +77,8 @@ def check(
         problems += faults.pictures(annotations, images)
     if images is not None and model is not None:
         problems += exchanged_by_model(annotations, images, model, progress)
+    if consumer is not None:
+        problems += CONSUMERS[consumer](annotations)
     if reference is not None:
         problems += against.compare(annotations, read_annotations(reference))
     return annotations, problems

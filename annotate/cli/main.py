@@ -269,6 +269,10 @@ def check_command(
     against: Annotated[
         Path | None, typer.Option(metavar="FILE", help="MPII's .mat, to compare an MPII json with.")
     ] = None,
+    consumer: Annotated[
+        str | None,
+        typer.Option("--for", metavar="ultralytics", help="Also what that would drop of it, and why."),
+    ] = None,
     format_name: FormatOption = None,
     skeleton: SkeletonOption = None,
     category: CategoryOption = None,
@@ -283,6 +287,8 @@ def check_command(
         annotate check train_21.json --images train/ --json
 
         annotate check train.json --images train/ --model unified
+
+        annotate check data.yaml --for ultralytics
 
         annotate check mpii_train.json --against mpii_human_pose_v1_u12_1.mat --patch mpii.patch.json
     """
@@ -304,6 +310,7 @@ def check_command(
             categories=names_of(category) or (),
             reference=against,
             model=eyes,
+            consumer=consumer,
             progress=progress,
         )
     wrong = sum(p.fatal for p in problems)

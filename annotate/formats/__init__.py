@@ -1,7 +1,7 @@
 """Annotation formats, found through one registry.
 
-A format is a module (a family of formats a folder) with `NAME`, `detect`, `read`, and a writer of its own; it is
-imported when a file is read or written. The README's table is made from `FORMATS`.
+A format is a module (a family of formats, or those of labelling `tools`, a folder) with `NAME`, `detect`, `read`, and a
+writer of its own; it is imported when a file is read or written. The README's table is made from `FORMATS`.
 
 `types`: what is read. `extension`: what was added, and `added_fields` its form in a record. Shared by the formats:
 `boxes`, `ids`, `visibility`, `skeleton_match`, `keypoint_spelling`, `matlab`, `json_records`, `json_stream`.
@@ -55,6 +55,8 @@ _TOOLS: dict[str, Writer] = {
     "yolo-pose": _lazy("yolo.yolo_labels_write:write"),
     "datumaro": _lazy("datumaro.datumaro_json_write:write"),
     "coco-results": _lazy("coco.results:write"),
+    "label-studio": _lazy("tools.label_studio_write:write"),
+    "openpose": _lazy("tools.openpose:write"),
 }
 _V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
 EXACT = "exact"
@@ -72,6 +74,7 @@ class Format:
         precision: of coordinates written in this format and read again: `exact`, or in words.
         own: what writing it back means, in words for the README's table.
         ending: of a file written in this format.
+        verified: the programs that read what we write, in `make test-consumers`.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Format:
     precision: str = EXACT
     own: str = ""
     ending: str = ".json"
+    verified: str = ""
 
 
 def _coco_style(name: str, title: str, own: str, states: tuple[Visibility, ...] = (_V, _O, _A)) -> Format:
@@ -99,6 +103,7 @@ FORMATS: dict[str, Format] = {
         # The more particular ones first: the first that recognises a file reads it.
         _coco_style("halpe", "Halpe json (136 keypoints, the first 26)", _SAME_KEYPOINTS),
         _coco_style("crowdpose", "CrowdPose json", _SAME_KEYPOINTS),
+        _coco_style("wholebody", "COCO-WholeBody json (the body's 17 of 133)", _SAME_KEYPOINTS),
         _coco_style("posetrack18", "PoseTrack18 json", _SAME_KEYPOINTS, (_V, _A)),
         _coco_style("jhmdb", "sub-JHMDB json (COCO style, as mmpose's)", _SAME_KEYPOINTS),
         Format(
@@ -108,6 +113,7 @@ FORMATS: dict[str, Format] = {
             _lazy("coco.coco_json:read"),
             {"coco": _COCO, **_TOOLS},
             own="the extended file",
+            verified="pycocotools, FiftyOne, sleap-io",
         ),
         Format(
             "mpii",
@@ -153,6 +159,7 @@ FORMATS: dict[str, Format] = {
             precision="1e-8 of the picture's side",
             own="a zip of data.yaml and labels",
             ending=".zip",
+            verified="Ultralytics, sleap-io",
         ),
         Format(
             "datumaro",
@@ -161,6 +168,43 @@ FORMATS: dict[str, Format] = {
             _lazy("datumaro.datumaro_json:read"),
             {"coco": _FROM_ANY, **_TOOLS},
             own="skeletons with more points",
+            verified="cvat-sdk (its labels)",
+        ),
+        Format(
+            "cvat-xml",
+            'CVAT skeletons: XML 1.1 ("CVAT for images")',
+            _lazy("tools.cvat_xml:detect"),
+            _lazy("tools.cvat_xml:read"),
+            {"coco": _FROM_ANY, **_TOOLS},
+            ending=".xml",
+        ),
+        Format(
+            "label-studio",
+            "Label Studio json (rectangles with keypoints)",
+            _lazy("tools.label_studio:detect"),
+            _lazy("tools.label_studio:read"),
+            {"coco": _FROM_ANY, **_TOOLS},
+            precision="1e-13 of the picture's side",
+            own="regions with more keypoints",
+            verified="label-studio-sdk",
+        ),
+        Format(
+            "labelme",
+            "labelme, X-AnyLabeling json (a file or a folder)",
+            _lazy("tools.labelme:detect"),
+            _lazy("tools.labelme:read"),
+            {"coco": _FROM_ANY, **_TOOLS},
+            (_V, _O, _A),
+        ),
+        Format(
+            "openpose",
+            "OpenPose json (predictions; a file or a folder)",
+            _lazy("tools.openpose:detect"),
+            _lazy("tools.openpose:read"),
+            {"coco": _FROM_ANY, **_TOOLS},
+            (_V, _A),
+            own="a zip of BODY_25",
+            ending=".zip",
         ),
         Format(
             "coco-results",
@@ -170,6 +214,7 @@ FORMATS: dict[str, Format] = {
             {"coco-results": _lazy("coco.results:write"), "coco": _FROM_ANY, **_TOOLS},
             (_V, _A),
             own="predictions with more keypoints",
+            verified="pycocotools",
         ),
     )
 }
@@ -199,10 +244,12 @@ def read_annotations(
     from poseunion.annotate.formats import unsupported
 
     source = Source(Path(path), lean, tuple(categories))
-    unsupported.refuse_if_unread(source.path)
+    if not source.path.is_dir():  # a folder may hold one file a picture
+        unsupported.refuse_if_unread(source.path)
     if format_name is None:
         found = [f for f in FORMATS.values() if f.detect(source)]
         if not found:
+            unsupported.refuse_if_unread(source.path)
             if kind := unsupported.kind_by_content(source.path):
                 raise BadFileError(f"{path} is {kind}.")
             raise BadFileError(f"{path} is none of the known annotation formats: {_titles()}.")

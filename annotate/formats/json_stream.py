@@ -1,10 +1,13 @@
-"""Streamed writing of large JSON documents: one list item a line."""
+"""Streamed writing of large JSON documents, one list item a line, and reproducible entries of zips."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
 
 def dump(value: Any) -> bytes:
@@ -33,3 +36,11 @@ def write_object(file: BinaryIO, members: Iterator[tuple[str, Any]]) -> None:
             file.write(dump(value))
         separator = b",\n"
     file.write(b"}\n")
+
+
+def add_to_zip(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """One file of a zip that depends on its content alone."""
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, content)

@@ -28,6 +28,9 @@ MALFORMED = "malformed"
 NO_SIZE = "its picture cannot be read, and without its size the shares mean nothing"
 ORPHAN = "its label file has no picture"
 NOT_LISTED = "its picture is in none of train, val and test"
+# Why a record has no place in another format.
+NO_PICTURE = "no picture"
+NOTHING = "neither box nor points"
 # Faults of the file rather than its author's decision: they count against `--max-bad`.
 UNUSABLE = frozenset({MALFORMED, NO_SIZE, ORPHAN})
 
@@ -81,7 +84,7 @@ class Source:
 
     @cached_property
     def document(self) -> Any:
-        """The parsed content: JSON, or by its ending YAML or MATLAB. Raises BadFileError, MissingExtraError."""
+        """The parsed content: JSON, or by its ending YAML, XML or MATLAB. Raises BadFileError, MissingExtraError."""
         ending = self.path.suffix.lower()
         if ending == ".mat":
             from poseunion.annotate.formats.matlab import load_mat
@@ -91,6 +94,10 @@ class Source:
             from poseunion.annotate.formats.yolo.yaml_file import load_yaml
 
             return load_yaml(self.path)
+        if ending == ".xml":
+            from poseunion.annotate.formats.tools.xml_file import load_xml
+
+            return load_xml(self.path)
         return read_lean(self.path) if self.lean else read_json(self.path)
 
     @cached_property

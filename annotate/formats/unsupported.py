@@ -41,7 +41,7 @@ def kind_by_head(path: Path) -> str | None:
     if lower.startswith(("<!doctype html", "<html")):
         return "an HTML page: the download gave a web page (a login, perhaps) in place of the file"
     if text.startswith("<"):
-        return _xml(text)
+        return _xml(text, path)
     if text.startswith("scorer,") or "\nbodyparts," in text or text.startswith("bodyparts,"):
         return f"a DeepLabCut table of labels: {AS_COCO} (deeplabcut's and movement's converters write it)"
     if text.startswith("filename,file_size,file_attributes"):
@@ -51,9 +51,11 @@ def kind_by_head(path: Path) -> str | None:
     return None
 
 
-def _xml(text: str) -> str:
+def _xml(text: str, path: Path) -> str | None:
     if "<annotations>" in text and ("<skeleton" in text or "<version>1.1" in text):
-        return "CVAT's XML: export Datumaro 1.0 or COCO Keypoints 1.0 from CVAT instead"
+        return None if path.suffix.lower() == ".xml" else "CVAT's XML: give it the ending .xml"
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return "XML with a document type (DOCTYPE), which no tool that is read writes: remove it"
     if "<annotation>" in text or "<annotation " in text:
         return f"Pascal VOC XML: {AS_COCO}"
     return f"XML: {AS_COCO}"
@@ -70,7 +72,7 @@ def _is_json_lines(path: Path, head: bytes) -> bool:
         return False
     try:
         return all(isinstance(json.loads(line), (dict, list)) for line in lines)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -87,17 +89,13 @@ def kind_by_content(path: Path) -> str | None:
                 "MPII in the form of CPM and pytorch-pose (img_paths, joint_self): give MPII's own .mat, or the json "
                 "with image, center, scale, joints, joints_vis"
             )
-        if ("annotations" in first or "completions" in first) and ("data" in first or "result" in _first_result(first)):
-            return f"Label Studio's tasks: {AS_COCO}"
+        if any(_is_keypoint_list(value) for value in first.values()):
+            return (
+                "Label Studio's JSON_MIN, which does not hold who a keypoint belongs to: export JSON (its first choice)"
+            )
         return None
     if not isinstance(document, dict):
         return None
-    if _is_labelme(document):
-        return f"labelme's json, one file a picture: {AS_COCO} (X-AnyLabeling opens such a folder and does)"
-    if isinstance(document.get("people"), list) and "version" in document:
-        return (
-            "OpenPose's output of one picture: detections, not labels of a dataset; convert them to COCO results json"
-        )
     if "_via_img_metadata" in document or "_via_settings" in document:
         return f"a VGG Image Annotator project: {AS_COCO}"
     if "objects" in document and "size" in document:
@@ -107,14 +105,8 @@ def kind_by_content(path: Path) -> str | None:
     return None
 
 
-def _first_result(task: dict[str, Any]) -> dict[str, Any]:
-    found: Any = next(iter(task.get("annotations") or task.get("completions") or ()), {})
-    return found if isinstance(found, dict) else {}
-
-
-def _is_labelme(document: dict[str, Any]) -> bool:
-    shapes = document.get("shapes")
-    return isinstance(shapes, list) and any(isinstance(shape, dict) and "shape_type" in shape for shape in shapes)
+def _is_keypoint_list(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, dict) and "keypointlabels" in item for item in value)
 
 
 def refuse_if_unread(path: Path) -> None:

@@ -54,11 +54,11 @@ class StateTable:
         kept = [s for s in Visibility if self.to_state.get(self.from_state[s]) == s]
         return tuple(sorted(kept, reverse=True))
 
-    def read(self, value_K: NDArray[np.floating]) -> NDArray[np.int8] | None:
-        """(K,) states; None where a value is not in the table."""
-        state = np.full(len(value_K), -9, np.int8)
+    def read(self, value: NDArray[np.floating]) -> NDArray[np.int8] | None:
+        """States of the same shape, (K,) or (N, K); None where a value is not in the table."""
+        state = np.full(value.shape, -9, np.int8)
         for number, meaning in self.to_state.items():
-            state[value_K == number] = meaning
+            state[value == number] = meaning
         return None if (state == -9).any() else state
 
 

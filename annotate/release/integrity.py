@@ -67,7 +67,7 @@ def prove(before: AnnotationSet, after: AnnotationSet) -> Proof:
             f"{before.source.path} is not the file that was extended to {after.source.path}: its checksum differs; "
             "give the original with --original."
         )
-    if before.format == results.NAME:
+    if before.format in results.PREDICTIONS:
         raise BadFileError(f"{before.source.path} holds predictions and nothing human: there is nothing to release.")
     if len(before) != len(after):
         proof.faults.append(f"{len(before)} records became {len(after)}")

@@ -26,15 +26,21 @@ _STATES = {
 
 def markdown() -> str:
     """The table, one row a format."""
-    head = "| file | `--format` | reads | writes | extends | written back as | states it holds | coordinates |"
+    head = (
+        "| file | `--format` | reads | writes | extends | written back as | states it holds | coordinates "
+        "| verified with |"
+    )
     order = sorted(FORMATS.values(), key=lambda known: known.name != COCO)  # the usual one first
     tools = [name for name in FORMATS if name != COCO and all(name in known.writers for known in order)]
-    lines = [head, "|---|---|---|---|---|---|---|---|", *map(_row, order), ""]
+    lines = [head, "|---|---|---|---|---|---|---|---|---|", *map(_row, order), ""]
     lines.append(f"Extended files are COCO style (COCO results stay results) or, with `--format`, {_list(tools)}")
     lines.append(
         "or the format that was read. MATLAB and YAML files need `pip install 'poseunion[formats]'`. What to give"
     )
-    lines.append("for each, and how visibility is mapped: [docs/formats.md](docs/formats.md).")
+    lines.append(
+        "for each, and how visibility is mapped: [docs/formats.md](docs/formats.md). *Verified with*: the program"
+    )
+    lines.append("reads what we write in `make test-consumers`, without losing a picture, a person or a point.")
     return "\n".join(lines)
 
 
@@ -46,8 +52,8 @@ def _row(known: Format) -> str:
     # Without a reader it would not be in the registry; a writer of its own name is what writing it means.
     writes, extends = ("✓" if there else "–" for there in (known.name in known.writers, COCO in known.writers))
     states = ", ".join(_STATES[state] for state in known.states)
-    cells = (known.title, f"`{known.name}`", "✓", writes, extends, known.own, states, known.precision)
-    return f"| {' | '.join(cells)} |"
+    cells = (known.title, f"`{known.name}`", "✓", writes, extends, known.own or "–", states, known.precision)
+    return f"| {' | '.join((*cells, known.verified or '–'))} |"
 
 
 def renewed(text: str) -> str:

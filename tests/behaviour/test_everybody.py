@@ -226,3 +226,17 @@ def test_a_picture_found_under_another_spelling_is_named(folder: Any, coco: Any)
     folder.file.write_text(json.dumps(document))
     problems = check(folder.file, images=folder.images)[1]
     assert any(f"is taken to be {name}" in problem.text for problem in problems)
+
+
+def test_a_box_that_holds_nothing_is_not_said_to_reach_over_the_edge(folder: Any, coco: Any) -> None:
+    document = coco(1)
+    document["annotations"][0]["bbox"] = []
+    assert "over the edge" not in looks(folder, document)
+    document["annotations"][0]["bbox"] = [0, 0, 0, 0]
+    assert "holds nothing: the crop is made around the joints" in looks(folder, document)
+
+
+def test_check_names_an_animal_and_the_way_on(folder: Any, coco: Any) -> None:
+    document = coco(2)
+    document["categories"][1]["name"] = "macaque"
+    assert "2 left as they are; --category macaque completes them" in looks(folder, document)

@@ -35,6 +35,7 @@ SHIPPED = (
     "mpii16",
     "ochuman17",
     "openpose18",
+    "openpose25",
     "posetrack17",
     "union21",
 )

@@ -15,6 +15,7 @@ PCK@.2 is measured on all of them, the kinds of errors (`protocols_errors`), and
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,9 @@ class Task:
     boxes: Boxes | None
     head_size: NDArray[np.float64]
     engine: str = "pycocotools"
+
+
+UNPREDICTED = "its box or its picture cannot be used"
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ def scores_of(task: Task, model: str, predictions: Predictions, detected: Detect
         "keypoints": len(annotations.skeleton),
         "boxes": GROUND_TRUTH if task.boxes is None else str(task.boxes.path),
         "people": len(predictions.rows),
+        "left_out": left_out(annotations, predictions),
         "skipped": predictions.skipped,
     }
     if _with_ap(task):
@@ -169,6 +174,16 @@ def scores_of(task: Task, model: str, predictions: Predictions, detected: Detect
         result["pckh@.1"] = pckh_parts(annotations, predictions, head_size_N, 0.1)
     result |= cross_rows(annotations, predictions, detected, head_size_N, _with_ap(task), engine)
     return {key: _finite(value) if isinstance(value, dict) else value for key, value in result.items()}
+
+
+def left_out(annotations: AnnotationSet, predictions: Predictions) -> dict[str, int]:
+    """Why people of the file are not measured -> how many; with those that are, they are all of its people."""
+    measured = set(predictions.rows.tolist())
+    reasons = Counter(annotations.unread)
+    for index in range(len(annotations)):
+        if index not in measured:
+            reasons[annotations.skip.get(index) or UNPREDICTED] += 1
+    return dict(reasons)
 
 
 def _with_ap(task: Task) -> bool:

@@ -23,12 +23,12 @@ _AGAIN = dict.fromkeys(("all", "shared12"), ("AP", "AR", "PCKh@.5", "PCKh@.1", "
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:
-    """The results of several models on one file; `–` where a measure does not apply to a model."""
+    """The results of several models on one file; `–` where a measure does not apply to a model, or to anybody."""
     rows: dict[str, list[str]] = {}
     for column, result in enumerate(results):
         for name, value in _measures(result, repeats=_needs_all(results)).items():
             cells = rows.setdefault(name, ["–"] * len(results))
-            cells[column] = str(value) if isinstance(value, int) else f"{value:.1f}"
+            cells[column] = "–" if value is None else str(value) if isinstance(value, int) else f"{value:.1f}"
     lines = ["| | " + " | ".join(r["model"] for r in results) + " |", "|---|" + "---|" * len(results)]
     return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
 
@@ -44,6 +44,10 @@ def notes(result: dict[str, Any]) -> list[str]:
         lines.append(f"Halpe's sigmas ({changed}), as for paper A's Table 5: {sigmas['table5']}.")
     if result["dataset"] == "mpii" and "pckh" not in result:
         lines.append("No PCKh: this file has no head boxes; give mpii_gt_val.mat with --head-boxes, or MPII's .mat.")
+    if left := result.get("left_out"):
+        reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(left.items()))
+        total = result["people"] + sum(left.values())
+        lines.append(f"{result['people']} of {total} people in the file are measured; left out: {reasons}.")
     if result["skipped"]:
         picture, reason = result["skipped"][0]
         lines.append(f"{len(result['skipped'])} skipped; the first: {picture}: {reason}.")
@@ -54,13 +58,18 @@ def _needs_all(results: list[dict[str, Any]]) -> bool:
     return any(r["all"]["known"] < r["all"]["keypoints"] for r in results if "all" in r)
 
 
-def _measures(result: dict[str, Any], *, repeats: bool) -> dict[str, float]:
-    measures: dict[str, float] = {"people": result["people"]}
+def _measures(result: dict[str, Any], *, repeats: bool) -> dict[str, float | None]:
+    measures: dict[str, float | None] = {"people": result["people"]}
     for section, label in _SECTIONS.items():
         if section == "all" and not repeats:
             continue
-        for name, value in result.get(section, {}).items():
+        for name, value in {**_unmeasured(section, result), **result.get(section, {})}.items():
             if section not in _AGAIN or name in _AGAIN[section]:
                 # PCKh's mean has its threshold in its name.
                 measures[name if name.startswith("PCKh@") and section == "pckh" else label.format(name)] = value
     return measures
+
+
+def _unmeasured(section: str, result: dict[str, Any]) -> dict[str, None]:
+    """The means of a section that was asked for, which nobody's labels may count for."""
+    return dict.fromkeys(("PCK12", "PCK")) if section == "pck" and section in result else {}

@@ -6,8 +6,9 @@ because writing starts from the document (see `coco_write`).
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ from poseunion.models.errors import BadFileError, SkeletonError
 from poseunion.models.skeleton import Skeleton, load_skeleton, shipped_skeletons
 
 NAME = "coco"
+BLOCK = 512  # records whose keypoints are checked at once
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read(
             raise BadFileError(f"{source.path} is not COCO style: it has no list {key!r}.")
     records: list[dict[str, Any]] = document["annotations"]
     images, position_of = _read_images(document["images"], report)
-    people, reasons, found = _person_categories(document, skeleton, source)
+    people, reasons, found = _person_categories(document, skeleton, source, dialect.length)
     rows = empty_rows(len(records), len(found))
     skip, class_of = _read_records(records, rows, position_of, people, reasons, found, report, dialect)
     xy, visibility, box, image = rows
@@ -137,11 +139,11 @@ def _read_images(entries: list[Any], report: Report) -> tuple[list[ImageRef], di
 
 
 def _person_categories(
-    document: dict[str, Any], expected: Skeleton | None, source: Source
+    document: dict[str, Any], expected: Skeleton | None, source: Source, length: int | None = None
 ) -> tuple[dict[Any, str], dict[Any, str], Skeleton]:
     """Categories of people (id -> name), why the others are passed through (id -> reason), and the people's skeleton.
 
-    The skeleton is in the file's order.
+    The skeleton is in the file's order. Of `length` names the first are the skeleton's, see `Dialect`.
     """
     categories = document.get("categories")
     if not isinstance(categories, list) or not all(isinstance(c, dict) and is_id(c.get("id")) for c in categories):
@@ -171,6 +173,8 @@ def _person_categories(
             keypoints = category["keypoints"]
             if not isinstance(keypoints, list) or not all(isinstance(k, str) for k in keypoints):
                 raise SkeletonError("the keypoints are not a list of names")
+            if len(keypoints) == length and expected is not None:
+                keypoints = keypoints[: len(expected)]
             fitting[category["id"]] = skeleton_of_file(keypoints, expected, document)
         except SkeletonError as error:
             faults.append(f"category {category['id']}: {str(error).rstrip('.')}")
@@ -224,7 +228,7 @@ def _read_records(
     seen: dict[Any, int] = {}
     nameless: list[int] = []
     known = {**people, **reasons}
-    for index, record in enumerate(records):
+    for index, (record, ready) in enumerate(_with_keypoints(records, skeleton, dialect)):
         place = f"annotations[{index}]"
         class_of.append(None)
         if not isinstance(record, dict) or not is_id(record.get("id", 0)):
@@ -251,10 +255,11 @@ def _read_records(
         if category not in people:
             skip[index] = reasons.get(category) or reason_of(stated, None)
             continue
-        problems = [
-            *_read_box(record, box_N4[index]),
-            *_read_keypoints(record, xy_NK2[index], visibility_NK[index], skeleton, dialect),
-        ]
+        problems = _read_box(record, box_N4[index])
+        if ready is not None:
+            xy_NK2[index], visibility_NK[index] = ready
+        else:
+            problems += _read_keypoints(record, xy_NK2[index], visibility_NK[index], skeleton, dialect)
         for text in problems:
             report(Problem(place, text))
         if problems:
@@ -270,6 +275,42 @@ def _read_records(
             report(Problem(f"annotations[{index}]", "an annotation needs an id (number or text), as the others have"))
             skip[index] = MALFORMED
     return skip, class_of
+
+
+def _with_keypoints(
+    records: list[dict[str, Any]], skeleton: Skeleton, dialect: Dialect
+) -> Iterator[tuple[Any, tuple[NDArray[np.float64], NDArray[np.int8]] | None]]:
+    """Every record with its places and states where nothing is wrong with them; else None, to be read by itself.
+
+    Blocks of records are checked at once: a dozen numpy calls a person took half of the time that reading took.
+    """
+    k = len(skeleton)
+    for start in range(0, len(records), BLOCK):
+        block = records[start : start + BLOCK]
+        usable = [(i, values) for i, record in enumerate(block) if (values := _numbers(record, k, dialect)) is not None]
+        ready: list[tuple[NDArray[np.float64], NDArray[np.int8]] | None] = [None] * len(block)
+        with contextlib.suppress(OverflowError):  # said of the record that holds the number
+            triples = np.array([values for _, values in usable], np.float64).reshape(-1, k, 3)
+            known = np.isin(triples[..., 2], list(dialect.table.to_state))
+            good = np.asarray(known.all(-1) & np.isfinite(triples).all((1, 2)))
+            states = dialect.table.read(np.where(good[:, None], triples[..., 2], 0.0))
+            assert states is not None  # 0 stands in every table
+            states = placed(states, triples[..., :2])
+            xy = np.where(states[..., None] > 0, triples[..., :2], 0.0)
+            for n, (i, _) in enumerate(usable):
+                if good[n]:
+                    ready[i] = xy[n], states[n]
+        yield from zip(block, ready, strict=True)
+
+
+def _numbers(record: Any, k: int, dialect: Dialect) -> list[float] | None:
+    """A record's keypoint numbers, as many as it needs; None where they are anything else."""
+    values = record.get("keypoints") if isinstance(record, dict) else None
+    if not isinstance(values, list):
+        return None
+    if dialect.length is not None and len(values) == 3 * dialect.length:
+        values = values[: 3 * k]
+    return values if len(values) == 3 * k and set(map(type, values)) <= {int, float} else None
 
 
 def _read_keypoints(
@@ -318,6 +359,11 @@ def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
     if box[2] > 0 and box[3] > 0:  # else it holds nothing and is grown from the joints, as where there is none
         box_4[:] = box
     return []
+
+
+def holds_something(box: Any) -> bool:
+    """Is a record's `bbox` four numbers with an area?"""
+    return are_numbers(box, 4) and box[2] > 0 and box[3] > 0
 
 
 def is_number(value: Any) -> bool:

@@ -41,7 +41,9 @@ def _category(category: dict[str, Any], annotations: AnnotationSet, output: Skel
     # The file's own spelling stays (LSP says `neck`).
     for position, name in zip(own_positions(annotations, output), category.get("keypoints") or (), strict=False):
         names[position] = name
-    return {**category, "keypoints": names, "skeleton": links_of(output)}
+    own = category.get("keypoints") or []
+    more = {"keypoints_original": own} if len(own) > len(annotations.skeleton) else {}  # COCO-WholeBody's 133
+    return {**category, "keypoints": names, "skeleton": links_of(output), **more}
 
 
 def links_of(skeleton: Skeleton) -> list[list[int]]:

@@ -1,9 +1,10 @@
-"""Datasets whose files are COCO style with a twist: Halpe, CrowdPose, PoseTrack18, sub-JHMDB.
+"""Datasets whose files are COCO style with a twist: Halpe, CrowdPose, COCO-WholeBody, PoseTrack18, sub-JHMDB.
 
 | format      | told by                          | twist                                                        |
 |-------------|----------------------------------|--------------------------------------------------------------|
 | halpe       | no names, 408 (or 78) numbers    | 136 keypoints, the first 26 are read; num_keypoints is wrong |
 | crowdpose   | its names, pictures' `crowdIndex`| `head` is the head's top                                     |
+| wholebody   | `foot_kpts`, or 133 keypoints    | feet, face and hands stand apart, or behind the body's 17    |
 | posetrack18 | its names, pictures' `vid_id`    | visibility 1 is labelled, and says nothing of occlusion      |
 | jhmdb       | its names, pictures' `vid_id`    | coordinates of a puppet model; as mmpose's COCO-style files  |
 
@@ -28,6 +29,7 @@ from poseunion.models.errors import SkeletonError
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 
 HALPE_KEYPOINTS = 136
+WHOLEBODY_KEYPOINTS = 133
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class _Rule:
 _RULES = {
     "halpe": _Rule(Dialect("halpe", COCO, HALPE_KEYPOINTS), "halpe26", None),
     "crowdpose": _Rule(Dialect("crowdpose"), "crowdpose14", "crowdIndex"),
+    "wholebody": _Rule(Dialect("wholebody", COCO, WHOLEBODY_KEYPOINTS), "coco17", None),
     "posetrack18": _Rule(Dialect("posetrack18", POSETRACK18), "posetrack17", "vid_id"),
     "jhmdb": _Rule(Dialect("jhmdb"), "jhmdb15", "vid_id"),
 }
@@ -67,7 +70,8 @@ def read(name: str) -> Callable[[Source, Skeleton | None, Report | None], Annota
 
     def reader(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:
         # Halpe's file names nothing: without the rule's skeleton it could not be read.
-        nameless = isinstance(source.document, dict) and not _keypoint_names(source.document)
+        names = _keypoint_names(source.document) if isinstance(source.document, dict) else []
+        nameless = not names or len(names) == rule.dialect.length
         implied = load_skeleton(rule.skeleton) if rule.image_field is None and nameless else None
         return coco.read(source, skeleton or implied, report, rule.dialect)
 
@@ -79,6 +83,8 @@ def _dialect_of(document: dict[str, Any]) -> str | None:
     if isinstance(block, dict):
         return block.get("format") if block.get("format") in _RULES else None
     names, images = _keypoint_names(document), document.get("images")
+    if _is_wholebody(document, names):
+        return "wholebody"
     if not names:
         return "halpe" if _first_length(document) in (3 * HALPE_KEYPOINTS, 3 * 26) else None
     first = images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else {}
@@ -86,6 +92,14 @@ def _dialect_of(document: dict[str, Any]) -> str | None:
         if rule.image_field is not None and rule.image_field in first and _has_skeleton(names, rule.skeleton):
             return name
     return None
+
+
+def _is_wholebody(document: dict[str, Any], names: list[str]) -> bool:
+    """Has the first person `foot_kpts`, or 133 keypoints?"""
+    records = document.get("annotations")
+    people = (r for r in records if isinstance(r, dict)) if isinstance(records, list) else iter(())
+    body = not names or len(names) == WHOLEBODY_KEYPOINTS or _has_skeleton(names, "coco17")
+    return body and ("foot_kpts" in next(people, {}) or _first_length(document) == 3 * WHOLEBODY_KEYPOINTS)
 
 
 def _keypoint_names(document: dict[str, Any]) -> list[str]:

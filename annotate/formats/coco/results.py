@@ -9,6 +9,7 @@ where it is there (Detectron2 writes it), else the crop is made around the point
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -22,6 +23,7 @@ from poseunion.annotate.formats.json_stream import write_list
 from poseunion.annotate.formats.types import (
     MALFORMED,
     NO_HUMAN_KEYPOINT,
+    NO_PICTURE,
     AnnotationSet,
     ImageRef,
     Problem,
@@ -34,6 +36,8 @@ from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 
 NAME = "coco-results"
+# Formats whose points are a model's: their records hold `keypoints` as x, y, score.
+PREDICTIONS = frozenset({NAME, "openpose"})
 # What a format without a confidence of its own gets: a human's or a derived point is as sure as can be.
 SURE = 1.0
 
@@ -107,12 +111,13 @@ def _problem(record: Any, k: int) -> str | None:
     return None
 
 
-def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
+def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> dict[str, int] | None:
     """Any annotations as predictions: x, y and a confidence (human and derived points 1), `score` their mean.
 
     Proposals are written whether accepted or not, as results hold what a model says and not what is believed. People
-    without any point are left out. Results that are written back keep their own numbers, fields and people.
+    without any point are left out, and counted. Results that are written back keep their numbers, fields and people.
     """
+    left_out: Counter[str] = Counter()
     own = own_positions(annotations, extension.skeleton)
     mine = annotations.format == NAME
     document = annotations.source.document
@@ -123,11 +128,12 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
             row = index - completion.start
             image = int(annotations.image_index[index])
             if image < 0:
+                left_out[annotations.skip.get(index) or NO_PICTURE] += 1
                 continue
             points = _points(completion, row)
             record = annotations.records[index]
             for k, position in enumerate(own):
-                if mine:
+                if annotations.format in PREDICTIONS:
                     if annotations.visibility[index, k] > 0:
                         points[position] = record["keypoints"][3 * k : 3 * k + 3]
                 elif annotations.visibility[index, k] > 0:
@@ -143,9 +149,12 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
                 picture = annotations.images[image]
                 image_id = picture.id if has_ids else picture.file_name
                 yield {"image_id": image_id, "category_id": category, "keypoints": flat, "score": score}
+            else:
+                left_out[annotations.skip.get(index) or "no point"] += 1
 
     write_list(file, records())
     file.write(b"\n")
+    return dict(left_out) or None
 
 
 def told_apart(annotations: AnnotationSet, index: int, own: list[int], added: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +163,7 @@ def told_apart(annotations: AnnotationSet, index: int, own: list[int], added: di
     Args:
         own: where each of the file's keypoints stands in the output.
     """
-    if annotations.format != NAME:
+    if annotations.format not in PREDICTIONS:
         return added
     source, confidence = list(added["keypoint_source"]), list(added["keypoint_confidence"])
     for k, position in enumerate(own):

@@ -6,9 +6,12 @@ have attributes of these names. Points that were not accepted are left out: CVAT
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from poseunion.annotate.formats.added_fields import blocks, own_positions
 from poseunion.annotate.formats.coco import results
@@ -17,23 +20,29 @@ from poseunion.annotate.formats.coco.from_any import picture_size
 from poseunion.annotate.formats.datumaro.datumaro_json import NAME, element_labels, labels_of, points_of
 from poseunion.annotate.formats.extension import ORIGIN_NAMES, Completion, Extension, Origin
 from poseunion.annotate.formats.json_stream import write_object
-from poseunion.annotate.formats.types import MALFORMED, AnnotationSet
+from poseunion.annotate.formats.types import MALFORMED, NO_PICTURE, NOTHING, AnnotationSet, is_another_class
 from poseunion.annotate.formats.visibility import COCO
 from poseunion.models.skeleton import Skeleton, Visibility
 
 
-def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> None:
-    """Write any annotations as a Datumaro json; see the module."""
+def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> dict[str, int] | None:
+    """Write any annotations as a Datumaro json; see the module. Returns why people were left out -> how many.
+
+    A person without points is a bounding box.
+    """
     if annotations.format == NAME:
         _write_back(file, annotations, extension)
-        return
+        return None
+    left_out: Counter[str] = Counter()
     names = list(extension.skeleton.keypoints)
     label_of = {name: 1 + k for k, name in enumerate(names)}  # 0 is the person
     by_image: dict[int, list[dict[str, Any]]] = {}
     own = own_positions(annotations, extension.skeleton)
     for index, completion in blocks(len(annotations), extension):
         image = int(annotations.image_index[index])
-        if image < 0 or annotations.skip.get(index) == MALFORMED:
+        reason = annotations.skip.get(index)
+        if image < 0 or reason == MALFORMED or is_another_class(reason):
+            left_out[reason or NO_PICTURE] += 1
             continue
         elements: list[dict[str, Any]] = []
         for k, position in enumerate(own):
@@ -45,9 +54,14 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
                     _element(len(elements), label_of[names[position]], xy, COCO.from_state[state], attributes)
                 )
         elements += _added(completion, index - completion.start, label_of, names, len(elements))
+        shapes = by_image.setdefault(image, [])
+        box = annotations.box_xywh[index]
         if elements:
-            shapes = by_image.setdefault(image, [])
             shapes.append(_skeleton(len(shapes), elements))
+        elif not np.isnan(box).any():
+            shapes.append(_box(len(shapes), box.tolist()))
+        else:
+            left_out[NOTHING] += 1
 
     def items() -> Iterator[dict[str, Any]]:
         for position, image in enumerate(annotations.images):
@@ -63,11 +77,12 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
     categories = {"label": {"labels": labels, "attributes": ["occluded"]}, "points": {"items": [points]}}
     members = [("info", {}), ("categories", categories), ("items", items()), ("poseunion", extension.block)]
     write_object(file, iter(members))
+    return dict(left_out) or None
 
 
 def _of_prediction(annotations: AnnotationSet, index: int, k: int) -> dict[str, Any]:
     """Attributes of a point that was read: none, but for predictions, which are no human's."""
-    if annotations.format != results.NAME:
+    if annotations.format not in results.PREDICTIONS:
         return {}
     score = annotations.records[index]["keypoints"][3 * k + 2]
     return {"keypoint_source": ORIGIN_NAMES[Origin.PROPOSED], "confidence": score}
@@ -79,6 +94,10 @@ def _label(name: str, parent: str) -> dict[str, Any]:
 
 def _skeleton(number: int, elements: list[dict[str, Any]]) -> dict[str, Any]:
     return {"id": number, "type": "skeleton", "attributes": {}, "group": 0, "label_id": 0, "elements": elements}
+
+
+def _box(number: int, box: list[float]) -> dict[str, Any]:
+    return {"id": number, "type": "bbox", "attributes": {}, "group": 0, "label_id": 0, "bbox": box}
 
 
 def _element(number: int, label: int, xy: list[float], v: int, attributes: dict[str, Any]) -> dict[str, Any]:

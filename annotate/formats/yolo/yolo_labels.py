@@ -95,7 +95,9 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
         if (is_chosen(wanted, number, name) if wanted else not is_animal(name))
     }
     root = root_of(source.path, document)
-    pictures = list(dict.fromkeys(p for split in SPLITS for p in _pictures(root, document.get(split), source.path)))
+    pictures = list(
+        dict.fromkeys(p for split in SPLITS for p in _pictures(root, document.get(split), source.path, report))
+    )
     images: list[ImageRef] = []
     lines: list[tuple[int, dict[str, Any], list[str]]] = []
     for index, picture in enumerate(pictures):
@@ -226,7 +228,7 @@ def root_of(path: Path, document: dict[str, Any]) -> Path:
     return (root if root.is_dir() else path.parent).resolve()
 
 
-def _pictures(root: Path, stated: Any, path: Path) -> Iterator[Path]:
+def _pictures(root: Path, stated: Any, path: Path, report: Report) -> Iterator[Path]:
     for entry in stated if isinstance(stated, list) else [stated]:
         if not entry:
             continue
@@ -237,8 +239,15 @@ def _pictures(root: Path, stated: Any, path: Path) -> Iterator[Path]:
             yield from sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
         elif place.suffix.lower() == ".txt" and place.is_file():
             names = (line.strip() for line in _lines(place))
-            listed = ((place.parent if n.startswith("./") else root, n.removeprefix("./")) for n in names if n)
-            yield from (picture_path(folder, name) for folder, name in listed)
+            listed = [(place.parent if n.startswith("./") else root, n.removeprefix("./")) for n in names if n]
+            found = [picture_path(folder, name) for folder, name in listed]
+            moved = [(n, p) for (folder, n), p in zip(listed, found, strict=True) if p != folder / n]
+            if moved:
+                name, there = moved[0]
+                taken = there.relative_to(root).as_posix() if there.is_relative_to(root) else there.as_posix()
+                text = f"{len(moved)} of {len(listed)} pictures lie elsewhere: {name} is taken to be {taken}"
+                report(Problem(place.name, text, False))
+            yield from found
         else:
             raise BadFileError(f"{path}: {place} is neither a folder of pictures nor a list of them (.txt).")
 

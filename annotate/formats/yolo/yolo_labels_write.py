@@ -19,8 +19,8 @@ from poseunion.annotate.formats.added_fields import added_fields, blocks, own_po
 from poseunion.annotate.formats.coco import results
 from poseunion.annotate.formats.coco.from_any import picture_size
 from poseunion.annotate.formats.extension import Completion, Extension, Origin
-from poseunion.annotate.formats.json_stream import dump
-from poseunion.annotate.formats.types import CROWD, MALFORMED, AnnotationSet, is_another_class
+from poseunion.annotate.formats.json_stream import add_to_zip, dump
+from poseunion.annotate.formats.types import CROWD, MALFORMED, NO_PICTURE, AnnotationSet, is_another_class
 from poseunion.annotate.formats.visibility import COCO
 from poseunion.annotate.formats.yolo.yaml_file import dump_yaml
 from poseunion.annotate.formats.yolo.yolo_labels import NAME, label_name
@@ -29,7 +29,7 @@ from poseunion.models.skeleton import Visibility
 
 DECIMALS = 8
 OUTSIDE = "points outside the picture"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
+TWICE = "people with the same box and points as another"
 
 
 def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> dict[str, int]:
@@ -41,10 +41,11 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
     lines: dict[str, list[str]] = defaultdict(list)
     sources: dict[str, list[dict[str, Any]]] = defaultdict(list)
     left_out: Counter[str] = Counter()
-    picture_of: dict[str, str] = {}
+    copied: set[tuple[str, int | None]] = set()
     own = own_positions(annotations, extension.skeleton)
     names = extension.skeleton.keypoints
     numbers = _class_numbers(annotations)
+    _refuse_shared_labels(annotations)
     for index, completion in blocks(len(annotations), extension):
         image = int(annotations.image_index[index])
         reason = _no_line(annotations, extension, index)
@@ -54,21 +55,38 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
         picture = annotations.images[image].file_name
         label = annotations.records[index].get("label_file") if annotations.format == NAME else None
         label = label or label_name(picture)
-        if picture_of.setdefault(label, picture) != picture:
-            raise BadFileError(
-                f"{picture_of[label]} and {picture} would share the label file {label}: rename one of the pictures."
-            )
         tokens, outside = _tokens(annotations, extension, index, completion, own, numbers)
         left_out[OUTSIDE] += outside
-        lines[label].append(" ".join(tokens))
+        line = " ".join(tokens)
+        number = annotations.records[index].get("line") if annotations.format == NAME else None
+        if number is not None and (label, number) in copied:  # two pictures share the label file
+            continue
+        copied.add((label, number))
+        if number is None and line in lines[label]:  # Ultralytics would remove it
+            left_out[TWICE] += 1
+            continue
+        lines[label].append(line)
         added = added_fields(completion, index - completion.start, names)
         sources[label].append(results.told_apart(annotations, index, own, added))
     with zipfile.ZipFile(file, "w") as archive:
-        _add(archive, "data.yaml", dump_yaml(_data(annotations, extension, numbers)).encode())
+        add_to_zip(archive, "data.yaml", dump_yaml(_data(annotations, extension, numbers)).encode())
         for label, content in lines.items():
-            _add(archive, label, ("\n".join(content) + "\n").encode())
-        _add(archive, "keypoint_source.json", dump({"poseunion": extension.block, "labels": dict(sources)}))
+            add_to_zip(archive, label, ("\n".join(content) + "\n").encode())
+        add_to_zip(archive, "keypoint_source.json", dump({"poseunion": extension.block, "labels": dict(sources)}))
     return {reason: count for reason, count in left_out.items() if count}
+
+
+def _refuse_shared_labels(annotations: AnnotationSet) -> None:
+    """A picture without people takes the labels of one that differs in its ending alone, too: every picture counts."""
+    used = set(annotations.image_index.tolist())
+    picture_of: dict[str, tuple[int, str]] = {}
+    for position, image in enumerate(annotations.images):
+        label = label_name(image.file_name) if image.file_name else ""
+        first, name = picture_of.setdefault(label, (position, image.file_name))
+        if label and name != image.file_name and annotations.format != NAME and {first, position} & used:
+            raise BadFileError(
+                f"{name} and {image.file_name} would share the label file {label}: rename one of the pictures."
+            )
 
 
 def _no_line(annotations: AnnotationSet, extension: Extension, index: int) -> str | None:
@@ -78,7 +96,7 @@ def _no_line(annotations: AnnotationSet, extension: Extension, index: int) -> st
     image = int(annotations.image_index[index])
     reason = annotations.skip.get(index)
     if reason in (CROWD, MALFORMED) or is_another_class(reason) or image < 0:
-        return reason or "no picture"
+        return reason or NO_PICTURE
     size = picture_size(annotations, extension, image)
     if size is None:
         return "a picture whose size is not known"
@@ -97,19 +115,14 @@ def _class_numbers(annotations: AnnotationSet) -> dict[Any, int]:
     return {number: position for position, number in enumerate(annotations.people)}
 
 
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, content)
-
-
 def _data(annotations: AnnotationSet, extension: Extension, numbers: dict[Any, int]) -> dict[str, Any]:
     """The data.yaml: the file's own fields where it was one, else its categories of people and one split."""
     output = extension.skeleton
     own = annotations.source.document if annotations.format == NAME else None
     classes = {position: annotations.people[number] for number, position in numbers.items()} or {0: "person"}
-    heading = own or {"path": ".", "train": "images", "val": "images", "names": classes}
+    # No `path`: Ultralytics takes a relative one to be below wherever it is started, and none to be the yaml's folder.
+    # `./`: sleap-io finds labels by replacing `/images`.
+    heading = own or {"train": "./images", "val": "./images", "names": classes}
     return {
         **heading,
         "kpt_shape": [len(output), 3],

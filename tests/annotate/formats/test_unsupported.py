@@ -11,7 +11,6 @@ import pytest
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadFileError
 
-SHAPE = {"label": "nose", "points": [[1, 2]], "shape_type": "point"}
 CASES: dict[str, tuple[bytes, str]] = {
     "a.json.gz": (gzip.compress(b"{}"), "packed with gzip: unpack it"),
     "a.zip": (b"PK\x03\x04rest", "zip archive"),
@@ -20,12 +19,11 @@ CASES: dict[str, tuple[bytes, str]] = {
     "lines.json": (b'{"id": 1}\n{"id": 2}\n', "JSON lines"),
     "latin1.json": ('{"a": "é"}'.encode("latin1"), "not UTF-8"),
     "empty.json": (b" \n", "empty"),
-    "cvat.xml": (b'<?xml version="1.0"?><annotations><version>1.1</version></annotations>', "CVAT's XML"),
+    "cvat.txt": (b'<?xml version="1.0"?><annotations><version>1.1</version></annotations>', "the ending .xml"),
+    "type.xml": (b'<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', "document type"),
     "voc.xml": (b"<annotation><folder>a</folder></annotation>", "Pascal VOC"),
     "dlc.csv": (b"scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "DeepLabCut"),
-    "labelme.json": (json.dumps({"shapes": [SHAPE], "imagePath": "a.jpg"}).encode(), "labelme"),
-    "studio.json": (json.dumps([{"id": 1, "data": {}, "annotations": [{"result": []}]}]).encode(), "Label Studio"),
-    "openpose.json": (json.dumps({"version": 1.3, "people": []}).encode(), "OpenPose"),
+    "studio.json": (json.dumps([{"image": "a.jpg", "kp": [{"keypointlabels": ["nose"]}]}]).encode(), "JSON_MIN"),
     "via.json": (json.dumps({"_via_img_metadata": {}}).encode(), "VGG Image Annotator"),
     "cpm.json": (json.dumps([{"img_paths": "a.jpg", "joint_self": []}]).encode(), "pytorch-pose"),
 }

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from poseunion.annotate.check.run import check
 from poseunion.annotate.cli import main as cli
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.types import ANIMAL
@@ -136,3 +137,20 @@ def test_yolo_from_the_command_line(
     np.testing.assert_allclose(again.xy[:, :17], wanted.xy, atol=1e-6)
     source = json.loads((tmp_path / "new/keypoint_source.json").read_text())
     assert set(source["labels"]) == {"labels/train/p0.txt", "labels/train/p1.txt"}
+
+
+def test_roboflow_names_its_folders_from_one_level_below(make: Any) -> None:
+    path, wanted = make("yolo-pose")
+    path.write_text(path.read_text().replace(": images/train", ": ../images/train"))
+    assert len(read_annotations(path)) == len(wanted.state)
+
+
+def test_a_list_of_pictures_that_lie_elsewhere_is_said(make: Any) -> None:
+    path, wanted = make("yolo-pose")
+    (path.parent / "train.txt").write_text("data/images/train/p0.png\ndata/images/train/p1.png\n")
+    path.write_text(path.read_text().replace("train: images/train", "train: train.txt"))
+    annotations, problems = check(path)
+    assert annotations is not None
+    assert len(annotations) == len(wanted.state)
+    expected = "2 of 2 pictures lie elsewhere: data/images/train/p0.png is taken to be images/train/p0.png"
+    assert [p.text for p in problems] == [expected]

@@ -186,3 +186,22 @@ print([name for name in ("torch", "matplotlib", "pycocotools") if name in sys.mo
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_people_who_are_not_measured_are_counted_with_a_reason(drawn_dataset: Path, tmp_path: Path) -> None:
+    document = json.loads((drawn_dataset / "lsp14.json").read_text())
+    people = document["annotations"]
+    people[0]["iscrowd"] = 1
+    people[1]["keypoints"] = [0] * len(people[1]["keypoints"])
+    path = tmp_path / "left.json"
+    path.write_text(json.dumps(document))
+    task = read_task(path, drawn_dataset)
+    scores = measure(oracle_of(path), task).scores  # type: ignore[arg-type]
+    assert scores["left_out"] == {"iscrowd": 1, "no human keypoint": 1}
+    assert scores["people"] == len(people) - 2
+    assert any(f"{len(people) - 2} of {len(people)} people in the file are measured" in line for line in notes(scores))
+
+
+def test_what_no_label_counts_for_is_no_nought() -> None:
+    scores = {"model": "m", "people": 1, "pck": {}}
+    assert "| PCK@.2 PCK12 | – |" in markdown_table([scores])
