@@ -4,16 +4,24 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Where the locks fit (locks/lock.py), every package is compared with its sum; elsewhere constraints.txt has the versions.
+LOCKED := $(shell $(PYTHON) -c 'import platform, sys; print(platform.machine() == "x86_64" and sys.platform == "linux" and sys.version_info[:2] == (3, 11))' 2>/dev/null)
+ifeq ($(LOCKED),True)
+install = $(PIP) install --quiet --require-hashes --requirement locks/$(1).txt && $(PIP) install --quiet --no-deps --editable .
+else
+install = $(PIP) install --quiet --constraint constraints.txt --editable '.[$(2)]'
+endif
 # FiftyOne wants an older OpenCV and starlette than the rest was tried with: its tests have a place of their own.
 REVIEW := $(VENV)-review
 # The programs that read what we write, some under the AGPL: they are tried on files, and are no part of this project.
 CONSUMERS := $(VENV)-consumers
+comma := ,
 ROOMS := models annotate training export app
 # Tests run beside each other poorly on few cores: one process, one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help example test test-all test-review test-consumers lint format typecheck check clean
+.PHONY: help example test test-all test-review test-consumers fuzz kills lint format typecheck check clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +42,13 @@ test-review: $(REVIEW)/.set-up  ## the review in the real FiftyOne; its App wher
 test-consumers: $(CONSUMERS)/.set-up  ## everything we write, read by Ultralytics, FiftyOne, sleap-io, CVAT's and Label Studio's SDKs
 	OMP_NUM_THREADS=1 YOLO_CONFIG_DIR=$(CONSUMERS) $(CONSUMERS)/bin/python -m pytest tests/annotate/formats/consumers
 
+# Both fork children from one warm process: N=200 for a short run, SEED=… for other inputs.
+fuzz: $(VENV)/.set-up-dev  ## N damaged files of every kind (2,000, about 10 minutes): no traceback, hang or half an output
+	$(BIN)/python -m tests.fuzz --inputs $(or $(N),2000) --seed $(or $(SEED),1)
+
+kills: $(VENV)/.set-up-dev  ## N kills (200) of every command that writes: nothing is lost, the bytes are equal in the end
+	$(BIN)/python -m tests.kills --kills $(or $(N),200) --seed $(or $(SEED),1)
+
 check: lint typecheck
 
 lint: $(VENV)/.set-up-dev  ## ruff: rules and format
@@ -49,7 +64,7 @@ typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
 	@mkdir -p .ns/poseunion
 	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
 	MYPYPATH=.ns $(BIN)/mypy $(ROOMS:%=-p poseunion.%)
-	MYPYPATH=.ns:benchmarks:benchmarks/maintenance:tests $(BIN)/mypy tests
+	MYPYPATH=.ns:benchmarks:benchmarks/maintenance:tests/fixtures $(BIN)/mypy tests
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
 	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
@@ -59,13 +74,13 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.set-up-example: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[example]'
+$(VENV)/.set-up-example: pyproject.toml constraints.txt locks/example.txt | $(BIN)/python
+	$(call install,example,example)
 	@touch $@
 
-$(VENV)/.set-up-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,train]'
-	$(PIP) install --quiet --no-deps rtmlib==0.0.16  # it asks for two more OpenCVs, which overwrite ours
+$(VENV)/.set-up-dev: pyproject.toml constraints.txt locks/dev.txt locks/rtmlib.txt | $(BIN)/python
+	$(call install,dev,dev$(comma)train)
+	$(PIP) install --quiet --no-deps --require-hashes --requirement locks/rtmlib.txt  # it asks for two more OpenCVs, which overwrite ours
 	@touch $@ $(VENV)/.set-up-example
 
 $(REVIEW)/.set-up: pyproject.toml

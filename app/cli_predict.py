@@ -10,8 +10,9 @@ import typer
 
 from poseunion.annotate.cli.console import JsonOption, print_json
 from poseunion.annotate.extend.executor import share_cores
+from poseunion.models.command_line import ROUTE_HELP
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.inference.size_routing import ROUTE_HELP, check_route, predictor_for_option
+from poseunion.models.inference.size_routing import check_route, predictor_for_option
 from poseunion.models.progress import progress_bar
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)

@@ -28,6 +28,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from demo_hostile import siege, siege_note
 from PIL import Image
 
 from poseunion.app.demo.examples import examples
@@ -135,18 +136,36 @@ def functions_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+async def besiege(process: subprocess.Popen[bytes], clients: int, minutes: float, share: float) -> dict[str, Any]:
+    """`demo_hostile.siege` of a server that has begun to answer."""
+    content, _ = three_people()
+    # The server closes connections that were idle for seconds, and a browser then asks again on another: none is kept.
+    limits = httpx.Limits(max_connections=2 * clients + 4, max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=PATIENCE_S, limits=limits) as client:
+        await answering(client, process)
+        functions = functions_of((await client.get("/config")).json())
+        visitors = [Visitor(client, functions) for _ in range(clients)]
+        await visitors[0].upload(content)  # the first request loads what the later ones find loaded
+        return await siege(visitors, content, minutes, share, lambda: resident_mb(process.pid))
+
+
+async def answering(client: httpx.AsyncClient, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the page is there."""
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if (await client.get("/config")).status_code == 200:
+                return
+        if process.poll() is not None:
+            raise RuntimeError(f"poseunion demo ended with {process.returncode}")
+        await asyncio.sleep(0.05)
+
+
 async def measure(process: subprocess.Popen[bytes], started: float, clients: int, rounds: int) -> dict[str, Any]:
     """All measurements, in the order in which a day would bring them."""
     content, boxes = three_people()
     limits = httpx.Limits(max_connections=2 * clients + 4)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=PATIENCE_S, limits=limits) as client:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get("/config")).status_code == 200:
-                    break
-            if process.poll() is not None:
-                raise RuntimeError(f"poseunion demo ended with {process.returncode}")
-            await asyncio.sleep(0.05)
+        await answering(client, process)
         up = time.perf_counter() - started
         functions = functions_of((await client.get("/config")).json())
         visitor = Visitor(client, functions)
@@ -220,6 +239,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--minutes", type=float, help="instead of rounds: visitors who ask for so long")
+    parser.add_argument("--hostile", type=float, default=0.05, help="with --minutes: share of hostile requests")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--detector", help="handed to poseunion demo")
     given = parser.parse_args()
@@ -227,8 +248,13 @@ def main() -> None:
     started = time.perf_counter()
     # All visitors come from one address here.
     with running(["--rate", "100000", *more]) as process:
-        found = asyncio.run(measure(process, started, given.clients, given.rounds))
-    if given.json:
+        if given.minutes is not None:
+            found = asyncio.run(besiege(process, given.clients, given.minutes, given.hostile))
+        else:
+            found = asyncio.run(measure(process, started, given.clients, given.rounds))
+    if given.minutes is not None:
+        print(siege_note(found, given.clients, given.minutes))
+    elif given.json:
         json.dump(found, sys.stdout)
     else:
         print(note(found, ["python", "benchmarks/demo_load.py", *sys.argv[1:]]))

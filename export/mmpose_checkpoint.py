@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from poseunion.models.errors import BadFileError
+from poseunion.models.files import check_unpacked
 
 
 class _Nothing:
@@ -57,6 +58,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         BadFileError: unreadable, not a checkpoint, holding objects other than those above, or values not finite.
     """
+    check_unpacked(path)
     try:
         with torch.serialization.safe_globals(_allowed()):
             content = torch.load(path, map_location="cpu", weights_only=True)

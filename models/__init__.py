@@ -3,27 +3,30 @@
 `codec`: crops and keypoint encodings. `runtime`: model files and what runs them. `calibration`, `conditioning`:
 confidences, and keypoints given labelled ones. `inference`: the predictors. `networks`: torch modules, which nothing
 else here imports. At the top: skeletons, pictures, files, metrics, drawing. An onnxruntime is loaded when a predictor
-is made, the predictor's modules when one of its names is asked for.
+is made.
+
+The names of this package are imported when they are first used: a command's --help needs none of them.
 """
+
+from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from poseunion.models.errors import (
-    BadArgumentError,
-    BadFileError,
-    ItemError,
-    MissingExtraError,
-    ModelError,
-    PoseUnionError,
-    SkeletonError,
-)
-from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, shipped_skeletons, union
-
 if TYPE_CHECKING:
+    from poseunion.models.errors import (
+        BadArgumentError,
+        BadFileError,
+        ItemError,
+        MissingExtraError,
+        ModelError,
+        PoseUnionError,
+        SkeletonError,
+    )
     from poseunion.models.images import read_image
     from poseunion.models.inference.predictor import Predictor, load_predictor
     from poseunion.models.pose_batch import PoseBatch
+    from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, shipped_skeletons, union
     from poseunion.models.zoo import shipped_models
 
 __all__ = [
@@ -46,17 +49,26 @@ __all__ = [
     "union",
 ]
 
-_LAZY = {
-    "PoseBatch": "pose_batch",
-    "Predictor": "inference.predictor",
-    "load_predictor": "inference.predictor",
-    "read_image": "images",
-    "shipped_models": "zoo",
+_PLACES = {
+    "errors": (
+        "BadArgumentError",
+        "BadFileError",
+        "ItemError",
+        "MissingExtraError",
+        "ModelError",
+        "PoseUnionError",
+        "SkeletonError",
+    ),
+    "images": ("read_image",),
+    "inference.predictor": ("Predictor", "load_predictor"),
+    "pose_batch": ("PoseBatch",),
+    "skeleton": ("Skeleton", "Visibility", "load_skeleton", "shipped_skeletons", "union"),
+    "zoo": ("shipped_models",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Names of modules that reading an annotation file does not need (PEP 562)."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

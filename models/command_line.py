@@ -9,6 +9,8 @@ import typer
 
 from poseunion.models.errors import PoseUnionError
 
+ROUTE_HELP = "auto: small people go to the model's low-resolution students, where a route comes with it (today: none)."
+
 
 def run(app: typer.Typer, name: str) -> None:
     """Run `app` as the program `name`.

@@ -10,6 +10,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +26,8 @@ else:
 
 # Descriptions and skeletons have about 2 kB.
 MOST_TOML_BYTES = 1_000_000
+# Ten times the keypoint annotations of COCO's training set. Parsed, a file takes about seven times its size in memory.
+MOST_JSON_BYTES = 2_000_000_000
 
 
 @contextlib.contextmanager
@@ -69,6 +72,8 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         BadFileError: `path` is there already (and is not to be replaced), or the disk is full.
     """
     path = Path(path)
+    if path.is_symlink():  # what it leads to is replaced, not the link
+        path = path.resolve()
     if path.exists() and not (overwrite and path.is_dir()):
         raise BadFileError(f"{path} exists: choose another folder, or replace it with --overwrite.")
     part: Path | None = None
@@ -114,6 +119,23 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) ->
             return file.read()
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def check_unpacked(path: str | os.PathLike[str], most_bytes: int = MOST_JSON_BYTES) -> None:
+    """Raise BadFileError where `path` is a zip archive whose members say that they unpack to more than `most_bytes`.
+
+    Readers of archives (Python's zipfile, numpy's, torch's) unpack no more of a member than it says.
+    """
+    refuse_irregular(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # no archive, or a damaged one: whoever reads it says so
+    if unpacked > most_bytes:
+        raise BadFileError(
+            f"{path} would unpack to {unpacked / 1e9:.1f} GB, more than the {most_bytes / 1e9:g} GB that it may have."
+        )
 
 
 def kind_of(mode: int) -> str:
@@ -172,7 +194,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise BadFileError(f"{path} holds {constant}, which is not a number JSON allows: remove or replace it.")
 
     try:
-        return json.loads(read_regular(path), parse_constant=refuse)
+        return json.loads(read_regular(path, MOST_JSON_BYTES), parse_constant=refuse)
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

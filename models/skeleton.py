@@ -7,6 +7,7 @@ Everything here works on names; an index exists only relative to one skeleton's 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -79,7 +80,7 @@ class Skeleton:
             raise SkeletonError(
                 f"Skeleton {self.name} names {', '.join(twice)} twice: every keypoint needs its own name."
             )
-        if len(self.sigmas) != len(self.keypoints) or not all(s > 0 for s in self.sigmas):
+        if len(self.sigmas) != len(self.keypoints) or not all(0 < s < math.inf for s in self.sigmas):
             raise SkeletonError(
                 f"Skeleton {self.name} has {len(self.keypoints)} keypoints and {len(self.sigmas)} sigmas: "
                 "give one positive sigma for each."

@@ -10,10 +10,22 @@ from typing import Annotated
 import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
+# The registry's (`formats.FORMATS`), in its order, for texts of help: those are shown without importing it.
+FORMAT_NAMES = (
+    *("halpe", "crowdpose", "posetrack18", "jhmdb", "coco", "mpii", "mpii-mat", "lsp-mat", "aic"),
+    *("wholebody", "yolo-pose", "datumaro", "cvat-xml", "label-studio", "labelme", "openpose", "coco-results"),
+)
 VoiceOption = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
 ]
+
+
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """`"nose, left_eye"` -> their names, each once, in the order given; None stays None."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
 
 
 def print_json(value: object) -> None:

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from poseunion.annotate.cli import decisions as cli_decisions
 from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
-from poseunion.annotate.cli.console import JsonOption, print_json
-from poseunion.annotate.datasets import find_dataset
-from poseunion.annotate.extend.executor import share_cores
-from poseunion.annotate.extend.plan import CHUNK
-from poseunion.annotate.extend.requested_keypoints import names_of
-from poseunion.annotate.extend.run import Options, extend, journal_path
-from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
+from poseunion.annotate.cli.console import FORMAT_NAMES, JsonOption, names_of, print_json
 from poseunion.models import command_line
+from poseunion.models.command_line import ROUTE_HELP
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.inference.size_routing import ROUTE_HELP, check_route, predictor_for_option
 from poseunion.models.progress import progress_bar
-from poseunion.models.runtime.onnx import check_device
-from poseunion.models.skeleton import Skeleton, load_skeleton
+
+if TYPE_CHECKING:
+    from poseunion.models.skeleton import Skeleton
 
 app = typer.Typer(
     help="Complete, show and check pose annotation files.",
@@ -46,7 +39,7 @@ def main() -> None:
 
 
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help=f"One of {', '.join(FORMATS)}; default: recognised.")
+    str | None, typer.Option("--format", help=f"One of {', '.join(FORMAT_NAMES)}; default: recognised.")
 ]
 SkeletonOption = Annotated[
     str | None, typer.Option(help="Skeleton the file must have (name or .toml); default: recognised by its names.")
@@ -105,6 +98,10 @@ def extend_command(
         float, typer.Option(help="Share of people that may be unusable before the run gives up.")
     ] = 0.05,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Know pictures by their content, not by size and time of change."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: JsonOption = False,
@@ -150,6 +147,20 @@ def extend_command(
 
         annotate extend --annotations crowd.json --images crowd/ --route auto
     """
+    import tempfile
+
+    from rich.console import Console
+
+    from poseunion.annotate.datasets import find_dataset
+    from poseunion.annotate.extend.executor import share_cores
+    from poseunion.annotate.extend.plan import CHUNK
+    from poseunion.annotate.extend.run import Options, extend, journal_path
+    from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
+    from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
+    from poseunion.models.inference.predictor import BATCH_SIZE, load_predictor
+    from poseunion.models.inference.size_routing import check_route, predictor_for_option
+    from poseunion.models.runtime.onnx import check_device
+
     check_device(device)
     check_route(route)
     workers, threads = share_cores(workers, threads, on_cpu=device == "cpu")
@@ -170,6 +181,7 @@ def extend_command(
         risk,
         fill_gaps,
         names_of(keypoints),
+        strict,
     )
     records = read_annotations(
         found.annotations,
@@ -178,9 +190,6 @@ def extend_command(
         lean=True,
         categories=names_of(category) or (),
     )
-    from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
-    from poseunion.models.inference.predictor import BATCH_SIZE, load_predictor
-
     output_format = writer_for(records, format_name)[0]
     out = out or Path(f"{found.annotations.stem}.extended{FORMATS[output_format].ending}")
     if overlay is not None and output_format != "coco":
@@ -240,6 +249,7 @@ def show_command(
 
         annotate show train_21.json --images train/ --out overlays/ --limit 20 --rejected
     """
+    from poseunion.annotate.formats import read_annotations
     from poseunion.annotate.show import show
 
     records = read_annotations(file, format_name, _skeleton(skeleton), categories=names_of(category) or ())
@@ -359,10 +369,13 @@ def apply_patch_command(
 
 
 def _skeleton(name: str | None) -> Skeleton | None:
+    from poseunion.models.skeleton import load_skeleton
+
     return None if name is None else load_skeleton(name)
 
 
 def _draw_overlays(out: Path, images: Path, overlay: Path) -> None:
+    from poseunion.annotate.formats import read_annotations
     from poseunion.annotate.show import show
 
     with progress_bar("overlays") as progress:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import getpass
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from poseunion.annotate.cli.console import JsonOption, VoiceOption, print_json
-from poseunion.annotate.review.decisions import read_extended
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.progress import progress_bar
 
@@ -52,7 +50,10 @@ def review_command(
 
     On a server: --no-browser there, and ssh -L 5151:127.0.0.1:5151 SERVER here.
     """
+    import webbrowser
+
     from poseunion.annotate.datasets import picture_folder
+    from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.fiftyone import database, server
     from poseunion.annotate.review.fiftyone.dataset import build, existing
     from poseunion.annotate.review.fiftyone.pull import unpulled
@@ -101,6 +102,7 @@ def pull_command(
 
         annotate pull train_21.json --reviewer ann
     """
+    from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.fiftyone import database
     from poseunion.annotate.review.fiftyone.dataset import existing
     from poseunion.annotate.review.fiftyone.pull import pull

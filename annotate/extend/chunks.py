@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.extend.image_reader import Pictures
+from poseunion.annotate.extend.image_reader import Pictures, Stamp
 from poseunion.annotate.extend.predictions import Predictions
 from poseunion.annotate.formats.types import AnnotationSet, ImageRef
 from poseunion.models.codec.crop import Crop
@@ -29,7 +29,7 @@ class ChunkResult:
         predictions: of them.
         size_wh: (n, 2) int32 size of each record's picture, pixels.
         bad: (record index, why it could not be used).
-        stamps: picture -> its size in bytes and its time of change, ns, as the chunk has seen it.
+        stamps: picture -> what it is known by, as the chunk has seen it.
     """
 
     chunk: int
@@ -37,7 +37,7 @@ class ChunkResult:
     predictions: Predictions
     size_wh: NDArray[np.int32]
     bad: list[tuple[int, str]]
-    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
 
     def to_line(self) -> dict[str, Any]:
         """As a journal line; float32 survives exactly."""
@@ -65,10 +65,18 @@ class ChunkResult:
                 raise ValueError("a prediction is out of range")
             if (size < 1).any():
                 raise ValueError("the size of a picture is out of range")
-            stamps = {str(name): (int(n), int(t)) for name, (n, t) in line["stamps"].items()}
+            stamps = {str(name): _stamp_of(value) for name, value in line["stamps"].items()}
             return cls(int(line["chunk"]), records, predictions, size, bad, stamps)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise BadFileError(f"{path} is damaged ({error}): start again with --overwrite.") from error
+
+
+def _stamp_of(value: Any) -> Stamp:
+    """A stamp of a journal line; raises ValueError or TypeError."""
+    if isinstance(value, str):
+        return value
+    size, time = value
+    return int(size), int(time)
 
 
 class Person(NamedTuple):
@@ -151,7 +159,7 @@ class Cut:
     size_wh: list[tuple[int, int]]
     labels: list[NDArray[np.float64] | None]
     bad: list[tuple[int, str]]
-    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
 
 
 def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:

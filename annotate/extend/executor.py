@@ -49,19 +49,24 @@ def share_cores(workers: int | None, threads: int | None, *, on_cpu: bool = True
     return workers, threads or max(1, cores() // workers)
 
 
-def run_local(tasks: Iterable[Task], folder: Path, predictor: PosePredictor, workers: int = 1) -> Iterator[ChunkResult]:
+def run_local(
+    tasks: Iterable[Task], folder: Path, predictor: PosePredictor, workers: int = 1, *, strict: bool = False
+) -> Iterator[ChunkResult]:
     """Results of `tasks`, in their order.
 
     Args:
         folder: of the pictures.
+        strict: see `Pictures`.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="people")
     try:
         if workers > 1:
             # Each chunk has its own pictures: only one that two chunks share is decoded twice.
-            yield from ahead(pool, lambda t: run_task(t, Pictures(folder), predictor), tasks, AHEAD * workers)
+            yield from ahead(
+                pool, lambda t: run_task(t, Pictures(folder, strict=strict), predictor), tasks, AHEAD * workers
+            )
             return
-        pictures = Pictures(folder)
+        pictures = Pictures(folder, strict=strict)
         for chunk, cut in ahead(pool, lambda t: (t.chunk, cut_task(t, pictures, predictor)), tasks, 1):
             yield predict_cut(chunk, cut, predictor)
     finally:

@@ -51,13 +51,21 @@ def read_shards(folder: Path, mark: str, keypoints: int) -> Iterator[ChunkResult
 
 
 def run_ray(
-    tasks: Iterable[Task], pictures: Path, predictor: PosePredictor, workers: int, shards: Path, mark: str
+    tasks: Iterable[Task],
+    pictures: Path,
+    predictor: PosePredictor,
+    workers: int,
+    shards: Path,
+    mark: str,
+    *,
+    strict: bool = False,
 ) -> Iterator[ChunkResult]:
     """Results of `tasks` as they come, from `workers` actors.
 
     Args:
         pictures: folder of the pictures.
         predictor: is sent to the actors as its path and options.
+        strict: see `Pictures`.
         shards: folder for the actors' results; each file is removed once its result was taken.
 
     Raises:
@@ -85,6 +93,7 @@ def run_ray(
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             actor,
             fn_constructor_args=(predictor, pictures.absolute(), shards.absolute(), mark),
+            fn_constructor_kwargs={"strict": strict},
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
         )
@@ -104,8 +113,9 @@ def run_ray(
 class _Worker:
     """What an actor does: one task in, one shard out."""
 
-    def __init__(self, predictor: PosePredictor, pictures: Path, shards: Path, mark: str) -> None:
-        self.predictor, self.pictures, self.shards, self.mark = predictor, Pictures(pictures), shards, mark
+    def __init__(self, predictor: PosePredictor, pictures: Path, shards: Path, mark: str, *, strict: bool) -> None:
+        self.predictor, self.pictures = predictor, Pictures(pictures, strict=strict)
+        self.shards, self.mark = shards, mark
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         task: Task = pickle.loads(row["task"])  # ours, through Ray's own store

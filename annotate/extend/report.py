@@ -121,6 +121,10 @@ class ExtendReport:
         lines += [
             f"  not in the {self.format} file: {count} ({reason})" for reason, count in sorted(self.left_out.items())
         ]
+        if self.redone:
+            lines.append(
+                f"  done again: {self.redone} chunks of the interrupted run (damaged, or of pictures that have changed)"
+            )
         lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
         for part in ("\n".join(lines), table):
             console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)

@@ -94,13 +94,6 @@ def _unknown(name: str, dataset: Skeleton, model: Skeleton) -> str:
     )
 
 
-def names_of(text: str | None) -> tuple[str, ...] | None:
-    """`"nose, left_eye"` -> their names, each once, in the order given; None stays None."""
-    if text is None:
-        return None
-    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
-
-
 def gaps_sentence(gaps: dict[str, int], asked: Sequence[str] | None, fill_gaps: bool) -> str:
     """How many gaps were left as they are, and how to fill them; empty where there are none."""
     if not gaps:

@@ -60,6 +60,7 @@ class Options:
         overwrite: replace an output or journal that is there.
         workers: people-chunks worked on at once; changes the time, not the result.
         engine: who works on them, see `engines`.
+        strict: know pictures by their content, see `Pictures`; changes no result.
     """
 
     format: str | None = None
@@ -74,6 +75,7 @@ class Options:
     risk: float | None = None
     fill_gaps: bool = False
     keypoints: tuple[str, ...] | None = None
+    strict: bool = False
 
     @property
     def asked(self) -> Asked:
@@ -139,7 +141,7 @@ def extend(
 
     planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
     refuse_nobody(annotations, planned)
-    pictures = Pictures(images)
+    pictures = Pictures(images, strict=options.strict)
     journal, lines = (
         Journal.resume(journal_path(out), work)
         if options.resume
@@ -159,7 +161,7 @@ def extend(
         if progress is not None:
             progress(state.people, len(planned.order))
         state.refuse_too_many(journal.path)
-        for result in _results(state, images, predictor, out, options, mark_of(work)):
+        for result in _results(state, pictures, predictor, out, options, mark_of(work)):
             journal.append(result.to_line())
             state.add(result)
             if progress is not None:
@@ -206,14 +208,16 @@ def extend(
 
 
 def _results(
-    state: RunState, images: Path, predictor: PosePredictor, out: Path, options: Options, mark: str
+    state: RunState, pictures: Pictures, predictor: PosePredictor, out: Path, options: Options, mark: str
 ) -> Iterator[ChunkResult]:
     """Results of the chunks that are missing: those that a job left as shards, then what the engine computes."""
     annotations, planned, shards = state.annotations, state.planned, shards_path(out)
+    images = pictures.folder
     if not options.resume:
         shutil.rmtree(shards, ignore_errors=True)
     for result in read_shards(shards, mark, len(predictor.skeleton)):
-        if result.chunk not in state.chunks and not result.bad:  # what was bad may have been mended
+        # What was bad may have been mended.
+        if result.chunk not in state.chunks and not result.bad and pictures.unchanged(result.stamps):
             state.check_belongs(result, shards)
             yield result
     tasks = (
@@ -222,9 +226,9 @@ def _results(
         if chunk not in state.chunks
     )
     if options.engine == "ray":
-        yield from run_ray(tasks, images, predictor, options.workers, shards, mark)
+        yield from run_ray(tasks, images, predictor, options.workers, shards, mark, strict=options.strict)
     else:
-        yield from run_local(tasks, images, predictor, options.workers)
+        yield from run_local(tasks, images, predictor, options.workers, strict=options.strict)
 
 
 def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:

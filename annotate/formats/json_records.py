@@ -19,7 +19,7 @@ from typing import Any, SupportsIndex, overload
 import msgspec
 
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import read_json, read_regular
+from poseunion.models.files import MOST_JSON_BYTES, read_json, read_regular
 
 LONG = 1000  # items; shorter lists are parsed as ever
 
@@ -46,7 +46,7 @@ class Records(list[Any]):
 def read_lean(path: Path) -> Any:
     """As `read_json`, with `Records` in place of long lists of objects, at the top or one level below it."""
     try:
-        content = read_regular(path)
+        content = read_regular(path, MOST_JSON_BYTES)
         if not content.isascii():
             content.decode()  # items that are not parsed yet are not looked into
         if content.lstrip()[:1] == b"{":

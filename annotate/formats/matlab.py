@@ -41,12 +41,15 @@ def load_mat(path: Path) -> dict[str, Any]:
 
 
 # scipy's reader is compiled code that a damaged file can crash (declared sizes are believed): the same bytes are read
-# in a child first, so that what dies is the child.
+# in a child first, so that what dies is the child. Reading twice is the cheap way: of 12,000 pictures' annotations the
+# reader takes 2.1 s, handing its result over as a pickle 13.7 s.
 _CHILD = """
 import io, sys
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    least = 8 << 30 if most == resource.RLIM_INFINITY else min(most, 8 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (least, most))
 except ImportError:
     pass
 import scipy.io

@@ -140,8 +140,12 @@ class Card:
 
     def _licences(self) -> list[str]:
         document = self.annotations.source.document
-        names = {e.get("id"): e.get("name") for e in document.get("licenses") or [] if isinstance(e, dict)}
-        of_pictures = Counter(names.get(image.get("license")) for image in document["images"])
+        listed = document.get("licenses")
+        names = (
+            {str(e.get("id")): e.get("name") for e in listed if isinstance(e, dict)} if isinstance(listed, list) else {}
+        )
+        named = (names.get(str(image.get("license"))) for image in document["images"])
+        of_pictures = Counter(None if name is None else str(name) for name in named)
         del of_pictures[None]
         pictures = "; ".join(f"{name} ({count})" for name, count in of_pictures.most_common())
         info = document.get("info")

@@ -33,7 +33,7 @@ from poseunion.annotate.formats.review_entries import ACCEPT, FIX, HIDE, HUMAN, 
 from poseunion.annotate.review.apply import applied
 from poseunion.annotate.review.decisions import Decision, inside, read_extended
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import atomic_writer, write_json
+from poseunion.models.files import atomic_writer, check_unpacked, write_json
 from poseunion.models.skeleton import Skeleton, Visibility
 
 INSIDE = "annotations/default.json"  # where CVAT looks for it in the zip
@@ -197,20 +197,14 @@ def _same_points(before: AnnotationSet, row: int, after: AnnotationSet, other: i
     return np.asarray(both & near)
 
 
-# Ten times the annotations of COCO's training set.
-MOST_UNPACKED_BYTES = 2_000_000_000
-
-
 def _read_zip(path: Path, skeleton: Skeleton) -> AnnotationSet:
     """A Datumaro export, zipped or not, with its keypoints in the order of `skeleton`."""
     if path.suffix.lower() != ".zip":
         return _ordered(read_annotations(path, DATUMARO, skeleton), skeleton)
+    check_unpacked(path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.startswith("annotations/") and n.endswith(".json")]
-            for name in names:  # what it says of itself is as much as is ever unpacked
-                if archive.getinfo(name).file_size > MOST_UNPACKED_BYTES:
-                    raise BadFileError(f"{path}: {name} would unpack to more than {MOST_UNPACKED_BYTES / 1e9:g} GB.")
             content = [archive.read(name) for name in names[:2]]
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise BadFileError(f"Cannot read {path}: {error}.") from error

@@ -16,6 +16,7 @@ from typing import Any
 
 from poseunion.annotate.formats import AnnotationSet, ImageRef, read_annotations
 from poseunion.annotate.formats.added_fields import has_added_fields
+from poseunion.annotate.formats.block import check_extended
 from poseunion.annotate.formats.coco import coco_json as coco
 from poseunion.annotate.formats.json_stream import write_object
 from poseunion.annotate.formats.review_entries import (
@@ -191,13 +192,14 @@ def save(path: Path, decisions: Sequence[Decision]) -> Recorded:
 
 
 def read_extended(path: Path) -> AnnotationSet:
-    """An extended file in COCO style, as `annotate extend` writes it; raises BadFileError for any other."""
+    """An extended file in COCO style, as `annotate extend` writes it; else raises BadFileError."""
     annotations = read_annotations(path)
     document = annotations.source.document
     if not isinstance(document, dict) or "annotations" not in document or "poseunion" not in document:
         raise BadFileError(
             f"{path} is not an extended file in COCO style: make one with annotate extend, without --format."
         )
+    check_extended(annotations)
     return annotations
 
 

@@ -48,7 +48,7 @@ def engine(
 
 
 def check_tensorrt(model: str | Path) -> None:
-    """Print what speaks for and against an engine of `model`; raises typer.Exit(1) where something speaks against it.
+    """Print what speaks for and against an engine of `model`; raises typer.Exit(2) where something speaks against it.
 
     Raises:
         BadArgumentError: no such shipped model. BadFileError: not an ONNX file.
@@ -62,4 +62,4 @@ def check_tensorrt(model: str | Path) -> None:
     evidence = check(model_path(model))
     typer.echo(evidence.text())
     if not evidence.passed:
-        raise typer.Exit(1)
+        raise typer.Exit(2)

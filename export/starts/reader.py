@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from poseunion.models.errors import BadFileError, ModelError
+from poseunion.models.errors import ModelError
+from poseunion.models.onnx_file import read_onnx
 
 State = dict[str, NDArray[np.float32]]
 
@@ -76,12 +76,7 @@ def read_layers(path: Path) -> list[Layer]:
         BadFileError: not an ONNX file. ModelError: it holds weights elsewhere than in convolutions with a bias, or
             values that are not finite.
     """
-    try:
-        graph = onnx.load(path, load_external_data=False).graph
-    except OSError as error:
-        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (DecodeError, ValueError) as error:
-        raise BadFileError(f"{path} is not an ONNX file.") from error
+    graph = read_onnx(path, external=False).graph
     constants = {one.name: one for one in graph.initializer}
     layers = []
     for node in graph.node:

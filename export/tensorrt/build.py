@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from poseunion.export.tensorrt.precheck import check, precision_of, read_onnx
+from poseunion.export.tensorrt.precheck import check, precision_of
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import sha256_of, write_bytes, write_json
+from poseunion.models.onnx_file import read_onnx
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description
 from poseunion.models.runtime.engine_record import ENGINE_SUFFIX, EngineRecord, record_path

@@ -16,7 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from poseunion.models.errors import BadFileError, ModelError
+from poseunion.models.errors import ModelError
+from poseunion.models.onnx_file import read_onnx
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.runtime.onnx import OnnxModel
 
@@ -106,16 +107,6 @@ def check(path: Path, batch: tuple[int, int, int] = (1, 8, 32)) -> Evidence:
         _folding(model),
     ]
     return Evidence(path, precision, tuple(findings))
-
-
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """The file's graph; raises BadFileError."""
-    try:
-        return onnx.load(path)
-    except FileNotFoundError as error:
-        raise BadFileError(f"No model file {path}: give the path of an .onnx file.") from error
-    except Exception as error:  # protobuf raises its own classes
-        raise BadFileError(f"{path} is not an ONNX file: {str(error).splitlines()[0]}.") from error
 
 
 def precision_of(model: onnx.ModelProto) -> str:
@@ -226,13 +217,16 @@ def largest_values(model: onnx.ModelProto, input_N: NDArray[np.float32], name: s
     opened.graph.output.extend(v for v in typed if v.name in made and v.type.tensor_type.elem_type in floats)
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
-    session = onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
-    names = [o.name for o in session.get_outputs()]
     found: dict[str, float] = {}
-    for crop in input_N.astype(kind):  # one by one: all tensors of a batch together are large
-        for tensor, value in zip(names, session.run(names, {name: crop[None]}), strict=True):
-            found[tensor] = max(found.get(tensor, 0.0), _largest(value))
+    try:
+        session = onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
+        names = [o.name for o in session.get_outputs()]
+        for crop in input_N.astype(kind):  # one by one: all tensors of a batch together are large
+            for tensor, value in zip(names, session.run(names, {name: crop[None]}), strict=True):
+                found[tensor] = max(found.get(tensor, 0.0), _largest(value))
+    except Exception as error:  # onnxruntime's own classes
+        raise ModelError(f"onnxruntime cannot run the network on one crop: {str(error).splitlines()[0]}") from error
     weights = {t.name: _largest(numpy_helper.to_array(t)) for t in model.graph.initializer if t.data_type in floats}
     return found | weights
 

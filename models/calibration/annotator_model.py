@@ -53,7 +53,7 @@ class AnnotatorModel(BaseModel):
             keypoint that is not there is always taken to be labelled, and visible.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     people: str
     threshold: float = Field(ge=0, le=1)

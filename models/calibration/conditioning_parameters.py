@@ -26,7 +26,7 @@ class KeypointParameters(BaseModel):
             them out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float = 1.0
     blur: float = 0.012
@@ -50,7 +50,7 @@ class ConditioningParameters(BaseModel):
             and reach in torso lengths; error_noise is what every joint has for itself.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = ""
     model_sha256: str = ""

@@ -65,7 +65,7 @@ class RiskCoverage(BaseModel):
         test_people, test_accepted, test_wrong: the same on test people, for orientation; empty if never measured.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     people: int = Field(ge=0)
     absent: int = Field(ge=0)
@@ -97,7 +97,7 @@ class KeypointLogistic(BaseModel):
         labelling: whether an annotator would label a keypoint, and as occluded; None: never fitted.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     features: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
@@ -133,7 +133,7 @@ class Calibration(BaseModel):
         evidence: with the person's labelled joints; None: the model was calibrated without.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     keypoints: tuple[str, ...]
     size_bounds: tuple[float, float]

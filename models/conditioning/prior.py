@@ -13,6 +13,8 @@ Shapes: N people, K keypoints of the prior's skeleton, M components, F input fea
 from __future__ import annotations
 
 import functools
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadFileError, SkeletonError
-from poseunion.models.files import atomic_writer
+from poseunion.models.files import atomic_writer, check_unpacked
 from poseunion.models.skeleton import Skeleton, load_skeleton
 from poseunion.models.zoo import WEIGHTS
 
@@ -263,6 +265,7 @@ def load_prior(path: str | Path = PRIOR_PATH) -> Prior:
     Raises:
         BadFileError: absent, or no prior.
     """
+    check_unpacked(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             skeleton = load_skeleton(str(file["skeleton"]))
@@ -275,5 +278,5 @@ def load_prior(path: str | Path = PRIOR_PATH) -> Prior:
             return Prior(skeleton, file["template"].astype(np.float64), layers, int(file["components"]))
     except OSError as error:
         raise BadFileError(f"Cannot read the prior {path}: {error.strerror or error}.") from error
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise BadFileError(f"{path} is not a prior that `poseunion fit-prior` wrote: {error}.") from error

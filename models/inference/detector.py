@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from poseunion.models.codec.heads import Pixels
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import first_fault, read_toml
-from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD, METADATA_KEY
+from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD, METADATA_KEY, Deviation, Mean
 from poseunion.models.runtime.onnx import CPU, DESCRIPTIONS, open_session
 from poseunion.models.zoo import DETECTORS
 
@@ -43,27 +44,28 @@ class Detector(Protocol):
 class DistanceOutput(BaseModel):
     """RTMDet's raw maps: for each cell a score and the distances from its corner to the box's four sides, in pixels."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["distances"] = "distances"
-    outputs: list[str]  # one for each stride: (1, cells, 5) of score logit, left, top, right, bottom
-    strides: list[int]
+    # One for each stride: (1, cells, 5) of score logit, left, top, right, bottom.
+    outputs: list[str] = Field(min_length=1)
+    strides: list[Pixels] = Field(min_length=1)
 
 
 class YoloxOutput(BaseModel):
     """YOLOX's head without decoding: centre and log size in cells, then objectness and classes after their sigmoid."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["yolox"] = "yolox"
     output: str = "output"  # (1, cells of all strides, 5 + C)
-    strides: list[int] = [8, 16, 32]
+    strides: list[Pixels] = Field(default=[8, 16, 32], min_length=1)
 
 
 class BoxesOutput(BaseModel):
     """mmdeploy's end-to-end file: corners and score after its own suppression, in pixels of the input."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["boxes"] = "boxes"
     output: str = "dets"  # (1, M, 5)
@@ -73,7 +75,7 @@ class BoxesOutput(BaseModel):
 class QueriesOutput(BaseModel):
     """A DETR's queries (RF-DETR): centre and size as shares of the input, and class logits; no suppression needed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["queries"] = "queries"
     output: str = "dets"  # (1, M, 4)
@@ -91,16 +93,16 @@ class DetectorDescription(BaseModel):
         score_threshold, iou_threshold: below the one a box is dropped, above the other the weaker of two.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     kind: Literal["detector"] = "detector"
     name: str
     input: str = "input"
-    size_wh: tuple[int, int]
+    size_wh: tuple[Pixels, Pixels]
     colour: Literal["RGB", "BGR"] = "RGB"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
+    std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
     resize: Literal["letterbox", "stretch"] = "letterbox"
     border: int = Field(default=114, ge=0, le=255)
     person: int = Field(default=0, ge=0)

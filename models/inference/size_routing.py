@@ -29,7 +29,6 @@ from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.zoo import WEIGHTS, model_path
 
 ROUTES = ("off", "auto")
-ROUTE_HELP = "auto: small people go to the model's low-resolution students, where a route comes with it (today: none)."
 
 
 class Student(BaseModel):

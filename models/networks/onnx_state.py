@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.errors import BadFileError
+from poseunion.models.onnx_file import read_onnx
 
 if TYPE_CHECKING:
     import onnx
@@ -89,17 +90,13 @@ def read_packed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         BadFileError: not an ONNX file.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-        from onnx import numpy_helper
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "onnx", "train") from error
-    try:
-        model = onnx.load(str(path))
-    except (OSError, DecodeError) as error:
-        raise BadFileError(f"{path} is not an ONNX file: {error}.") from error
+    model = read_onnx(path)
+    from onnx import numpy_helper
+
     unread = [tensor for info in model.training_info for tensor in info.initialization.initializer]
     named = [tensor for tensor in model.graph.initializer if not tensor.name.startswith(CONSTANT)]
-    state = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in [*named, *unread]}
+    try:
+        state = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in [*named, *unread]}
+    except (ValueError, TypeError, KeyError) as error:  # fewer values than its shape says, a type that torch has not
+        raise BadFileError(f"{path} is damaged: {str(error).splitlines()[0]}.") from error
     return state, {entry.key: entry.value for entry in model.metadata_props}

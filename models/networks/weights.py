@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from poseunion.models.codec.heads import SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadFileError, ModelError
-from poseunion.models.files import write_bytes
+from poseunion.models.files import refuse_irregular, write_bytes
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.onnx_state import read_packed
 from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description
@@ -50,6 +50,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and facts of an .onnx or a safetensors file; raises BadFileError where it is none."""
     if path.suffix == ".onnx":
         return read_packed(path)
+    refuse_irregular(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118  not a mapping

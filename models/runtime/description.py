@@ -7,12 +7,12 @@ public RTMPose) gets a small TOML file of the same schema.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from poseunion.models.calibration.schema import Calibration
-from poseunion.models.codec.heads import HeatmapOutput, SimccOutput
+from poseunion.models.codec.heads import HeatmapOutput, Pixels, SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import ModelError
 from poseunion.models.files import first_fault, read_toml
@@ -24,6 +24,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 METADATA_KEY = "poseunion"
 EVEN_ODDS = 0.5
+# Shipped descriptions have 48 kB, most of it the ladders of their calibration.
+MOST_DESCRIPTION_CHARS = 4_000_000
+# A tenth of the least standard deviation of a channel in use (1/255, of plain pixel values).
+Deviation = Annotated[float, Field(ge=4e-4, le=1e3)]
+Mean = Annotated[float, Field(ge=-1e3, le=1e3)]
 
 
 class ModelDescription(BaseModel):
@@ -39,19 +44,19 @@ class ModelDescription(BaseModel):
         calibration: what turns raw scores into probabilities; `poseunion calibrate` writes it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     name: str
     skeleton: str
-    keypoints: list[str] | None = None
+    keypoints: list[str] | None = Field(default=None, min_length=1)
     input: str = "input"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    size_wh: tuple[int, int]
+    size_wh: tuple[Pixels, Pixels]
     colour: Literal["RGB", "BGR"] = "RGB"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    padding: float = Field(default=1.25, gt=0)
+    mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
+    std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
+    padding: float = Field(default=1.25, ge=0.1, le=10)
     head: SimccOutput | HeatmapOutput = Field(discriminator="kind")
     score_threshold: float = 0.3
     licence: str = ""
@@ -104,6 +109,11 @@ class ModelDescription(BaseModel):
 
 def parse_description(data: Any, origin: str) -> ModelDescription:
     """Validate a description; raises ModelError naming `origin` and the field at fault."""
+    if isinstance(data, (str, bytes)) and len(data) > MOST_DESCRIPTION_CHARS:
+        raise ModelError(
+            f"{origin} describes itself in {len(data) / 1e6:.1f} MB, more than the {MOST_DESCRIPTION_CHARS / 1e6:g} "
+            "that a description may have: it is damaged."
+        )
     try:
         if isinstance(data, (str, bytes)):
             return ModelDescription.model_validate_json(data)

@@ -7,9 +7,13 @@ import struct
 from pathlib import Path
 
 from poseunion.models.calibration.schema import Calibration
-from poseunion.models.errors import BadFileError, MissingExtraError, ModelError
-from poseunion.models.files import write_bytes
+from poseunion.models.errors import BadFileError, ModelError
+from poseunion.models.files import read_regular, write_bytes
+from poseunion.models.onnx_file import read_onnx
 from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description
+
+# The safetensors library's own limit.
+MOST_HEAD_BYTES = 100_000_000
 
 
 def stamp(source: Path, out: Path, calibration: Calibration, description: ModelDescription) -> None:
@@ -37,15 +41,7 @@ def _calibrated(text: str, source: Path, calibration: Calibration) -> str:
 
 
 def _onnx(source: Path, calibration: Calibration, description: ModelDescription) -> bytes:
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "onnx", "train") from error
-    try:
-        model = onnx.load(str(source))
-    except (OSError, DecodeError) as error:
-        raise BadFileError(f"{source} is not an ONNX file: {error}.") from error
+    model = read_onnx(source)
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             break
@@ -59,12 +55,16 @@ def _onnx(source: Path, calibration: Calibration, description: ModelDescription)
 def _safetensors(source: Path, calibration: Calibration) -> bytes:
     """The file's head is eight bytes of length and JSON (https://github.com/huggingface/safetensors, "Format")."""
     try:
-        content = source.read_bytes()
+        content = read_regular(source)
         length = struct.unpack("<Q", content[:8])[0]
+        if length > min(MOST_HEAD_BYTES, len(content) - 8):
+            raise ValueError(f"its head is said to have {length} bytes")
         head = json.loads(content[8 : 8 + length])
-    except (OSError, struct.error, ValueError) as error:
+        facts = head.get("__metadata__", {})
+        if not isinstance(facts, dict):
+            raise ValueError("its metadata are no object")
+    except (struct.error, ValueError, AttributeError, RecursionError) as error:
         raise BadFileError(f"{source} is not a safetensors file: {error}.") from error
-    facts = head.get("__metadata__", {})
     if METADATA_KEY not in facts:
         raise ModelError(f"{source} does not say which model it holds: train it with poseunion train.")
     facts[METADATA_KEY] = _calibrated(facts[METADATA_KEY], source, calibration)

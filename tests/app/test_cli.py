@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from poseunion.annotate.cli.console import FORMAT_NAMES
+from poseunion.annotate.formats import FORMATS
 from poseunion.models import cli as models_cli
 
 COMMANDS = (
@@ -45,6 +47,23 @@ def test_help_names_every_command_and_imports_no_room() -> None:
     assert result.returncode == 0, result.stderr
     assert all(name in result.stdout for name in COMMANDS)
     assert result.stdout.rstrip().endswith("[]")
+
+
+def test_help_of_annotate_needs_no_numbers() -> None:
+    """A quarter of a second: what takes the rest is imported by the commands themselves."""
+    code = (
+        "import sys; sys.argv = ['annotate', 'extend', '--help']\n"
+        "from poseunion.annotate.cli.main import main\n"
+        "try: main()\n"
+        "finally: print([m for m in sys.modules if m in ('numpy', 'cv2', 'PIL', 'onnxruntime', 'torch')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.rstrip().endswith("[]")
+
+
+def test_the_formats_that_help_names_are_those_of_the_registry() -> None:
+    assert tuple(FORMATS) == FORMAT_NAMES
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from poseunion.annotate.extend import plan as work
 from poseunion.annotate.extend.run import Options, extend, journal_path, run_path
@@ -157,6 +159,28 @@ def test_a_picture_exchanged_between_run_and_resume_is_done_again(folder: Any, c
     assert report.redone == 1
     extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(overwrite=True))
     assert folder.out.read_bytes() == resumed
+
+
+@pytest.mark.parametrize(("first", "then", "notices"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 1, True)])
+def test_strict_notices_a_picture_exchanged_under_the_same_size_and_time(
+    first: int, then: int, notices: bool, folder: Any, coco: Any, fake: Any
+) -> None:
+    folder.write(coco(20))
+    with pytest.raises(KeyboardInterrupt):
+        extend(read_annotations(folder.file), folder.images, fake(fail_at=3), folder.out, Options(strict=bool(first)))
+    picture = folder.images / json.loads(folder.file.read_text())["images"][0]["file_name"]
+    content, found = picture.read_bytes(), picture.stat()
+    picture.write_bytes(content[:-1] + b"?")  # in a PNG's or JPEG's last mark: still decoded
+    os.utime(picture, ns=(found.st_atime_ns, found.st_mtime_ns))
+    resume = Options(resume=True, strict=bool(then))
+    predictor = fake()
+    report = extend(read_annotations(folder.file), folder.images, predictor, folder.out, resume)
+    # Sizes and times are no proof for one who is strict: all three are done again.
+    redone = 0 if not notices else 1 if first else 3
+    assert (report.redone, predictor.calls) == (redone, 1 + redone)
+    console = Console(record=True, width=200, file=io.StringIO())
+    report.print(console)
+    assert ("done again:" in console.export_text()) == notices
 
 
 def test_a_run_that_cannot_begin_leaves_nothing(folder: Any, coco: Any, fake: Any) -> None:
@@ -303,7 +327,7 @@ extend(read_annotations(root / "in.json"), root / "images", Killed(), root / "ou
 
 def test_a_killed_process_loses_nothing(folder: Any, coco: Any, fake: Any) -> None:
     expected, calls = whole(folder, fake, coco(60, per_image=3)), 4
-    script = SCRIPT.format(folder=str(Path(__file__).parents[1]), calls=calls)
+    script = SCRIPT.format(folder=str(Path(__file__).parents[1] / "fixtures"), calls=calls)
     done = subprocess.run([sys.executable, "-c", script, str(folder.root)], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert journal_path(folder.out).read_bytes().count(b"\n") == 1 + calls

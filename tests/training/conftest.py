@@ -22,7 +22,11 @@ PEOPLE = 12
 @pytest.fixture(scope="session")
 def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with `coco.json` (COCO-17) and `lsp.json` (LSP-14) over pictures whose keypoints are bright dots."""
-    folder = tmp_path_factory.mktemp("drawn")
+    return draw_dataset(tmp_path_factory.mktemp("drawn"))
+
+
+def draw_dataset(folder: Path) -> Path:
+    """See `drawn_dataset`."""
     rng = np.random.default_rng(5)
     for name in ("coco17", "lsp14"):
         skeleton = load_skeleton(name)
@@ -50,7 +54,12 @@ def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Both drawn data sets, ready to be trained on, without teachers."""
-    cache, union = tmp_path_factory.mktemp("prepared"), load_skeleton("union21")
+    return prepare(drawn_dataset, tmp_path_factory.mktemp("prepared"))
+
+
+def prepare(drawn_dataset: Path, cache: Path) -> Prepared:
+    """See `prepared`."""
+    union = load_skeleton("union21")
     result = []
     for name in ("coco17", "lsp14"):
         entry = DatasetEntry(name=name, annotations=drawn_dataset / f"{name}.json", images=drawn_dataset)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from poseunion.annotate.formats.yolo.yaml_file import load_yaml
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import first_fault, read_regular
+from poseunion.models.files import first_fault
 from poseunion.models.zoo import model_path, shipped_models
 from poseunion.training.data.teacher_entries import TeacherEntry
 
@@ -80,13 +80,7 @@ def read_data_file(path: Path) -> DataFile:
         BadFileError: unreadable, an unknown key, or a path that is not there.
     """
     try:
-        data = DataFile.model_validate(yaml.safe_load(read_regular(path).decode("utf-8")))
-    except OSError as error:
-        raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise BadFileError(f"{path} is not a text file: a data file is YAML, see docs/train.md.") from error
-    except yaml.YAMLError as error:
-        raise BadFileError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+        data = DataFile.model_validate(load_yaml(path))
     except ValidationError as error:
         raise BadFileError(f"{path}: {first_fault(error, 'file')}.") from error
 

@@ -9,6 +9,8 @@ Shapes: N people, K keypoints of the target skeleton.
 from __future__ import annotations
 
 import csv
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import read_json
+from poseunion.models.files import check_unpacked, read_json
 from poseunion.models.keypoint_offsets import to_model_keypoints
 from poseunion.models.skeleton import Skeleton, load_skeleton
 from poseunion.training.data.data_file import DatasetEntry
@@ -107,11 +109,12 @@ def _read_annotations(path: Path, target: Skeleton, definitions: str | None) -> 
 
 
 def _read_fractions(path: Path, target: Skeleton) -> Skeletons:
+    check_unpacked(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             fraction, visibility = file["xy_u16"] / 65535, file["visibility"]
             ids, box = file["image_id"], file["bbox_cxcywh_u16"] / 65535
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise BadFileError(f"{path} is not an array file of COCO keypoints: {error}.") from error
     sizes = read_json(path.parent / SIZES)
     wh = np.array([sizes.get(str(i), (0, 0)) for i in ids], np.float64)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from poseunion.models.errors import BadFileError
-from poseunion.models.files import atomic_writer
+from poseunion.models.files import atomic_writer, check_unpacked
 
 
 class Ema:
@@ -47,6 +47,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         BadFileError: absent, damaged, or holding anything else.
     """
+    check_unpacked(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from poseunion.annotate.formats.tools.gathered import PERSON, Found, annotation_set
 from poseunion.annotate.formats.types import AnnotationSet, ImageRef, Problem, Report, Source, refuse
+from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Skeleton, Visibility
 
 NAME = "cvat-xml"

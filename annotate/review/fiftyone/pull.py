@@ -70,6 +70,7 @@ def pull(dataset: Any, file: Path, reviewer: str) -> Pulled:
     records = {r["id"]: r for r in document.records if isinstance(r, dict) and "id" in r}
     decisions: list[Decision] = []
     of: list[tuple[Label, str]] = []
+    again: list[tuple[Label, str]] = []
     refused: list[tuple[Any, str, str]] = []
     taken_back: list[tuple[Any, str]] = []
     known = undecided = 0
@@ -83,8 +84,11 @@ def pull(dataset: Any, file: Path, reviewer: str) -> Pulled:
         problem = _problem(label, said, records)
         if problem:
             refused.append((label.annotation, label.keypoint, problem))
-        elif said[0] == label.pulled or _recorded(label, said[0], reviewer, records[label.annotation]):
+        elif said[0] == label.pulled:
             known += 1
+        elif _recorded(label, said[0], reviewer, records[label.annotation]):
+            known += 1
+            again.append((label, said[0]))
         else:
             decisions.append(_decision(label, said[0], reviewer))
             of.append((label, said[0]))
@@ -93,7 +97,7 @@ def pull(dataset: Any, file: Path, reviewer: str) -> Pulled:
     refused += [(d.annotation_id, d.keypoint, bad[id(d)]) for d in decisions if id(d) in bad]
     done = [pair for pair, decision in zip(of, decisions, strict=True) if id(decision) not in bad]
     # After the file, so that an interruption between the two only repeats what `_recorded` recognises.
-    mark(dataset, done)
+    mark(dataset, [*again, *done])
     return Pulled(
         dict(Counter(tag for _, tag in done)),
         known,

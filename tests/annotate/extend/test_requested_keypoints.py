@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from poseunion.annotate.cli.console import names_of
 from poseunion.annotate.cli.main import app
-from poseunion.annotate.extend.requested_keypoints import Asked, gaps_sentence, names_of
+from poseunion.annotate.extend.requested_keypoints import Asked, gaps_sentence
 from poseunion.annotate.extend.run import Options, extend, journal_path
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError

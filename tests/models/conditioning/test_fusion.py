@@ -230,3 +230,16 @@ def test_a_tempering_lies_beside_its_model(tmp_path: Path) -> None:
     tempering_path(model).write_text('{"lost_error": "much"}')
     with pytest.raises(BadFileError, match="lost_error"):
         read_conditioning_parameters(tempering_path(model))
+
+
+@pytest.mark.parametrize("sd", [1e-6, 0.7, 6.1, 40.0, 300.0])
+def test_a_blurred_distribution_is_what_a_matrix_of_gaussians_makes_of_it(sd: float) -> None:
+    logit = np.random.default_rng(0).normal(size=(3, 2, 64)).astype(np.float32)
+    logit[0, 0, 0] = 5.0  # sure, and at the end of the axis
+    plain = tempered(logit, np.ones(2), np.full(2, 1e-6))
+    at = np.arange(64)
+    kernel = np.exp(-0.5 * ((at[:, None] - at) / max(sd, 1e-3)) ** 2)
+    blurred = tempered(logit, np.ones(2), np.full(2, sd))
+    np.testing.assert_allclose(blurred, plain @ (kernel / kernel.sum(1, keepdims=True)), atol=1e-6)
+    np.testing.assert_allclose(blurred.sum(-1), 1, atol=1e-5)
+    assert tempered(logit[:0], np.ones(2), np.full(2, sd)).shape == (0, 2, 64)

@@ -109,8 +109,8 @@ def test_files_without_weights_to_train_on_are_refused(built: torch.nn.Module, t
     with pytest.raises(ModelError, match=r"folded.onnx does not hold the weights of a network to train on from: give"):
         read_weights(tmp_path / "folded.onnx")
     (tmp_path / "text.onnx").write_text("no protobuf")
-    for name in ("text.onnx", "absent.onnx"):
-        with pytest.raises(BadFileError, match=f"{name} is not an ONNX file"):
+    for name, says in (("text.onnx", "text.onnx is not an ONNX file"), ("absent.onnx", "No model file .*absent.onnx")):
+        with pytest.raises(BadFileError, match=says):
             read_weights(tmp_path / name)
 
 
