@@ -12,8 +12,8 @@ import typer
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
 # The registry's (`formats.FORMATS`), in its order, for texts of help: those are shown without importing it.
 FORMAT_NAMES = (
-    *("halpe", "crowdpose", "posetrack18", "jhmdb", "coco", "mpii", "mpii-mat", "lsp-mat", "aic"),
-    *("wholebody", "yolo-pose", "datumaro", "cvat-xml", "label-studio", "labelme", "openpose", "coco-results"),
+    *("halpe", "crowdpose", "wholebody", "posetrack18", "jhmdb", "coco", "mpii", "mpii-mat", "lsp-mat", "aic"),
+    *("yolo-pose", "datumaro", "cvat-xml", "label-studio", "labelme", "openpose", "coco-results"),
 )
 VoiceOption = Annotated[
     list[Path] | None,
