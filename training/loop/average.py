@@ -53,13 +53,17 @@ def average(
         if not any(f"{name}.".startswith(f"{part}.") for name in first):
             known = ", ".join(dict.fromkeys(name.partition(".")[0] for name in first))
             raise BadArgumentError(f"--part {part!r} is no part of the network: it has {known} and theirs.")
+    # What a head makes of the maps does not matter to the mean of another part.
+    same = [name for name in _SAME if not parts or name != "head"]
     sources = []
     for path, share, (state, its_spec, its) in zip(paths, shares, read, strict=True):
-        same = its_spec == spec and all(getattr(its, name) == getattr(description, name) for name in _SAME)
-        if not same or {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in first.items()}:
+        differ = [name for name in same if getattr(its, name) != getattr(description, name)]
+        if its_spec != spec or differ or _shapes(state, parts) != _shapes(first, parts):
             raise BadArgumentError(
                 f"{path} holds {its_spec.network} {its_spec.backbone} at {its.size_wh} for {its.skeleton}, {paths[0]} "
-                f"{spec.network} {spec.backbone} at {description.size_wh} for {description.skeleton}: average the same."
+                f"{spec.network} {spec.backbone} at {description.size_wh} for {description.skeleton}"
+                + (f" (their {', '.join(differ)} differ)" if differ else "")
+                + ": average the same."
             )
         for name, tensor in state.items():
             in_parts = not parts or any(f"{name}.".startswith(f"{one}.") for one in parts)
@@ -72,3 +76,12 @@ def average(
     of_what = f" of {', '.join(parts)}" if parts else ""
     source = f"mean{of_what}: " + " and ".join(sources)
     save_weights(out, mean, spec, description.model_copy(update={"source": source, "calibration": None}))
+
+
+def _shapes(state: dict[str, Tensor], parts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of some parts of a network; none given: of all."""
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in state.items()
+        if not parts or any(f"{name}.".startswith(f"{part}.") for part in parts)
+    }

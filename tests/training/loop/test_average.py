@@ -103,3 +103,15 @@ def test_a_shipped_model_has_a_mean_with_what_went_on_from_it(tmp_path: Path) ->
     assert before.keys() == after.keys()
     for name in before:
         torch.testing.assert_close(after[name].float(), before[name].float(), rtol=1e-6, atol=0)
+
+
+def test_the_mean_of_a_part_does_not_mind_another_head(tmp_path: Path) -> None:
+    """A converted start states its bins' spread in fewer digits than a training does."""
+    one, other = written(tmp_path / "1.safetensors", 1), written(tmp_path / "2.safetensors", 2)
+    state, spec, description = read_weights(other)
+    head = description.head.model_copy(update={"sigma_bins": (2.5, 2.5)})
+    save_weights(other, state, spec, description.model_copy(update={"head": head}))
+    with pytest.raises(BadArgumentError, match="their head differ"):
+        average([one, other], tmp_path / "mean.safetensors")
+    average([one, other], tmp_path / "mean.safetensors", parts=["backbone"])
+    assert read_weights(tmp_path / "mean.safetensors")[2].head == read_weights(one)[2].head
