@@ -163,7 +163,7 @@ def test_the_command_lines(tmp_path: Path) -> None:
     assert (good.exit_code, "evidence" in good.output) == (0, True)
     onnx.save(tiny(batch=1), tmp_path / "tiny.onnx")
     bad = CliRunner().invoke(export_cli.app, ["export", "--check", "tensorrt", "--model", str(tmp_path / "tiny.onnx")])
-    assert (bad.exit_code, "it will not build" in bad.output) == (1, True)
+    assert (bad.exit_code, "it will not build" in bad.output) == (2, True)
     unknown = CliRunner().invoke(export_cli.app, ["export", "--check", "tensorrt", "--model", "nothing"])
     assert isinstance(unknown.exception, BadArgumentError)
     words = [str(tmp_path / "tiny.onnx"), "--out", str(tmp_path / "tiny.plan")]
