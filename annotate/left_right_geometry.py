@@ -31,7 +31,7 @@ WIDE = {"face": 0.1, "shoulders": 0.25, "hips": 0.15, "legs": 0.4}
 
 
 def sides(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> dict[str, float]:
-    """Group -> how far its left points lie to the left of someone who faces the camera, in trunk lengths.
+    """Group -> signed left/right offset of its points for a person facing the camera, in trunk lengths.
 
     Only groups of which a pair is labelled; nothing without a trunk (both shoulders and both hips).
     """

@@ -49,11 +49,11 @@ _COMMANDS = {
     "evaluate": ("poseunion.training.cli.main", True, "Measure a model on labelled people."),
     "fit-prior": (
         *("poseunion.training.cli.main", True),
-        "Fit what labelled joints say about missing ones (needs the `train` extra).",
+        "Fit the pose prior: missing joints given labelled ones (needs the `train` extra).",
     ),
     "fit-evidence": (
         *("poseunion.training.cli.main", True),
-        "Fit how a model's word is weighed against labelled joints (needs the `train` extra).",
+        "Fit how a model is conditioned on labelled joints (needs the `train` extra).",
     ),
     "calibrate": (
         *("poseunion.training.cli.main", True),

@@ -41,15 +41,15 @@ def predict(
         float | None, typer.Option(help="Confidence from which a keypoint is shown; default: the model's own.")
     ] = None,
     overlays: Annotated[bool, typer.Option(help="Draw the pictures and videos, too.")] = True,
-    smooth: Annotated[bool, typer.Option(help="Of videos: smooth everybody's keypoints over time.")] = True,
-    every: Annotated[int, typer.Option(metavar="N", help="Of videos: look at each N-th frame.")] = 1,
+    smooth: Annotated[bool, typer.Option(help="Of videos: smooth keypoints over time.")] = True,
+    every: Annotated[int, typer.Option(metavar="N", help="Of videos: use each N-th frame.")] = 1,
     route: Annotated[str, typer.Option(metavar="off|auto", help=ROUTE_HELP)] = "off",
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirrored crop: better, twice the time.")
     ] = False,
     device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda or tensorrt.")] = "cpu",
     allow_fallback: Annotated[
-        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best and say so.")
+        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best, with a notice.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Pictures worked on at once; default: what fills the cores.")
@@ -59,8 +59,8 @@ def predict(
 ) -> None:
     """Find people in pictures and videos, and their keypoints.
 
-    Pictures give poses.json and a folder of overlays. Each video gives NAME.poses.json, in which everybody keeps his
-    number, and NAME.mp4, without sound.
+    Pictures give poses.json and a folder of overlays. Each video gives NAME.poses.json, in which people keep their
+    numbers, and NAME.mp4, without sound.
 
     Examples:
 

@@ -89,7 +89,7 @@ def record(view: View, n: int, accepted_K: NDArray[np.bool_], box_xywh: NDArray[
 
 
 def header(skeleton: Skeleton, threshold: float, description: str, model: dict[str, Any]) -> dict[str, Any]:
-    """What a file of predictions says besides pictures and people.
+    """Head of a file of predictions: category, skeleton, model, threshold.
 
     Args:
         model: what is known of it: name, sha256, licence.

@@ -76,7 +76,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

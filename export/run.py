@@ -221,7 +221,7 @@ def _make(work: _Export, kind: str, path: Path) -> _Made:
 
 
 def _named(model: onnx.ModelProto, work: _Export, path: Path) -> onnx.ModelProto:
-    """The model, called as its file: tables tell `unified-int8` from `unified` by that."""
+    """The model under its file's name, which distinguishes `unified-int8` from `unified` in tables."""
     facts = {entry.key: entry.value for entry in model.metadata_props}
     own = work.trained.description.model_copy(update={"name": path.stem})
     return described(model, {**facts, METADATA_KEY: own.model_dump_json()})

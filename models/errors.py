@@ -1,4 +1,4 @@
-"""The error tree. Every message is one sentence that names the thing at fault and says what to do."""
+"""Exceptions. Every message is one sentence that names the thing at fault and the fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SkeletonError(PoseUnionError):
 
 
 class ModelError(PoseUnionError):
-    """A model file is not what its description says, or its output is not finite."""
+    """A model file differs from its description, or its output is not finite."""
 
 
 class DeviceError(PoseUnionError):

@@ -122,7 +122,7 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) ->
 
 
 def check_unpacked(path: str | os.PathLike[str], most_bytes: int = MOST_JSON_BYTES) -> None:
-    """Raise BadFileError where `path` is a zip archive whose members say that they unpack to more than `most_bytes`.
+    """Raise BadFileError where `path` is a zip archive whose members' declared sizes exceed `most_bytes`.
 
     Readers of archives (Python's zipfile, numpy's, torch's) unpack no more of a member than it says.
     """

@@ -32,7 +32,7 @@ def left_right_votes(
     torso_N: NDArray[np.floating],
     pairs: Sequence[tuple[int, int]],
 ) -> tuple[NDArray[np.int_], NDArray[np.bool_]]:
-    """What a model says of the sides.
+    """Left/right votes of a prediction on labelled pairs.
 
     Args:
         xy_NK2, model_xy_NK2: the labels and the model's word, px.

@@ -1,4 +1,4 @@
-"""Batch of predicted poses: keypoints, confidences and boxes of N people, and what else a predictor knows."""
+"""Batch of predicted poses: keypoints, confidences, boxes and optional uncertainties of N people."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "skeletons"
 
 
 class Visibility(IntEnum):
-    """What is known of a keypoint. COCO's 0/1/2 plus the state that several datasets force us to tell apart."""
+    """Visibility of a keypoint: COCO's 0/1/2, and -1 where the dataset does not define it."""
 
     UNDEFINED = -1  # nobody looked: the dataset does not define this keypoint
     ABSENT = 0  # an annotator looked and gave none

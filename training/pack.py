@@ -69,7 +69,7 @@ def pack(
     height_px: int = DEFAULT_HEIGHT_PX,
     overwrite: bool = False,
 ) -> PackedIndex:
-    """Write the people of a data file, with what its teachers know of them, as a packed set.
+    """Write the people of a data file, with its teachers' peaks, as a packed set.
 
     Args:
         recipe: its skeleton, definitions and choice of data sets.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseunion.annotate.check import rules as faults
+from poseunion.annotate.check import rules
 from poseunion.annotate.extend.image_reader import read_framed
 from poseunion.annotate.formats import AnnotationSet, Problem
 from poseunion.annotate.formats.extension_view import human_view
@@ -37,7 +37,7 @@ def exchanged_by_model(
     human = human_view(annotations)
     pairs = pairs_of(human.skeleton)
     people: dict[int, list[int]] = defaultdict(list)
-    for index, _ in faults.readable(human):
+    for index, _ in rules.readable(human):
         box = human.box_xywh[index]
         labelled = human.visibility[index] > 0
         if human.image_index[index] >= 0 and (box[2:] > 0).all() and any(labelled[list(pair)].all() for pair in pairs):
@@ -55,7 +55,7 @@ def exchanged_by_model(
                 text = (
                     f"left and right of {names} may be exchanged: {model.name} finds both joints, the other way round"
                 )
-                found[index] = Problem(faults.place_of(annotations, index), text, False)
+                found[index] = Problem(rules.place_of(annotations, index), text, False)
         done += len(indices)
         if progress is not None:
             progress(done, total)

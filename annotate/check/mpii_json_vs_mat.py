@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from poseunion.annotate.check import json_patch as patch
+from poseunion.annotate.check import json_patch
 from poseunion.annotate.formats import AnnotationSet, Problem
 from poseunion.annotate.formats.mpii import mpii_json as mpii
 from poseunion.annotate.formats.mpii import mpii_mat
@@ -55,8 +55,8 @@ def compare(annotations: AnnotationSet, reference: AnnotationSet) -> Iterator[Pr
             visible = int(theirs[k] == Visibility.VISIBLE)
             joint = (their_xy[k] + SHIFT).tolist()
             fix = (
-                *patch.replace(patch.pointer(index, "joints", k), record["joints"][k], joint),
-                *patch.replace(patch.pointer(index, "joints_vis", k), record["joints_vis"][k], visible),
+                *json_patch.replace(json_patch.pointer(index, "joints", k), record["joints"][k], joint),
+                *json_patch.replace(json_patch.pointer(index, "joints_vis", k), record["joints_vis"][k], visible),
             )
             said = "visible" if visible else "occluded"
             yield Problem(place, f"{names[k]} was dropped: the .mat has it, {said}", False, fix)

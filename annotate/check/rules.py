@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from poseunion.annotate import left_right_geometry as sides
-from poseunion.annotate.check import json_patch as patch
+from poseunion.annotate import left_right_geometry
+from poseunion.annotate.check import json_patch
 from poseunion.annotate.formats import AnnotationSet, Problem
 from poseunion.annotate.formats.coco import coco_json as coco
 from poseunion.annotate.formats.coco.coco_json import is_number
@@ -78,7 +78,7 @@ def counts(annotations: AnnotationSet) -> Iterator[Problem]:
             continue
         if labelled and stated != labelled:
             where = _pointer(annotations, index)
-            fix = patch.replace(patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()
+            fix = json_patch.replace(json_patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()
             text = f"num_keypoints is {stated}, {labelled} are labelled"
             yield Problem(place_of(annotations, index), text, False, fix)
 
@@ -112,7 +112,7 @@ def places(annotations: AnnotationSet) -> Iterator[Problem]:
 
 
 def animals(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Categories of animals that have people's keypoints: a model of people completes them only when asked to."""
+    """Categories of animals with people's keypoints, which are completed only with --category."""
     said = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
     for reason, count in said.items():
         name = reason.removeprefix(f"{ANIMAL}: ")
@@ -151,7 +151,7 @@ def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
             left, top = max(x, 0), max(y, 0)
             inside = [left, top, min(x + w, width) - left, min(y + h, height) - top]
             where = _pointer(annotations, index)
-            fix = patch.replace(patch.pointer(*where, "bbox"), record["bbox"], inside) if where else ()
+            fix = json_patch.replace(json_patch.pointer(*where, "bbox"), record["bbox"], inside) if where else ()
             yield Problem(place, f"bbox reaches over the edge of the picture of {width}x{height}", False, fix)
 
 
@@ -190,7 +190,9 @@ def duplicates(annotations: AnnotationSet) -> Iterator[Problem]:
                 gone.add(b)
                 where = _pointer(annotations, b)
                 same_box = np.array_equal(annotations.box_xywh[a], annotations.box_xywh[b], equal_nan=True)
-                fix = patch.remove(patch.pointer(*where), annotations.records[b]) if where and same_box else ()
+                fix = (
+                    json_patch.remove(json_patch.pointer(*where), annotations.records[b]) if where and same_box else ()
+                )
                 yield Problem(place_of(annotations, b), f"has the same points as {first}", False, fix)
             elif shared.sum() >= SHARED_POINTS and distance.mean() < SAME_PERSON * _extent(annotations, a):
                 yield Problem(place_of(annotations, b), f"may be the person of {first}: nearly the same points", False)
@@ -209,9 +211,9 @@ def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
     """
     human = human_view(annotations)
     added = (annotations.visibility > 0) & (human.visibility <= 0)
-    odd = sides.contradicting(annotations.skeleton, annotations.xy, annotations.visibility, added)
+    odd = left_right_geometry.contradicting(annotations.skeleton, annotations.xy, annotations.visibility, added)
     for index, _ in readable(annotations):
-        text = sides.suspicion(annotations.skeleton, human.xy[index], human.visibility[index])
+        text = left_right_geometry.suspicion(annotations.skeleton, human.xy[index], human.visibility[index])
         if text is None and odd[index].any():
             names = ", ".join(annotations.skeleton.keypoints[k] for k in np.flatnonzero(odd[index]))
             text = f"{names}, which no human labelled, may be on the wrong side: other pairs lie the other way round"
@@ -252,7 +254,7 @@ def _turned(
     stored: tuple[int, int],
     upright: tuple[int, int],
 ) -> Problem:
-    """What to say of a picture that is stored lying and shown standing."""
+    """Problem of a picture whose EXIF orientation turns it."""
     image = annotations.images[position]
     text = f"{image.file_name} is turned by its EXIF: stored {stored[0]}x{stored[1]}, upright {upright[0]}x{upright[1]}"
     if stated is None:
@@ -275,9 +277,9 @@ def _turned(
 
 def _other_frame(
     annotations: AnnotationSet, position: int, stated: tuple[int, int], other: tuple[int, int]
-) -> tuple[patch.Operation, ...]:
+) -> tuple[json_patch.Operation, ...]:
     document = annotations.source.document
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         return ()
-    width, height = (patch.pointer("images", position, side) for side in ("width", "height"))
-    return (*patch.replace(width, stated[0], other[0]), *patch.replace(height, stated[1], other[1]))
+    width, height = (json_patch.pointer("images", position, side) for side in ("width", "height"))
+    return (*json_patch.replace(width, stated[0], other[0]), *json_patch.replace(height, stated[1], other[1]))

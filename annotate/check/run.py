@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from poseunion.annotate.check import mpii_json_vs_mat as against
-from poseunion.annotate.check import rules as faults
-from poseunion.annotate.check import ultralytics
+from poseunion.annotate.check import mpii_json_vs_mat, rules, ultralytics
 from poseunion.annotate.check.left_right_model import exchanged_by_model
 from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
@@ -19,14 +17,14 @@ from poseunion.models.skeleton import Skeleton
 
 # Worth a look, but usable.
 SUSPICIOUS = (
-    faults.animals,
-    faults.shares,
-    faults.counts,
-    faults.places,
-    faults.boxes,
-    faults.points,
-    faults.duplicates,
-    faults.exchanged_sides,
+    rules.animals,
+    rules.shares,
+    rules.counts,
+    rules.places,
+    rules.boxes,
+    rules.points,
+    rules.duplicates,
+    rules.exchanged_sides,
 )
 CONSUMERS = {"ultralytics": ultralytics.dropped}
 
@@ -74,22 +72,22 @@ def check(
     for search in SUSPICIOUS:
         problems += search(annotations)
     if images is not None:
-        problems += faults.pictures(annotations, images)
+        problems += rules.pictures(annotations, images)
     if images is not None and model is not None:
         problems += exchanged_by_model(annotations, images, model, progress)
     if consumer is not None:
         problems += CONSUMERS[consumer](annotations)
     if reference is not None:
-        problems += against.compare(annotations, read_annotations(reference))
+        problems += mpii_json_vs_mat.compare(annotations, read_annotations(reference))
     return annotations, problems
 
 
 def _extended_problems(annotations: AnnotationSet) -> Iterator[Problem]:
     """The fields that `extend` adds."""
-    for index, record in faults.readable(annotations):
+    for index, record in rules.readable(annotations):
         if not has_added_fields(record):
             continue
-        place = faults.place_of(annotations, index)
+        place = rules.place_of(annotations, index)
         problems = list(field_problems(record, annotations.skeleton))
         yield from (Problem(place, text) for text in problems)
         if problems:

@@ -1,4 +1,4 @@
-"""Which pictures of a YOLO-pose dataset does Ultralytics drop when it loads the labels, and why?
+"""Pictures of a YOLO-pose dataset that Ultralytics' label check drops, with its reasons.
 
 Its label check drops a picture with all of its people for one bad line, and says so only among a training's messages.
 These are its documented demands as version 8.4 has them, and where releases differ the stricter: older ones allow

@@ -31,8 +31,8 @@ def apply_command(
     """Turn reviewers' decisions into keypoints.
 
     Accepted and corrected points stand, hidden ones with v=1, rejected ones become 0, 0, 0. Of several decisions on a
-    point the last one counts, and all stay in `review`; where reviewers differ, it says so. Applying twice changes
-    nothing more. A point that a human labelled is changed only by a decision that was made to do so.
+    point the last one counts, and all stay in `review`; where reviewers differ, the output has a list. Applying twice
+    changes nothing more. A point that a human labelled is changed only by a decision that was made to do so.
 
     Examples:
 

@@ -103,14 +103,14 @@ def extend_command(
         typer.Option("--strict", help="Know pictures by their content, not by size and time of change."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast what would be done; write nothing.")] = False,
     as_json: JsonOption = False,
     overlay: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also draw every picture with its people into this folder.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda or tensorrt.")] = "cpu",
     allow_fallback: Annotated[
-        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best and say so.")
+        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best, with a notice.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Chunks of people worked on at once; default: what fills the cores.")
@@ -288,7 +288,7 @@ def check_command(
     category: CategoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with a file, and where; exit code 2 if it cannot be used as it is.
+    """List the problems of a file and their places; exit code 2 if it cannot be used as it is.
 
     Examples:
 

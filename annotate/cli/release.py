@@ -21,7 +21,7 @@ def release_command(
     images: Annotated[Path, typer.Option(metavar="DIR", help="Folder of its pictures; they are not copied.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to be made; its name is the dataset's.")],
     original: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File it was made from; default: as FILE.run.json says.")
+        Path | None, typer.Option(metavar="FILE", help="File it was made from; default: the one in FILE.run.json.")
     ] = None,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="coco (always written), mpii, yolo; may be repeated.")
@@ -77,7 +77,7 @@ def next_command(
     voice: VoiceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which people to review next: those first where a look is expected to change most.
+    """List the people to review next, by expected correction gain.
 
     Examples:
 
@@ -152,7 +152,7 @@ def cvat_import_command(
     file: FileArgument,
     returned: Annotated[Path, typer.Argument(metavar="RETURNED", help="CVAT's export as Datumaro 1.0 (zip or json).")],
     exported: Annotated[Path, typer.Option(metavar="FILE.zip", help="What annotate cvat-export wrote.")],
-    reviewer: Annotated[str | None, typer.Option(help="Who reviewed; default: your user name.")] = None,
+    reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; default: your user name.")] = None,
     accept_unmoved: Annotated[
         bool, typer.Option("--accept-unmoved", help="Accept the proposals that came back as they were.")
     ] = False,
@@ -207,4 +207,4 @@ def cvat_import_command(
 
 def _refuse_budget(budget: int, option: str = "--budget") -> None:
     if budget < 1:
-        raise BadArgumentError(f"{option} {budget} leaves nobody to look at: give at least 1.")
+        raise BadArgumentError(f"{option} {budget} leaves no person to review: give at least 1.")

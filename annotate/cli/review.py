@@ -25,7 +25,7 @@ def review_command(
         int, typer.Option(help="Also so many accepted proposals drawn by lot: the view `audit sample`.")
     ] = 50,
     voice: VoiceOption = None,
-    again: Annotated[bool, typer.Option("--again", help="Also proposals that somebody has decided on.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also proposals that are already decided.")] = False,
     port: Annotated[
         int | None, typer.Option(help="Port of the App on 127.0.0.1; default: the first free from 5151 on.")
     ] = None,
@@ -89,12 +89,12 @@ def review_command(
 @app.command("pull")
 def pull_command(
     file: ReviewedFile,
-    reviewer: Annotated[str | None, typer.Option(help="Who tagged; default: this system's user.")] = None,
+    reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; default: this system's user.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record the tags of annotate review in FILE as decisions, with who and when; what stands there stays there.
+    """Record the tags of annotate review in FILE as decisions, with reviewer and time; earlier ones stay.
 
-    The review may still be open. Points that need a fix wait for somebody to move them.
+    The review may still be open. Points that need a fix wait to be moved.
 
     Examples:
 

@@ -59,7 +59,7 @@ class AcceptanceRule:
         return None if self.part is None else self.part.labelling
 
     def promise(self) -> dict[str, Any] | None:
-        """What is promised, to whom, and what the same thresholds did on test people; None without a risk."""
+        """Guarantee, its calibration people, and the same thresholds' result on test people; None without a risk."""
         if self.risk is None or self.calibration is None:
             return None
         return {
@@ -88,7 +88,7 @@ class AcceptanceRule:
 def acceptance_rule(
     predictor: PosePredictor, threshold: float | None = None, risk: float | None = None
 ) -> AcceptanceRule:
-    """The rule by which a predictor's proposals are accepted: what the user says, else the model's own threshold.
+    """Acceptance rule of a predictor's proposals: the given threshold or risk, else the model's own threshold.
 
     Raises:
         BadArgumentError: `threshold` or `risk` is no share, or the model has no calibration to promise by.

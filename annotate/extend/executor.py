@@ -1,4 +1,4 @@
-"""Who works on the chunks. Every engine gives the same results: a chunk's batches are the chunk's own.
+"""Executors of chunks: threads of this process, or Ray. Results are the same: batches belong to chunks.
 
 `local` works in this process. With one worker, a thread cuts the next chunk's crops while the network works on the
 last one's. With several, each thread takes whole chunks and runs the network in its own thread: on a CPU, two
@@ -30,7 +30,7 @@ MAX_WORKERS = 16  # beyond it, threads wait for Python's lock
 
 
 def share_cores(workers: int | None, threads: int | None, *, on_cpu: bool = True) -> tuple[int, int | None]:
-    """Workers, and network threads of each, that fill the cores without quarrelling over them; what is given stays.
+    """Numbers of workers and of network threads of each that fill the cores without oversubscription; given ones stay.
 
     On another device the network needs no cores: the workers decode and cut.
 

@@ -35,7 +35,7 @@ def shards_path(out: Path) -> Path:
 
 
 def mark_of(work: dict[str, Any]) -> str:
-    """What a shard says of the work it belongs to."""
+    """Mark of the work that a shard belongs to."""
     return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
 

@@ -49,7 +49,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path, work: dict[str, Any]) -> tuple[Journal, Iterator[dict[str, Any]]]:
-        """Open a journal to go on with it; also returns its chunk lines, read as they are asked for, the last one of
+        """Open a journal to go on with it; also returns its chunk lines, read lazily, the last one of
         each chunk. Starts one where there is none.
 
         Raises:
@@ -176,7 +176,7 @@ def _survey(path: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[int, int
 
 
 def _is_head(content: bytes) -> bool:
-    """Is a first line that is damaged one of ours, by what is left of it?"""
+    """Whether a damaged first line was a journal's, by what is left of it."""
     return b'"poseunion_journal"' in content[:64]
 
 

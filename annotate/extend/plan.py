@@ -32,7 +32,7 @@ class Plan:
 
     @property
     def unusable(self) -> int:
-        """People who cannot be used by a fault of the file, known before any is predicted."""
+        """Number of people with a fault in the file, before prediction."""
         return sum(count for reason, count in self.passed.items() if reason in UNUSABLE)
 
     @property

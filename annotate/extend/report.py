@@ -1,4 +1,4 @@
-"""What a run says of itself: the closing table, and `FILE.run.json`."""
+"""Report of a run: the closing table, and `FILE.run.json`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class KeypointCounts:
         }
 
     def gaps_left(self) -> dict[str, int]:
-        """keypoint -> people whose annotator left it out and who got no proposal; without those where nobody has."""
+        """keypoint -> number of people with a gap and no proposal, above 0."""
         return {name: int(count) for name, count in zip(self.names, self.gaps, strict=True) if count}
 
 
@@ -136,7 +136,7 @@ class ExtendReport:
 
 
 def print_promise(console: Console, promise: dict[str, Any]) -> None:
-    """What `--risk` promises, to whom, and what it does not."""
+    """Prints the guarantee of `--risk`, its calibration people, and its limits."""
     from rich.table import Table
 
     def percent(row: dict[str, Any], key: str) -> str:

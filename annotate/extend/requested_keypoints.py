@@ -76,12 +76,12 @@ class Asked:
     def gaps_left(
         self, visibility_NK: NDArray[np.integer], derived_NK: NDArray[np.bool_], skeleton: Skeleton
     ) -> NDArray[np.bool_]:
-        """(N, K) gaps that stay because they were not asked for; arguments as above."""
+        """(N, K) gaps that stay because they were not requested; arguments as above."""
         return _gap(visibility_NK) & ~derived_NK & ~self.asked(visibility_NK, derived_NK, skeleton)
 
 
 def _gap(visibility_NK: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """(N, K) left without a label by an annotator who labelled something of the person."""
+    """(N, K) gaps: defined keypoints without a label on people with labels."""
     return np.asarray((visibility_NK == Visibility.ABSENT) & (visibility_NK > 0).any(1, keepdims=True))
 
 

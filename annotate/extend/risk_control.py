@@ -1,4 +1,4 @@
-"""How far down the confidences of a keypoint may one go, so that a promised risk is kept?
+"""Selective-prediction threshold of a keypoint with a guaranteed risk (Learn then Test).
 
 The guarantee is Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei 2021): the calibration people set apart for
 it decide, for every keypoint, how far down the confidences one may go so that at most a share `risk` of what is

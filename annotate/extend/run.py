@@ -232,7 +232,7 @@ def _results(
 
 
 def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options: Options) -> dict[str, Any]:
-    """All that the network's answers, and what is asked of it, depend on besides the pictures: the journal's head."""
+    """Head of the journal: everything besides the pictures that predictions and requested keypoints depend on."""
     route = {"route": list(predictor.route)} if predictor.route else {}
     return {
         **route,
@@ -279,7 +279,7 @@ def _refuse_extended(annotations: AnnotationSet) -> None:
 
 
 def refuse_nobody(annotations: AnnotationSet, planned: Plan) -> None:
-    """Raise BadFileError where a file with people, or with label files, has none who can be completed."""
+    """Raise BadFileError where a file has no person that can be completed."""
     if len(planned.order):
         return
     reasons = planned.reasons() or "it holds no person at all"

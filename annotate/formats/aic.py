@@ -39,7 +39,7 @@ UNLABELLED = [0, 0, 3]
 
 
 def detect(source: Source) -> bool:
-    """Is this a list of objects with `keypoint_annotations`?"""
+    """Whether this is a list of objects with `keypoint_annotations`."""
     if source.path.suffix.lower() != ".json":
         return False
     document = source.document

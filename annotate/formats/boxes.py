@@ -96,7 +96,7 @@ def fill_boxes(
     skeleton: Skeleton,
     size_N: NDArray[np.float64] | None = None,
 ) -> None:
-    """Give those who have no box (NaN) one around their joints, in place; see `boxes_of_joints`."""
+    """Fill missing boxes (NaN) with boxes around the joints, in place; see `boxes_of_joints`."""
     without = np.isnan(box_N4).any(1)
     if without.any():
         size = None if size_N is None else size_N[without]

@@ -1,4 +1,4 @@
-"""Ids as files write them: whole numbers, texts, and 1.0 or "1" where the other side of the reference says 1."""
+"""Ids as files write them: whole numbers, texts, and 1.0 or "1" where the other side of the reference has 1."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Records(list[Any]):
-    """A list of JSON objects, held as text. It is a `list` so that readers who ask for one accept it."""
+    """A list of JSON objects, held as text. It is a `list` for readers that check for one."""
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Any: ...

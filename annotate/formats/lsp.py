@@ -35,7 +35,7 @@ _MORE_THAN_LSP = 9999  # pictures whose numbers need a fifth digit
 
 
 def detect(source: Source) -> bool:
-    """Is this a MATLAB file with a variable `joints` of one of the two layouts?"""
+    """Whether this is a MATLAB file with a variable `joints` of one of the two layouts."""
     return source.path.suffix.lower() == ".mat" and _layout(source.document.get("joints")) is not None
 
 

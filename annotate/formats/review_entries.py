@@ -97,7 +97,7 @@ def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV
 
 
 def permitted(entry: Entry, source: str) -> bool:
-    """May an entry touch a point whose `keypoint_source` is `source`? A human's only if that was said.
+    """Whether an entry may change a point of this `keypoint_source`; a human's only where it states so.
 
     A reviewer's own point, where neither a human nor the model had one, is `human` once it is applied; its entries say
     `none`.

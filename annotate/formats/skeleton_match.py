@@ -1,4 +1,4 @@
-"""Which skeleton do a file's keypoint names belong to?"""
+"""Matching of a file's keypoint names to a known skeleton."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ UNUSABLE = frozenset({MALFORMED, NO_SIZE, ORPHAN})
 
 
 def is_another_class(reason: str | None) -> bool:
-    """Is a record passed through because its category is not one of people?"""
+    """Whether a record is passed through because its category is not one of people."""
     return reason is not None and reason.startswith((OTHER_CATEGORY, ANIMAL))
 
 
@@ -71,7 +71,7 @@ def refuse(path: Path) -> Report:
 
 @dataclass(frozen=True)
 class Source:
-    """A file on disk that some format has to make sense of; parsed and summed once, when first asked.
+    """An annotation file on disk, parsed and hashed once, at first use.
 
     Attributes:
         lean: keep long lists as text, see `lean`: slower, in a fifth of the memory, and not to be changed.

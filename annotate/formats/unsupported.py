@@ -62,7 +62,7 @@ def _xml(text: str, path: Path) -> str | None:
 
 
 def _is_json_lines(path: Path, head: bytes) -> bool:
-    """Are the first two lines a JSON value each?"""
+    """Whether the first two lines are a JSON value each."""
     if len(head) == HEAD_BYTES and head.count(b"\n") < 2:
         with path.open("rb") as file:
             lines = [file.readline(1_000_000) for _ in range(2)]

@@ -71,7 +71,7 @@ MPII_MAT = StateTable({0: _O, 1: _V}, {_U: 0, _A: 0, _O: 0, _V: 1})  # ABSENT po
 
 
 def placed(states_K: NDArray[np.int8], xy_K2: NDArray[np.floating]) -> NDArray[np.int8]:
-    """(K,) states in which a point at exactly (0, 0) has no label, whatever its number says.
+    """(K,) states in which a point at exactly (0, 0) has no label, whatever its number.
 
     Tools write (0, 0) for what was never placed, some with v 1 or 2; no annotator clicks the corner's outermost point.
     """

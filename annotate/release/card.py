@@ -25,7 +25,7 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Card:
-    """All that the card says.
+    """Contents of the card.
 
     Attributes:
         files: path in the folder -> what it is.

@@ -162,7 +162,7 @@ def _compare_points(
 
 
 def _correction(record: dict[str, Any], keypoint: str, was: list[Any], now: list[Any]) -> dict[str, Any] | None:
-    """The decision that changed a human's point, if there is one that says exactly this."""
+    """The decision that changed a human point to exactly this, if there is one."""
     entries = [e for e in record.get("review") or [] if e.get("keypoint") == keypoint and e.get("human")]
     if entries and list(entries[0]["from"]) == list(was) and list(entries[-1]["to"]) == list(now):
         return dict(entries[-1])
@@ -170,7 +170,7 @@ def _correction(record: dict[str, Any], keypoint: str, was: list[Any], now: list
 
 
 def _placed(record: dict[str, Any], keypoint: str) -> bool:
-    """Did a reviewer place this point, where neither a human nor the model had one?"""
+    """Whether a reviewer placed this point, where neither a human nor the model had one."""
     return any(e.get("keypoint") == keypoint and e.get("source") == NONE for e in record.get("review") or [])
 
 

@@ -41,7 +41,7 @@ from poseunion.models.files import atomic_writer
 
 @dataclass(frozen=True)
 class Decision:
-    """What a reviewer says of one keypoint of one person.
+    """Decision of a reviewer about one keypoint of one person.
 
     Attributes:
         annotation_id: the record's `id` in the file.
@@ -272,7 +272,7 @@ def _source(record: dict[str, Any], review: Sequence[Entry], keypoint: str, name
 
 
 def _same(entry: Entry, old: Entry) -> bool:
-    """Is it the same decision again (a tool that was read twice), whatever the reviewer saw meanwhile?"""
+    """Whether it is the same decision again (a tool that was read twice), whatever was shown meanwhile."""
     fields = ("keypoint", "decision", "reviewer", "time")
     moved = entry["decision"] == FIX and list(entry["to"]) != list(old.get("to") or ())
     return not moved and all(entry[f] == old.get(f) for f in fields)

@@ -1,4 +1,4 @@
-"""Who to look at first: proposals ordered by what a look at them is expected to change.
+"""Orders proposals by expected correction gain.
 
     gain = uncertainty x weight(disagreement)
 
@@ -155,7 +155,7 @@ def audit_sample(people: Sequence[Person], size: int, seed: int = 0) -> set[tupl
 
 
 def waiting(annotations: AnnotationSet) -> list[tuple[int, str]]:
-    """(row, keypoint) of points that need a fix which nobody has made yet."""
+    """(row, keypoint) of points marked needs-fix and not corrected yet."""
     return [
         (row, keypoint)
         for row, record in enumerate(annotations.records)

@@ -92,7 +92,7 @@ def _extend(
 
 
 def _place(records: AnnotationSet, pictures: Sequence[Path], images: Path) -> tuple[set[int], list[tuple[str, str]]]:
-    """Put the uploads where the file says its pictures are, encoded anew without loss, in the annotations' frame.
+    """Put the uploads at the file's picture paths, encoded anew without loss, in the annotations' frame.
 
     Returns:
         Indices of the pictures that are there, and (name, why not) of the others that were given.

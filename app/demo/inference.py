@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.app import pose_records as predictions
+from poseunion.app import pose_records
 from poseunion.app.demo.downscale import seen_from_afar
 from poseunion.app.demo.pictures import Picture
 from poseunion.app.pose_records import View
@@ -69,7 +69,7 @@ class Found:
 
 
 class Engine:
-    """Models, each loaded when it is first asked for.
+    """Models, each loaded at its first use.
 
     Args:
         models: names of shipped models or paths of described ones, the first is the default.
@@ -167,7 +167,7 @@ def view_of(poses: PoseBatch, view: str, known: str) -> View:
     """Reorder people for one of `VIEWS`, beside one of `KNOWN`; raises BadArgumentError for other names."""
     if view not in VIEWS or known not in KNOWN:
         raise BadArgumentError(f"No skeleton {view!r} beside {known!r} is offered here.")
-    return predictions.view_of(poses, load_skeleton(VIEWS[view]), load_skeleton(KNOWN[known]))
+    return pose_records.view_of(poses, load_skeleton(VIEWS[view]), load_skeleton(KNOWN[known]))
 
 
 def as_coco(found: Found, view: View, threshold: float) -> dict[str, Any]:
@@ -177,12 +177,12 @@ def as_coco(found: Found, view: View, threshold: float) -> dict[str, Any]:
     original = dataclasses.replace(view, xy=view.xy * factor)
     stands = original.accepted(threshold, found.picture.original_wh)
     people = [
-        {"id": n + 1, "image_id": 1, **predictions.record(original, n, stands[n], box)}
+        {"id": n + 1, "image_id": 1, **pose_records.record(original, n, stands[n], box)}
         for n, box in enumerate(found.poses.box_xywh.astype(np.float64) * factor)
     ]
     description = f"poseunion, model {found.model}, {found.resolution} resolution"
     return {
-        **predictions.header(view.skeleton, threshold, description, {"name": found.model}),
+        **pose_records.header(view.skeleton, threshold, description, {"name": found.model}),
         "images": [{"id": 1, "file_name": found.picture.name, "width": width, "height": height}],
         "annotations": people,
     }

@@ -91,5 +91,5 @@ def to_jpeg(image: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
 
 
 def data_url(jpeg: bytes) -> str:
-    """A JPEG inside the page itself: no file is left on the server, and no path is told."""
+    """A JPEG as a data URL in the page: no file is left on the server, and no path is exposed."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -59,14 +59,14 @@ class Desk:
         return self._open[index]
 
     def row(self, place: Place) -> int:
-        """The record under review; raises BadArgumentError where nobody is left."""
+        """The record under review; raises BadArgumentError where none is left."""
         rows = self.file(place.file).rows
         if not rows:
             raise BadArgumentError(DONE)
         return rows[min(max(place.position, 0), len(rows) - 1)]
 
     def show(self, place: Place) -> Answer:
-        """The scene at `place`; a picture that cannot be read is said, and one can go on."""
+        """The view at `place`; for a picture that cannot be read, a notice."""
         review = self.file(place.file)
         if not review.rows:
             return place, Scene(status=DONE).to_json(), ""
@@ -133,7 +133,7 @@ class Desk:
         return self.move(place, name, (x + size * direction[0], y + size * direction[1]), reviewer, human)
 
     def move(self, place: Place, name: str, to: tuple[float, float], reviewer: str, human: bool) -> Place:
-        """Put a keypoint where the reviewer says it is."""
+        """Move a keypoint to the reviewer's place."""
         review, row = self.file(place.file), self.row(place)
         decision = review.decision(row, name, FIX, reviewer, to, human=human)
         return self.decide(place, [decision], f"{spoken(name)}: moved.")

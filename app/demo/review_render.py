@@ -114,7 +114,7 @@ def _role(keypoint: Keypoint) -> str:
 
 
 def state_of(keypoint: Keypoint) -> str:
-    """What is to be said of a keypoint beside its name."""
+    """Notice of a keypoint beside its name."""
     if keypoint.decision is not None:
         return STATES.get(keypoint.decision, keypoint.decision)
     if keypoint.source == "human":

@@ -1,4 +1,4 @@
-"""Reviewing an extended file, without the page: who comes next, what is decided, what is saved.
+"""Review session of an extended file, without the page: order of people, decisions, saving.
 
 Decisions are recorded as those of every other tool (`annotate.review.decisions`): nothing else is written, and history
 stays.
@@ -52,7 +52,7 @@ class Keypoint:
 
     @property
     def placed(self) -> bool:
-        """Is there anything to look at?"""
+        """Whether there is a record to review."""
         return self.xyv[2] > 0 or tuple(self.xyv[:2]) != (0, 0)
 
 
@@ -146,7 +146,7 @@ class ReviewFile:
     def decision(
         self, row: int, keypoint: str, what: str, reviewer: str, to: tuple[float, float] | None = None, *, human: bool
     ) -> Decision:
-        """What a reviewer says of a keypoint now.
+        """A reviewer's new decision about a keypoint.
 
         Args:
             to: of a fix: where the point is, image px.

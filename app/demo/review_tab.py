@@ -28,7 +28,7 @@ BUTTONS = {"a": "Accept", "r": "Reject", "h": "Hide", "p": "Back", "u": "Undo", 
 
 
 def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.Blocks) -> None:
-    """Build the tab; without files it says how to start it.
+    """Build the tab; without files, a text on how to start a review.
 
     Args:
         load: the page, whose loading shows the first person.

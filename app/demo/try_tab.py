@@ -30,7 +30,7 @@ Answer = tuple[Found | None, dict[str, Any]]
 
 
 def failed(sentence: str) -> Answer:
-    """What went wrong; who was found before is remembered."""
+    """An error message; the people found before stay."""
     return gr.skip(), Scene(status=sentence, error=True).to_json()
 
 

@@ -1,4 +1,4 @@
-"""`--boxes FILE`: boxes that somebody else found, by the names of their pictures."""
+"""`--boxes FILE`: given person boxes, by the names of their pictures."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from poseunion.annotate.formats.json_stream import dump
-from poseunion.app import pose_records as predictions
+from poseunion.app import pose_records
 from poseunion.app.pose_records import View
 from poseunion.app.predict.finder import People
 from poseunion.models.files import atomic_writer
@@ -30,7 +30,7 @@ class Document:
     def add(
         self, name: str, size_wh: tuple[int, int], found: People, view: View, threshold: float, **facts: Any
     ) -> None:
-        """One picture and everybody in it.
+        """One picture and its people.
 
         Args:
             facts: more fields of the picture.
@@ -43,7 +43,7 @@ class Document:
         for n, box in enumerate(found.poses.box_xywh.astype(np.float64)):
             self.people += 1
             self.keypoints += int(stands[n].sum())
-            person = {"id": self.people, "image_id": self.images, **predictions.record(view, n, stands[n], box)}
+            person = {"id": self.people, "image_id": self.images, **pose_records.record(view, n, stands[n], box)}
             person["score"] = _score(found, view, n)
             if found.track is not None:
                 person["track_id"] = int(found.track[n]) or None
@@ -74,7 +74,7 @@ def _append(entries: IO[bytes], value: dict[str, Any], *, first: bool) -> None:
 
 
 def _score(found: People, view: View, n: int) -> float:
-    """How sure it is that somebody is there, times the mean confidence of his keypoints: what COCO's AP ranks by."""
+    """Detection score times mean keypoint confidence of a person, by which COCO's AP ranks."""
     known = np.isfinite(view.xy[n]).all(-1)
     box = 1.0 if found.box_score is None else float(found.box_score[n])
     return round(box * float(view.score[n, known].mean()), 4) if known.any() else 0.0

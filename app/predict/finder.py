@@ -25,7 +25,7 @@ DOUBTFUL = 0.5
 
 
 class BoxFinder:
-    """A detector that also tells of boxes below its threshold, with their scores.
+    """A detector that also returns boxes below its threshold, with their scores.
 
     Attributes:
         threshold: the detector's own: a box from it on is a person.
@@ -72,6 +72,6 @@ def usable(box_N4: NDArray[np.float64], size_wh: tuple[int, int]) -> NDArray[np.
 def estimate_poses(
     predictor: PosePredictor, images: Sequence[NDArray[np.uint8]], boxes: Sequence[Boxed]
 ) -> list[People]:
-    """Keypoints of everybody; network calls are filled across pictures."""
+    """Keypoints of all people; network calls are filled across pictures."""
     poses = predictor.predict(images, [box for box, _ in boxes])
     return [People(found, score) for found, (_, score) in zip(poses, boxes, strict=True)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.extend.executor import ahead
 from poseunion.annotate.show import overlay_name
-from poseunion.app import pose_records as predictions
+from poseunion.app import pose_records
 from poseunion.app.demo.pictures import to_jpeg
 from poseunion.app.predict.document import Document, document
 from poseunion.app.predict.finder import Boxed, People, estimate_poses, usable
@@ -119,7 +119,7 @@ def _part(part: list[Given], out: Path, settings: Settings) -> tuple[list[Done],
     for (one, image, _), people in zip(read, found, strict=True):
         if settings.overlays:
             try:
-                drawn = predictions.draw(image, settings.view(people.poses), settings.threshold)
+                drawn = pose_records.draw(image, settings.view(people.poses), settings.threshold)
                 write_bytes(_overlay_path(out, one.name), to_jpeg(drawn))
             except (BadArgumentError, MemoryError) as error:  # larger than a JPEG, or than the memory, can be
                 bad.append((one.name, f"could not be drawn: {error}" if str(error) else "could not be drawn"))

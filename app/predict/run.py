@@ -64,7 +64,7 @@ class Report:
 
 
 def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bool = False) -> Report:
-    """Do what was asked.
+    """Run the command.
 
     Args:
         bar: opens a progress bar of a unit.

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from poseunion.annotate.extend.acceptance import thresholds_for
-from poseunion.app import pose_records as predictions
+from poseunion.app import pose_records
 from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.finder import BoxFinder
 from poseunion.models.errors import BadArgumentError
@@ -48,9 +48,9 @@ class Settings:
         """The dataset beside which keypoints are new."""
         return load_skeleton(KNOWN)
 
-    def view(self, poses: PoseBatch) -> predictions.View:
-        """People in the skeleton that was asked for."""
-        return predictions.view_of(poses, self.skeleton, self.known)
+    def view(self, poses: PoseBatch) -> pose_records.View:
+        """People in the requested skeleton."""
+        return pose_records.view_of(poses, self.skeleton, self.known)
 
     def header(self) -> dict[str, Any]:
         """See `predictions.header`."""
@@ -58,7 +58,7 @@ class Settings:
         if self.predictor.route:
             model["route"] = list(self.predictor.route)
         described = f"People found by poseunion, model {self.predictor.name}"
-        head = predictions.header(
+        head = pose_records.header(
             self.skeleton, self.threshold, described, {**model, "licence": self.predictor.metadata.licence}
         )
         head["poseunion"]["boxes"] = "given" if self.finder is None else self.finder.name

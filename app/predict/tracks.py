@@ -1,4 +1,4 @@
-"""Who is who from frame to frame: ByteTrack, as the package `trackers` has it.
+"""Tracking of people from frame to frame: ByteTrack, as the package `trackers` has it.
 
 Y. Zhang et al.: ByteTrack: Multi-Object Tracking by Associating Every Detection Box, ECCV 2022.
 
@@ -50,7 +50,7 @@ class Tracker:
         self._known: set[int] = set()
 
     def __call__(self, found: Detections) -> tuple[Detections, NDArray[np.int64]]:
-        """The boxes of a frame that are people's, and their numbers from 1; `NOBODY` where one is first seen."""
+        """The tracked boxes of a frame, and their numbers from 1; a new one has none yet."""
         box, score = found
         rows = {"row": np.arange(len(box))}
         followed = self._tracker.update(self._supervision.Detections(corners_of(box), confidence=score, data=rows))
@@ -65,7 +65,7 @@ class Tracker:
         before: tuple[NDArray[np.floating], NDArray[np.int64]],
         now: tuple[NDArray[np.floating], NDArray[np.int64]],
     ) -> NDArray[np.int64]:
-        """Numbers of the frame before, in which those who are followed from `now` on have theirs, too.
+        """Numbers of the frame before, completed by those of tracks that begin with `now`.
 
         The tracker gives a number to who is seen twice.
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.extend.executor import ahead
-from poseunion.app import pose_records as predictions
+from poseunion.app import pose_records
 from poseunion.app.predict.document import document
 from poseunion.app.predict.finder import Boxed, People, estimate_poses, usable
 from poseunion.app.predict.inputs import Given
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Seen:
-    """A frame, its boxes with everybody's number, and later its people."""
+    """A frame, its boxes with track numbers, and later its people."""
 
     frame: Frame
     boxes: Boxed
@@ -181,7 +181,7 @@ def _boxes(frame: Frame, given: Given, settings: Settings) -> Boxed:
 
 
 def _followed(detected: Iterator[tuple[Frame, Boxed]], settings: Settings, frames_per_s: float) -> Iterator[Seen]:
-    """Frames with everybody's number, one behind: who is seen twice has his number from the first time on."""
+    """Frames with track numbers, one behind: a track has its number from its first box on."""
     tracker = Tracker(0.5 if settings.finder is None else settings.finder.threshold, frames_per_s)
     before: Seen | None = None
     for frame, (box, score) in detected:
@@ -213,11 +213,11 @@ def _smoothed(placed: Iterator[Seen]) -> Iterator[Seen]:
 
 
 def _drawn(seen: Seen, settings: Settings) -> NDArray[np.uint8]:
-    """The frame with everybody on it, and his number above his box; as it is without overlays."""
+    """The frame with its people drawn and numbered; as it is without overlays."""
     if not settings.overlays:
         return seen.frame.image
     assert seen.people is not None
-    drawn = predictions.draw(seen.frame.image, settings.view(seen.people.poses), settings.threshold)
+    drawn = pose_records.draw(seen.frame.image, settings.view(seen.people.poses), settings.threshold)
     scale = max(0.6, max(seen.size_wh) / 1000)
     for (x, y, w, _), track in zip(seen.people.poses.box_xywh.tolist(), seen.track.tolist(), strict=True):
         if track != NOBODY:

@@ -64,7 +64,7 @@ def export(
     ] = False,
     revision: Annotated[str, typer.Option(help="Git revision to note in the file.")] = "",
     check: Annotated[
-        str | None, typer.Option(metavar="tensorrt", help="Write nothing: would TensorRT take the .onnx file --model?")
+        str | None, typer.Option(metavar="tensorrt", help="Write nothing: check the .onnx file --model for TensorRT.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:

@@ -32,7 +32,7 @@ def engine(
 ) -> None:
     """Build a TensorRT engine for the GPU of this machine, and compare its answers with the file's on the CPU.
 
-    What the file's types say is what is computed. `export --format tensorrt` makes the half-precision file by itself.
+    The file's types are what is computed. `export --format tensorrt` makes the half-precision file by itself.
     """
     if out.exists() and not overwrite:
         raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")

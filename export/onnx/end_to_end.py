@@ -84,7 +84,7 @@ class Keypoints(nn.Module):
 
 
 class CropToKeypoints(nn.Module):
-    """Crops that somebody else cut, with the affine map of each back to its picture."""
+    """Given crops, with the affine map of each back to its picture."""
 
     def __init__(self, network: nn.Module, description: ModelDescription) -> None:
         super().__init__()

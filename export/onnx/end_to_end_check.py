@@ -1,4 +1,4 @@
-"""The twin beside `Predictor`: the same people, the same keypoints?
+"""Comparison of the end-to-end graph with `Predictor` on the same people.
 
 Shapes: N people, K keypoints.
 """

@@ -109,7 +109,7 @@ def compare(one: PoseModel, other: PoseModel, crops: int = 16) -> tuple[float, f
 
 
 def _described(source: Path) -> ModelDescription:
-    """What the file says of itself; refuses what must not become an engine, before anything is loaded or built."""
+    """The file's description; refuses what must not become an engine, before anything is loaded or built."""
     model = read_onnx(source)
     text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
     if text is None:

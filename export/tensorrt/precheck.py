@@ -1,4 +1,4 @@
-"""What can be said about TensorRT without it: evidence that an ONNX file will build, never proof.
+"""Checks of an ONNX file for TensorRT without TensorRT: evidence that it will build, no proof.
 
 Sources: the support list of ONNX-TensorRT 10.15 (docs/operators.md) and the ONNX opset guide of TensorRT 11.
 """
@@ -51,7 +51,7 @@ PROBES = 8  # synthetic crops that ranges are measured on
 
 @dataclass(frozen=True)
 class Finding:
-    """One question. `passed` is None where it could not be asked."""
+    """One check. `passed` is None where it could not be made."""
 
     question: str
     passed: bool | None
@@ -86,7 +86,7 @@ class Evidence:
 
 
 def check(path: Path, batch: tuple[int, int, int] = (1, 8, 32)) -> Evidence:
-    """Everything that can be asked without TensorRT.
+    """All checks that need no TensorRT.
 
     Args:
         batch: smallest, usual and largest number of crops of the engine's profile.

@@ -1,4 +1,4 @@
-"""From what a network says of itself to a probability that can be acted on.
+"""Calibration of confidences: logistic functions of a network's scores, and their risk-coverage tables.
 
 The confidence of a proposal is the probability that the keypoint is in the picture *and* the proposal lies within the
 radius at which its OKS is .5. It is a logistic function of a few features, with weights of its own for every keypoint,

@@ -1,4 +1,4 @@
-"""One call of `fusion.conditioned`: its arrays in crop px, what the known joints say, and both experts' maps.
+"""Posterior of missing keypoints: state of one fusion in crop px, prior given known joints, both experts' maps.
 
 Shapes: N people, K keypoints, W and H bins, P missing keypoints of all people, U and V cells across and down.
 """
@@ -44,7 +44,7 @@ _SUMMARIES = (*_PLACES, "near", "swapped", "lost", "picture_sd_px", "prior_sd_px
 
 
 class PosteriorFusion:
-    """One call's arrays in crop px, and what the known joints say of the student."""
+    """State of one fusion: arrays in crop px and the student's error on the known joints."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class PosteriorFusion:
     def _for_prior(
         self, xy: NDArray[np.float64], sd: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N, K, …) in the prior's order; what the model does not know is unknown."""
+        """(N, K, …) in the prior's order; keypoints that the model lacks are unknown."""
         absent = self.back < 0
         return xy[:, self.back], np.where(absent, np.inf, sd[:, self.back])
 
@@ -111,7 +111,7 @@ class PosteriorFusion:
         return mixture.keypoints(np.maximum(self.index, 0))
 
     def prior_in_context(self, wanted: NDArray[np.bool_], first: dict[str, NDArray[np.float64]]) -> Mixture:
-        """Of each wanted keypoint, given the known ones and what the picture told of the other missing ones."""
+        """Prior of each wanted keypoint given the known ones and the first round's posterior of the others."""
         people, joints = np.nonzero(wanted)
         told, told_sd = self._told_by_picture(first)
         xy = np.where(self.known[..., None], self.xy, told)[people]
@@ -162,7 +162,7 @@ class PosteriorFusion:
 
     @cached_property
     def closeness(self) -> NDArray[np.float64]:
-        """(N, K, K) how much one joint's error tells of another's: falls with their distance in the prior's mean."""
+        """(N, K, K) correlation of two joints' errors: falls with their distance in the prior's mean."""
         return np.asarray(np.exp(-0.5 * (self.distance / self.tempering.error_length) ** 2))
 
     @cached_property
@@ -319,6 +319,6 @@ class PosteriorFusion:
 
 
 def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], nobody: float) -> NDArray[np.float64]:
-    """Weighted mean over the last axis; `nobody` counts a little, and alone where there is no weight."""
+    """Weighted mean over the last axis, shrunk to a default that stands alone where there is no weight."""
     little = 0.1
     return np.asarray(((value * weight).sum(-1) + little * nobody) / (weight.sum(-1) + little))

@@ -1,4 +1,4 @@
-"""What the labelled joints of a person say about the others, without looking at the picture: p(missing | known).
+"""Pose prior: Gaussian distribution of missing keypoints given labelled ones, without the picture, p(missing | known).
 
 A small network, fitted by `poseunion fit-prior` on skeletons alone, gives a mixture of Gaussians for every keypoint
 from whatever subset is known, none and all included; a joint may also be known to within a standard deviation. It works
@@ -120,7 +120,7 @@ class Prior:
         box_center_N2: NDArray[np.floating],
         box_height_N: NDArray[np.floating],
     ) -> Mixture:
-        """Where every keypoint may be, given the known ones (what is said of the known ones themselves is of no use).
+        """Conditional distribution of every keypoint given the known ones (of these themselves it is of no use).
 
         Args:
             xy_NK2: image px; what an unknown keypoint holds does not matter.

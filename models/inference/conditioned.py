@@ -104,6 +104,6 @@ class ConditionedPredictor(Predictor):
 
 
 def supports_labels(predictor: PosePredictor) -> bool:
-    """Was the model calibrated with labelled joints?"""
+    """Whether the model was calibrated with labelled joints."""
     calibration = predictor.metadata.calibration
     return calibration is not None and calibration.evidence is not None

@@ -49,7 +49,7 @@ def build_backbone(name: str) -> nn.Module:
 
 
 def drop_unread(backbone: nn.Module) -> None:
-    """EfficientNet and its kin keep, and compute, what comes after the last map that is asked for."""
+    """Removes the stages after the last map that is used, which EfficientNets keep and compute."""
     if isinstance(blocks := getattr(backbone, "blocks", None), nn.Sequential):
         last = str(backbone.feature_info.get_dicts()[-1]["module"])  # type: ignore[operator, union-attr]
         backbone.blocks = blocks[: int(last.split(".")[1]) + 1]

@@ -1,4 +1,4 @@
-"""A network from its name: what a recipe asks for and what a weights file says it holds."""
+"""Builds a network from its name in a recipe or weights file."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class PersonDetector(nn.Module):
 
 
 def start_from_pose(detector: PersonDetector, pose: nn.Module) -> int:
-    """Copy what a pose network of ours already knows of people: backbone and pyramid. Returns how many tensors.
+    """Copy backbone and pyramid weights of a pose network. Returns how many tensors.
 
     Raises:
         BadArgumentError: it is another network.

@@ -1,4 +1,4 @@
-"""Students for small pictures: a head on an early map of a backbone, so that it sees cells enough to tell places apart.
+"""Low-resolution students: a head on an early map of a backbone, whose cells are fine enough.
 
 A map of stride 32 has 2x2 cells at 64x64 pixels and one at 32x32. These take a map of stride 4, 8 or 16: HRNet's finest
 branch, another network up to that stride, or a ResNet whose later stages are dilated instead of strided.
@@ -114,7 +114,7 @@ def early_backbone(name: str, stride: int) -> nn.Module:
 
 
 def _only_branch(hrnet: nn.Module, branch: int) -> None:
-    """Drop what makes the other branches of the last exchange: nobody reads them."""
+    """Drop the layers of the last exchange's other branches, which no head uses."""
     last = hrnet.get_submodule("stage4")[-1]  # type: ignore[index]
     last.fuse_layers = nn.ModuleList([last.fuse_layers[branch]])
 

@@ -42,7 +42,7 @@ class PoseModel(ABC):
         """The normalised input, in the network's layout -> the outputs that `output_names` lists."""
 
     def alone(self) -> PoseModel:
-        """This model for a caller who makes several calls at once: each takes one core. The same every time."""
+        """This model with one core a call, for concurrent calls. The same object every time."""
         return self
 
     @property
@@ -118,6 +118,6 @@ def model_file(path: str | Path) -> tuple[Path, str]:
 
 
 def check_threads(threads: int | None) -> None:
-    """Raises BadArgumentError for a number of threads that nobody has."""
+    """Raises BadArgumentError for more threads than can be started."""
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise BadArgumentError(f"{threads} threads cannot be had: give 1 to {MOST_THREADS}.")

@@ -81,7 +81,7 @@ class OnnxModel(PoseModel):
             ) from error
 
     def alone(self) -> PoseModel:
-        """A session of one thread, opened when it is first asked for."""
+        """A session of one thread, opened at its first use."""
         if self.threads == 1:
             return self
         with self._lock:

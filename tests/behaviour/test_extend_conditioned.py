@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from poseunion.annotate.cli.main import app
-from poseunion.annotate.extend import plan as work
+from poseunion.annotate.extend import plan
 from poseunion.annotate.extend.acceptance import acceptance_rule
 from poseunion.annotate.extend.chunks import task_of
 from poseunion.annotate.extend.run import Options, extend
@@ -121,7 +121,7 @@ def test_people_without_any_joint_are_completed_too(folder: Any, coco: Any, cali
 def test_workers_resuming_and_repeating_do_not_change_a_byte(
     folder: Any, coco: Any, calibrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "CHUNK", 5)
+    monkeypatch.setattr(plan, "CHUNK", 5)
     folder.write(coco(30, per_image=3))
     expected = bytes_of(folder, told(calibrated))
     assert bytes_of(folder, told(calibrated)) == expected

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from poseunion.annotate.extend import plan as work
+from poseunion.annotate.extend import plan
 from poseunion.annotate.extend.run import Options, extend, journal_path, run_path
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
@@ -29,7 +29,7 @@ RESUME = Options(resume=True)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "CHUNK", 5)
+    monkeypatch.setattr(plan, "CHUNK", 5)
 
 
 def whole(folder: Any, fake: Any, document: Any) -> bytes:

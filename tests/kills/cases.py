@@ -71,11 +71,11 @@ def _whole_or_absent(name: str) -> Callable[[Path, Path], None]:
 
 
 def _extend(annotate: ModuleType) -> Case:
-    from poseunion.annotate.extend import plan as work
+    from poseunion.annotate.extend import plan
     from poseunion.annotate.extend import run as module
     from poseunion.annotate.formats import read_annotations
 
-    work.CHUNK = 5
+    plan.CHUNK = 5
 
     def prepare(folder: Path) -> None:
         made = annotate.Folder(folder)

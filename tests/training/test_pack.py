@@ -24,7 +24,7 @@ from poseunion.training.loop.train import fit
 from poseunion.training.pack import PLAN, pack
 from poseunion.training.shards.packed import INDEX, read_index
 from poseunion.training.shards.samples import write_shard
-from poseunion.training.teachers import cached_targets as teachers
+from poseunion.training.teachers import cached_targets
 
 RECIPE = Recipe(
     name="packed",
@@ -209,7 +209,7 @@ def test_a_packing_that_is_killed_again_and_again_ends_with_the_same_bytes(
 ) -> None:
     """Each start writes three files and is killed at the fourth: stores, answers, plan, shards, index."""
     monkeypatch.setattr(packing, "PEOPLE_PER_SHARD", 5)
-    monkeypatch.setattr(teachers, "BATCHES_A_PART", 1)
+    monkeypatch.setattr(cached_targets, "BATCHES_A_PART", 1)
     small = data.model_copy(update={"datasets": data.datasets[:2]})
     real, left = os.replace, [0]
 

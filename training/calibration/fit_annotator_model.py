@@ -84,7 +84,7 @@ def _whole(answers: Answers) -> NDArray[np.bool_]:
 
 
 def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
-    """Every keypoint of a whole person that was hidden, or left out by its annotator, and asked for."""
+    """Masked or unlabelled keypoints of whole people, with their predictions."""
     whole = _whole(answers)[hidden.view]
     visibility = np.stack([v.person.visibility for v in answers.views])[hidden.view, hidden.keypoint]
     dataset = np.array([v.dataset for v in answers.views])[hidden.view]

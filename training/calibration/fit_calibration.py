@@ -133,7 +133,7 @@ def picture_samples(
 
 
 def evidence_samples(answers: Answers, skeleton: Skeleton, hidden: Hidden) -> Samples:
-    """Every labelled joint that was hidden and asked for again."""
+    """Every labelled joint that was masked and predicted back."""
     known = answers.labelled[hidden.view, hidden.keypoint]
     view, keypoint, geometry = hidden.view[known], hidden.keypoint[known], hidden.geometry[known]
     samples = _samples(answers, skeleton, view, keypoint, hidden.feature[known], hidden.xy[known])
@@ -262,7 +262,7 @@ def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a model said of labelled people: the input of a fit, or of a measurement.
+    """A model's predictions of labelled people: the input of a fit, or of a measurement.
 
     Attributes:
         features: of `picture`.

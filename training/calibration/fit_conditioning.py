@@ -58,7 +58,7 @@ SINGLES = 4
 
 @dataclass(frozen=True)
 class People:
-    """Held-out people with what the student said of them.
+    """Held-out people with the student's predictions.
 
     Attributes:
         logit_x, logit_y: (N, K, W) and (N, K, H).
@@ -126,7 +126,7 @@ def fit_tempering(
 
 
 def sharpness(people: People, grid: SimccGrid, skeleton: Skeleton) -> dict[str, KeypointParameters]:
-    """Step 1: by keypoint without its side; one that nobody has gets the defaults."""
+    """Step 1: by keypoint without its side; one without samples gets the defaults."""
     uniform = 1 / (grid.size_wh[0] * grid.size_wh[1])
     kinds = np.array([sideless(k) for k in skeleton.keypoints])
     best: dict[str, tuple[float, KeypointParameters]] = {}
@@ -221,7 +221,7 @@ def fit_hypotheses(
 def fit_exponents(
     people: People, grid: SimccGrid, skeleton: Skeleton, prior: Prior, start: ConditioningParameters
 ) -> ConditioningParameters:
-    """Step 4, for each keypoint: first how far the first round is believed, then the experts' exponents."""
+    """Step 4, for each keypoint: first the weight of the first round, then the experts' exponents."""
     for names, options in (
         (("context",), [(value,) for value in CONTEXTS]),
         (("picture", "prior"), list(itertools.product(PICTURES, PRIORS))),
@@ -291,7 +291,7 @@ def one_at_a_time(labelled_NK: NDArray[np.bool_], skeleton: Skeleton) -> NDArray
 def _rounds(
     people: People, most: int | None = None
 ) -> list[tuple[int, NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Blocks of people: number of the list, rows, what is asked of each (once a list), what is known.
+    """Blocks of people: number of the list, rows, keypoints to predict (once a list), labelled keypoints.
 
     Args:
         most: so many people, drawn at random; None: all.
@@ -314,7 +314,7 @@ def _rounds(
 def _scenes(
     people: People, grid: SimccGrid, skeleton: Skeleton, prior: Prior, tempering: ConditioningParameters
 ) -> list[tuple[NDArray[np.intp], NDArray[np.bool_], PosteriorFusion]]:
-    """Blocks of people: rows, what is asked of each, the scene."""
+    """Blocks of people: rows, keypoints to predict, the fusion's state."""
     return [
         (
             rows,

@@ -129,7 +129,7 @@ class Masks:
 def turned(
     rng: np.random.Generator, people: Skeletons, config: PriorConfig
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(B, K, 2) people turned about their box's centre, and what a crop would tell: its centre (B, 2), height (B,)."""
+    """(B, K, 2) people turned about their box's centre, with the crop's centre (B, 2) and height (B,)."""
     b = len(people)
     xy, known = people.xy_NK2.astype(np.float64), people.known_NK[..., None]
     low, high = np.where(known, xy, np.inf).min(1), np.where(known, xy, -np.inf).max(1)
@@ -220,7 +220,7 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
 def lesson(
     rng: np.random.Generator, batch: Skeletons, masks: Masks, template: NDArray[np.float64], config: PriorConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """What the network sees (B, F), where the joints are in its frame less the template (B, K, 2), what is asked."""
+    """Network input (B, F), targets in its frame less the template (B, K, 2), and the mask of predicted joints."""
     xy, center, height = turned(rng, batch, config)
     b, k = batch.known_NK.shape
     some = (rng.random((b, k)) < 0.6 * rng.random((b, 1))) & (rng.random((b, 1)) < config.blurred)
@@ -241,7 +241,7 @@ def lesson(
 
 
 def held_out_error(prior: Prior, people: Skeletons) -> dict[str, float]:
-    """Keypoint -> median error, torso lengths, when it is asked of the person's other labelled joints.
+    """Keypoint -> median error, torso lengths, predicted from the person's other labelled joints.
 
     People without a torso do not count, nor keypoints on which nobody does. A midpoint is asked without its parents,
     and a parent without the midpoint. At most 2,000 people are asked about, drawn at random.

@@ -33,7 +33,7 @@ BLOCK = 16
 
 @dataclass(frozen=True)
 class Hidden:
-    """Joints that were hidden and asked for again.
+    """Joints that were masked and predicted back.
 
     Attributes:
         view, keypoint: (S,) indices into the views and the skeleton.

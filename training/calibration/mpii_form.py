@@ -65,7 +65,7 @@ def ask_in_forms(predictor: Predictor, views: Sequence[View], tempering: Conditi
 
 
 def has_mpii_form(skeleton: Skeleton) -> bool:
-    """Whether a model's keypoints hold MPII's 16 and a face, so that the one can be known and the other asked for."""
+    """Whether a model's keypoints hold MPII's 16 and a face, so that the face can be predicted given the others."""
     return {*load_skeleton("mpii16").keypoints, *FACE} <= set(skeleton.keypoints)
 
 

@@ -143,7 +143,7 @@ def seed_of(image_name: str, salt: str = "") -> int:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of views. All places are px of the shown picture, as if that were all there is.
+    """A model's predictions of views. All places are px of the shown picture, as if that were all there is.
 
     Attributes:
         views: those that could be looked at.
@@ -260,7 +260,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
 
 
 def joined(first: Answers, second: Answers) -> Answers:
-    """Answers of one model to two lists of views, as if it had been asked about both at once."""
+    """Predictions of one model for two lists of views, concatenated."""
     arrays = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
         for name in ("xy", "raw_score", "wh", "truth", "given")

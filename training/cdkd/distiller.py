@@ -39,7 +39,7 @@ ASKED_AT_ONCE = 8
 
 
 class Teacher:
-    """A trained network that is only asked; no module, so that no optimiser or checkpoint ever sees its weights.
+    """A frozen teacher network; no torch module, so that no optimiser or checkpoint holds its weights.
 
     Attributes:
         size_wh: of its input.
@@ -154,7 +154,7 @@ class Distiller(nn.Module):
     def forward(
         self, features: Tensor, answer: Simcc | None, wide_NHW3: Tensor, flip_N: Tensor, progress: float
     ) -> dict[str, Tensor]:
-        """The lesson of one step.
+        """Distillation losses of one step.
 
         Args:
             features, answer: the student's last map and logits.

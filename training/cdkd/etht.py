@@ -21,7 +21,7 @@ def difficulty(progress: float) -> float:
 
 
 def reversed_gradient(x: Tensor, xi: float) -> Tensor:
-    """x itself, whose gradient is turned round and scaled by xi: who descends on it ascends (eq. 10-11)."""
+    """Gradient reversal scaled by xi: the identity forward, ascent backward (eq. 10-11)."""
     return _Reversal.apply(x, xi)
 
 

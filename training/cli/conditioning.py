@@ -82,7 +82,7 @@ def fit_evidence(
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Fit how a model's word is weighed against the joints that humans labelled (needs the `train` extra).
+    """Fit how a model is conditioned on the joints that humans labelled (needs the `train` extra).
 
     Only pictures that training held out are used, and none of those on which `poseunion calibrate` rests its promises;
     people with a face also in the form of an MPII file.

@@ -28,8 +28,8 @@ def train_detector(
 ) -> None:
     """Train a person detector on pictures with boxes.
 
-    The data file is that of `poseunion train`. Its teachers are detectors here: they fill in people whom nobody drew a
-    box for. Pictures without people, and data sets of kind boxes, are welcome.
+    The data file is that of `poseunion train`. Its teachers are detectors here: they add boxes of people that have
+    none. Pictures without people, and data sets of kind boxes, are welcome.
 
     Examples:
 

@@ -33,7 +33,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="coco, mpii, halpe, lsp, crowdpose …, once or once a file; else recognised."),
     ] = None,
-    skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, when it does not say.")] = None,
+    skeleton: Annotated[str | None, typer.Option(help="Skeleton of the file, where it names none.")] = None,
     boxes: Annotated[
         list[str] | None,
         typer.Option(help="gt (the file's own) or a detector's COCO results json, once or once a file; else gt."),
@@ -65,7 +65,7 @@ def evaluate(
         str,
         typer.Option(
             help="Of --joint: none; disagreement: people whose models disagree are read at 90, 180 and 270 "
-            "degrees, too; always: everybody is."
+            "degrees, too; always: all people are."
         ),
     ] = "none",
     as_json: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
@@ -140,5 +140,5 @@ def _one_a_file(option: str, values: Sequence[Any], files: int) -> list[Any]:
 
 
 def _gallery_folder(gallery: Path, task: Task, file: int, model: str, column: int) -> Path:
-    """`2-coco-1-unified`: the numbers tell apart files of one data set, and models of one name."""
+    """`2-coco-1-unified`: the numbers distinguish files of one data set, and models of one name."""
     return gallery / f"{file + 1}-{task.dataset}-{column}-{model}".replace("/", "_")

@@ -86,7 +86,7 @@ def unified_imagenet() -> Recipe:
 
 
 def unified_rtmpose(size: str) -> Recipe:
-    """RTMPose from scratch, taught by the shipped student, which knows all 21 keypoints, and by both specialists.
+    """RTMPose from scratch, distilled from the shipped student with all 21 keypoints and from both specialists.
 
     Small batches: from scratch, in hours, the number of steps counts. Mixed precision: `benchmarks/step_speed.py` has
     what it saves.

@@ -1,4 +1,4 @@
-"""One flat file of pictures, memory-mapped, and what the index beside it has to know of it.
+"""One flat, memory-mapped file of pictures, and its entries in the index beside it.
 
 Shapes: P pictures of h by w pixels.
 """

@@ -1,4 +1,4 @@
-"""Joint teacher: an ensemble of pose networks, their densities averaged on one grid, with turned pictures where asked.
+"""Joint teacher: an ensemble of pose networks, their densities averaged on one grid, optionally with turned pictures.
 
 Each network reads its own crop of the person; its heatmaps (of a SimCC network: its probabilities, drawn) are brought
 to the cells of the first one by cubic interpolation, each by its own alignment, and averaged with the members' weights.
@@ -177,7 +177,7 @@ def weights_of(
     weights: Sequence[float] | None = None,
     keypoint_weights: Sequence[Mapping[str, float]] | None = None,
 ) -> NDArray[np.float32]:
-    """(M, K) of each member at each keypoint, summing to one over the members; 0 where it does not know the keypoint.
+    """(M, K) weight of each member at each keypoint, summing to one over the members; 0 where it lacks the keypoint.
 
     Raises:
         BadArgumentError: another number of weights, below 0, of unknown keypoints, or a member or keypoint without any.

@@ -76,6 +76,6 @@ def merged(
 
 
 def _limbs(skeleton: Skeleton) -> list[int]:
-    """The keypoints that all data sets share, which tell how a person lies; all where a skeleton has none of them."""
+    """The keypoints that all data sets share, for a person's orientation; all where a skeleton has none of them."""
     shared = [k for k, name in enumerate(skeleton.keypoints) if name in PCK12]
     return shared or list(range(len(skeleton)))

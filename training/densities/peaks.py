@@ -1,4 +1,4 @@
-"""What a teacher knows of a keypoint, as a few two-dimensional modes that survive any augmentation.
+"""Peaks of a teacher's distributions: a few two-dimensional Gaussians a keypoint, which any augmentation can move.
 
 A teacher's one-dimensional marginals cannot be rotated. Its modes can: position, covariance and weight are found once,
 on the upright crop, kept in the person's own pixels, and rendered to both axes of whatever crop a training step sees.
@@ -62,7 +62,7 @@ class Peaks:
         return replace(self, xy=xy.astype(np.float32), cov=cov.astype(np.float32))
 
     def reordered(self, index_K: NDArray[np.intp]) -> Peaks:
-        """Keypoints by index; -1 gives a keypoint that the teacher does not know."""
+        """Keypoints by index; -1 gives a keypoint that the teacher lacks."""
         known = index_K >= 0
         return Peaks(
             xy=self.xy[:, index_K],

@@ -1,4 +1,4 @@
-"""What a detector is trained to: scores that tell how well their boxes fit, and boxes that fit.
+"""Losses of the person detector: quality focal loss of the scores, and IoU of the boxes.
 
 Shapes: N pictures, M cells of all levels, P cells that answer for a person, G people of a picture.
 """

@@ -1,4 +1,4 @@
-"""Pictures with boxes of people, some of whom nobody has drawn a box for.
+"""Training pictures of the detector: boxes of people, and regions with unlabelled people.
 
 COCO draws no box here around people without keypoints, LSP Extended labels one person of many. To a detector these are
 people all the same: another detector fills them in, and where it is in doubt nothing is learnt.

@@ -70,7 +70,7 @@ class PictureStore:
         return self.corner[rows], self.ignored[rows]
 
     def human(self, index: int) -> NDArray[np.float32]:
-        """(N, 4) corners of the people whom a human boxed."""
+        """(N, 4) corners of human boxes."""
         rows = slice(int(self.first[index]), int(self.first[index + 1]))
         return self.corner[rows][self.labelled[rows]]
 

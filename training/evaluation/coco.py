@@ -38,7 +38,7 @@ def coco_scores(
     sigma_K: NDArray[np.float64] | None = None,
     engine: str = "pycocotools",
 ) -> dict[str, float]:
-    """`STATS` in percent, and `mean_OKS` of the labelled people; a measure that nobody's size allows is left out.
+    """`STATS` in percent, and `mean_OKS` of the labelled people; a measure without people of its size is left out.
 
     A keypoint that the model does not know is missed, as in the rows "all keypoints" of paper A's Table 1.
 

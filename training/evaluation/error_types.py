@@ -30,7 +30,7 @@ GOOD_FROM, JITTER_FROM = 0.85, 0.5
 
 
 def error_scores(annotations: AnnotationSet, predictions: Predictions) -> dict[str, float]:
-    """The share of each kind among the labelled keypoints that the model knows, and the OKS that it costs, in percent.
+    """Share of each kind among the labelled keypoints that the model predicts, and the OKS that it costs, in percent.
 
     What the kinds cost adds up to 100 less the mean OKS of those keypoints. Empty where nobody is labelled.
     """
@@ -81,6 +81,6 @@ def error_kinds(
 def _similarity(
     a: NDArray[np.float64], b: NDArray[np.float64], area: float, sigma: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """ks of points a and b, (…, 2); 0 where one is not a number, as when nobody was found."""
+    """ks of points a and b, (…, 2); 0 where one is not a number, as where no person was found."""
     squared = ((a - b) ** 2).sum(-1)
     return keypoint_similarity(np.where(np.isfinite(squared), squared, np.inf), area, sigma)

@@ -45,7 +45,7 @@ class Overheard:
 
 
 class Member:
-    """A member of a joint teacher, answering from what was overheard where it was asked the same before."""
+    """A member of a joint teacher whose network calls are recorded and reused."""
 
     def __init__(self, network: Predictor, number: int, heard: Heard) -> None:
         self.network, self.number, self.heard = network, number, heard

@@ -14,7 +14,7 @@ from poseunion.training.evaluation.predictions import Predictions
 
 
 def has_torso(skeleton: Skeleton) -> bool:
-    """Are there the left shoulder and the right hip to measure by?"""
+    """Whether there are the left shoulder and the right hip to measure by."""
     return {"left_shoulder", "right_hip"} <= set(skeleton.keypoints)
 
 

@@ -1,4 +1,4 @@
-"""What a model says of the people of a file, in the file's own skeleton and definitions. No torch: see `Predictor`.
+"""Predictions of the people of a file, in the file's own skeleton and definitions. No torch: see `Predictor`.
 
 Shapes: N people, K keypoints of the data set, D detected boxes.
 """
@@ -87,7 +87,7 @@ class Detected:
 
 
 def predict_people(predictor: PoseReader, annotations: AnnotationSet, images: Path) -> Predictions:
-    """Run a model on the ground-truth boxes, or on the crops of the dataset's protocol, of everyone who has a label."""
+    """Run a model on the ground-truth boxes, or on the crops of the dataset's protocol, of all labelled people."""
     wanted: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}
     boxes, protocol = annotations.box_xywh, annotations.protocol
     if protocol is not None:

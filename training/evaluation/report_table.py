@@ -34,7 +34,7 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
 
 
 def notes(result: dict[str, Any]) -> list[str]:
-    """What has to be said beside the table: where the boxes and the sigmas come from, what was skipped."""
+    """Notes beside the table: origin of the boxes and the sigmas, and what was skipped."""
     lines = [f"Boxes: {'ground truth' if result['boxes'] == 'gt' else result['boxes']}."]
     sigmas = result.get("sigmas", {})
     if "coco" in sigmas:
@@ -71,5 +71,5 @@ def _measures(result: dict[str, Any], *, repeats: bool) -> dict[str, float | Non
 
 
 def _unmeasured(section: str, result: dict[str, Any]) -> dict[str, None]:
-    """The means of a section that was asked for, which nobody's labels may count for."""
+    """The means of a requested section, which may have no labels."""
     return dict.fromkeys(("PCK12", "PCK")) if section == "pck" and section in result else {}

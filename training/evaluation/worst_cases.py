@@ -1,4 +1,4 @@
-"""The worst cases as pictures: what humans labelled in white, what the model says in red, a line between the two.
+"""Gallery of the worst cases: labels in white, predictions in red, a line between the two.
 
 Shapes: K keypoints of the data set.
 """
@@ -47,7 +47,7 @@ class Case:
 
 
 def worst_cases(annotations: AnnotationSet, predictions: Predictions, count: int = COUNT) -> list[Case]:
-    """The people of the lowest OKS over the keypoints that the model knows, worst first."""
+    """The people of the lowest OKS over the keypoints that the model predicts, worst first."""
     rows = predictions.rows
     truth, known = annotations.xy[rows], predictions.known
     visibility = np.where(known, annotations.visibility[rows], -1)

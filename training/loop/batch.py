@@ -24,7 +24,7 @@ from poseunion.training.teachers.online import ask
 
 @dataclass(frozen=True)
 class DistillationSource:
-    """What a teacher knows of a store, and of whom it can be believed, (N,)."""
+    """A teacher's peaks of a store, and the people (N,) that it agrees with the labels on."""
 
     taught: TeacherPeaks
     believed: NDArray[np.bool_]

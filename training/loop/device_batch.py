@@ -78,7 +78,7 @@ class DeviceBatch:
 
 @dataclass(frozen=True)
 class DeviceLesson:
-    """One teacher's modes of everybody, on the device; `used_P` is 0 where it is not believed or was not asked."""
+    """One teacher's peaks of all people, on the device; `used_P` is 0 where they are not distilled."""
 
     xy_PKM2: Tensor
     cov_PKM3: Tensor
@@ -88,7 +88,7 @@ class DeviceLesson:
 
 
 class DeviceStore:
-    """Everybody that a run may draw, with pixels, labels and lessons on the device.
+    """All people that a run may draw, with pixels, labels and teachers' peaks on the device.
 
     Args:
         stores: as `draw_batch` takes them; only their `rows` are kept.
@@ -155,7 +155,7 @@ class DeviceStore:
         )
 
     def _silent(self, stores: Sequence[LabelledStore], name: str, people: int) -> tuple[NDArray[np.generic], ...]:
-        """A lesson that teaches nothing, as wide as the teacher's others."""
+        """An empty distillation source, as wide as the teacher's others."""
         shape = next(one.taught.modes.xy.shape for s in stores for one in s.lessons if one.taught.skeleton == name)
         k, m = shape[1:3]
         zeros = (np.zeros((people, k, m, *tail), np.float32) for tail in ((2,), (3,), ()))

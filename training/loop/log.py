@@ -1,4 +1,4 @@
-"""What a run says of itself: JSON lines that a program reads, TensorBoard curves, and a bar on a terminal."""
+"""Training log: JSON lines, TensorBoard curves, and a progress bar on a terminal."""
 
 from __future__ import annotations
 

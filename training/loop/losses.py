@@ -59,7 +59,7 @@ def balanced(weight_NK: Tensor) -> Tensor:
 def distillation_loss(
     logit_x_NKW: Tensor, logit_y_NKH: Tensor, teacher_x_NKW: Tensor, teacher_y_NKH: Tensor, weight_NK: Tensor
 ) -> dict[str, Tensor]:
-    """KL(teacher || student) over the keypoints that the teacher knows (paper A, eq. 7).
+    """KL(teacher || student) over the keypoints that the teacher predicts (paper A, eq. 7).
 
     Args:
         teacher_x_NKW, teacher_y_NKH: its distributions on the student's bins, from `peaks.render` or `regrid`.

@@ -48,7 +48,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Source:
-    """A data set and what its teachers know, from pictures or from shards.
+    """A data set and its teachers' peaks, from pictures or from shards.
 
     Attributes:
         taught: by the teachers that have something to say, all that they predict.
@@ -127,7 +127,7 @@ def _needs_teachers(recipe: Recipe) -> bool:
 
 
 def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> None:
-    """Refuse to distil from a teacher who is absent, or from two of one skeleton.
+    """Refuse to distil from an absent teacher, or from two of one skeleton.
 
     Raises:
         BadArgumentError: `where` is what has, or lacks, the teachers.
@@ -160,7 +160,7 @@ def _asked(
 
 
 def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache: Path) -> Iterator[_Source]:
-    """The data sets of packed sets, with the teachers that would have been asked about them."""
+    """The data sets of packed sets, with the teachers whose peaks they hold."""
     keypoints = load_skeleton(recipe.skeleton).keypoints
     for entry, index in zip(data.packed, indices, strict=True):
         teachers = index.teachers if _needs_teachers(recipe) else ()
@@ -194,7 +194,7 @@ def taught_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool
 
 
 def _is_wanted(predicts: Sequence[str], store: CropStore, recipe: Recipe) -> bool:
-    """Whether a teacher's answers matter: always to distil, else where it knows a keypoint that has no label at all."""
+    """Whether a teacher is needed: always to distil, else where it predicts a keypoint that has no label at all."""
     if recipe.mend_sides or (recipe.alpha < 1 and not recipe.online):
         return True
     unknown = (store.visibility == Visibility.UNDEFINED).all(0)

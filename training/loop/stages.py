@@ -67,7 +67,7 @@ def _is_double(big: SimccGrid, small: SimccGrid) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What a run's weights began as: to be said in its own."""
+    """Origin of a run's start weights, for its own description."""
 
     source: str = ""
     licence: str = ""

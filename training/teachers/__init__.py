@@ -1,4 +1,4 @@
-"""Teachers: peaks of their distributions, cached or asked for each batch; pseudo-labels; left/right correction.
+"""Teachers: peaks of their distributions, cached or predicted for each batch; pseudo-labels; left/right correction.
 
 `joint` reads several networks as one.
 """

@@ -1,4 +1,4 @@
-"""Teachers run once over a store: what they know of every person, as modes in the person's own pixels.
+"""Cached distillation targets: teachers' peaks of every person of a store, predicted once.
 
 Shapes: N people, K keypoints of the target skeleton.
 """
@@ -44,7 +44,7 @@ class TeacherPeaks:
     modes: Peaks
 
     def only(self, keypoints_K: NDArray[np.bool_]) -> TeacherPeaks:
-        """The same teacher, asked about some keypoints alone."""
+        """The same teacher, restricted to some keypoints."""
         return replace(self, modes=self.modes.reordered(np.where(keypoints_K, np.arange(len(keypoints_K)), -1)))
 
     @property
@@ -54,7 +54,7 @@ class TeacherPeaks:
 
     @property
     def score(self) -> NDArray[np.float32]:
-        """(N, K) in [0, 1]; 0 for keypoints that the teacher does not know."""
+        """(N, K) in [0, 1]; 0 for keypoints that the teacher lacks."""
         return self.modes.confidence
 
 
@@ -67,7 +67,7 @@ def modes_of(teacher: Predictor, outputs: list[NDArray[np.float32]]) -> Peaks:
 
 
 def predict_peaks(store: CropStore, teacher: Predictor | JointTeacher, target: Skeleton, cache: Path) -> TeacherPeaks:
-    """A teacher's modes of everybody in a store; computed once, then read from `cache`.
+    """A teacher's peaks of all people of a store; computed once, then read from `cache`.
 
     They are kept as they come, in parts that the finished file replaces: a pass that is killed goes on where it was.
     """

@@ -25,7 +25,7 @@ from poseunion.training.teachers.pseudo_labels import MIN_SCORE, person_length
 
 
 def corrected(store: CropStore, taught: Sequence[TeacherPeaks]) -> tuple[CropStore, NDArray[np.bool_]]:
-    """The store with left and right exchanged where most teachers say so, and (N, K) which labels that touched.
+    """The store with left and right exchanged where most teachers find them so, and (N, K) the changed labels.
 
     Where teachers exchange some pairs of a person and confirm none, nobody knows about the others that lie apart: these
     lose their weight.

@@ -1,4 +1,4 @@
-"""Teachers asked during training, on the very crop the student sees: any grid, any input size, any kind of output.
+"""Online teachers: distributions for the student's own augmented crop, from any grid, input size and kind of output.
 
 The teacher gets its own cut of the same region (same centre, rotation and mirroring, grown to its aspect), so that the
 axes of both are parallel: one redistribution matrix an axis serves all mirrored crops, and one all others. The cache

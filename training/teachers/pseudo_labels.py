@@ -1,4 +1,4 @@
-"""Pseudo-labels: what the teachers see of the keypoints that a dataset does not define, where they can be believed.
+"""Pseudo-labels: teachers' keypoints that a dataset does not define, for people on which they agree with the labels.
 
 A teacher that misplaces the limbs which humans (or the other teacher) placed is looking at another person or is lost:
 its other keypoints are not used. Where it agrees, they are labels of reduced weight.
@@ -62,7 +62,7 @@ def person_length(
 
 
 def agrees_with_labels(store: CropStore, taught: Sequence[TeacherPeaks]) -> list[NDArray[np.bool_]]:
-    """For each teacher, (N,) whether its keypoints of a person can be believed.
+    """For each teacher, (N,) whether its keypoints of a person agree with the labels or with another teacher.
 
     Someone with enough labelled limbs is judged by these; anybody else by another teacher's limbs.
     """

@@ -26,7 +26,7 @@ ANIMALS = frozenset(_ANIMAL_NAMES.split())
 
 
 def is_animal(name: str, supercategory: str = "") -> bool:
-    """Does a category's name or supercategory say that it holds animals?
+    """Whether a category holds animals by its name or supercategory.
 
     >>> is_animal("macaque"), is_animal("Snow_Leopard"), is_animal("goalkeeper"), is_animal("x", "animal")
     (True, True, False, True)
@@ -36,7 +36,7 @@ def is_animal(name: str, supercategory: str = "") -> bool:
 
 
 def is_chosen(wanted: Sequence[str], number: Any, name: str) -> bool:
-    """Is the category among those of `--category`, by its name or its id?"""
+    """Whether the category is among those of `--category`, by its name or its id."""
     return name in wanted or str(number) in wanted
 
 

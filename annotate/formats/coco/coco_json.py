@@ -58,7 +58,7 @@ PLAIN = Dialect()
 
 
 def detect(source: Source) -> bool:
-    """Is this COCO style: an object with `images` and `annotations`?"""
+    """Whether this is COCO style: an object with `images` and `annotations`."""
     if source.path.suffix.lower() != ".json":
         return False
     document = source.document
@@ -362,7 +362,7 @@ def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
 
 
 def holds_something(box: Any) -> bool:
-    """Is a record's `bbox` four numbers with an area?"""
+    """Whether a record's `bbox` is four numbers with an area."""
     return are_numbers(box, 4) and box[2] > 0 and box[3] > 0
 
 

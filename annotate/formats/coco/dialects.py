@@ -34,7 +34,7 @@ WHOLEBODY_KEYPOINTS = 133
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a dialect is told: its skeleton's names, and a field that its pictures have."""
+    """Marks of a dialect: its skeleton's names, and a field of its pictures."""
 
     dialect: Dialect
     skeleton: str
@@ -56,7 +56,7 @@ def table_of(name: str) -> StateTable:
 
 
 def detect(name: str) -> Callable[[Source], bool]:
-    """The function that tells whether a file is of dialect `name`."""
+    """The detector of dialect `name`."""
 
     def found(source: Source) -> bool:
         return coco.detect(source) and _dialect_of(source.document) == name
@@ -95,7 +95,7 @@ def _dialect_of(document: dict[str, Any]) -> str | None:
 
 
 def _is_wholebody(document: dict[str, Any], names: list[str]) -> bool:
-    """Has the first person `foot_kpts`, or 133 keypoints?"""
+    """Whether the first person has `foot_kpts`, or 133 keypoints."""
     records = document.get("annotations")
     people = (r for r in records if isinstance(r, dict)) if isinstance(records, list) else iter(())
     body = not names or len(names) == WHOLEBODY_KEYPOINTS or _has_skeleton(names, "coco17")

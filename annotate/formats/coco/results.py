@@ -43,7 +43,7 @@ SURE = 1.0
 
 
 def detect(source: Source) -> bool:
-    """Is this a list of objects with `image_id`, `keypoints` and `score`?"""
+    """Whether this is a list of objects with `image_id`, `keypoints` and `score`."""
     if source.path.suffix.lower() != ".json":
         return False
     document = source.document

@@ -46,7 +46,7 @@ NAME = "datumaro"
 
 
 def detect(source: Source) -> bool:
-    """Is this an object with `items` and `categories`?"""
+    """Whether this is an object with `items` and `categories`."""
     if source.path.suffix.lower() != ".json":
         return False
     document = source.document

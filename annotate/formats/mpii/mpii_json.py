@@ -42,7 +42,7 @@ PADDING = 1.25
 
 
 def detect(source: Source) -> bool:
-    """Is this a list of objects with `image` and `joints`?"""
+    """Whether this is a list of objects with `image` and `joints`."""
     if source.path.suffix.lower() != ".json":
         return False
     document = source.document

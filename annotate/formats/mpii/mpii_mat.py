@@ -36,7 +36,7 @@ HEAD_BOX = ("x1", "y1", "x2", "y2")
 
 
 def detect(source: Source) -> bool:
-    """Is this a MATLAB file with a struct RELEASE that has an annolist?"""
+    """Whether this is a MATLAB file with a struct RELEASE that has an annolist."""
     return source.path.suffix.lower() == ".mat" and "annolist" in fields(source.document.get("RELEASE"))
 
 

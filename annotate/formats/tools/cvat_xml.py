@@ -24,7 +24,7 @@ TRACK = 'a track of a video: export "CVAT for images 1.1", or Datumaro 1.0'
 
 
 def detect(source: Source) -> bool:
-    """Is this XML whose root is `annotations`, as CVAT's is?"""
+    """Whether this is XML whose root is `annotations`, as CVAT's is."""
     return source.path.suffix.lower() == ".xml" and source.document.tag == "annotations"
 
 

@@ -32,7 +32,7 @@ NO_OWNER = "the points of a picture that belong to no rectangle"
 
 
 def detect(source: Source) -> bool:
-    """Is this a list of tasks, each with `data` and `annotations`?"""
+    """Whether this is a list of tasks, each with `data` and `annotations`."""
     if source.path.suffix.lower() != ".json":
         return False
     document = source.document
@@ -131,7 +131,7 @@ def _size(items: list[dict[str, Any]], place: str, report: Report) -> tuple[int 
 
 
 def _people(items: list[dict[str, Any]], position: int, place: str, image: ImageRef) -> tuple[list[Found], list[str]]:
-    """The people of one task, and what is wrong with keypoints that are nobody's."""
+    """The people of one task, and the problems of keypoints without a person."""
     hidden = {item.get("id") for item in items if _says_occluded(item) and isinstance(item.get("id"), str)}
     people: dict[Any, Found] = {}
     for item in items:

@@ -93,7 +93,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
 
 
 def _added(completion: Completion, row: int) -> Iterator[tuple[int, list[float], int, dict[str, Any]]]:
-    """Derived points and accepted proposals: position, place, state and what `meta` says."""
+    """Derived points and accepted proposals: position, place, state and `meta`."""
     for k, origin in enumerate(completion.origin[row].tolist()):
         if origin not in (Origin.DERIVED, Origin.PROPOSED):
             continue

@@ -25,7 +25,7 @@ NAME = "labelme"
 
 
 def is_labelme(document: Any) -> bool:
-    """Is this a picture's shapes as labelme writes them?"""
+    """Whether these are a picture's shapes as labelme writes them."""
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         return False
     shapes = document["shapes"]
@@ -34,7 +34,7 @@ def is_labelme(document: Any) -> bool:
 
 
 def detect(source: Source) -> bool:
-    """Is this such a file, or a folder that holds one?"""
+    """Whether this is such a file, or a folder that holds one."""
     return one_file_a_picture(source, is_labelme)
 
 
@@ -63,7 +63,7 @@ def _size(page: dict[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _people(shapes: list[Any], position: int, file: str, picture: str) -> tuple[list[Found], list[tuple[str, str]]]:
-    """The people of one picture, and places of points that are nobody's."""
+    """The people of one picture, and places of points without a person."""
     people: list[Found] = []
     grouped: dict[Any, Found] = {}
     lost: list[tuple[str, str]] = []

@@ -53,12 +53,12 @@ NO_PLACE = "points that BODY_25 does not have"
 
 
 def is_openpose(document: Any) -> bool:
-    """Is this a picture's people as OpenPose writes them?"""
+    """Whether these are a picture's people as OpenPose writes them."""
     return isinstance(document, dict) and isinstance(document.get("people"), list) and "version" in document
 
 
 def detect(source: Source) -> bool:
-    """Is this such a file, or a folder that holds one?"""
+    """Whether this is such a file, or a folder that holds one."""
     return one_file_a_picture(source, is_openpose)
 
 

@@ -44,7 +44,7 @@ class ScatteredSource(Source):
 
 
 def one_file_a_picture(source: Source, is_page: Callable[[Any], bool]) -> bool:
-    """Is the source such a file, or a folder with one among its first files?"""
+    """Whether the source is such a file, or a folder with one among its first files."""
     if source.path.is_dir():
         return any(_is_page(path, is_page) for path in sorted(source.path.rglob("*.json"))[:PROBED])
     return source.path.suffix.lower() == ".json" and is_page(source.document)

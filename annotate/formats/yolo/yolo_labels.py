@@ -69,7 +69,7 @@ class LabelledSource(Source):
 
 
 def detect(source: Source) -> bool:
-    """Is this a YAML file with a `kpt_shape`?"""
+    """Whether this is a YAML file with a `kpt_shape`."""
     if source.path.suffix.lower() not in (".yaml", ".yml"):
         return False
     return isinstance(source.document, dict) and "kpt_shape" in source.document

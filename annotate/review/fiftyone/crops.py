@@ -39,7 +39,7 @@ class Window:
 
 
 def window_of(points_N2: NDArray[np.floating], box_xywh: NDArray[np.floating], size_wh: tuple[int, int]) -> Window:
-    """The part of a picture that holds a person's points, with some surroundings: enough to tell whose arm it is.
+    """Crop of a picture around a person's points, with enough surroundings to assign limbs.
 
     The box only adds to the margin: it may be larger than the points by far (few of a person labelled).
 

@@ -1,4 +1,4 @@
-"""FiftyOne with a database of the file's own: nothing is shared, sent or asked for outside this machine.
+"""FiftyOne with a database of the file's own: nothing is shared or sent outside this machine.
 
 FiftyOne reads its settings when it is imported and keeps one database a process: whoever opens a second file does so in
 a second process, as the command line does.
@@ -83,7 +83,7 @@ def load(folder: Path) -> Any:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the only one who shows this review; raises BadArgumentError when it is open already."""
+    """Lock of a review; raises BadArgumentError when it is open already."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)

@@ -151,7 +151,7 @@ def _problem(label: Label, said: list[str], records: dict[Any, dict[str, Any]]) 
 
 
 def _recorded(label: Label, tag: str, reviewer: str, record: dict[str, Any]) -> bool:
-    """Is this the last that the file says of the keypoint? A pull was interrupted between file and database."""
+    """Whether this is the file's last decision of the keypoint: a pull was interrupted between file and database."""
     entries = [e for e in record.get("review") or [] if e["keypoint"] == label.keypoint]
     return bool(entries) and (entries[-1]["decision"], entries[-1]["reviewer"]) == (tag, reviewer)
 

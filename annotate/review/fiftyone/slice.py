@@ -1,4 +1,4 @@
-"""Which people are reviewed: those a look at whom changes most, and a random sample of what was accepted."""
+"""Slice of a review: people with the highest expected correction gain, and a random sample of accepted points."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ HEADERS = headers()
 
 
 class Door:
-    """ASGI middleware, the outermost one: who is asked for (400), who asks (403), and `headers` on every answer.
+    """ASGI middleware, the outermost one: allowed hosts (400), allowed origins (403), and `headers` on every answer.
 
     Args:
         hosts: names that the page is served under, without ports; `*.name` allows what lies below a name.

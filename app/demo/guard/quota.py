@@ -45,7 +45,7 @@ class Quota:
 
 
 def client_of(address: str) -> str:
-    """Whom an address counts for: an IPv6 client usually has a whole /64 of addresses to choose from.
+    """Client of an address: of IPv6 its /64, which one client usually has.
 
     >>> client_of("192.0.2.7"), client_of("2001:db8::1:2:3:4"), client_of("testclient")
     ('192.0.2.7', '2001:db8::/64', 'testclient')

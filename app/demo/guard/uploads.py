@@ -36,7 +36,7 @@ class Bounds:
 
 
 def picture_input(bounds: Bounds, **options: Any) -> gr.Image:
-    """A `gr.Image` whose handlers get a `Picture`, or the ItemError that says why the upload is none.
+    """A `gr.Image` whose handlers get a `Picture`, or the ItemError of an upload that is none.
 
     Not a subclass: Gradio writes a file beside the source of every subclass.
     """
@@ -60,7 +60,7 @@ def _read(payload: Any, most_bytes: int) -> Picture | None:
 
 
 def _content(payload: Any, most_bytes: int) -> bytes:
-    """The bytes of an upload. Its path is the visitor's word: Gradio checks only payloads that say they are files."""
+    """The bytes of an upload. Its path is not trusted: Gradio checks only payloads that claim to be files."""
     try:
         if payload.path is not None:
             return read_regular(checked_upload(payload.path, most_bytes), most_bytes)

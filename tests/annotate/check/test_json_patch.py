@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from poseunion.annotate import left_right_geometry as sides
+from poseunion.annotate import left_right_geometry
 from poseunion.annotate.check.json_patch import (
     apply_file,
     apply_patch,
@@ -164,7 +164,7 @@ def test_left_and_right_exchanged_are_suspected(exchanged: tuple[str, ...], said
 def test_a_turned_person_is_not_suspected(angle: float, scale: float) -> None:
     points = np.array(standing()).reshape(-1, 3)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    assert sides.suspicion(COCO, points[:, :2] @ turn.T * scale, points[:, 2].astype(np.int8)) is None
+    assert left_right_geometry.suspicion(COCO, points[:, :2] @ turn.T * scale, points[:, 2].astype(np.int8)) is None
 
 
 def turned_picture(folder: Path, orientation: int = 6) -> None:

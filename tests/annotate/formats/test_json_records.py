@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import json_records as lean
-from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats import json_records, read_annotations
 from poseunion.annotate.formats.json_records import Records, read_lean
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import read_json
@@ -39,16 +38,16 @@ def test_every_document_reads_as_it_is(
 ) -> None:
     path = tmp_path_factory.mktemp("lean") / "file.json"
     path.write_text(json.dumps(document, indent=indent, ensure_ascii=ascii_only), encoding="utf-8")
-    long, lean.LONG = lean.LONG, 1
+    long, json_records.LONG = json_records.LONG, 1
     try:
         read = read_lean(path)
     finally:
-        lean.LONG = long
+        json_records.LONG = long
     assert repr(plain(read)) == repr(read_json(path))
 
 
 def test_records_are_a_list(tmp_path: Path) -> None:
-    items = [{"id": i, "name": "ü", "x": [0.1 * i]} for i in range(lean.LONG)]
+    items = [{"id": i, "name": "ü", "x": [0.1 * i]} for i in range(json_records.LONG)]
     path = tmp_path / "file.json"
     path.write_text(json.dumps({"short": items[:5], "long": items}))
     read = read_lean(path)
@@ -101,7 +100,7 @@ def test_a_file_read_lean_extends_to_the_same_bytes(
     folder.write(request.getfixturevalue(style)(30))
     extend(read_annotations(folder.file), folder.images, fake(), folder.out)
     expected = folder.out.read_bytes()
-    monkeypatch.setattr(lean, "LONG", 2)
+    monkeypatch.setattr(json_records, "LONG", 2)
     annotations = read_annotations(folder.file, lean=True)
     assert isinstance(annotations.records, Records)
     extend(annotations, folder.images, fake(), folder.out, Options(overwrite=True))

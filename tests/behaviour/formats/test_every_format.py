@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import FORMATS, AnnotationSet, read_annotations
-from poseunion.annotate.formats import json_records as lean
+from poseunion.annotate.formats import FORMATS, AnnotationSet, json_records, read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import atomic_writer
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, project_indices
@@ -168,7 +167,7 @@ def test_as_another_format_it_keeps_what_that_one_can_hold(
 def test_it_is_extended_in_every_form(
     name: str, kit: SimpleNamespace, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean, "LONG", 1)
+    monkeypatch.setattr(json_records, "LONG", 1)
     wanted = some_people(kit, name)
     images = kit.write_pictures(tmp_path, kit.SAMPLES[name], wanted.pictures)
     path = kit.SAMPLES[name].write(tmp_path, wanted)

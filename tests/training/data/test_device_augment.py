@@ -31,7 +31,7 @@ from poseunion.training.data.device_augment import (
     rgb_to_hsv,
 )
 from poseunion.training.data.pixel_file import Pixels
-from poseunion.training.densities import peaks as modes
+from poseunion.training.densities import peaks
 from poseunion.training.loop.batch import DistillationSource, LabelledStore, draw_batch
 from poseunion.training.loop.device_batch import DeviceStore, render
 from poseunion.training.loop.prepare import Prepared
@@ -178,7 +178,7 @@ def taught(prepared: Prepared) -> list[LabelledStore]:
     spread = rng.uniform(0, 9, (n, k, 3, 3)).astype(np.float32)
     spread[..., 1] = 0
     share = rng.dirichlet([1, 1, 1], (n, k)).astype(np.float32)
-    known = modes.Peaks(xy, spread, share, rng.random((n, k)).astype(np.float32))
+    known = peaks.Peaks(xy, spread, share, rng.random((n, k)).astype(np.float32))
     lesson = DistillationSource(TeacherPeaks("t", "coco17", known), np.arange(n) % 3 > 0)
     return [dataclasses.replace(first, lessons=(lesson,)), second]
 
@@ -187,7 +187,7 @@ def test_teachers_are_rendered_as_on_the_cpu(prepared: Prepared) -> None:
     stores = taught(prepared)
     known = stores[0].lessons[0].taught.modes
     tensors = [torch.from_numpy(a) for a in (known.xy / 2, known.cov, known.weight)]
-    theirs = modes.render(dataclasses.replace(known, xy=(known.xy / 2).astype(np.float32)), GRID)
+    theirs = peaks.render(dataclasses.replace(known, xy=(known.xy / 2).astype(np.float32)), GRID)
     for mine, one in zip(render(tensors[0], tensors[1], tensors[2], GRID), theirs, strict=True):
         np.testing.assert_allclose(mine.numpy(), one, atol=1e-5)
 

@@ -15,7 +15,7 @@ from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.keypoint_offsets import DefinitionOffset
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.loop.prepare import Prepared
-from poseunion.training.teachers import cached_targets as teachers
+from poseunion.training.teachers import cached_targets
 
 MPII, UNION = load_skeleton("mpii16"), load_skeleton("union21")
 GRID = SimccGrid((48, 64), 2.0, (2.4, 2.8))
@@ -42,13 +42,13 @@ class Teacher:
         return list(simcc.encode(xy, GRID)[:2])
 
 
-def teach(teacher: Any, prepared: Prepared, folder: Path) -> teachers.TeacherPeaks:
-    return teachers.predict_peaks(prepared.train[0].store, teacher, UNION, folder)
+def teach(teacher: Any, prepared: Prepared, folder: Path) -> cached_targets.TeacherPeaks:
+    return cached_targets.predict_peaks(prepared.train[0].store, teacher, UNION, folder)
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "BATCHES_A_PART", BATCHES_A_PART)
+    monkeypatch.setattr(cached_targets, "BATCHES_A_PART", BATCHES_A_PART)
 
 
 @pytest.mark.parametrize("killed_after", range(6))
@@ -63,7 +63,7 @@ def test_a_killed_pass_goes_on_where_its_last_part_ended(killed_after: int, prep
     again = Teacher()
     taught = teach(again, prepared, alone)
     assert again.calls == 6 - killed_after // BATCHES_A_PART * BATCHES_A_PART
-    for part in teachers.PARTS:
+    for part in cached_targets.PARTS:
         np.testing.assert_array_equal(getattr(taught.modes, part), getattr(expected.modes, part))
     assert len(list(alone.iterdir())) == 1, "parts go when the file is whole"
     assert teach(Teacher(0), prepared, alone).teacher == "some-teacher", "and it is not asked again"
@@ -84,7 +84,7 @@ def test_a_teacher_s_definitions_are_brought_to_the_union_s(
 ) -> None:
     plain = teach(Teacher(), prepared, tmp_path)
     offset = DefinitionOffset("head_top", "upper_neck", 0.5)
-    monkeypatch.setattr(teachers, "MODEL_OFFSETS", {"some-teacher": (offset,)})
+    monkeypatch.setattr(cached_targets, "MODEL_OFFSETS", {"some-teacher": (offset,)})
     moved = teach(Teacher(0), prepared, tmp_path)  # from the cache: what a network said does not depend on it
     head, neck = UNION.index("head_top"), UNION.index("upper_neck")
     np.testing.assert_allclose(moved.xy[:, head], (plain.xy[:, head] + plain.xy[:, neck]) / 2, atol=1e-4)
