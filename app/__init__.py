@@ -1,1 +1,1 @@
-"""The root command line. Nothing imports this room."""
+"""Applications: the `poseunion` command, `predict` on pictures and videos, and the `demo`. No room imports this one."""

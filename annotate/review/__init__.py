@@ -1,5 +1,5 @@
-"""Review in FiftyOne: a slice of an extended file is shown in its App, and the tags given there become decisions.
+"""Review of proposals: reviewers' decisions, their order, and their way into the points.
 
-`slice` chooses the people, `pictures` cuts them out, `dataset` makes them a FiftyOne dataset in a database of the
-file's own (`database`), `session` shows it, `pull` takes the tags back.
+`priority` orders people by expected correction gain, `decisions` records, `apply` turns the last decision of each
+keypoint into the point, `cvat` goes to CVAT and back, `fiftyone` is the review in FiftyOne.
 """
