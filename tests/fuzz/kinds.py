@@ -62,8 +62,8 @@ def load(path: Path) -> ModuleType:
 
 def kinds(seeds: Path) -> list[Kind]:
     """All kinds; their sound files are written to `seeds`."""
-    formats = load(TESTS / "annotate" / "formats" / "conftest.py")
-    annotate = load(TESTS / "annotate" / "conftest.py")
+    formats = load(TESTS / "fixtures" / "format_fixtures.py")
+    annotate = load(TESTS / "fixtures" / "annotate_fixtures.py")
     seeds.mkdir(parents=True, exist_ok=True)
     model = annotate.write_tiny_model(seeds / "tiny.onnx")
     picture = seeds / "picture.png"

@@ -41,6 +41,10 @@ class Case:
 
 def load(path: Path) -> ModuleType:
     """A test module or conftest, for the makers of samples in it."""
+    # As pyproject.toml has it for pytest.
+    for folder in (str(TESTS.parent / "benchmarks"), str(TESTS / "fixtures")):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(f"killed_{path.parent.name}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -52,7 +56,7 @@ def load(path: Path) -> ModuleType:
 
 def cases() -> list[Case]:
     """All of them."""
-    annotate = load(TESTS / "annotate" / "conftest.py")
+    annotate = load(TESTS / "fixtures" / "annotate_fixtures.py")
     return [_extend(annotate), *_reviews(annotate), _release(annotate), _train(), _export()]
 
 
@@ -222,7 +226,7 @@ def _release(annotate: ModuleType) -> Case:
 
 
 def _train() -> Case:
-    loop = load(TESTS / "training" / "test_loop.py")
+    loop = load(TESTS / "training" / "loop" / "test_train.py")
     drawn = load(TESTS / "training" / "conftest.py")
 
     def prepare(folder: Path) -> None:
