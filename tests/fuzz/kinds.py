@@ -102,6 +102,8 @@ def _annotations(formats: Any, name: str, folder: Path, model: Path) -> Kind:
             pictures = target.parent
             shutil.copytree(folder, place, dirs_exist_ok=True)
             victim = rng.choice([target, *sorted(place.rglob("*.txt"))])
+            if victim.is_dir():  # a format of one file a picture
+                victim = rng.choice(sorted(path for path in victim.rglob("*") if path.is_file()))
             victim.write_bytes(mutate_text(victim.read_text(), rng))
         told = ["--format", name] if rng.random() < 0.5 else []
         said = ["--format", name] if rng.random() < 0.3 else []
