@@ -8,11 +8,11 @@ is the `poseunion` command with these recipes added.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from poseunion.training.config.cdkd import Cdkd
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 from poseunion.training.config.recipes import RECIPES, unified_imagenet, unified_rtmpose, unified_s
 from poseunion.training.config.recipes_low_resolution import (
@@ -26,7 +26,7 @@ from poseunion.training.config.recipes_low_resolution import (
 
 def unified_s_further() -> Recipe:
     """`unified_s` at full resolution only, from weights of it or of `unified_t` (`--init`); needs a GPU."""
-    return dataclasses.replace(unified_s(), stages=(Stage((192, 256), 2.0, 1.0, 32),), warmup_steps=100)
+    return changed(unified_s(), stages=(Stage((192, 256), 2.0, 1.0, 32),), warmup_steps=100)
 
 
 def unified_m() -> Recipe:
@@ -49,7 +49,7 @@ def _ablation(name: str, **changes: Any) -> Recipe:
 
     Steps, not minutes: what else the machine does must not decide which method is better.
     """
-    plain = dataclasses.replace(
+    plain = changed(
         unified_imagenet(),
         name=name,
         datasets=("coco", "lspet"),
@@ -61,7 +61,7 @@ def _ablation(name: str, **changes: Any) -> Recipe:
         betas=(),
         mend_sides=False,
     )
-    return dataclasses.replace(plain, **changes)
+    return changed(plain, **changes)
 
 
 PAPER_A_BOTH = {"alpha": 0.30, "betas": (("coco17", 0.45), ("mpii16", 0.25)), "agreement_mask": False}
@@ -181,7 +181,6 @@ def labels_32() -> Recipe:
 def _ablation_64(name: str, **changes: Any) -> Recipe:
     """One budget at 64x64 for B's tables: labels, and `unified` as the one teacher."""
     values: dict[str, Any] = {
-        "name": name,
         # Split 2, as B: 128 bins, four of the teacher's each.
         "stages": (Stage((64, 64), 2.0, 1.0, 64),),
         "steps": ABLATION_STEPS,
@@ -190,7 +189,7 @@ def _ablation_64(name: str, **changes: Any) -> Recipe:
         "augmentation": HRNET_AUGMENTATION,
         "cdkd": Cdkd(teacher="unified", features="sape", classes="cca", learned=("tau",), learned_rate=10.0),
     }
-    return Recipe(**{**values, **changes})
+    return changed(Recipe(name), **{**values, **changes})
 
 
 def cdkd_64() -> Recipe:

@@ -33,6 +33,7 @@ from lightning_fabric import Fabric
 from poseunion.export.timing import commit, machine
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.build import build_network
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe
 from poseunion.training.config.recipes import find_recipe
 from poseunion.training.data.data_file import DataFile, DatasetEntry
@@ -70,7 +71,11 @@ def drawing(people: Path, recipe: Recipe, grid: SimccGrid, count: int, device: t
 
 def stepping(recipe: Recipe, grid: SimccGrid, fabric: Fabric) -> Callable[[Batch | DeviceBatch], None]:
     """One optimiser step, as the loop makes it."""
-    network = build_network(recipe.network, recipe.backbone, 21, grid).to(memory_format=torch.channels_last).train()
+    network = (
+        build_network(recipe.student.network, recipe.student.backbone, 21, grid)
+        .to(memory_format=torch.channels_last)
+        .train()
+    )
     if fabric.device.type == "cpu":
         use_fast_kernels(network)
     trained = Trained(network)
@@ -80,7 +85,7 @@ def stepping(recipe: Recipe, grid: SimccGrid, fabric: Fabric) -> Callable[[Batch
         total = losses(wrapped, batch, grid, recipe, fabric.device, 0.0)["total"]
         optimizer.zero_grad()
         fabric.backward(total)
-        fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+        fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.optimizer.clip_norm, error_if_nonfinite=False)
         optimizer.step()
 
     return step
@@ -119,11 +124,11 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         keep_freed_memory()
-    recipe = dataclasses.replace(
-        find_recipe(args.recipe, []), alpha=1.0, betas=(), pseudo_weight=0.0, mend_sides=False, start=""
-    )
+    recipe = changed(find_recipe(args.recipe, []), alpha=1.0, betas=(), pseudo_weight=0.0, mend_sides=False, start="")
     grid = grid_of(recipe.stages[args.stage])
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision if device == "cuda" else "32-true")
+    fabric = Fabric(
+        accelerator=device, devices=1, precision=recipe.student.precision if device == "cuda" else "32-true"
+    )
     step = stepping(recipe, grid, fabric)
     print(f"Date: {datetime.datetime.now(tz=datetime.timezone.utc).date()}  ")
     print(f"Command: `OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '')} python {' '.join(sys.argv)}`  ")

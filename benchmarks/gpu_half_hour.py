@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from poseunion.models.zoo import weights_path
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe
 from poseunion.training.config.recipes import find_recipe
 from poseunion.training.data.arrays import cache_folder
@@ -55,7 +56,7 @@ def recipe_of(name: str, minutes: float, changes: dict[str, Any], batch: int, *,
     base = find_recipe(name, [])
     stages = tuple(dataclasses.replace(stage, batch_size=batch) for stage in base.stages)
     common = GPU if on_gpu else {"augment_on": "device", "checkpoint_minutes": 0.02, "validate_minutes": 1e6}
-    return dataclasses.replace(base, minutes=minutes, stages=stages, **common, **changes)
+    return changed(base, minutes=minutes, stages=stages, **common, **changes)
 
 
 class Stop(Exception):  # noqa: N818  not an error: the piece is over
@@ -70,8 +71,8 @@ def run(recipe: Recipe, data: Path, out: Path, seconds: float) -> bool:
 
     prepared = prepare(read_data_file(data), recipe, cache_folder())
     begun = (out / "last.ckpt").exists()
-    start = initial_state(recipe, weights_path(recipe.start)) if recipe.start and not begun else None
-    origin = origin_of(weights_path(recipe.start)) if recipe.start and not begun else None
+    start = initial_state(recipe, weights_path(recipe.student.start)) if recipe.student.start and not begun else None
+    origin = origin_of(weights_path(recipe.student.start)) if recipe.student.start and not begun else None
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(1.0, seconds))
     try:
@@ -107,7 +108,7 @@ def check(args: argparse.Namespace) -> None:
     for variant, changes in variants.items():
         what, _, own, batch = args.plan[0]
         recipe = recipe_of(what, 1000.0, own | {"log_every": 1}, batch, on_gpu=torch.cuda.is_available())
-        recipe = dataclasses.replace(recipe, **changes)
+        recipe = changed(recipe, **changes)
         out = args.out / f"check-{variant}"
         shutil.rmtree(out, ignore_errors=True)
         try:

@@ -9,7 +9,6 @@ order for equal minutes of one core; printed are the PCK of held-out people (`tr
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from poseunion.models.networks.inputs import normalise
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipes import find_recipe
 from poseunion.training.data.arrays import cache_folder
 from poseunion.training.data.data_file import read_data_file
@@ -78,7 +78,7 @@ def with_norms(network: nn.Module, image_N3HW: Tensor) -> None:
 def trained(way: str, data: Prepared, start: Path, minutes: float, frozen: tuple[str, ...]) -> dict[str, float]:
     """Train one way for some minutes; held-out PCK."""
     share, relative, normed = WAYS[way]
-    recipe = dataclasses.replace(
+    recipe = changed(
         find_recipe("unified_branch", []), relative_steps=relative, backbone_lr_factor=share, start="start", lr=2e-3
     )
     grid = grid_of(recipe.stages[0])
@@ -98,10 +98,10 @@ def trained(way: str, data: Prepared, start: Path, minutes: float, frozen: tuple
         for group in optimizer.param_groups:
             # Up over 20 steps and down to nothing along a half cosine.
             warm = min(1, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * spent))
-            group["lr"] = recipe.lr * group["factor"] * warm
+            group["lr"] = recipe.optimizer.lr * group["factor"] * warm
         optimizer.zero_grad()
         losses(whole, batch, grid, recipe, torch.device("cpu"), spent)["total"].backward()
-        torch.nn.utils.clip_grad_norm_(whole.parameters(), recipe.clip_norm)
+        torch.nn.utils.clip_grad_norm_(whole.parameters(), recipe.optimizer.clip_norm)
         optimizer.step()
         step += 1
     score = held_out_pck(network, grid, data.held_out)

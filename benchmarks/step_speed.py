@@ -49,7 +49,11 @@ def step_of(
 ) -> Callable[[], None]:
     """One optimiser step, as the loop makes it."""
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-    network = build_network(recipe.network, recipe.backbone, 21, grid).to(memory_format=torch.channels_last).train()
+    network = (
+        build_network(recipe.student.network, recipe.student.backbone, 21, grid)
+        .to(memory_format=torch.channels_last)
+        .train()
+    )
     if quick:
         use_fast_kernels(network)
     trained = Trained(network)
@@ -59,7 +63,7 @@ def step_of(
         total = losses(wrapped, batch, grid, recipe, torch.device("cpu"), 0.0)["total"]
         optimizer.zero_grad()
         fabric.backward(total)
-        fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+        fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.optimizer.clip_norm, error_if_nonfinite=False)
         optimizer.step()
 
     return step
@@ -82,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = find_recipe(options.recipe, [])
     grid = grid_of(recipe.stages[options.stage])
-    batch = noise(options.people, grid, [name for name, _ in recipe.betas])
+    batch = noise(options.people, grid, [name for name, _ in recipe.distillation.betas])
     arms = {name: step_of(recipe, grid, batch, quick=name == "quick") for name in ("torch's layers", "quick")}
 
     print(

@@ -40,8 +40,8 @@ from poseunion.training.loop.prepare import prepare
 from poseunion.training.config.recipes import Recipe, Stage
 annotations, images, out, width, height, batch, steps, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
-recipe = Recipe(
-    name="throughput", skeleton="coco17", network="rtmpose-t", pretrained=False, steps=int(steps), lr=4e-3,
+recipe = changed(
+    Recipe("throughput"), skeleton="coco17", network="rtmpose-t", pretrained=False, steps=int(steps), lr=4e-3,
     weight_decay=0.0, stages=(Stage((int(width), int(height)), 384 / int(width), 1.0, int(batch)),), pseudo_weight=0.0,
     heatmap_weight=0.0, ema_decay=0.0, log_every=1, checkpoint_minutes=1e9, validate_minutes=1e9,
 )

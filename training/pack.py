@@ -83,10 +83,12 @@ def pack(
     _check_out(out, overwrite)
     if data.packed:
         raise BadArgumentError(f"The data file names {data.packed[0].packed}, which is packed already: leave it out.")
-    wanted = [entry for entry in data.datasets if not recipe.datasets or entry.name in recipe.datasets]
+    wanted = [
+        entry for entry in data.datasets if not recipe.sampling.datasets or entry.name in recipe.sampling.datasets
+    ]
     if not wanted:
         raise BadArgumentError(
-            f"The data file has none of {', '.join(recipe.datasets)}, which {recipe.name} trains on."
+            f"The data file has none of {', '.join(recipe.sampling.datasets)}, which {recipe.name} trains on."
         )
     skeleton = load_skeleton(recipe.skeleton)
     networks = [open_teacher(entry) for entry in data.teachers]
@@ -94,11 +96,11 @@ def pack(
     parts = []
     for number, entry in enumerate(wanted):
         left_out: Counter[str] = Counter()
-        people = read_people(entry, skeleton, definition_offsets=recipe.definition_offsets, left_out=left_out)
+        people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets, left_out=left_out)
         store = open_store(entry.name, people, skeleton, cache)
         modes = [predict_peaks(store, one, skeleton, cache).modes for one in networks]
         parts.append(_Part(number, entry, left_out, store, modes))
-    inputs = [VERSION, PEOPLE_PER_SHARD, recipe.skeleton, recipe.definition_offsets, height_px, quality]
+    inputs = [VERSION, PEOPLE_PER_SHARD, recipe.skeleton, recipe.sampling.definition_offsets, height_px, quality]
     inputs += [one.model_dump() for one in teachers]
     inputs += [[part.entry.model_dump(mode="json"), part.store.index_sha] for part in parts]
     _begin(out, hashlib.sha256(json.dumps(inputs).encode()).hexdigest(), overwrite)
@@ -119,7 +121,7 @@ def pack(
     index = PackedIndex(
         version=VERSION,
         skeleton=recipe.skeleton,
-        definition_offsets=recipe.definition_offsets,
+        definition_offsets=recipe.sampling.definition_offsets,
         height_px=height_px,
         quality=quality,
         teachers=teachers,

@@ -63,4 +63,8 @@ def test_the_plan_fits_into_half_an_hour(half_hour: ModuleType) -> None:
     assert half_hour.CHECK_SECONDS / 60 + sum(minutes for _, minutes, *_ in half_hour.PLAN) < 27, "and time to travel"
     for name, minutes, changes, batch in half_hour.PLAN:
         recipe = half_hour.recipe_of(name, minutes, changes, batch, on_gpu=True)
-        assert (recipe.augment_on, recipe.precision, recipe.minutes) == ("device", "bf16-mixed", minutes)
+        assert (recipe.sampling.augment_on, recipe.student.precision, recipe.schedule.minutes) == (
+            "device",
+            "bf16-mixed",
+            minutes,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import write_json
 from poseunion.models.zoo import model_path
 from poseunion.training import pack as packing
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 from poseunion.training.data.data_file import DataFile, PackedEntry, read_data_file
 from poseunion.training.loop.prepare import Prepared, prepare
@@ -26,8 +26,8 @@ from poseunion.training.shards.packed import INDEX, read_index
 from poseunion.training.shards.samples import write_shard
 from poseunion.training.teachers import cached_targets
 
-RECIPE = Recipe(
-    name="packed",
+RECIPE = changed(
+    Recipe("packed"),
     pretrained=False,
     backbone="mobilenetv4_conv_small_050",
     stages=(Stage((32, 64), 4.0, 1.0, 4),),
@@ -84,7 +84,7 @@ def losses(prepared: Prepared, out: Path) -> np.ndarray:
 def test_packed_is_prepared_as_unpacked(
     data: DataFile, lossless: Path, cache: Path, tmp_path: Path, mend_sides: bool, alpha: float
 ) -> None:
-    recipe = dataclasses.replace(RECIPE, mend_sides=mend_sides, alpha=alpha)
+    recipe = changed(RECIPE, mend_sides=mend_sides, alpha=alpha)
     plain, packed = prepare(data, recipe, cache), prepare(only(lossless), recipe, tmp_path)
     assert [len(one.lessons) for one in packed.train] == [int(alpha < 1)] * 3
     for ours, theirs in zip(packed.train + packed.held_out, plain.train + plain.held_out, strict=True):
@@ -108,7 +108,7 @@ def test_packed_is_prepared_as_unpacked(
 
 def test_twenty_steps_have_the_same_losses(data: DataFile, lossless: Path, cache: Path, tmp_path: Path) -> None:
     plain = losses(prepare(data, RECIPE, cache), tmp_path / "plain")
-    assert len(plain) == RECIPE.steps
+    assert len(plain) == RECIPE.schedule.steps
     np.testing.assert_allclose(losses(prepare(only(lossless), RECIPE, cache), tmp_path / "same"), plain, rtol=1e-3)
     pack(data, RECIPE, tmp_path / "packed", cache)
     lossy = losses(prepare(only(tmp_path / "packed"), RECIPE, cache), tmp_path / "lossy")
@@ -285,7 +285,7 @@ def test_everyone_is_packed_or_counted_with_a_reason(
 
 
 def test_a_packed_set_is_augmented_on_the_device(lossless: Path, cache: Path, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, augment_on="device", steps=3)
+    recipe = changed(RECIPE, augment_on="device", steps=3)
     weights = fit(recipe, prepare(only(lossless), recipe, cache), tmp_path / "run", accelerator="cpu")
     assert weights.exists()
     rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
@@ -315,9 +315,9 @@ def test_a_folder_is_replaced_only_when_asked(data: DataFile, cache: Path, copy:
 
 def test_a_packed_set_of_another_skeleton_or_without_the_teacher_is_refused(lossless: Path, cache: Path) -> None:
     with pytest.raises(BadArgumentError, match="skeleton=union21"):
-        prepare(only(lossless), dataclasses.replace(RECIPE, skeleton="coco17"), cache)
+        prepare(only(lossless), changed(RECIPE, skeleton="coco17"), cache)
     with pytest.raises(BadArgumentError, match="a teacher of mpii16"):
-        prepare(only(lossless), dataclasses.replace(RECIPE, betas=(("mpii16", 1.0),)), cache)
+        prepare(only(lossless), changed(RECIPE, betas=(("mpii16", 1.0),)), cache)
     with pytest.raises(BadArgumentError, match="twice"):
         prepare(DataFile(packed=[PackedEntry(packed=lossless)] * 2), RECIPE, cache)
 
@@ -336,7 +336,7 @@ def test_a_set_and_pictures_are_trained_on_together(data: DataFile, lossless: Pa
         f"datasets: [{{packed: {lossless}, weight: 2}}, "
         f"{{name: more, annotations: {entry.annotations}, images: {entry.images}}}]"
     )
-    prepared = prepare(read_data_file(path), dataclasses.replace(RECIPE, alpha=1, pseudo_weight=0), tmp_path)
+    prepared = prepare(read_data_file(path), changed(RECIPE, alpha=1, pseudo_weight=0), tmp_path)
     assert [(one.store.dataset, one.sampling) for one in prepared.train] == [
         ("more", 1),
         ("coco17", 2),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ from poseunion.models.networks.weights import NetworkSpec, load_network, save_we
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.zoo import model_path
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipes import Stage, paper_a_t, unified_t
 from poseunion.training.data.data_file import read_data_file
 from poseunion.training.data.teacher_entries import TeacherEntry
@@ -56,7 +56,7 @@ def data_file(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("online", [False, True])
 def test_twenty_steps_of_paper_a(data_file: Path, tmp_path: Path, online: bool) -> None:
-    recipe = dataclasses.replace(
+    recipe = changed(
         paper_a_t(), epochs=0, steps=20, online=online, stages=(Stage((192, 256), 2.0, 1.0, 4),), warmup_steps=5
     )
     weights = fit(recipe, prepare(read_data_file(data_file), recipe, tmp_path / "cache"), tmp_path, accelerator="cpu")
@@ -80,16 +80,16 @@ def test_a_teacher_of_all_keypoints_and_two_specialists_teach_a_growing_student(
     two = read_data_file(data_file)
     data = two.model_copy(update={"teachers": [*two.teachers, TeacherEntry(model=model_path("unified"))]})
     stages = (Stage((32, 64), 4.0, 0.5, 4), Stage((64, 128), 2.0, 1.0, 4))
-    recipe = dataclasses.replace(
-        unified_t(), stages=stages, steps=4, log_every=1, agreement_mask=False, validate_minutes=1e9
-    )
+    recipe = changed(unified_t(), stages=stages, steps=4, log_every=1, agreement_mask=False, validate_minutes=1e9)
     weights = fit(recipe, prepare(data, recipe, tmp_path / "cache"), tmp_path, accelerator="cpu")
     for row in [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]:
-        lessons = {name: row[f"distil_x_{name}"] + row[f"distil_y_{name}"] for name, _ in recipe.betas}
+        lessons = {name: row[f"distil_x_{name}"] + row[f"distil_y_{name}"] for name, _ in recipe.distillation.betas}
         assert min(lessons.values()) > 0
         task = row["keypoint_x"] + row["keypoint_y"]
-        distilled = sum(beta * lessons[name] for name, beta in recipe.betas)
-        assert row["total"] == pytest.approx(recipe.alpha * task + (1 - recipe.alpha) * distilled, rel=1e-4)
+        distilled = sum(beta * lessons[name] for name, beta in recipe.distillation.betas)
+        assert row["total"] == pytest.approx(
+            recipe.distillation.alpha * task + (1 - recipe.distillation.alpha) * distilled, rel=1e-4
+        )
     _, description = load_network(weights)
     assert (description.size_wh, description.skeleton) == ((64, 128), "union21")
 

@@ -42,6 +42,16 @@ def train(
     list_recipes: Annotated[bool, typer.Option("--list", help="Print the recipes.")] = False,
 ) -> None:
     """Train a student from a recipe."""
+    from poseunion.training.config.overrides import changed
+    from poseunion.training.config.recipes import RECIPES, find_recipe
+
+    if list_recipes:
+        for name, make in sorted(RECIPES.items()):
+            print(f"{name}: {(make.__doc__ or '').strip().splitlines()[0]}")
+        return
+    if recipe is None or data is None or out is None:
+        raise BadArgumentError("train needs a RECIPE, --data FILE and --out DIR (or --list to see the recipes).")
+    config = find_recipe(recipe, overrides or [])
     try:
         import torch
 
@@ -50,32 +60,24 @@ def train(
         from poseunion.training.loop.train import check_nodes, check_out, fit
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    from poseunion.training.config.recipes import RECIPES, find_recipe
     from poseunion.training.data.arrays import cache_folder
     from poseunion.training.data.data_file import read_data_file
 
     console = Console(stderr=True)
-    if list_recipes:
-        for name, make in sorted(RECIPES.items()):
-            print(f"{name}: {(make.__doc__ or '').strip()}")
-        return
-    if recipe is None or data is None or out is None:
-        raise BadArgumentError("train needs a RECIPE, --data FILE and --out DIR (or --list to see the recipes).")
-    config = find_recipe(recipe, overrides or [])
     if devices > 1:
         torch.set_num_threads(1)
     listed = read_data_file(data)
     check_nodes(nodes)
     # A run that was stopped before its first checkpoint begins anew, from its start.
-    begin = "" if check_out(out, resume=resume).exists() else init or config.start
+    begin = "" if check_out(out, resume=resume).exists() else init or config.student.start
     start = initial_state(config, weights_path(begin)) if begin else None
     origin = origin_of(weights_path(begin)) if begin else None
     prepared = prepare(listed, config, cache_folder())
     stores = prepared.train
-    if config.epochs:
+    if config.schedule.epochs:
         people = sum(len(labelled.rows) for labelled in stores)
-        steps = round(config.epochs * people / config.stages[-1].batch_size)
-        config = dataclasses.replace(config, steps=max(1, steps))
+        steps = round(config.schedule.epochs * people / config.stages[-1].batch_size)
+        config = changed(config, steps=max(1, steps))
     for labelled in stores:
         pseudo = int(((labelled.weight > 0) & (labelled.weight < 1)).sum())
         console.print(

@@ -8,13 +8,14 @@ Blur and MedianBlur. Low resolution is ours, and off.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
-from poseunion.models.errors import BadArgumentError
+from pydantic.dataclasses import dataclass
+
+from poseunion.training.config.groups import CHECKED, NotNegative, Range, Share, ShareRange, Whole, WholeRange
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Augmentation:
     """Strengths; 0 or a probability of 0 turns a part off.
 
@@ -28,31 +29,19 @@ class Augmentation:
         low_res_height_px: lowest and highest height of the shrunken crop.
     """
 
-    rotation_deg: float = 80.0
-    rotation_prob: float = 0.6
-    scale: tuple[float, float] = (0.6, 1.4)
-    shift: float = 0.16
-    shift_prob: float = 0.3
-    half_body_prob: float = 0.3
-    flip_prob: float = 0.5
-    hsv: tuple[int, int, int] = (5, 30, 30)
-    blur_prob: float = 0.1
-    dropout_prob: float = 1.0
-    dropout_side: tuple[float, float] = (0.2, 0.4)
-    low_res_prob: float = 0.0
-    low_res_height_px: tuple[int, int] = (24, 96)
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            values = value if isinstance(value, tuple) else (value,)
-            highest = 1.0 if field.name.endswith("_prob") or field.name == "dropout_side" else math.inf
-            if not all(math.isfinite(v) and 0 <= v <= highest for v in values):
-                raise BadArgumentError(f"augmentation.{field.name} is {value}: give numbers from 0 to {highest:g}.")
-        for name in ("scale", "dropout_side", "low_res_height_px"):
-            low, high = getattr(self, name)
-            if low > high or (low == 0 and name != "dropout_side"):
-                raise BadArgumentError(f"augmentation.{name} is {low},{high}: give the lower bound first, above 0.")
+    rotation_deg: NotNegative = 80.0
+    rotation_prob: Share = 0.6
+    scale: Range = (0.6, 1.4)
+    shift: NotNegative = 0.16
+    shift_prob: Share = 0.3
+    half_body_prob: Share = 0.3
+    flip_prob: Share = 0.5
+    hsv: tuple[Whole, Whole, Whole] = (5, 30, 30)
+    blur_prob: Share = 0.1
+    dropout_prob: Share = 1.0
+    dropout_side: ShareRange = (0.2, 0.4)
+    low_res_prob: Share = 0.0
+    low_res_height_px: WholeRange = (24, 96)
 
     def mild(self) -> Augmentation:
         """RTMPose's last stage: no shift, less scale and rotation, dropout half of the time; never more than before."""

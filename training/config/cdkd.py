@@ -5,19 +5,20 @@ No torch here: recipes are printed and checked without it.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from poseunion.models.errors import BadArgumentError
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
 
-FEATURES = ("off", "projectors", "sape", "conv", "linear", "pointwise")
-CLASSES = ("off", "cca", "linear")
-LEARNED = ("tau", "alpha", "beta")
+from poseunion.training.config.groups import CHECKED, NotNegative, Whole, one_of
+
 # The paper's Table VI goes this far, and is worse from 4 on.
 MOST_PROJECTORS = 5
+LEARNED = ("tau", "alpha", "beta")
+Temperature = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Cdkd:
     """Distillation from one torch network that sees the same region at a higher resolution.
 
@@ -30,48 +31,39 @@ class Cdkd:
         kernels: how many convolutions of 3x3, 5x5, 7x7 and 9x9 the scale-adaptive unit has.
         classes: `cca` (adjacent bins merged), Table V's `linear` (a learned layer between the bins), or `off`. Its
             "same class number" is `cca` with a split that gives the student as many bins as the teacher.
-        confidence: a keypoint's class lesson counts as much as the teacher is sure of it; off is the paper.
+        confidence: weighs a keypoint's class loss by the teacher's confidence; off is the paper.
         alpha, beta: weights of the feature and of the class loss (eq. 8).
         tau: temperature of the class loss, 1 to `tau_most`.
         learned: which of tau, alpha and beta are learned against the student; empty: no easy-to-hard training.
         tau_most: highest temperature that can be learned. Learned alpha and beta stay between half and twice theirs.
         learned_rate: learning rate of what is learned, as a factor on the student's.
-        half_teacher: ask the teacher in bfloat16 whatever the run's precision is. On a CPU with avx512_bf16 that is
+        half_teacher: run the teacher in bfloat16 whatever the run's precision is. On a CPU with avx512_bf16 that is
             twice as fast for its large maps, while a student of 64x64 takes 1.6 times as long in bfloat16.
     """
 
     teacher: str = ""
-    features: str = "off"
-    projectors: int = 3
-    kernels: tuple[int, int, int, int] = (1, 1, 2, 0)
-    classes: str = "off"
+    features: Literal["off", "projectors", "sape", "conv", "linear", "pointwise"] = "off"
+    projectors: Annotated[int, Field(ge=1, le=MOST_PROJECTORS)] = 3
+    kernels: tuple[Whole, Whole, Whole, Whole] = (1, 1, 2, 0)
+    classes: Literal["off", "cca", "linear"] = "off"
     confidence: bool = False
-    alpha: float = 1.0
-    beta: float = 1.0
-    tau: float = 2.0
-    learned: tuple[str, ...] = ()
-    tau_most: float = 5.0
-    learned_rate: float = 1.0
+    alpha: NotNegative = 1.0
+    beta: NotNegative = 1.0
+    tau: Temperature = 2.0
+    learned: tuple[Annotated[str, one_of(LEARNED)], ...] = ()
+    tau_most: Temperature = 5.0
+    learned_rate: NotNegative = 1.0
     half_teacher: bool = False
 
-    def __post_init__(self) -> None:
-        for key, known in (("features", FEATURES), ("classes", CLASSES)):
-            if getattr(self, key) not in known:
-                raise BadArgumentError(f"cdkd.{key} is {getattr(self, key)!r}: choose among {', '.join(known)}.")
-        if unknown := [name for name in self.learned if name not in LEARNED]:
-            raise BadArgumentError(f"cdkd.learned names {unknown[0]!r}: choose among {', '.join(LEARNED)}.")
-        if not 1 <= self.projectors <= MOST_PROJECTORS:
-            raise BadArgumentError(f"cdkd.projectors is {self.projectors}: give 1 to {MOST_PROJECTORS}.")
-        if min(self.kernels) < 0 or sum(self.kernels) == 0:
-            raise BadArgumentError(f"cdkd.kernels is {self.kernels}: give the unit a convolution or more.")
-        for key in ("alpha", "beta", "learned_rate"):
-            value = getattr(self, key)
-            if not math.isfinite(value) or value < 0:
-                raise BadArgumentError(f"cdkd.{key} is {value}: give a number from 0.")
-        if not (math.isfinite(self.tau_most) and 1 <= self.tau <= self.tau_most):
-            raise BadArgumentError(f"cdkd.tau is {self.tau}: give a number from 1 to cdkd.tau_most, {self.tau_most}.")
+    @model_validator(mode="after")
+    def _consistent(self) -> Cdkd:
+        if sum(self.kernels) == 0:
+            raise ValueError("cdkd.kernels are all 0: give the unit a convolution or more")
+        if self.tau > self.tau_most:
+            raise ValueError(f"cdkd.tau is {self.tau}: give a number from 1 to cdkd.tau_most, {self.tau_most}")
         if "tau" in self.learned and not 1 < self.tau < self.tau_most:
-            raise BadArgumentError(f"cdkd.tau is {self.tau}: to be learned it starts between 1 and {self.tau_most}.")
+            raise ValueError(f"cdkd.tau is {self.tau}: to be learned it starts between 1 and {self.tau_most}")
+        return self
 
     @property
     def is_on(self) -> bool:

@@ -1,80 +1,126 @@
-"""`key=value` changes of a frozen configuration, as they come from a command line."""
+"""Changes of a frozen configuration by the names of its settings, from Python or as `key=value` of a command line."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from poseunion.models.errors import BadArgumentError
 
 T = TypeVar("T")
+_VALUE_ERROR = "Value error, "
+# pydantic's types of errors -> what to give.
+_FAULTS = {
+    "greater_than": "give a number above {gt:g}",
+    "greater_than_equal": "give a number from {ge:g}",
+    "less_than_equal": "give a number up to {le:g}",
+    "multiple_of": "give a multiple of {multiple_of:g}",
+    "finite_number": "give a finite number",
+    "float_parsing": "give a number",
+    "int_parsing": "give a whole number",
+    "bool_parsing": "give true or false",
+    "literal_error": "choose among {expected}",
+    "missing": "give more values",
+}
+
+
+def changed(config: T, **settings: Any) -> T:
+    """A copy of a configuration with settings changed, each by its own name: `changed(recipe, lr=1e-3, steps=100)`.
+
+    Raises:
+        BadArgumentError: an unknown name, a value of the wrong type or out of its range.
+    """
+    return _replaced(config, settings)
 
 
 def with_overrides(config: T, overrides: Sequence[str]) -> T:
-    """A copy of a dataclass with values changed; `part.key=value` reaches into a part, `key=1,2` sets a tuple.
+    """A copy of a configuration with `key=value` changes; a key is a setting's name, or its path: `cdkd.alpha`.
 
-    A list of parts takes `stages.batch_size=16` for all of them, or `stages.1.batch_size=16` for the second.
+    `key=1,2` sets a tuple. A list of parts takes `stages.batch_size=16` for all of them, or `stages.1.batch_size=16`
+    for the second.
 
     Raises:
         BadArgumentError: not `key=value`, an unknown key, a value of the wrong type or out of its range.
     """
+    settings = {}
     for override in overrides:
         key, separator, text = override.partition("=")
-        if not separator:
+        if not separator or key == "name":
             raise BadArgumentError(f"{override!r} is not an override: write key=value.")
-        config = _changed(config, key.split("."), key, text)
-    return config
+        settings[key] = text
+    return _replaced(config, settings)
 
 
-def _changed(config: Any, path: list[str], key: str, text: str) -> Any:
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "name"}
-    name, *rest = path
-    if name not in values or (rest and not _parts(values[name])):
-        raise BadArgumentError(f"There is no {key!r} to set: choose among {', '.join(values)}.")
-    return dataclasses.replace(config, **{name: _set(values[name], name, rest, key, text)})
+def _replaced(config: T, settings: Mapping[str, Any]) -> T:
+    tree = dataclasses.asdict(config)  # type: ignore[call-overload]
+    for key, value in settings.items():
+        for holder, name in _places(tree, key):
+            holder[name] = _parsed(holder[name], key, value) if isinstance(value, str) else value
+    try:
+        return TypeAdapter(type(config)).validate_python(tree)
+    except ValidationError as error:
+        raise BadArgumentError(_sentence(error)) from error
 
 
-def _set(old: Any, name: str, path: list[str], key: str, text: str) -> Any:
-    """`old`, the value of `name`, with what `path` leads to changed: a plain value, a part, or a list of parts."""
-    parts = _parts(old)
-    if not parts:
-        return _parsed(old, key, text)
-    if not path:
-        fields = ", ".join(f"{key}.{f.name}" for f in dataclasses.fields(parts[0]))
-        raise BadArgumentError(f"{key} has parts: set one of {fields}.")
-    if dataclasses.is_dataclass(old):
-        return _changed(old, path, key, text)
-    first, *rest = path
-    if not first.isdecimal():
-        return tuple(_changed(part, path, key, text) for part in parts)
-    index = int(first)
-    if index >= len(parts):
-        raise BadArgumentError(f"There is no {key!r} to set: {name} are {len(parts)}, counted from 0.")
-    return (*parts[:index], _set(parts[index], name, rest, key, text), *parts[index + 1 :])
-
-
-def _parts(value: Any) -> tuple[Any, ...]:
-    """A part, or the parts of a list of them; empty for a plain value."""
-    listed = value if isinstance(value, tuple) else (value,)
-    return tuple(part for part in listed if dataclasses.is_dataclass(part))
+def _places(tree: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where a setting lies in the tree of groups: at its path, or in the first group that has its name."""
+    *path, name = key.split(".")
+    holders: list[Any] = [tree]
+    if not path and name not in tree:
+        holders = [part for part in tree.values() if isinstance(part, dict) and name in part][:1]
+    for step in path:
+        holders = _parts(holders, step)
+    holders = [part for holder in holders for part in (holder if isinstance(holder, tuple) else (holder,))]
+    if not holders or not all(isinstance(holder, dict) and name in holder for holder in holders):
+        raise BadArgumentError(f"There is no {key!r} to set: choose among {', '.join(_keys(tree))}.")
+    yield from ((holder, name) for holder in holders)
 
 
 def _parsed(old: Any, key: str, text: str) -> Any:
-    """`text` as a value of the kind that `old` is."""
-    if isinstance(old, tuple):
-        if not all(isinstance(v, (int, float, str)) for v in old):
-            raise BadArgumentError(f"{key} cannot be set on the command line: write a recipe for it.")
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if all(isinstance(v, str) for v in old):
-            return tuple(words)
-        if len(words) != len(old):
-            raise BadArgumentError(f"{key} takes {len(old)} values, as in {key}={','.join(map(str, old))}.")
-        return tuple(_parsed(v, key, word) for v, word in zip(old, words, strict=True))
-    try:
-        if isinstance(old, bool):
-            return {"true": True, "false": False}[text.lower()]
-        return type(old)(text)
-    except (ValueError, KeyError):
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(old)]
-        raise BadArgumentError(f"{key} takes {kind}, not {text!r}.") from None
+    """A text as pydantic takes it for the setting: words of a tuple, else as it is."""
+    first = next(iter(old), None) if isinstance(old, tuple) else old
+    if isinstance(first, dict):
+        raise BadArgumentError(f"{key} has parts: set one of {', '.join(f'{key}.{part}' for part in first)}.")
+    if isinstance(first, tuple):
+        raise BadArgumentError(f"{key} cannot be set on the command line: write a recipe for it.")
+    return [word.strip() for word in text.split(",") if word.strip()] if isinstance(old, tuple) else text
+
+
+def _parts(holders: Sequence[Any], step: str) -> list[Any]:
+    """What a step of a path leads to; of a list of parts, one by its number, or what the step leads to in each."""
+    found: list[Any] = []
+    for holder in holders:
+        if isinstance(holder, tuple):
+            found += holder[int(step) : int(step) + 1] if step.isdecimal() else _parts(holder, step)
+        elif isinstance(holder, dict) and step in holder:
+            found.append(holder[step])
+    return found
+
+
+def _keys(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Names of all settings, those of a group after its name."""
+    for name, value in tree.items():
+        first = next(iter(value), None) if isinstance(value, tuple) else value
+        if isinstance(first, dict):
+            yield from (f"{name}.{inner}" for inner in first)
+        elif name != "name":
+            yield name
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first fault: which setting, its value, and what to give."""
+    first = error.errors()[0]
+    value, loc, message = first["input"], first["loc"], str(first["msg"])
+    if first["type"] == "missing":
+        loc = loc[:-1]
+    if message.startswith(_VALUE_ERROR):
+        message = message.removeprefix(_VALUE_ERROR)
+        if not loc or isinstance(value, dict):
+            return f"{message}."
+    elif first["type"] in _FAULTS:
+        message = _FAULTS[first["type"]].format(**first.get("ctx", {}))
+    shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else repr(value)
+    return f"{'.'.join(map(str, loc))} is {shown}: {message}."

@@ -6,12 +6,11 @@ overridden on the command line as `name=value`, see `overrides`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.config.augmentation import Augmentation
-from poseunion.training.config.overrides import with_overrides
+from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipe import Recipe, Stage
 from poseunion.training.config.recipes_low_resolution import LOW_RESOLUTION_RECIPES
 
@@ -27,8 +26,8 @@ def unified() -> Recipe:
     augmentation = Augmentation(
         rotation_deg=60, rotation_prob=0.5, scale=(0.7, 1.3), half_body_prob=0.2, dropout_prob=0.3, low_res_prob=0.15
     )
-    return Recipe(
-        name="unified",
+    return changed(
+        Recipe("unified"),
         network="lite-hrnet",
         backbone="",
         pretrained=False,
@@ -55,9 +54,7 @@ def unified_branch() -> Recipe:
 
     `poseunion convert` makes the start; the body stays as it is, so that COCO's keypoints do.
     """
-    return dataclasses.replace(
-        unified(), name="unified_branch", start="", frozen=("backbone",), lr=2e-3, betas=(("union21", 1.0),)
-    )
+    return changed(unified(), name="unified_branch", start="", frozen=("backbone",), lr=2e-3, betas=(("union21", 1.0),))
 
 
 def unified_imagenet() -> Recipe:
@@ -65,7 +62,7 @@ def unified_imagenet() -> Recipe:
 
     Milder than RTMPose's augmentation: a run of hours, not days, learns more from people that look like people.
     """
-    return dataclasses.replace(
+    return changed(
         unified(),
         name="unified_imagenet",
         network="equivariant",
@@ -91,7 +88,7 @@ def unified_rtmpose(size: str) -> Recipe:
     Small batches: from scratch, in hours, the number of steps counts. Mixed precision: `benchmarks/step_speed.py` has
     what it saves.
     """
-    return dataclasses.replace(
+    return changed(
         unified_imagenet(),
         name=f"unified_{size}",
         network=f"rtmpose-{size}",
@@ -119,8 +116,8 @@ def unified_s() -> Recipe:
 
 
 def _paper_a(size: str) -> Recipe:
-    return Recipe(
-        name=f"paper_a_{size}",
+    return changed(
+        Recipe(f"paper_a_{size}"),
         network=f"rtmpose-{size}",
         pretrained=False,
         stages=(Stage((192, 256), 2.0, 1.0, 256),),

@@ -11,6 +11,7 @@ from typing import Any
 
 from poseunion.training.config.augmentation import Augmentation
 from poseunion.training.config.cdkd import Cdkd
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 
 # HRNet's and SimCC's on COCO: rotation 45 degrees for 60 %, scale .65 to 1.35, half bodies for 30 %, mirroring.
@@ -31,7 +32,6 @@ CDKD = Cdkd(features="sape", classes="cca", learned=("tau",))
 def paper_b(name: str, network: str, backbone: str, side: int, cdkd: Cdkd, **changes: Any) -> Recipe:
     """B's training: Adam 1e-3 (AdamW without decay), 210 epochs, split 2."""
     values: dict[str, Any] = {
-        "name": name,
         "network": network,
         "backbone": backbone,
         "pretrained": False,
@@ -48,7 +48,7 @@ def paper_b(name: str, network: str, backbone: str, side: int, cdkd: Cdkd, **cha
         "augmentation": HRNET_AUGMENTATION,
         "cdkd": cdkd,
     }
-    return Recipe(**{**values, **changes})
+    return changed(Recipe(name), **{**values, **changes})
 
 
 def cdkd_hrnet_w32_64() -> Recipe:
@@ -70,9 +70,9 @@ def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **change
     """`unified_imagenet`'s network on fewer pixels; start it from weights of that network (`--init`).
 
     Its cells are of 4 px: 24x32 at 96x128, 16x16 at 64x64, 8x8 at 32x32. `unified` is a teacher like the data sets'
-    two: its modes, found once on 192x256 pixels, come on the student's bins by `render` in every step, which is eq. 6
-    for a teacher that is remembered. Asked itself (`cdkd.teacher`), with the projectors, it would make a step at 64x64
-    eleven times dearer.
+    two: its peaks, found once on 192x256 pixels, are rendered on the student's bins in every step, which is eq. 6 for a
+    cached teacher. Run in every step (`cdkd.teacher`), with the projectors, a step at 64x64 would take eleven times as
+    long.
 
     RTMPose's blurs of 3 to 7 px would leave nothing of such a picture; that of a still smaller person is shown instead.
     """
@@ -87,7 +87,6 @@ def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **change
         low_res_height_px=(size_wh[1] // 3, size_wh[1] - 1),
     )
     values: dict[str, Any] = {
-        "name": name,
         # What comes after stride 16 has 2x2 cells at 64x64 pixels, and three quarters of the parameters.
         "backbone": "efficientnet_lite0:16",
         "stages": (Stage(size_wh, 4.0, 1.0, batch),),
@@ -98,7 +97,7 @@ def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **change
         "augmentation": augmentation,
         "cdkd": Cdkd(teacher="unified", confidence=True, learned_rate=10.0),
     }
-    return Recipe(**{**values, **changes})
+    return changed(Recipe(name), **{**values, **changes})
 
 
 def unified_64() -> Recipe:

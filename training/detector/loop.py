@@ -80,14 +80,14 @@ def fit_detector(
     network = network.to(memory_format=torch.channels_last)
     freeze(network, recipe.frozen)
     use_fast_kernels(in_training(network))
-    ema = Ema(network, recipe.ema_decay)
+    ema = Ema(network, recipe.optimizer.ema_decay)
     optimizer = optimizer_for(network, recipe)
     clock = Clock()
     if saved:
         ema.state = saved["ema"]
         optimizer.load_state_dict(saved["optimizer"])
         clock = Clock(saved["step"], saved["seconds"])
-    with RunLog(out, recipe.name, recipe.log_every, clock.step, clock.progress(recipe)) as log:
+    with RunLog(out, recipe.name, recipe.records.log_every, clock.step, clock.progress(recipe.schedule)) as log:
         _run(recipe, train, held_out, out, network, ema, optimizer, clock, log)
     _save(out, clock, network, ema, optimizer)
     weights = out / "weights.safetensors"
@@ -99,7 +99,12 @@ def fit_detector(
 def optimizer_for(network: PersonDetector, recipe: DetectorRecipe) -> torch.optim.AdamW:
     """AdamW; the backbone learns more slowly, and norms, biases and scales do not decay."""
     learning = ((name, one) for name, one in network.named_parameters() if one.requires_grad)
-    return adamw(learning, lr=recipe.lr, backbone_factor=recipe.backbone_lr_factor, weight_decay=recipe.weight_decay)
+    return adamw(
+        learning,
+        lr=recipe.optimizer.lr,
+        backbone_factor=recipe.optimizer.backbone_lr_factor,
+        weight_decay=recipe.optimizer.weight_decay,
+    )
 
 
 def _run(
@@ -120,17 +125,17 @@ def _run(
         return draw_pictures(train, rng, recipe.batch_size, side, recipe, mild=mild)
 
     def ask(step: int) -> Any:
-        progress = Clock(step, clock.seconds).progress(recipe)
-        return pool.submit(draw, step, recipe.side_at(progress), progress >= recipe.mild_from)
+        progress = Clock(step, clock.seconds).progress(recipe.schedule)
+        return pool.submit(draw, step, recipe.side_at(progress), progress >= recipe.schedule.mild_from)
 
-    started, base = time.monotonic(), clock.seconds
-    next_save, next_validation = (base + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
+    started, base, records = time.monotonic(), clock.seconds, recipe.records
+    next_save, next_validation = base + 60 * records.checkpoint_minutes, base + 60 * records.validate_minutes
     with ThreadPoolExecutor(1) as pool:
         pending = deque([ask(clock.step)])
-        while (progress := clock.progress(recipe)) < 1.0:
+        while (progress := clock.progress(recipe.schedule)) < 1.0:
             batch = pending.popleft().result()
             pending.append(ask(clock.step + 1))
-            lr = recipe.lr * warm_up(recipe, clock.step) * cosine(recipe, progress)
+            lr = recipe.optimizer.lr * warm_up(recipe.schedule, clock.step) * cosine(recipe.schedule, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]
             parts = step_losses(network, batch)
@@ -138,19 +143,19 @@ def _run(
                 raise NonFiniteLossError(f"The loss at step {clock.step} is not a number: lower lr.")
             optimizer.zero_grad()
             parts["total"].backward()
-            norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+            norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
             optimizer.step()
             clock.step += 1
             ema.update(network, clock.step)
             clock.seconds = base + time.monotonic() - started
             side = batch.image_NSS3.shape[1]
             more = {"side": float(side), "lr": lr, "grad_norm": round(float(norm), 3)}
-            log.trained(clock.step, clock.seconds, clock.progress(recipe), recipe.batch_size, parts, **more)
+            log.trained(clock.step, clock.seconds, clock.progress(recipe.schedule), recipe.batch_size, parts, **more)
             if clock.seconds >= next_save:
-                next_save = clock.seconds + 60 * recipe.checkpoint_minutes
+                next_save = clock.seconds + 60 * records.checkpoint_minutes
                 _save(out, clock, network, ema, optimizer)
             if held_out and clock.seconds >= next_validation:
-                next_validation = clock.seconds + 60 * recipe.validate_minutes
+                next_validation = clock.seconds + 60 * records.validate_minutes
                 log.validated(clock.step, clock.seconds, held_out_recall(averaged(ema), recipe.side, held_out))
 
 

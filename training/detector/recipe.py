@@ -1,94 +1,58 @@
-"""Everything that the training of a detector depends on, but for the data."""
+"""Recipe of a person detector: everything that its training depends on, but for the data."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import field
+from typing import Annotated
 
-from poseunion.models.errors import BadArgumentError
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-_POSITIVE = ("steps", "lr", "clip_norm", "log_every", "batch_size", "checkpoint_minutes", "validate_minutes")
-_SHARES = (
-    *(
-        "first_until",
-        "decay_from",
-        "mild_from",
-        "final_lr_factor",
-        "ema_decay",
-        "mosaic_prob",
-        "flip_prob",
-        "blur_prob",
-    ),
-)
+from poseunion.training.config.groups import CHECKED, Count, Optimizer, Range, Records, Schedule, Share, Whole
+
 # The coarsest map's cells.
 SIDE_MULTIPLE = 32
+Side = Annotated[int, Field(ge=SIDE_MULTIPLE, multiple_of=SIDE_MULTIPLE)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
+class Views:
+    """Augmentation of whole pictures.
+
+    Attributes:
+        scale, mild_scale: range of a picture's size against the one that just fits into the input, before and after
+            `mild_from`; there are no mosaics after it.
+    """
+
+    scale: Range = (0.5, 1.8)
+    mild_scale: Range = (0.8, 1.25)
+    mosaic_prob: Share = 0.5
+    flip_prob: Share = 0.5
+    blur_prob: Share = 0.05
+    hsv: tuple[Whole, Whole, Whole] = (5, 30, 30)
+
+
+@dataclass(frozen=True, config=CHECKED)
 class DetectorRecipe:
     """Everything that the training of a detector depends on, but for the data.
 
     Attributes:
         first_side, side: of the square input, until the share `first_until` of the budget and after it.
-        steps: optimiser steps of the whole run; ignored when `minutes` is given.
-        minutes: wall-clock budget; the schedule then follows the clock, and the run is not exactly repeatable.
-        lr: of pyramid and head; the backbone's is `lr * backbone_lr_factor`.
-        decay_from: share of the budget from which the learning rate falls along a cosine to `lr * final_lr_factor`.
-        mild_from: share of the budget from which there are no mosaics and scales are `mild_scale`.
-        scale, mild_scale: range of a picture's size against the one that just fits into the input.
-        frozen: blocks of the backbone, counted from its stem, that stay as they were found: what is learnt about edges
-            and textures costs most of a step's time.
-        ema_decay: of the averaged weights, which are what is evaluated and exported.
+        frozen: blocks of the backbone, counted from its stem, that keep their weights: edges and textures cost most of
+            a step's time.
     """
 
     name: str = "person"
-    first_side: int = 256
-    side: int = 320
-    first_until: float = 0.7
-    batch_size: int = 8
-    steps: int = 3000
-    minutes: float = 0.0
-    lr: float = 1e-3
-    backbone_lr_factor: float = 0.3
-    weight_decay: float = 0.05
-    warmup_steps: int = 100
-    warmup_factor: float = 0.0
-    decay_from: float = 0.4
-    final_lr_factor: float = 0.02
-    clip_norm: float = 10.0
-    ema_decay: float = 0.998
-    frozen: int = 4
-    scale: tuple[float, float] = (0.5, 1.8)
-    mild_scale: tuple[float, float] = (0.8, 1.25)
-    mild_from: float = 0.8
-    mosaic_prob: float = 0.5
-    flip_prob: float = 0.5
-    blur_prob: float = 0.05
-    hsv: tuple[int, int, int] = (5, 30, 30)
-    log_every: int = 20
-    checkpoint_minutes: float = 3.0
-    validate_minutes: float = 10.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            values = value if isinstance(value, tuple) else (value,)
-            if field.name != "name" and not all(math.isfinite(v) and v >= 0 for v in values):
-                raise BadArgumentError(f"{field.name} is {value}: give finite numbers that are not negative.")
-        for name in _POSITIVE:
-            if getattr(self, name) <= 0:
-                raise BadArgumentError(f"{name} is {getattr(self, name)}: give a number above 0.")
-        for name in _SHARES:
-            if getattr(self, name) > 1:
-                raise BadArgumentError(f"{name} is {getattr(self, name)}: give a share from 0 to 1.")
-        for name in ("first_side", "side"):
-            if getattr(self, name) < SIDE_MULTIPLE or getattr(self, name) % SIDE_MULTIPLE:
-                raise BadArgumentError(f"{name} is {getattr(self, name)}: give a multiple of {SIDE_MULTIPLE}.")
-        for name in ("scale", "mild_scale"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise BadArgumentError(f"{name} is {low},{high}: give the lower bound first, above 0.")
+    first_side: Side = 256
+    side: Side = 320
+    first_until: Share = 0.7
+    batch_size: Count = 8
+    frozen: Whole = 4
+    seed: Whole = 0
+    schedule: Schedule = Schedule(steps=3000, warmup_steps=100, decay_from=0.4, mild_from=0.8)
+    optimizer: Optimizer = Optimizer(lr=1e-3, backbone_lr_factor=0.3, weight_decay=0.05, clip_norm=10.0)
+    views: Views = field(default_factory=Views)
+    records: Records = field(default_factory=Records)
 
     def side_at(self, progress: float) -> int:
         """The input's side at a share of the budget."""

@@ -76,18 +76,18 @@ def _view(
     stores: Sequence[Pictures], rng: np.random.Generator, side: int, recipe: DetectorRecipe, *, mild: bool
 ) -> View:
     canvas = np.full((side, side, 3), BORDER, np.uint8)
-    if not mild and rng.random() < recipe.mosaic_prob:
+    if not mild and rng.random() < recipe.views.mosaic_prob:
         x, y = (round(side * v) for v in rng.uniform(*MOSAIC_MIDDLE, 2))
         quarters = ((0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side))
         parts = [_placed(canvas, quarter, *_drawn(stores, rng), rng, MOSAIC_SCALE) for quarter in quarters]
     else:
-        scale = recipe.mild_scale if mild else recipe.scale
+        scale = recipe.views.mild_scale if mild else recipe.views.scale
         parts = [_placed(canvas, (0, 0, side, side), *_drawn(stores, rng), rng, scale)]
     corner, ignored = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-    if rng.random() < recipe.flip_prob:
+    if rng.random() < recipe.views.flip_prob:
         canvas = np.ascontiguousarray(canvas[:, ::-1])
         corner = corner[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [side, 0, side, 0]
-    colours = replace(NONE, hsv=recipe.hsv, blur_prob=recipe.blur_prob)
+    colours = replace(NONE, hsv=recipe.views.hsv, blur_prob=recipe.views.blur_prob)
     return jitter_pixels(rng, canvas, colours), corner.astype(np.float32), ignored
 
 

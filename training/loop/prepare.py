@@ -74,7 +74,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
     indices = [read_index(entry.packed) for entry in data.packed]
     for entry, index in zip(data.packed, indices, strict=True):
         check_recipe(index, entry.packed, recipe)
-        if not recipe.online:
+        if not recipe.distillation.online:
             _check_teachers(str(entry.packed), [one.skeleton for one in index.teachers], recipe)
     for teacher in teachers:
         if not set(teacher.skeleton.keypoints) & set(skeleton.keypoints):
@@ -82,25 +82,25 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
                 f"Teacher {teacher.name} predicts {', '.join(teacher.skeleton.keypoints[:3])} …: "
                 f"none of {skeleton.name}'s keypoints; take it out of the data file."
             )
-    if data.datasets or recipe.online:
+    if data.datasets or recipe.distillation.online:
         _check_teachers("The data file", [t.skeleton.name for t in teachers], recipe)
     known = [entry.name for entry in data.datasets] + [one.name for index in indices for one in index.datasets]
-    if unknown := [name for name in recipe.datasets if name not in known]:
+    if unknown := [name for name in recipe.sampling.datasets if name not in known]:
         raise BadArgumentError(
             f"Recipe {recipe.name} trains on {', '.join(unknown)}; the data file has {', '.join(known)}."
         )
     if twice := sorted({name for name in known if known.count(name) > 1}):
         raise BadArgumentError(f"The data file has {twice[0]} twice, packed or not: leave one.")
     train, held = [], []
-    weighted = dict(recipe.betas) if recipe.alpha < 1 else {}
+    weighted = dict(recipe.distillation.betas) if recipe.distillation.alpha < 1 else {}
     for one in (*_asked(data, recipe, teachers, teaches, cache), *_unpacked(data, indices, recipe, cache)):
         store = one.store
         no_exchange = np.zeros(store.weight.shape, bool)
-        labels, exchanged = corrected(store, one.taught) if recipe.mend_sides else (store, no_exchange)
+        labels, exchanged = corrected(store, one.taught) if recipe.losses.mend_sides else (store, no_exchange)
         beliefs = agrees_with_labels(labels, one.taught)
         # Agreement with labels is judged by all that a teacher predicts; it may teach less.
         taught = [view.only(mask) for view, mask in zip(one.taught, one.teaches, strict=True)]
-        xy, weight = complete(labels, taught, beliefs, recipe.pseudo_weight)
+        xy, weight = complete(labels, taught, beliefs, recipe.losses.pseudo_weight)
         lessons = tuple(
             DistillationSource(t, b) for t, b in zip(taught, beliefs, strict=True) if t.skeleton in weighted
         )
@@ -116,14 +116,14 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
             f"There is nobody to train on among {sum(len(one.store) for one in train)} people: "
             "all are held out or have no keypoint that is labelled or that a teacher knows."
         )
-    online = [t for t in teachers if recipe.online and t.skeleton.name in dict(recipe.betas)]
+    online = [t for t in teachers if recipe.distillation.online and t.skeleton.name in dict(recipe.distillation.betas)]
     if joint := [t.name for t in online if isinstance(t, JointTeacher)]:
         raise BadArgumentError(f"Teacher {joint[0]} is a joint one, which cannot be asked in training: online=false.")
     return Prepared(train, held, [t for t in online if isinstance(t, Predictor)])
 
 
 def _needs_teachers(recipe: Recipe) -> bool:
-    return recipe.pseudo_weight > 0 or recipe.alpha < 1 or recipe.mend_sides
+    return recipe.losses.pseudo_weight > 0 or recipe.distillation.alpha < 1 or recipe.losses.mend_sides
 
 
 def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> None:
@@ -132,14 +132,14 @@ def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> Non
     Raises:
         BadArgumentError: `where` is what has, or lacks, the teachers.
     """
-    if recipe.alpha >= 1:
+    if recipe.distillation.alpha >= 1:
         return
-    if silent := [name for name, _ in recipe.betas if name not in skeletons]:
+    if silent := [name for name, _ in recipe.distillation.betas if name not in skeletons]:
         raise BadArgumentError(
             f"Recipe {recipe.name} learns from a teacher of {' and one of '.join(silent)}, which "
             f"{where[0].lower() + where[1:]} lacks: add it under teachers, or set alpha=1 to learn from labels alone."
         )
-    if twice := [name for name, _ in recipe.betas if skeletons.count(name) > 1]:
+    if twice := [name for name, _ in recipe.distillation.betas if skeletons.count(name) > 1]:
         raise BadArgumentError(
             f"{where} has {skeletons.count(twice[0])} teachers of {twice[0]}, and a recipe weighs teachers by "
             "their skeleton: leave one."
@@ -151,8 +151,8 @@ def _asked(
 ) -> Iterator[_Source]:
     """The data sets of pictures, and the teachers' answers about them."""
     skeleton = load_skeleton(recipe.skeleton)
-    for entry in (e for e in data.datasets if not recipe.datasets or e.name in recipe.datasets):
-        people = read_people(entry, skeleton, definition_offsets=recipe.definition_offsets)
+    for entry in (e for e in data.datasets if recipe.sampling.takes(e.name)):
+        people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets)
         store = open_store(entry.name, people, skeleton, cache)
         wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.skeleton.keypoints, store, recipe)]
         taught = [predict_peaks(store, teachers[i], skeleton, cache) for i in wanted]
@@ -164,7 +164,7 @@ def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache:
     keypoints = load_skeleton(recipe.skeleton).keypoints
     for entry, index in zip(data.packed, indices, strict=True):
         teachers = index.teachers if _needs_teachers(recipe) else ()
-        for dataset in (d for d in index.datasets if not recipe.datasets or d.name in recipe.datasets):
+        for dataset in (d for d in index.datasets if recipe.sampling.takes(d.name)):
             store, taught = unpack(entry.packed, dataset, index, cache)
             wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.predicts, store, recipe)]
             teaches = [np.array([name in teachers[i].teaches for name in keypoints]) for i in wanted]
@@ -195,7 +195,7 @@ def taught_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool
 
 def _is_wanted(predicts: Sequence[str], store: CropStore, recipe: Recipe) -> bool:
     """Whether a teacher is needed: always to distil, else where it predicts a keypoint that has no label at all."""
-    if recipe.mend_sides or (recipe.alpha < 1 and not recipe.online):
+    if recipe.losses.mend_sides or (recipe.distillation.alpha < 1 and not recipe.distillation.online):
         return True
     unknown = (store.visibility == Visibility.UNDEFINED).all(0)
     return any(unknown[store.skeleton.index(k)] for k in predicts if k in store.skeleton.keypoints)

@@ -1,36 +1,11 @@
-"""How far a run is, and how fast it learns there."""
+"""Progress of a run, and its learning rate: linear warm-up, constant, then a cosine."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
-
-class Budget(Protocol):
-    """What a run may cost: steps or, where it is not 0, minutes."""
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def minutes(self) -> float: ...
-
-
-class Cosine(Protocol):
-    """Linear warm-up over steps, constant, then a cosine over the last part of the budget."""
-
-    @property
-    def warmup_steps(self) -> int: ...
-
-    @property
-    def warmup_factor(self) -> float: ...
-
-    @property
-    def decay_from(self) -> float: ...
-
-    @property
-    def final_lr_factor(self) -> float: ...
+from poseunion.training.config.groups import Schedule
 
 
 @dataclass
@@ -40,20 +15,20 @@ class Clock:
     step: int = 0
     seconds: float = 0.0
 
-    def progress(self, budget: Budget) -> float:
+    def progress(self, schedule: Schedule) -> float:
         """Share of the budget that is spent, in [0, 1]."""
-        share = self.seconds / (budget.minutes * 60) if budget.minutes else self.step / budget.steps
+        share = self.seconds / (schedule.minutes * 60) if schedule.minutes else self.step / schedule.steps
         return min(share, 1.0)
 
 
-def warm_up(schedule: Cosine, step: int) -> float:
+def warm_up(schedule: Schedule, step: int) -> float:
     """The share of the learning rate that the first steps have reached."""
     share = min(1.0, (step + 1) / max(schedule.warmup_steps, 1))
     return schedule.warmup_factor + (1 - schedule.warmup_factor) * share
 
 
-def cosine(schedule: Cosine, progress: float) -> float:
-    """The share of the learning rate that is left at a share of the budget."""
+def cosine(schedule: Schedule, progress: float) -> float:
+    """The share of the learning rate that is left at a share of the schedule."""
     if progress <= schedule.decay_from:
         return 1.0
     share = (progress - schedule.decay_from) / max(1e-9, 1 - schedule.decay_from)

@@ -15,6 +15,7 @@ from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_described, read_weights
 from poseunion.models.networks.widen import can_widen, widened
 from poseunion.models.skeleton import load_skeleton
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 
 
@@ -32,10 +33,10 @@ def stage_index(recipe: Recipe, progress: float) -> int:
 
 def network_for(stage_number: int, recipe: Recipe, state: dict[str, Tensor] | None) -> nn.Module:
     """A fresh network for a stage; `state` is of the same stage."""
-    stage = recipe.stages[stage_number]
+    stage, student = recipe.stages[stage_number], recipe.student
     keypoints = len(load_skeleton(recipe.skeleton))
-    pretrained = recipe.pretrained and state is None and recipe.network == "equivariant"
-    network = build_network(recipe.network, recipe.backbone, keypoints, grid_of(stage), pretrained=pretrained)
+    pretrained = student.pretrained and state is None and student.network == "equivariant"
+    network = build_network(student.network, student.backbone, keypoints, grid_of(stage), pretrained=pretrained)
     if state is not None:
         try:
             network.load_state_dict(state)
@@ -54,8 +55,8 @@ def grown_state(recipe: Recipe, stage_number: int, state: dict[str, Tensor]) -> 
         return state
     if not isinstance(network, (EquivariantSimcc, RTMPose)) or not _is_double(grid_of(new), grid_of(old)):
         raise BadArgumentError(
-            f"{recipe.network} cannot grow from {old.size_wh} at {old.split:g} bins a pixel to {new.size_wh} at "
-            f"{new.split:g}: double the size and halve the split."
+            f"{recipe.student.network} cannot grow from {old.size_wh} at {old.split:g} bins a pixel to {new.size_wh} "
+            f"at {new.split:g}: double the size and halve the split."
         )
     return dict(network.grown().state_dict())
 
@@ -89,15 +90,16 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
     """
-    first = grid_of(recipe.stages[0])
+    first, student = grid_of(recipe.stages[0]), recipe.student
     network, spec, description = load_described(path)
-    own = (recipe.network, recipe.backbone) if not recipe.network.startswith("rtmpose-") else (recipe.network,)
-    if isinstance(network, RTMPose) and can_widen(network.size, recipe.network.removeprefix("rtmpose-")):
-        network = widened(network, recipe.network.removeprefix("rtmpose-"))
-        spec = spec.model_copy(update={"network": recipe.network})
+    is_rtmpose, size = student.network.startswith("rtmpose-"), student.network.removeprefix("rtmpose-")
+    own = (student.network,) if is_rtmpose else (student.network, student.backbone)
+    if isinstance(network, RTMPose) and can_widen(network.size, size):
+        network = widened(network, size)
+        spec = spec.model_copy(update={"network": student.network})
     has = spec.network, spec.backbone
     if has != own and isinstance(network, EquivariantSimcc):
-        has = spec.network, _ending(spec.backbone, recipe.backbone)
+        has = spec.network, _ending(spec.backbone, student.backbone)
     if has[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
         raise BadArgumentError(
             f"{path} holds {spec.network} {spec.backbone} for {description.resolved_skeleton.name}, recipe "
@@ -108,7 +110,7 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
         if first.split == 2 * description.grid.split:
             network = network.shrunk()
         if first.split == network.grid.split:
-            names = network_for(0, dataclasses.replace(recipe, pretrained=False), None).state_dict()
+            names = network_for(0, changed(recipe, pretrained=False), None).state_dict()
             return {name: tensor for name, tensor in network.state_dict().items() if name in names}
     if (size_wh, bins_wh) != (first.size_wh, first.bins_wh):
         raise BadArgumentError(

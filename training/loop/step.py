@@ -82,7 +82,7 @@ def losses(
     image = normalise(torch.as_tensor(batch.image_NHW3, device=device))
     xy, weight = torch.as_tensor(batch.xy_NK2, device=device), torch.as_tensor(batch.weight_NK, device=device)
     wide = None if batch.wide_NHW3 is None else torch.as_tensor(batch.wide_NHW3, device=device)
-    if recipe.balance_keypoints:
+    if recipe.losses.balance_keypoints:
         weight = balanced(weight)
     answer, heat, lesson = trained(image, wide, torch.as_tensor(batch.flip_N, device=device), progress)
     if answer is None:
@@ -90,14 +90,14 @@ def losses(
         parts = heatmap_mse(heat, xy, weight, grid.size_wh)
         return {**parts, **lesson, "total": parts["heatmap"] + lesson.get("cdkd", 0)}
     logit_x, logit_y = answer
-    if recipe.task_loss == "position":
+    if recipe.losses.task_loss == "position":
         parts = position_loss(logit_x, logit_y, xy, weight, grid)
     else:
         parts = conditional_keypoint_loss(logit_x, logit_y, *simcc_labels(xy, grid), weight)
     task = torch.stack(list(parts.values())).sum()
-    if heat is not None and recipe.heatmap_weight:
+    if heat is not None and recipe.losses.heatmap_weight:
         parts["heatmap"] = heatmap_loss(heat, xy, weight, STRIDE, trained.network.alignment)  # type: ignore[union-attr,arg-type]
-        task = task + recipe.heatmap_weight * parts["heatmap"]
+        task = task + recipe.losses.heatmap_weight * parts["heatmap"]
     distil: dict[str, Tensor] = {}
     for name, target in batch.teachers.items():
         taught = distillation_loss(
@@ -106,19 +106,20 @@ def losses(
         )
         parts |= {f"{part}_{name}": value for part, value in taught.items()}
         distil[name] = taught["distil_x"] + taught["distil_y"]
-    total = total_loss(task, distil, recipe.alpha, dict(recipe.betas))
+    total = total_loss(task, distil, recipe.distillation.alpha, dict(recipe.distillation.betas))
     # Paper B's eq. 8: its two lessons are added to whatever the task loss is.
     return {**parts, **lesson, "total": total + lesson["cdkd"] if lesson else total}
 
 
 def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW for the student and the alignments; what the curriculum learns has its own rule."""
+    settings, student = recipe.optimizer, recipe.student
     return adamw(
         _descending(trained),
-        lr=recipe.lr,
-        backbone_factor=recipe.backbone_lr_factor if recipe.pretrained or recipe.start else 1.0,
-        weight_decay=recipe.weight_decay,
-        relative_backbone=recipe.relative_steps,
+        lr=settings.lr,
+        backbone_factor=settings.backbone_lr_factor if student.pretrained or student.start else 1.0,
+        weight_decay=settings.weight_decay,
+        relative_backbone=settings.relative_steps,
     )
 
 

@@ -51,10 +51,10 @@ class NonFiniteLossError(PoseUnionError):
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     """Linear warm-up over steps, constant, then a cosine over the last part of the budget, or drops to a tenth."""
-    warm = recipe.lr * warm_up(recipe, step)
-    if recipe.lr_drops:
-        return warm * 0.1 ** sum(progress >= share for share in recipe.lr_drops)
-    return warm * cosine(recipe, progress)
+    warm = recipe.optimizer.lr * warm_up(recipe.schedule, step)
+    if recipe.schedule.lr_drops:
+        return warm * 0.1 ** sum(progress >= share for share in recipe.schedule.lr_drops)
+    return warm * cosine(recipe.schedule, progress)
 
 
 def fit(
@@ -84,7 +84,7 @@ def fit(
         BadFileError: `out` cannot be written.
         NonFiniteLossError: the loss or its gradient is not a number; the batch is saved beside the checkpoint.
     """
-    fabric = _fabric(accelerator, devices, nodes, recipe.precision)
+    fabric = _fabric(accelerator, devices, nodes, recipe.student.precision)
     if fabric.device.type == "cpu":
         keep_freed_memory()
     last = check_out(out, resume=resume)
@@ -92,8 +92,8 @@ def fit(
     if saved and not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
         raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
     resident = None
-    if recipe.augment_on == "device":
-        resident = DeviceStore(data.train, fabric.device, agreement_mask=recipe.agreement_mask)
+    if recipe.sampling.augment_on == "device":
+        resident = DeviceStore(data.train, fabric.device, agreement_mask=recipe.distillation.agreement_mask)
     clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
     current = saved["stage"] if saved else 0
     weights = saved["network"] if saved else init
@@ -104,10 +104,10 @@ def fit(
     with contextlib.ExitStack() as stack:
         log = None
         if fabric.is_global_zero:
-            log = RunLog(out, recipe.name, recipe.log_every, clock.step, clock.progress(recipe))
+            log = RunLog(out, recipe.name, recipe.records.log_every, clock.step, clock.progress(recipe.schedule))
             stack.enter_context(log)
-        while clock.progress(recipe) < 1.0:
-            torch.manual_seed(recipe.seed)
+        while clock.progress(recipe.schedule) < 1.0:
+            torch.manual_seed(recipe.sampling.seed)
             network = network_for(current, recipe, weights)
             weights, ema_state = _run_stage(
                 fabric,
@@ -126,12 +126,12 @@ def fit(
             )
             optimizer_state, aside = None, {}
             finished = current
-            if clock.progress(recipe) < 1.0:
+            if clock.progress(recipe.schedule) < 1.0:
                 weights, ema_state = grown_state(recipe, current, weights), grown_state(recipe, current, ema_state)
-                current = stage_index(recipe, clock.progress(recipe))
+                current = stage_index(recipe, clock.progress(recipe.schedule))
             if fabric.is_global_zero:
                 _save(out, clock, current, weights, ema_state, None, {}, origin)
-                if clock.progress(recipe) >= 1.0:
+                if clock.progress(recipe.schedule) >= 1.0:
                     _save_weights(out, recipe, finished, ema_state, clock, origin)
             fabric.barrier()
     return out / "weights.safetensors"
@@ -205,8 +205,8 @@ def _run_stage(
     network = network.to(memory_format=torch.channels_last).train()
     if fabric.device.type == "cpu":
         use_fast_kernels(network)
-    freeze(network, recipe.frozen)
-    ema = Ema(network, recipe.ema_decay)
+    freeze(network, recipe.student.frozen)
+    ema = Ema(network, recipe.optimizer.ema_decay)
     if ema_state is not None:
         ema.state = {k: v.clone() for k, v in ema_state.items()}
     distiller = distiller_for(recipe.cdkd, network, recipe.skeleton, grid)
@@ -218,33 +218,34 @@ def _run_stage(
     wrapped, optimizer = fabric.setup(trained, optimizer)
     per_device = max(1, stage.batch_size // fabric.world_size)
 
-    if recipe.compiled:
+    if recipe.student.compiled:
         network.get_submodule("backbone").compile()  # in place: names of parameters stay
 
     def draw(step: int) -> Batch | DeviceBatch:
         strength = recipe.augmentation
-        if Clock(step, clock.seconds).progress(recipe) >= recipe.mild_from:
+        if Clock(step, clock.seconds).progress(recipe.schedule) >= recipe.schedule.mild_from:
             strength = strength.mild()
-        rng = np.random.default_rng([recipe.seed, fabric.global_rank, step])
+        rng = np.random.default_rng([recipe.sampling.seed, fabric.global_rank, step])
         wide_wh = distiller.teacher.size_wh if distiller is not None else None
         if resident is not None:
             drawing = (rng, per_device, grid, strength)
-            return resident.draw(*drawing, sampling_power=recipe.sampling_power, wide_wh=wide_wh)
+            return resident.draw(*drawing, sampling_power=recipe.sampling.sampling_power, wide_wh=wide_wh)
         return draw_batch(
             *(data.train, rng, per_device, grid, strength),
-            agreement_mask=recipe.agreement_mask,
-            sampling_power=recipe.sampling_power,
+            agreement_mask=recipe.distillation.agreement_mask,
+            sampling_power=recipe.sampling.sampling_power,
             online=data.online,
             wide_wh=wide_wh,
         )
 
-    started, base_seconds = time.monotonic(), clock.seconds
-    next_save, next_validation = (base_seconds + 60 * m for m in (recipe.checkpoint_minutes, recipe.validate_minutes))
-    with ThreadPoolExecutor(recipe.draw_ahead) as pool:
-        pending = deque(pool.submit(draw, clock.step + i) for i in range(recipe.draw_ahead))
-        while (progress := clock.progress(recipe)) < 1.0 and stage_index(recipe, progress) == number:
+    started, base_seconds, records = time.monotonic(), clock.seconds, recipe.records
+    next_save = base_seconds + 60 * records.checkpoint_minutes
+    next_validation = base_seconds + 60 * records.validate_minutes
+    with ThreadPoolExecutor(recipe.sampling.draw_ahead) as pool:
+        pending = deque(pool.submit(draw, clock.step + i) for i in range(recipe.sampling.draw_ahead))
+        while (progress := clock.progress(recipe.schedule)) < 1.0 and stage_index(recipe, progress) == number:
             batch = pending.popleft().result()
-            pending.append(pool.submit(draw, clock.step + recipe.draw_ahead))
+            pending.append(pool.submit(draw, clock.step + recipe.sampling.draw_ahead))
             lr = learning_rate(recipe, clock.step, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]
@@ -253,7 +254,8 @@ def _run_stage(
                 _save_bad_batch(out, batch, clock.step, "loss")
             optimizer.zero_grad()
             fabric.backward(parts["total"])
-            norm = fabric.clip_gradients(wrapped, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+            limit = recipe.optimizer.clip_norm
+            norm = fabric.clip_gradients(wrapped, optimizer, max_norm=limit, error_if_nonfinite=False)
             if norm is not None and not torch.isfinite(norm):
                 _save_bad_batch(out, batch, clock.step, "gradient")
             optimizer.step()
@@ -267,15 +269,15 @@ def _run_stage(
             if log is not None:
                 more = {"stage": number, "lr": lr, "grad_norm": round(float(norm or 0), 3)}
                 seen = per_device * fabric.world_size
-                log.trained(clock.step, clock.seconds, clock.progress(recipe), seen, parts, **more)
+                log.trained(clock.step, clock.seconds, clock.progress(recipe.schedule), seen, parts, **more)
             if clock.seconds >= next_save:
-                next_save = clock.seconds + 60 * recipe.checkpoint_minutes
+                next_save = clock.seconds + 60 * records.checkpoint_minutes
                 if fabric.is_global_zero:
                     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
                     _save(out, clock, number, state, ema.state, optimizer.state_dict(), trained.aside(), origin)
                 fabric.barrier()
             if data.held_out and clock.seconds >= next_validation:
-                next_validation = clock.seconds + 60 * recipe.validate_minutes
+                next_validation = clock.seconds + 60 * records.validate_minutes
                 if log is not None:
                     score = held_out_pck(network_for(number, recipe, ema.state), grid, data.held_out)
                     log.validated(clock.step, clock.seconds, score)
@@ -307,10 +309,11 @@ def _save(
 def _save_weights(
     out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock, origin: Origin
 ) -> None:
-    grid = grid_of(recipe.stages[stage])
+    grid, student = grid_of(recipe.stages[stage]), recipe.student
     head: SimccOutput | HeatmapOutput = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
-    if recipe.network.startswith("heatmap-"):
-        head = heatmap_output(grid.size_wh, int(recipe.network.removeprefix("heatmap-")))
+    if student.network.startswith("heatmap-"):
+        head = heatmap_output(grid.size_wh, int(student.network.removeprefix("heatmap-")))
+    spent = f"{clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.sampling.seed}"
     description = ModelDescription(
         # A file's name: those of shipped models have no underscores.
         name=recipe.name.replace("_", "-"),
@@ -319,10 +322,10 @@ def _save_weights(
         padding=PADDING,
         head=head,
         licence=_licence(origin),
-        source=f"poseunion train {recipe.name}: {clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}"
+        source=f"poseunion train {recipe.name}: {spent}"
         + (f"; fine-tuned from ({origin.source})" if origin.source else ""),
     )
-    spec = NetworkSpec(network=recipe.network, backbone=recipe.backbone)
+    spec = NetworkSpec(network=student.network, backbone=student.backbone)
     save_weights(out / "weights.safetensors", state, spec, description)
 
 

@@ -117,11 +117,11 @@ def check_recipe(index: PackedIndex, folder: Path, recipe: Recipe) -> None:
     Raises:
         BadArgumentError: another skeleton, or other definitions.
     """
-    if index.skeleton != recipe.skeleton or index.definition_offsets != recipe.definition_offsets:
+    if index.skeleton != recipe.skeleton or index.definition_offsets != recipe.sampling.definition_offsets:
         raise BadArgumentError(
             f"{folder} was packed for skeleton={index.skeleton} definition_offsets={index.definition_offsets}, recipe "
-            f"{recipe.name} has {recipe.skeleton} and {recipe.definition_offsets}: pack anew with poseunion pack "
-            f"{recipe.name}."
+            f"{recipe.name} has {recipe.skeleton} and {recipe.sampling.definition_offsets}: pack anew with "
+            f"poseunion pack {recipe.name}."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.cdkd.distiller import ASKED_AT_ONCE, answers, distiller_for, load_teacher, teacher_file
 from poseunion.training.config.augmentation import NONE
-from poseunion.training.config.overrides import with_overrides
+from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipes import Recipe, Stage, find_recipe
 from poseunion.training.config.recipes_low_resolution import LOW_RESOLUTION_RECIPES
 from poseunion.training.loop import step
@@ -65,9 +64,9 @@ def tiny(recipe: Recipe, teachers: dict[str, Path]) -> Recipe:
     (stage,) = recipe.stages
     side = min(stage.size_wh[0], 64)
     kind = "any" if recipe.cdkd.teacher else "square"
-    return dataclasses.replace(
+    return changed(
         recipe,
-        backbone=TINY.get(recipe.backbone, recipe.backbone),
+        backbone=TINY.get(recipe.student.backbone, recipe.student.backbone),
         pretrained=False,
         stages=(Stage((side, side), stage.split, 1.0, 2),),
         epochs=0,
@@ -75,7 +74,7 @@ def tiny(recipe: Recipe, teachers: dict[str, Path]) -> Recipe:
         log_every=1,
         checkpoint_minutes=0.0,
         validate_minutes=1e9,
-        cdkd=dataclasses.replace(recipe.cdkd, teacher=str(teachers[kind])) if recipe.cdkd.is_on else recipe.cdkd,
+        cdkd=changed(recipe.cdkd, teacher=str(teachers[kind])) if recipe.cdkd.is_on else recipe.cdkd,
     )
 
 
@@ -128,7 +127,7 @@ def test_every_recipe_trains_resumes_and_exports(
     assert poses.xy.shape == (1, len(UNION), 2)
     assert np.isfinite(poses.xy).all()
     assert predictor.metadata.size_wh == recipe.stages[0].size_wh == predictor.size_wh
-    if recipe.network.startswith("heatmap"):
+    if recipe.student.network.startswith("heatmap"):
         words += ["--with-preprocess", "crop", "--overwrite"]
         with pytest.raises(BadArgumentError, match="heatmap head"):
             CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
@@ -138,8 +137,8 @@ def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
     teachers: dict[str, Path], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alignments and curriculum are in the checkpoint."""
-    recipe = dataclasses.replace(tiny(ablation("cdkd_64"), teachers), steps=3)
-    recipe = dataclasses.replace(recipe, cdkd=dataclasses.replace(recipe.cdkd, learned=("tau", "alpha", "beta")))
+    recipe = changed(tiny(ablation("cdkd_64"), teachers), steps=3)
+    recipe = changed(recipe, cdkd=changed(recipe.cdkd, learned=("tau", "alpha", "beta")))
     fit(recipe, prepared, tmp_path / "whole", accelerator="cpu")
     fit_in_two(recipe, prepared, tmp_path / "cut", monkeypatch, stop=3)
     whole, cut = (torch.load(tmp_path / run / "last.ckpt", weights_only=True)["network"] for run in ("whole", "cut"))
@@ -155,7 +154,9 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     recipe = tiny(ablation("cdkd_64"), teachers)
     (stage,) = recipe.stages
     torch.manual_seed(0)
-    student = build_network(recipe.network, recipe.backbone, len(UNION), grid_of(stage), pretrained=False)
+    student = build_network(
+        recipe.student.network, recipe.student.backbone, len(UNION), grid_of(stage), pretrained=False
+    )
     distiller = distiller_for(recipe.cdkd, student, recipe.skeleton, grid_of(stage))
     assert distiller is not None
     heard: list[torch.dtype] = []
@@ -167,7 +168,7 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     with torch.autocast("cpu", torch.bfloat16):
         short = distiller(*asked)
     assert heard == [torch.float32, torch.bfloat16]
-    distiller.config = dataclasses.replace(distiller.config, half_teacher=True)
+    distiller.config = changed(distiller.config, half_teacher=True)
     half = distiller(*asked)
     assert heard[2:] == [torch.bfloat16]
     for name, value in short.items():
@@ -192,7 +193,7 @@ def test_a_teacher_says_the_same_of_many_people_as_of_each(teachers: dict[str, P
 
 def test_training_leaves_no_trace_in_the_student(teachers: dict[str, Path], prepared: Prepared, tmp_path: Path) -> None:
     taught = tiny(ablation("cdkd_64"), teachers)
-    alone = dataclasses.replace(taught, cdkd=dataclasses.replace(taught.cdkd, features="off", classes="off"))
+    alone = changed(taught, cdkd=changed(taught.cdkd, features="off", classes="off"))
     states, graphs = [], []
     for name, recipe in (("taught", taught), ("alone", alone)):
         weights = fit(recipe, prepared, tmp_path / name, accelerator="cpu")
@@ -252,7 +253,7 @@ def test_an_equivariant_teacher_reads_any_aspect_and_others_their_own(teachers: 
 def test_a_heatmap_network_has_no_classes(teachers: dict[str, Path]) -> None:
     recipe = tiny(ablation("sape_hrnet_heatmap_64", "cdkd.classes=cca"), teachers)
     grid = grid_of(recipe.stages[0])
-    student = build_network(recipe.network, recipe.backbone, len(UNION), grid)
+    student = build_network(recipe.student.network, recipe.student.backbone, len(UNION), grid)
     with pytest.raises(BadArgumentError, match=r"cdkd\.classes=off"):
         distiller_for(recipe.cdkd, student, "union21", grid)
 
@@ -305,7 +306,7 @@ def test_a_heatmap_student_is_validated_like_any_other(prepared: Prepared) -> No
 
 
 def test_the_rate_falls_where_the_paper_says() -> None:
-    recipe = dataclasses.replace(find_recipe("cdkd_hrnet_w32_64", []), epochs=0, steps=210)
+    recipe = changed(find_recipe("cdkd_hrnet_w32_64", []), epochs=0, steps=210)
     rates = [learning_rate(recipe, epoch, epoch / 210) for epoch in range(210)]
     assert rates[:170] == [1e-3] * 170
     assert rates[170:200] == pytest.approx([1e-4] * 30)
@@ -319,5 +320,6 @@ def test_switches_can_be_set_on_the_command_line() -> None:
     assert recipe.cdkd.learned == ("tau", "alpha")
     assert recipe.cdkd.kernel_sides == (3, 3, 5, 7)
     assert ablation("cdkd_64", "cdkd.learned=").cdkd.learned == ()
+    assert ablation("cdkd_64", "lr_drops=.5,.9").schedule.lr_drops == (0.5, 0.9)
     with pytest.raises(BadArgumentError, match=r"lr_drops"):
-        ablation("cdkd_64", "lr_drops=.5")
+        ablation("cdkd_64", "lr_drops=5")

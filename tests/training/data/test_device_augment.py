@@ -18,6 +18,7 @@ from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.config.augmentation import NONE, Augmentation
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 from poseunion.training.data.augment import jitter_pixels, random_crop
 from poseunion.training.data.device_augment import (
@@ -216,11 +217,13 @@ def test_a_batch_is_distributed_like_the_cpus(prepared: Prepared) -> None:
 
 def test_training_on_the_device(prepared: Prepared, tmp_path: Path) -> None:
     """The loop trains with it, and a run can be repeated."""
-    recipe = Recipe(name="tiny", pretrained=False, stages=(Stage((32, 64), 4.0, 1.0, 2),), steps=3, augment_on="device")
+    recipe = changed(
+        Recipe("tiny"), pretrained=False, stages=(Stage((32, 64), 4.0, 1.0, 2),), steps=3, augment_on="device"
+    )
     states = []
     for name in ("first", "second"):
         fit(recipe, prepared, tmp_path / name, accelerator="cpu")
         states.append(torch.load(tmp_path / name / "last.ckpt", weights_only=True)["network"])
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     with pytest.raises(BadArgumentError, match="augment_on=cpu"):
-        dataclasses.replace(recipe, online=True)
+        changed(recipe, online=True)

@@ -18,7 +18,7 @@ from poseunion.models.networks.build import build_network
 from poseunion.models.networks.person_detector import PersonDetector, read_detector
 from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.runtime.description import ModelDescription
-from poseunion.training.config.overrides import with_overrides
+from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.detector.loop import fit_detector, freeze, in_training
 from poseunion.training.detector.prepare import starting_network
 from poseunion.training.detector.recipe import DetectorRecipe
@@ -27,7 +27,7 @@ from poseunion.training.detector.validate import held_out_recall
 from poseunion.training.detector.views import Pictures
 from poseunion.training.loop.checkpoint import save_checkpoint
 
-SMALL = DetectorRecipe(first_side=64, side=96, batch_size=2, steps=4, log_every=1, warmup_steps=2)
+SMALL = changed(DetectorRecipe(), first_side=64, side=96, batch_size=2, steps=4, log_every=1, warmup_steps=2)
 
 
 def test_a_few_steps_find_rectangles(store: PictureStore, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monke
     ("words", "says"),
     [
         (["side=100"], "multiple of 32"),
-        (["mosaic_prob=2"], "share from 0 to 1"),
-        (["steps=0"], "above 0"),
+        (["mosaic_prob=2"], "up to 1"),
+        (["steps=0"], "from 1"),
         (["nonsense=1"], "nonsense"),
         (["--init", "nobody"], "No weights 'nobody'"),
         (["scale=2,1"], "lower bound first"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -13,20 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.models.errors import BadFileError
+from poseunion.training.config.overrides import changed
 from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.detector.pictures import BoxedPicture, completed, overlaps, read_pictures
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.store import STORE_SIDE_PX, PictureStore, open_pictures
 from poseunion.training.detector.views import BORDER, Pictures, draw_pictures, in_view
 
-PLAIN = DetectorRecipe(hsv=(0, 0, 0), blur_prob=0.0)
+PLAIN = changed(DetectorRecipe(), hsv=(0, 0, 0), blur_prob=0.0)
 NOBODY = np.zeros((0, 4))
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_boxes_lie_on_what_they_name(store: PictureStore, mosaic: float, seed: int) -> None:
-    recipe = dataclasses.replace(PLAIN, mosaic_prob=mosaic)
+    recipe = changed(PLAIN, mosaic_prob=mosaic)
     parts = [Pictures(store, np.arange(len(store)), 1.0)]
     batch = draw_pictures(parts, np.random.default_rng(seed), 4, 128, recipe, mild=False)
     boxes = 0
@@ -52,7 +52,7 @@ def test_a_view_depends_on_its_seed_alone(store: PictureStore) -> None:
 
 
 def test_around_a_small_picture_there_is_grey(store: PictureStore) -> None:
-    recipe = dataclasses.replace(PLAIN, mosaic_prob=0.0, scale=(0.5, 0.5))
+    recipe = changed(PLAIN, mosaic_prob=0.0, scale=(0.5, 0.5))
     parts = [Pictures(store, np.arange(1), 1.0)]
     (image,) = draw_pictures(parts, np.random.default_rng(0), 1, 128, recipe, mild=False).image_NSS3
     assert (image == BORDER).all(-1).mean() > 0.7

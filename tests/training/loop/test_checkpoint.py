@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from poseunion.models.errors import BadFileError
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 from poseunion.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.train import fit
 
-RECIPE = Recipe(
-    name="tiny",
+RECIPE = changed(
+    Recipe("tiny"),
     pretrained=False,
     backbone="mobilenetv4_conv_small_050",
     stages=(Stage((32, 64), 4.0, 1.0, 2),),

@@ -27,7 +27,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(network: torch.nn.Module) -> N
     use_fast_kernels(network)
     freeze(network, FIRST)
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    optimizer = optimizer_for(Trained(network), Recipe(name="frozen"))
+    optimizer = optimizer_for(Trained(network), Recipe("frozen"))
     x, y, *_ = network(torch.rand(2, 3, 64, 64))
     (x.square().mean() + y.square().mean()).backward()
     optimizer.step()

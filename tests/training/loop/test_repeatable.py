@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipes import Recipe, Stage
 from poseunion.training.loop import step
 from poseunion.training.loop import train as loop
@@ -15,8 +15,8 @@ from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.train import fit
 
 STEPS, STOP_AT = 50, 30
-RECIPE = Recipe(
-    name="repeat",
+RECIPE = changed(
+    Recipe("repeat"),
     pretrained=False,
     backbone="mobilenetv4_conv_small_050",
     stages=(Stage((32, 32), 4.0, 1.0, 2),),
@@ -38,7 +38,7 @@ def test_fifty_steps_have_the_same_losses_twice_and_across_a_stop(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(RECIPE, prepared, tmp_path / "first", accelerator="cpu")
-    ahead = dataclasses.replace(RECIPE, draw_ahead=3)
+    ahead = changed(RECIPE, draw_ahead=3)
     fit(ahead, prepared, tmp_path / "second", accelerator="cpu")
     first = totals(tmp_path / "first")
     assert list(first) == list(range(1, STEPS + 1))
@@ -53,7 +53,7 @@ def test_fifty_steps_have_the_same_losses_twice_and_across_a_stop(
         return real(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "losses", stopped)
-    often = dataclasses.replace(RECIPE, checkpoint_minutes=0.0)
+    often = changed(RECIPE, checkpoint_minutes=0.0)
     with pytest.raises(KeyboardInterrupt):
         fit(often, prepared, tmp_path / "cut", accelerator="cpu")
     monkeypatch.setattr(loop, "losses", real)

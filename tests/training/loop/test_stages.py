@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from poseunion.models.networks.weights import NetworkSpec, load_network, read_we
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.zoo import weights_path
+from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipes import Recipe, Stage, find_recipe
 from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.stages import grid_of, grown_state, initial_state, network_for
@@ -27,8 +27,8 @@ from poseunion.training.loop.train import fit
 
 BACKBONE = "mobilenetv4_conv_small_050"
 SMALL, BIG = Stage((32, 64), 4.0, 0.5, 2), Stage((64, 128), 2.0, 1.0, 2)
-RECIPE = Recipe(
-    name="tiny",
+RECIPE = changed(
+    Recipe("tiny"),
     backbone=BACKBONE,
     pretrained=False,
     stages=(SMALL, BIG),
@@ -86,9 +86,7 @@ def test_weights_start_a_student_of_any_size_that_ends_early(
     tmp_path: Path, stage: Stage, size_wh: tuple[int, int]
 ) -> None:
     path = weights_file(tmp_path, stage)
-    early = dataclasses.replace(
-        RECIPE, backbone=f"{BACKBONE}:16", pretrained=True, stages=(Stage(size_wh, SMALL.split, 1.0, 2),)
-    )
+    early = changed(RECIPE, backbone=f"{BACKBONE}:16", pretrained=True, stages=(Stage(size_wh, SMALL.split, 1.0, 2),))
     state, whole = initial_state(early, path), loaded(path)
     network = network_for(0, early, state)
     assert isinstance(network, EquivariantSimcc)
@@ -102,7 +100,7 @@ def test_weights_start_a_student_of_any_size_that_ends_early(
 def test_a_run_begins_where_the_weights_end(prepared: Prepared, tmp_path: Path, stage: Stage) -> None:
     """Nothing is learned in one step at almost no rate: what comes out is what went in."""
     path = weights_file(tmp_path, stage)
-    still = dataclasses.replace(RECIPE, steps=1, lr=1e-12, weight_decay=0.0)
+    still = changed(RECIPE, steps=1, lr=1e-12, weight_decay=0.0)
     fit(still, prepared, tmp_path / "run", init=initial_state(still, path), accelerator="cpu")
     end = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     start = initial_state(RECIPE, path)
@@ -137,13 +135,13 @@ def test_a_weights_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, object], says: str) -> None:
     path = weights_file(tmp_path, SMALL)
     with pytest.raises(BadArgumentError, match=says) as caught:
-        initial_state(dataclasses.replace(RECIPE, **changes), path)  # type: ignore[arg-type]
+        initial_state(changed(RECIPE, **changes), path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("network", ["equivariant", "rtmpose-t"])
 def test_a_run_grows(prepared: Prepared, tmp_path: Path, network: str) -> None:
-    recipe = dataclasses.replace(RECIPE, network=network)
+    recipe = changed(RECIPE, network=network)
     fit(recipe, prepared, tmp_path, accelerator="cpu")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["stage"] == 1
@@ -152,7 +150,7 @@ def test_a_run_grows(prepared: Prepared, tmp_path: Path, network: str) -> None:
 
 @pytest.mark.parametrize("stage", [Stage((64, 128), 4.0, 1.0, 2), Stage((48, 96), 2.0, 1.0, 2)])
 def test_growing_into_other_bins_is_refused(stage: Stage) -> None:
-    recipe = dataclasses.replace(RECIPE, stages=(SMALL, stage))
+    recipe = changed(RECIPE, stages=(SMALL, stage))
     with pytest.raises(BadArgumentError, match="double the size and halve the split"):
         grown_state(recipe, 0, dict(network_for(0, recipe, None).state_dict()))
 
@@ -165,14 +163,14 @@ def test_other_bins_are_refused(tmp_path: Path) -> None:
 
 def test_a_bigger_rtmpose_starts_from_a_smaller_one(tmp_path: Path) -> None:
     path = weights_file(tmp_path, SMALL, network="rtmpose-t")
-    recipe = dataclasses.replace(RECIPE, network="rtmpose-s")
+    recipe = changed(RECIPE, network="rtmpose-s")
     big, small = network_for(0, recipe, initial_state(recipe, path)).eval(), load_network(path)[0].eval()
     image = torch.randn(2, 3, *SMALL.size_wh[::-1])
     with torch.no_grad():
         for ours, theirs in zip(big(image), small(image), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
     with pytest.raises(BadArgumentError, match="start from weights of the same network"):
-        initial_state(dataclasses.replace(RECIPE, network="rtmpose-m"), path)
+        initial_state(changed(RECIPE, network="rtmpose-m"), path)
 
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
