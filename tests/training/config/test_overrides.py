@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,7 @@ def test_a_name_means_one_setting_of_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("make", [*RECIPES.values(), DetectorRecipe])
-def test_recipes_survive_their_own_checks(make: type[Recipe]) -> None:
+def test_recipes_survive_their_own_checks(make: Callable[[], Recipe | DetectorRecipe]) -> None:
     assert changed(made := make()) == made
 
 
