@@ -9,10 +9,8 @@ from typing import Annotated
 import typer
 
 from poseunion.annotate.cli.console import JsonOption, print_json
-from poseunion.annotate.extend.executor import share_cores
 from poseunion.models.command_line import ROUTE_HELP
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.inference.size_routing import check_route, predictor_for_option
 from poseunion.models.progress import progress_bar
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -78,12 +76,14 @@ def predict(
         raise BadArgumentError(f"--every {every} leaves no frame: give at least 1.")
     if out.exists() and not out.is_dir():
         raise BadArgumentError(f"--out {out} is a file: give a folder.")
+    from poseunion.annotate.extend.executor import share_cores
     from poseunion.app.predict.boxes import read_boxes
     from poseunion.app.predict.finder import BoxFinder
     from poseunion.app.predict.inputs import collect
     from poseunion.app.predict.run import run
     from poseunion.app.predict.settings import Settings, skeleton_of, threshold_of
     from poseunion.models.inference.predictor import load_predictor
+    from poseunion.models.inference.size_routing import check_route, predictor_for_option
     from poseunion.models.runtime.onnx import check_device
 
     check_device(device)

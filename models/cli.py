@@ -12,9 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.skeleton import FOLDER as SKELETONS
-from poseunion.models.skeleton import load_skeleton, shipped_skeletons
-from poseunion.models.zoo import check_shipped, detector_catalogue, shipped_catalogue
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -44,6 +41,8 @@ def models(
         typer.echo(_find(path))
         return
     if check:
+        from poseunion.models.zoo import check_shipped, detector_catalogue, shipped_catalogue
+
         check_shipped([*shipped_catalogue(), *detector_catalogue()])
     listed = _shipped()
     if as_json:
@@ -65,9 +64,12 @@ def models(
 
 
 def _shipped() -> dict[str, list[dict[str, Any]]]:
+    from poseunion.models.skeleton import FOLDER, load_skeleton, shipped_skeletons
+    from poseunion.models.zoo import detector_catalogue, shipped_catalogue
+
     models = [{**m.model_dump(mode="json"), "path": str(m.path)} for m in shipped_catalogue()]
     detectors = [{**d.model_dump(mode="json"), "path": str(d.path)} for d in detector_catalogue()]
-    skeletons = [(load_skeleton(name), SKELETONS / f"{name}.toml") for name in shipped_skeletons()]
+    skeletons = [(load_skeleton(name), FOLDER / f"{name}.toml") for name in shipped_skeletons()]
     return {
         "models": models,
         "detectors": detectors,

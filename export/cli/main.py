@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.models.zoo import weights_path
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Export trained students, convert others.")
 
@@ -90,6 +89,8 @@ def export(
         from poseunion.export.run import export as export_all
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.models.zoo import weights_path
+
     request = Request(
         weights=weights_path(model),
         out=out,

@@ -62,6 +62,18 @@ def test_help_of_annotate_needs_no_numbers() -> None:
     assert result.stdout.rstrip().endswith("[]")
 
 
+def test_no_command_line_imports_numbers_before_it_runs() -> None:
+    """What takes most of a help text's time is imported by the commands themselves."""
+    code = (
+        "import importlib, sys\n"
+        "from poseunion.app.cli import _COMMANDS\n"
+        "for module, *_ in _COMMANDS.values(): importlib.import_module(module)\n"
+        "print({'numpy', 'cv2', 'PIL', 'msgspec', 'pydantic', 'onnxruntime', 'torch', 'yaml'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
 def test_the_formats_that_help_names_are_those_of_the_registry() -> None:
     assert tuple(FORMATS) == FORMAT_NAMES
 

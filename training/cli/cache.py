@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from poseunion.models.errors import BadArgumentError
-from poseunion.training.data.arrays import cache_folder
 from poseunion.training.data.cache import DAY_S, Kept, delete, kept_files, unused
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -34,6 +33,8 @@ def cache(
 
         poseunion cache --unused-days 30 --clear
     """
+    from poseunion.training.data.arrays import cache_folder
+
     if days is not None and days != days:
         raise BadArgumentError("--unused-days is not a number: give days, from 0.")
     folder = cache_folder()

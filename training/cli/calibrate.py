@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.models.zoo import model_path
 
 if TYPE_CHECKING:
     from poseunion.training.calibration.fit_calibration import Source
@@ -50,6 +49,7 @@ def calibrate(
         raise MissingExtraError(error.name or "onnx", "train") from error
     from poseunion.models.inference.predictor import load_predictor
     from poseunion.models.runtime.write_calibration import stamp
+    from poseunion.models.zoo import model_path
     from poseunion.training.calibration.fit_calibration import calibrate as fit
 
     source = model_path(model)

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.models.zoo import weights_path
 from poseunion.training.cli import calibrate as cli_calibrate
 from poseunion.training.cli import conditioning as cli_evidence
 from poseunion.training.cli import evaluate as cli_evaluate
@@ -42,6 +41,7 @@ def train(
     list_recipes: Annotated[bool, typer.Option("--list", help="Print the recipes.")] = False,
 ) -> None:
     """Train a student from a recipe."""
+    from poseunion.models.zoo import weights_path
     from poseunion.training.config.overrides import changed
     from poseunion.training.config.recipes import RECIPES, find_recipe
 
@@ -111,6 +111,8 @@ def average(
         from poseunion.training.loop.average import average as write_mean
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.models.zoo import weights_path
+
     write_mean([weights_path(one) for one in weights], out, share or [], parts=part or [], overwrite=overwrite)
     Console(stderr=True).print(f"Weights: {out}")
 
