@@ -73,10 +73,8 @@ def evaluate(
     """Measure models on labelled people, in the data set's own keypoint definitions.
 
     A model that does not describe itself needs a .toml of the same name beside it, or one in poseunion's descriptions.
-    With a COCO and an MPII file the rows of paper A's Table 1 are printed, too.
     """
     from poseunion.models.inference.predictor import load_predictor
-    from poseunion.training.evaluation.cross_dataset import table1
     from poseunion.training.evaluation.evaluate import GROUND_TRUTH, measure, read_task
     from poseunion.training.evaluation.joint_rows import measure_joint
     from poseunion.training.evaluation.report_plots import check_plot, plot_keypoints
@@ -115,8 +113,6 @@ def evaluate(
     for file, columns in zip(annotations, results, strict=True):
         print(f"{file}{', flip test' if flip else ''}\n\n{markdown_table(columns)}\n")
         print("\n".join(notes(columns[0])), end="\n\n")
-    if table := table1(results):
-        print(f"Paper A's Table 1: PCKh of MPII's keypoints, AP of COCO's\n\n{table}\n")
 
 
 def _joint(members: list[Predictor], weights: list[float] | None, turns: str, wanted: bool) -> JointTeacher | None:
