@@ -1,7 +1,7 @@
-"""One teacher at full resolution, and what a student of small pictures learns from it (paper B, eq. 8).
+"""Distillation of features and classes from a full-resolution teacher into a low-resolution student (paper B, eq. 8).
 
-The teacher sees the same region as the student, on as many pixels as it was trained for, without the student's
-disturbances. It is a torch network, asked in every step: its features cannot be remembered and then rotated.
+The teacher's crop is the student's region, on as many pixels as it was trained for, without the student's
+disturbances. It is a torch network that runs in every step: its features cannot be cached and then rotated.
 
 Shapes: N people, K keypoints, H and W the teacher's input.
 """
@@ -35,7 +35,7 @@ Simcc = tuple[Tensor, Tensor]
 ANY_SIZE = ("equivariant", "lite-hrnet")
 
 # What a CPU's caches hold of a teacher's maps: at 256x256, 8 people at a time take two thirds of the time of 32.
-ASKED_AT_ONCE = 8
+TEACHER_BATCH = 8
 
 
 class Teacher:
@@ -44,7 +44,7 @@ class Teacher:
     Attributes:
         size_wh: of its input.
         grid: its bins; None for a heatmap network.
-        skeleton: of its answers.
+        skeleton: of its outputs.
     """
 
     def __init__(self, network: nn.Module, description: ModelDescription, size_wh: tuple[int, int]) -> None:
@@ -56,23 +56,24 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None]:
         """Normalised crops -> the last map before the head, and the logits of a SimCC network."""
-        at_once = ASKED_AT_ONCE if image_N3HW.device.type == "cpu" else max(len(image_N3HW), 1)
-        features, said, _ = zip(*(answers(self.network, part) for part in image_N3HW.split(at_once)), strict=True)
-        axes = [answer for answer in said if answer is not None]
-        answer = (torch.cat([x for x, _ in axes]), torch.cat([y for _, y in axes])) if axes else None
-        return torch.cat(features), answer
+        at_once = TEACHER_BATCH if image_N3HW.device.type == "cpu" else max(len(image_N3HW), 1)
+        parts = image_N3HW.split(at_once)
+        features, outputs, _ = zip(*(forward_parts(self.network, part) for part in parts), strict=True)
+        axes = [logits for logits in outputs if logits is not None]
+        logits = (torch.cat([x for x, _ in axes]), torch.cat([y for _, y in axes])) if axes else None
+        return torch.cat(features), logits
 
 
-def answers(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
+def forward_parts(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
     """Last map, SimCC logits and heatmap of a network, whichever it has."""
     features: Tensor = network.features(image_N3HW)  # type: ignore[operator]
     if isinstance(network, MarginalSimcc):
         heat = network.heatmaps(features)
         return features, network.axes(heat), heat
-    answer = network.head(features)  # type: ignore[operator]
-    if isinstance(answer, Tensor):
-        return features, None, answer
-    x, y = answer
+    logits = network.head(features)  # type: ignore[operator]
+    if isinstance(logits, Tensor):
+        return features, None, logits
+    x, y = logits
     return features, (x, y), None
 
 
@@ -93,7 +94,7 @@ def teacher_file(name_or_path: str) -> Path:
 
 
 def teacher_view(description: ModelDescription, network: str, student_wh: tuple[int, int]) -> tuple[int, int]:
-    """The input size at which a teacher sees a student's region: its own height, the student's aspect.
+    """Input size of a teacher on a student's region: its own height, the student's aspect.
 
     Raises:
         BadArgumentError: the network reads one aspect only, and it is another.
@@ -127,7 +128,7 @@ class Distiller(nn.Module):
     """The modules of training that no export has: alignments and curriculum, beside a teacher.
 
     Args:
-        student: the network that is trained; asked once here, for the shape of its last map.
+        student: the network that is trained; it runs once here, for the shape of its last map.
         grid: its bins.
 
     Raises:
@@ -152,55 +153,55 @@ class Distiller(nn.Module):
         self.register_buffer("index_K", torch.from_numpy(index), persistent=False)
 
     def forward(
-        self, features: Tensor, answer: Simcc | None, wide_NHW3: Tensor, flip_N: Tensor, progress: float
+        self, features: Tensor, logits: Simcc | None, wide_NHW3: Tensor, flip_N: Tensor, progress: float
     ) -> dict[str, Tensor]:
         """Distillation losses of one step.
 
         Args:
-            features, answer: the student's last map and logits.
-            wide_NHW3: uint8 RGB, the teacher's view of the same crops; `flip_N` tells which are mirrored.
+            features, logits: the student's last map and logits.
+            wide_NHW3: uint8 RGB, the teacher's crops of the same regions; `flip_N`: which are mirrored.
             progress: share of the budget that is spent.
 
         Returns:
             `cdkd`, which is added to the loss (alpha L_fea + beta L_logit), and what it is made of.
         """
         self.teacher.network.to(wide_NHW3.device)
-        # Teachers answer in autocast's precision; lessons are losses, and those are counted in 32 bits.
+        # Teachers run in autocast's precision; losses are computed in 32 bits.
         half = torch.autocast(wide_NHW3.device.type, torch.bfloat16) if self.config.half_teacher else nullcontext()
         with half:
-            their_features, their_answer = _in_32_bits(self.teacher(normalise(wide_NHW3)))
+            their_features, their_logits = _in_32_bits(self.teacher(normalise(wide_NHW3)))
         with torch.autocast(features.device.type, enabled=False):
-            ours = _in_32_bits((features, answer))
-            return self._compared(*ours, their_features, their_answer, flip_N, progress)
+            ours = _in_32_bits((features, logits))
+            return self._compared(*ours, their_features, their_logits, flip_N, progress)
 
     def _compared(
         self,
         features: Tensor,
-        answer: Simcc | None,
+        logits: Simcc | None,
         their_features: Tensor,
-        their_answer: Simcc | None,
+        their_logits: Simcc | None,
         flip_N: Tensor,
         progress: float,
     ) -> dict[str, Tensor]:
         now = self.curriculum(difficulty(progress), flip_N.device)
         parts: dict[str, Tensor] = {}
-        lesson = features.new_zeros(())
+        distilled = features.new_zeros(())
         if self.features is not None:
             parts["cdkd_features"] = self.features(features, their_features)
-            lesson = lesson + now["alpha"] * parts["cdkd_features"]
+            distilled = distilled + now["alpha"] * parts["cdkd_features"]
         if self.classes is not None:
-            assert answer is not None
-            assert their_answer is not None
+            assert logits is not None
+            assert their_logits is not None
             index = self.get_buffer("index_K")
-            theirs = their_answer[0][:, index], their_answer[1][:, index]
+            theirs = their_logits[0][:, index], their_logits[1][:, index]
             weight = (index >= 0).float().expand(len(flip_N), -1)
             if self.config.confidence:
                 peak = torch.minimum(theirs[0].amax(-1), theirs[1].amax(-1))
                 weight = weight * peak.clamp(0, 1)
-            parts["cdkd_classes"] = self.classes(answer, theirs, flip_N, weight, now["tau"])
-            lesson = lesson + now["beta"] * parts["cdkd_classes"]
+            parts["cdkd_classes"] = self.classes(logits, theirs, flip_N, weight, now["tau"])
+            distilled = distilled + now["beta"] * parts["cdkd_classes"]
         learned = {f"cdkd_{name}": now[name].detach() for name in self.curriculum.raw}
-        return {**parts, **learned, "cdkd": lesson}
+        return {**parts, **learned, "cdkd": distilled}
 
 
 def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGrid) -> Distiller | None:
@@ -210,9 +211,9 @@ def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGr
     return Distiller(config, load_teacher(config.teacher, grid.size_wh), student, load_skeleton(skeleton), grid)
 
 
-def _in_32_bits(said: tuple[Tensor, Simcc | None]) -> tuple[Tensor, Simcc | None]:
-    features, answer = said
-    return features.float(), None if answer is None else (answer[0].float(), answer[1].float())
+def _in_32_bits(outputs: tuple[Tensor, Simcc | None]) -> tuple[Tensor, Simcc | None]:
+    features, logits = outputs
+    return features.float(), None if logits is None else (logits[0].float(), logits[1].float())
 
 
 def _both(student: nn.Module, grid: SimccGrid, teacher: Teacher) -> list[tuple[nn.Module, tuple[int, int]]]:
@@ -232,6 +233,6 @@ def _map_shape(network: nn.Module, size_wh: tuple[int, int]) -> tuple[int, int, 
 def _is_heatmap(network: nn.Module, grid: SimccGrid) -> bool:
     was_training = network.training
     with torch.no_grad():
-        _, answer, _ = answers(network.eval(), torch.zeros(1, 3, grid.size_wh[1], grid.size_wh[0]))
+        _, logits, _ = forward_parts(network.eval(), torch.zeros(1, 3, grid.size_wh[1], grid.size_wh[0]))
     network.train(was_training)
-    return answer is None
+    return logits is None

@@ -23,7 +23,7 @@ def cache(
         float | None, typer.Option("--unused-days", min=0, help="Only what was not used for so many days.")
     ] = None,
 ) -> None:
-    """List what training keeps on disk: people and pictures, decoded, and teachers' answers.
+    """List what training keeps on disk: people and pictures, decoded, and teachers' peaks.
 
     It lies under $POSEUNION_CACHE, by default ~/.cache/poseunion. What is deleted is made anew when a run needs it.
 

@@ -55,7 +55,7 @@ def evaluate(
         typer.Option(
             "--joint",
             help="Read the models as one, too: a column for the mean of their densities, and one "
-            "for an oracle of their answers, which is no model.",
+            "for an oracle of their predictions, which is no model.",
         ),
     ] = False,
     weight: Annotated[

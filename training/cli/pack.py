@@ -18,7 +18,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @app.command()
 def pack(
-    recipe: Annotated[str, typer.Argument(help="Recipe that is to be trained: its skeleton and data sets.")],
+    recipe: Annotated[str, typer.Argument(help="Recipe to train: its skeleton and data sets.")],
     data: Annotated[Path, typer.Option(help="Data file (YAML): datasets and teachers.")],
     out: Annotated[Path, typer.Option(help="Folder of the packed set.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
@@ -26,7 +26,7 @@ def pack(
     height_px: Annotated[int, typer.Option(min=16, help="Height of a person's box in the crops, at most.")] = 192,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a packed set in --out.")] = False,
 ) -> None:
-    """Pack a training set as shards of person crops, labels and teachers' answers.
+    """Pack a training set as shards of person crops, labels and teachers' peaks.
 
     The folder is all that another machine needs to train: no pictures, no annotation files, no teachers. Name it in a
     data file as `datasets: [{packed: FOLDER}]`. A run that was stopped goes on when it is started again.

@@ -1,4 +1,4 @@
-"""Which cells answer for which person: dynamic soft label assignment (RTMDet, section 3.3).
+"""Dynamic soft label assignment of cells to people (RTMDet, section 3.3).
 
 Each person takes as many cells as their predictions overlap with him (the sum of the best IoUs), those of the least
 cost first; the cost weighs how well a cell's box fits, how sure it is, and how near its corner lies to his middle.
@@ -25,7 +25,7 @@ NEVER = 1e8
 @dataclass(frozen=True)
 class Assignment:
     """Attributes:
-    person: (M,) index of the person that a cell answers for, -1 for none.
+    person: (M,) index of the person that a cell is assigned to, -1 for none.
     iou: (M,) overlap of the cell's box with that person's, 0 for none.
     """
 
@@ -40,7 +40,7 @@ def assign(logit_M: Tensor, box_M4: Tensor, cell_M2: Tensor, stride_M: Tensor, p
     Args:
         logit_M: score logits.
         box_M4: predicted corners, input px.
-        cell_M2: the cells' corners; only those inside a person can answer for him.
+        cell_M2: the cells' corners; only those inside a person can be assigned to it.
         person_G4: corners of people.
     """
     if not len(person_G4):
@@ -62,7 +62,7 @@ def assign(logit_M: Tensor, box_M4: Tensor, cell_M2: Tensor, stride_M: Tensor, p
     # The rank of every cell among a person's costs, the cheapest 0.
     rank_RG = cost_RG.argsort(dim=0, stable=True).argsort(dim=0, stable=True)
     taken_RG = (rank_RG < count_G) & inside_RG
-    # A cell that two people want goes to whom it fits better.
+    # A cell of two people is assigned to the one of lower cost.
     owner_R = torch.where(taken_RG, cost_RG, NEVER * 10).argmin(1)
     is_taken_R = taken_RG.any(1)
     person_M = torch.full_like(logit_M, -1, dtype=torch.long)

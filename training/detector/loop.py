@@ -36,7 +36,7 @@ _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
 def freeze(network: PersonDetector, blocks: int) -> None:
     """Keep the stem and the first blocks of the backbone as they are; none of its batch statistics move.
 
-    What they were learnt on are thousands of crops a step; a step here has eight pictures.
+    They were trained on thousands of crops a step; a step here has eight pictures.
     """
     # The stem is a convolution and its norm.
     for module in network.backbone.in_order()[: blocks + 2 if blocks else 0]:
@@ -97,7 +97,7 @@ def fit_detector(
 
 
 def optimizer_for(network: PersonDetector, recipe: DetectorRecipe) -> torch.optim.AdamW:
-    """AdamW; the backbone learns more slowly, and norms, biases and scales do not decay."""
+    """AdamW; the backbone has a lower rate, and norms, biases and scales do not decay."""
     learning = ((name, one) for name, one in network.named_parameters() if one.requires_grad)
     return adamw(
         learning,
@@ -124,17 +124,17 @@ def _run(
         rng = np.random.default_rng([recipe.seed, step])
         return draw_pictures(train, rng, recipe.batch_size, side, recipe, mild=mild)
 
-    def ask(step: int) -> Any:
+    def submit(step: int) -> Any:
         progress = Clock(step, clock.seconds).progress(recipe.schedule)
         return pool.submit(draw, step, recipe.side_at(progress), progress >= recipe.schedule.mild_from)
 
     started, base, records = time.monotonic(), clock.seconds, recipe.records
     next_save, next_validation = base + 60 * records.checkpoint_minutes, base + 60 * records.validate_minutes
     with ThreadPoolExecutor(1) as pool:
-        pending = deque([ask(clock.step)])
+        pending = deque([submit(clock.step)])
         while (progress := clock.progress(recipe.schedule)) < 1.0:
             batch = pending.popleft().result()
-            pending.append(ask(clock.step + 1))
+            pending.append(submit(clock.step + 1))
             lr = recipe.optimizer.lr * warm_up(recipe.schedule, clock.step) * cosine(recipe.schedule, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]

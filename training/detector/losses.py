@@ -1,6 +1,6 @@
 """Losses of the person detector: quality focal loss of the scores, and IoU of the boxes.
 
-Shapes: N pictures, M cells of all levels, P cells that answer for a person, G people of a picture.
+Shapes: N pictures, M cells of all levels, P cells that are assigned to a person, G people of a picture.
 """
 
 from __future__ import annotations

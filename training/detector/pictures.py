@@ -1,7 +1,7 @@
 """Training pictures of the detector: boxes of people, and regions with unlabelled people.
 
 COCO draws no box here around people without keypoints, LSP Extended labels one person of many. To a detector these are
-people all the same: another detector fills them in, and where it is in doubt nothing is learnt.
+people all the same: another detector adds them, and where its score is neither high nor low there is no loss.
 
 Shapes: N boxes.
 """
@@ -21,7 +21,7 @@ from poseunion.training.data.box_list import read_listed_boxes
 from poseunion.training.data.data_file import DatasetEntry
 
 # Of RTMDet-nano's boxes on held-out pictures of COCO's training set a labelled person has 93 % above .45, 61 % from .4
-# to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and nobody.
+# to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and false detections.
 SURE, DOUBTFUL = 0.45, 0.3
 # A box that overlaps a labelled one as much is the same person; in the Pascal challenges half, here a little less since
 # COCO's boxes are partly estimated from keypoints.
@@ -82,7 +82,7 @@ def _listed(entry: DatasetEntry) -> list[BoxedPicture]:
 
 
 def completed(picture: BoxedPicture, found: Detections) -> BoxedPicture:
-    """The picture with the people that another detector sees and no box shows; where it is in doubt, ignored regions.
+    """The picture with the boxes of another detector that no label has; of middling score, as ignored regions.
 
     Args:
         found: boxes (N, 4) and scores (N,), from `DOUBTFUL` upwards.

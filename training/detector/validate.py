@@ -25,7 +25,7 @@ from poseunion.models.networks.person_detector import STRIDES
 from poseunion.training.detector.pictures import overlaps
 from poseunion.training.detector.views import Pictures
 
-# Boxes a picture at which recall is told: RTMDet-nano's on COCO's pictures at its usual threshold of .25.
+# Boxes a picture at which recall is measured: RTMDet-nano's on COCO's pictures at its usual threshold of .25.
 BOXES_A_PICTURE = 5.8
 # A person of COCO's 640 px pictures who is 48 px high, as a share of the longer side.
 LEAST_HEIGHT = 48 / 640

@@ -1,4 +1,4 @@
-"""What a training step sees: pictures at random scales and places, four together in a mosaic, mirrored, recoloured.
+"""Augmentation of whole pictures: random scales and places, four together in a mosaic, mirrored, recoloured.
 
 Shapes: N pictures of a batch, M boxes of one of them, S the input's side.
 """
@@ -19,7 +19,7 @@ from poseunion.training.detector.store import PictureStore
 
 # Grey around a picture that does not fill the input, as in `DetectorDescription.border`.
 BORDER = 114
-# A person of whom less is left in view, or who is smaller, is neither learnt nor taken for background.
+# A person of whom less is left in view, or who is smaller, is an ignored region.
 LEAST_IN_VIEW = 0.25
 LEAST_SIDE_PX = 6.0
 # In a mosaic a picture is this many times as large as what fits into its quarter.
@@ -44,7 +44,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """What one step sees.
+    """Pictures and boxes of one step.
 
     Attributes:
         image_NSS3: uint8 RGB.

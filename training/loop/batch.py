@@ -24,10 +24,10 @@ from poseunion.training.teachers.online import ask
 
 @dataclass(frozen=True)
 class DistillationSource:
-    """A teacher's peaks of a store, and the people (N,) that it agrees with the labels on."""
+    """A teacher's peaks of a store, and (N,) where they agree with a person's labels."""
 
-    taught: TeacherPeaks
-    believed: NDArray[np.bool_]
+    peaks: TeacherPeaks
+    agrees: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class LabelledStore:
         weight: (N, K), 1 for labels, less for pseudo-labels, 0 for none.
         rows: people to sample from.
         sampling: relative number of draws of a person.
-        lessons: teachers to distil from.
-        exchanged: people to sample from whose left and right were exchanged, see `slips`.
+        distilled: teachers to distil from.
+        exchanged: people to sample from whose left and right were exchanged, see `left_right_correction`.
     """
 
     store: CropStore
@@ -48,13 +48,13 @@ class LabelledStore:
     weight: NDArray[np.float64]
     rows: NDArray[np.intp]
     sampling: float
-    lessons: tuple[DistillationSource, ...] = ()
+    distilled: tuple[DistillationSource, ...] = ()
     exchanged: int = 0
 
 
 @dataclass(frozen=True)
 class TeacherTarget:
-    """One teacher's word on a batch: distributions over the student's bins, and how much each keypoint's counts."""
+    """A teacher's distributions over the student's bins on a batch, and the weight of each keypoint."""
 
     x_NKW: NDArray[np.float32]
     y_NKH: NDArray[np.float32]
@@ -63,7 +63,7 @@ class TeacherTarget:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees.
+    """Crops, labels and teachers' distributions of one training step.
 
     Attributes:
         image_NHW3: uint8 RGB.
@@ -99,9 +99,9 @@ def draw_batch(
     """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
 
     Args:
-        agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
+        agreement_mask: people on whom a teacher contradicts the labels are not distilled from it; off is paper A.
         sampling_power: see `Recipe`.
-        online: teachers to ask about these very crops, instead of the stores' lessons.
+        online: teachers to run on these very crops, instead of the stores' cached peaks.
         wide_wh: size of the batch's wide crops; none are cut without it.
     """
     size_wh = grid.size_wh
@@ -129,7 +129,9 @@ def draw_batch(
         np.stack(weights).astype(np.float32),
         np.array([crop.flip for _, _, crop in drawn]),
         which.astype(np.int64),
-        _asked(drawn, grid, online, agreement_mask) if online else _remembered(drawn, grid, agreement_mask),
+        _online_targets(drawn, grid, online, agreement_mask)
+        if online
+        else _cached_targets(drawn, grid, agreement_mask),
         None if wide_wh is None else np.stack([_wide(*one, wide_wh) for one in drawn]),
     )
 
@@ -138,13 +140,13 @@ def _wide(labelled: LabelledStore, index: int, crop: Crop, size_wh: tuple[int, i
     return cut_crop(labelled.store.pixels(index), replace(crop, size_wh=size_wh))
 
 
-def _asked(
+def _online_targets(
     drawn: Sequence[tuple[LabelledStore, int, Crop]],
     grid: SimccGrid,
     teachers: Sequence[Predictor],
     use_confidence: bool,
 ) -> dict[str, TeacherTarget]:
-    """Every teacher's answer on the crops themselves."""
+    """Every teacher's distributions on the crops themselves."""
     pictures, crops = [labelled.store.pixels(i) for labelled, i, _ in drawn], [crop for _, _, crop in drawn]
     result = {}
     for teacher in teachers:
@@ -153,11 +155,11 @@ def _asked(
     return result
 
 
-def _remembered(
+def _cached_targets(
     drawn: Sequence[tuple[LabelledStore, int, Crop]], grid: SimccGrid, agreement_mask: bool
 ) -> dict[str, TeacherTarget]:
-    """Every teacher's modes of the drawn people, turned with their crops and rendered on the student's bins."""
-    names = sorted({lesson.taught.skeleton for labelled, _, _ in drawn for lesson in labelled.lessons})
+    """Every teacher's peaks of the drawn people, turned with their crops and rendered on the student's bins."""
+    names = sorted({source.peaks.skeleton for labelled, _, _ in drawn for source in labelled.distilled})
     bins_w, bins_h = grid.bins_wh
     result = {}
     for name in names:
@@ -165,10 +167,10 @@ def _remembered(
         x, y = np.full((n, k, bins_w), 1 / bins_w, np.float32), np.full((n, k, bins_h), 1 / bins_h, np.float32)
         weight = np.zeros((n, k), np.float32)
         for row, (labelled, i, crop) in enumerate(drawn):
-            lesson = next((one for one in labelled.lessons if one.taught.skeleton == name), None)
-            if lesson is None or (agreement_mask and not lesson.believed[i]):
+            source = next((one for one in labelled.distilled if one.peaks.skeleton == name), None)
+            if source is None or (agreement_mask and not source.agrees[i]):
                 continue
-            modes = lesson.taught.modes.rows(slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
+            modes = source.peaks.modes.rows(slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
             if crop.flip:
                 modes = modes.reordered(labelled.store.skeleton.flip_indices)
             (x[row],), (y[row],), (share,) = render(modes, grid)

@@ -28,7 +28,7 @@ NEVER, LARGEST_BLOCK = -1, 2**30
 # costs five times as much as a 5x3 and a 5x2 together.
 FAST_COLUMNS = 3
 
-# In bfloat16, oneDNN's weight gradient of a convolution has memory that nobody wrote where half the kernel is wider
+# In bfloat16, oneDNN's weight gradient of a convolution has uninitialised memory where half the kernel is wider
 # than the map, as RTMPose's 7x7 on the 2x2 cells of a 64x64 crop; half of a 3x3 never is.
 SOUND_SIDE = 3
 

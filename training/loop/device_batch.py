@@ -77,7 +77,7 @@ class DeviceBatch:
 
 
 @dataclass(frozen=True)
-class DeviceLesson:
+class DevicePeaks:
     """One teacher's peaks of all people, on the device; `used_P` is 0 where they are not distilled."""
 
     xy_PKM2: Tensor
@@ -109,8 +109,8 @@ class DeviceStore:
         self._xy = torch.as_tensor(self.xy_PK2, dtype=torch.float32, device=device)
         self._weight = torch.as_tensor(self.weight_PK, dtype=torch.float32, device=device)
         self._swapped = torch.as_tensor(self.skeleton.flip_indices, device=device)
-        names = sorted({lesson.taught.skeleton for s in stores for lesson in s.lessons})
-        self._lessons = {name: self._lesson(stores, name) for name in names}
+        names = sorted({source.peaks.skeleton for s in stores for source in s.distilled})
+        self._distilled = {name: self._peaks(stores, name) for name in names}
 
     def _load_pixels(self, stores: Sequence[LabelledStore]) -> None:
         everyone = [(s, int(i)) for s in stores for i in s.rows]
@@ -137,17 +137,17 @@ class DeviceStore:
     def _free_bytes(self) -> float:
         return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else np.inf
 
-    def _lesson(self, stores: Sequence[LabelledStore], name: str) -> DeviceLesson:
+    def _peaks(self, stores: Sequence[LabelledStore], name: str) -> DevicePeaks:
         parts = []
         for s in stores:
-            lesson = next((one for one in s.lessons if one.taught.skeleton == name), None)
-            if lesson is not None:
-                modes = lesson.taught.modes
-                used = lesson.believed[s.rows] if self.agreement_mask else np.ones(len(s.rows), bool)
+            source = next((one for one in s.distilled if one.peaks.skeleton == name), None)
+            if source is not None:
+                modes = source.peaks.modes
+                used = source.agrees[s.rows] if self.agreement_mask else np.ones(len(s.rows), bool)
                 parts.append((*(getattr(modes, of)[s.rows] for of in ("xy", "cov", "weight", "confidence")), used))
             else:
                 parts.append(self._silent(stores, name, len(s.rows)))
-        return DeviceLesson(
+        return DevicePeaks(
             *(
                 torch.as_tensor(np.concatenate(one), dtype=torch.float32, device=self.device)
                 for one in zip(*parts, strict=True)
@@ -156,7 +156,7 @@ class DeviceStore:
 
     def _silent(self, stores: Sequence[LabelledStore], name: str, people: int) -> tuple[NDArray[np.generic], ...]:
         """An empty distillation source, as wide as the teacher's others."""
-        shape = next(one.taught.modes.xy.shape for s in stores for one in s.lessons if one.taught.skeleton == name)
+        shape = next(one.peaks.modes.xy.shape for s in stores for one in s.distilled if one.peaks.skeleton == name)
         k, m = shape[1:3]
         zeros = (np.zeros((people, k, m, *tail), np.float32) for tail in ((2,), (3,), ()))
         return (*zeros, np.zeros((people, k), np.float32), np.zeros(people, bool))
@@ -191,7 +191,7 @@ class DeviceStore:
         pick = rows[:, None], order_NK
         xy = _mapped(self._xy[pick], affine)
         inside = _inside(xy, grid.size_wh)
-        teachers = {name: self._target(lesson, pick, affine, grid) for name, lesson in self._lessons.items()}
+        teachers = {name: self._target(source, pick, affine, grid) for name, source in self._distilled.items()}
         dataset = torch.as_tensor(which, device=self.device)
         return DeviceBatch(_bytes(image), xy, self._weight[pick] * inside, flip, dataset, teachers, wide)
 
@@ -223,12 +223,12 @@ class DeviceStore:
         return sample(canvas.permute(0, 3, 1, 2).float(), own, size_wh)
 
     def _target(
-        self, lesson: DeviceLesson, pick: tuple[Tensor, Tensor], affine_N23: Tensor, grid: SimccGrid
+        self, source: DevicePeaks, pick: tuple[Tensor, Tensor], affine_N23: Tensor, grid: SimccGrid
     ) -> DeviceTarget:
-        modes_xy, cov = _mapped(lesson.xy_PKM2[pick], affine_N23), _turned(lesson.cov_PKM3[pick], affine_N23)
-        x, y, share = render(modes_xy, cov, lesson.weight_PKM[pick], grid)
-        confidence = lesson.confidence_PK[pick] if self.agreement_mask else 1.0
-        return DeviceTarget(x, y, share * confidence * lesson.used_P[pick[0]])
+        modes_xy, cov = _mapped(source.xy_PKM2[pick], affine_N23), _turned(source.cov_PKM3[pick], affine_N23)
+        x, y, share = render(modes_xy, cov, source.weight_PKM[pick], grid)
+        confidence = source.confidence_PK[pick] if self.agreement_mask else 1.0
+        return DeviceTarget(x, y, share * confidence * source.used_P[pick[0]])
 
 
 def pyramid(pixels_hw3: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

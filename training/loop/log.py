@@ -66,7 +66,7 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        # A full disk has been told of already, by the row that did not fit.
+        # A full disk was reported already, by the row that did not fit.
         with contextlib.suppress(OSError):
             self._board.close()
             self._file.close()
@@ -78,7 +78,7 @@ class RunLog:
 
         Args:
             seconds: of the run so far.
-            people: that the step saw, on all devices.
+            people: of the step, on all devices.
             parts: of the loss, with `total`; written so that a float32 is read back exactly.
             more: what else belongs in the row.
         """

@@ -63,7 +63,8 @@ def distillation_loss(
 
     Args:
         teacher_x_NKW, teacher_y_NKH: its distributions on the student's bins, from `peaks.render` or `regrid`.
-        weight_NK: the teacher's confidence where it is believed, 0 where it is not or does not know the keypoint.
+        weight_NK: the teacher's confidence where it agrees with the labels, 0 elsewhere and where it lacks
+            the keypoint.
 
     Returns:
         `distil_x` and `distil_y`: weighted means.

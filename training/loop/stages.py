@@ -83,9 +83,9 @@ def origin_of(path: Path) -> Origin:
 def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     """Trained weights as the weights of a recipe's first stage.
 
-    The equivariant network knows no positions: it may start at any size from weights with as many bins a cell, or half
-    as many; and without its last stages, where the recipe's backbone ends early. An RTMPose may start from a smaller
-    one, see `widen`.
+    The equivariant network has no weights of absolute positions: it may start at any size from weights with as many
+    bins a cell, or half as many; and without its last stages, where the recipe's backbone ends early. An RTMPose may
+    start from a smaller one, see `widen`.
 
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.equivariant import STRIDE
 from poseunion.models.networks.inputs import normalise
-from poseunion.training.cdkd.distiller import Distiller, answers
+from poseunion.training.cdkd.distiller import Distiller, forward_parts
 from poseunion.training.config.recipe import Recipe
 from poseunion.training.loop.batch import Batch
 from poseunion.training.loop.device_batch import DeviceBatch
@@ -35,13 +35,13 @@ class StepOutput(NamedTuple):
     """Output of a training step's forward pass.
 
     Attributes:
-        answer, heat: SimCC logits and heatmap, whichever the student has.
-        lesson: see `Distiller`.
+        logits, heat: SimCC logits and heatmap, whichever the student has.
+        distilled: parts of paper B's loss, see `Distiller`.
     """
 
-    answer: tuple[Tensor, Tensor] | None
+    logits: tuple[Tensor, Tensor] | None
     heat: Tensor | None
-    lesson: dict[str, Tensor]
+    distilled: dict[str, Tensor]
 
 
 class Trained(nn.Module):
@@ -62,12 +62,12 @@ class Trained(nn.Module):
 
     def forward(self, image_N3HW: Tensor, wide_NHW3: Tensor | None, flip_N: Tensor, progress: float) -> StepOutput:
         """Logits and distillation losses of a batch; `flip_N`: which crops are mirrored."""
-        features, answer, heat = answers(self.network, image_N3HW)
-        lesson = {}
+        features, logits, heat = forward_parts(self.network, image_N3HW)
+        distilled = {}
         if self.distiller is not None:
             assert wide_NHW3 is not None
-            lesson = self.distiller(features, answer, wide_NHW3, flip_N, progress)
-        return StepOutput(answer, heat, lesson)
+            distilled = self.distiller(features, logits, wide_NHW3, flip_N, progress)
+        return StepOutput(logits, heat, distilled)
 
 
 def losses(
@@ -84,12 +84,12 @@ def losses(
     wide = None if batch.wide_NHW3 is None else torch.as_tensor(batch.wide_NHW3, device=device)
     if recipe.losses.balance_keypoints:
         weight = balanced(weight)
-    answer, heat, lesson = trained(image, wide, torch.as_tensor(batch.flip_N, device=device), progress)
-    if answer is None:
+    logits, heat, distilled = trained(image, wide, torch.as_tensor(batch.flip_N, device=device), progress)
+    if logits is None:
         assert heat is not None
         parts = heatmap_mse(heat, xy, weight, grid.size_wh)
-        return {**parts, **lesson, "total": parts["heatmap"] + lesson.get("cdkd", 0)}
-    logit_x, logit_y = answer
+        return {**parts, **distilled, "total": parts["heatmap"] + distilled.get("cdkd", 0)}
+    logit_x, logit_y = logits
     if recipe.losses.task_loss == "position":
         parts = position_loss(logit_x, logit_y, xy, weight, grid)
     else:
@@ -100,19 +100,19 @@ def losses(
         task = task + recipe.losses.heatmap_weight * parts["heatmap"]
     distil: dict[str, Tensor] = {}
     for name, target in batch.teachers.items():
-        taught = distillation_loss(
+        distilling = distillation_loss(
             *(logit_x, logit_y),
             *(torch.as_tensor(a, device=device) for a in (target.x_NKW, target.y_NKH, target.weight_NK)),
         )
-        parts |= {f"{part}_{name}": value for part, value in taught.items()}
-        distil[name] = taught["distil_x"] + taught["distil_y"]
+        parts |= {f"{part}_{name}": value for part, value in distilling.items()}
+        distil[name] = distilling["distil_x"] + distilling["distil_y"]
     total = total_loss(task, distil, recipe.distillation.alpha, dict(recipe.distillation.betas))
-    # Paper B's eq. 8: its two lessons are added to whatever the task loss is.
-    return {**parts, **lesson, "total": total + lesson["cdkd"] if lesson else total}
+    # Paper B's eq. 8: its two losses are added to whatever the task loss is.
+    return {**parts, **distilled, "total": total + distilled["cdkd"] if distilled else total}
 
 
 def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW for the student and the alignments; what the curriculum learns has its own rule."""
+    """AdamW for the student and the alignments; the curriculum's parameters have their own rule."""
     settings, student = recipe.optimizer, recipe.student
     return adamw(
         _descending(trained),

@@ -167,7 +167,7 @@ def _fabric(accelerator: str, devices: int, nodes: int, precision: Any) -> Fabri
     Several nodes find each other as torchrun, SLURM and Lightning have it: MASTER_ADDR, MASTER_PORT and NODE_RANK.
 
     Raises:
-        BadArgumentError: a node does not know the others, or devices are not there.
+        BadArgumentError: the addresses of the other nodes are missing, or devices are not there.
     """
     check_nodes(nodes)
     together = devices * nodes > 1
@@ -342,5 +342,5 @@ def _save_bad_batch(out: Path, batch: Batch | DeviceBatch, step: int, what: str)
     with atomic_writer(path) as file:
         np.savez(file, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
     raise NonFiniteLossError(
-        f"The {what} at step {step} is not a number; its batch is in {path}: lower lr or look at it."
+        f"The {what} at step {step} is not a number; its batch is in {path}: lower lr, or inspect the batch."
     )

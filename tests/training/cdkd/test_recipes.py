@@ -23,7 +23,7 @@ from poseunion.models.networks.stride_heads import EarlyNetwork
 from poseunion.models.networks.weights import NetworkSpec, load_network, save_weights
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.cdkd.distiller import ASKED_AT_ONCE, answers, distiller_for, load_teacher, teacher_file
+from poseunion.training.cdkd.distiller import TEACHER_BATCH, distiller_for, forward_parts, load_teacher, teacher_file
 from poseunion.training.config.augmentation import NONE
 from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipes import Recipe, Stage, find_recipe
@@ -162,8 +162,8 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     heard: list[torch.dtype] = []
     distiller.teacher.network.heatmap.register_forward_hook(lambda *said: heard.append(said[2].dtype))  # type: ignore[union-attr]
     picture = torch.randint(0, 256, (2, *distiller.teacher.size_wh[::-1], 3), dtype=torch.uint8)
-    features, answer, _ = answers(student, torch.rand(2, 3, *stage.size_wh))
-    asked = (features, answer, picture, torch.zeros(2, dtype=torch.bool), 0.5)
+    features, logits, _ = forward_parts(student, torch.rand(2, 3, *stage.size_wh))
+    asked = (features, logits, picture, torch.zeros(2, dtype=torch.bool), 0.5)
     whole = distiller(*asked)
     with torch.autocast("cpu", torch.bfloat16):
         short = distiller(*asked)
@@ -182,12 +182,12 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
 def test_a_teacher_says_the_same_of_many_people_as_of_each(teachers: dict[str, Path]) -> None:
     teacher = load_teacher(str(teachers["any"]), (48, 64))
     width, height = teacher.size_wh
-    crops = torch.rand(ASKED_AT_ONCE + 3, 3, height, width, generator=torch.Generator().manual_seed(0))
-    features, answer = teacher(crops)
-    assert answer is not None
+    crops = torch.rand(TEACHER_BATCH + 3, 3, height, width, generator=torch.Generator().manual_seed(0))
+    features, logits = teacher(crops)
+    assert logits is not None
     each = [teacher(crop[None]) for crop in crops]
     torch.testing.assert_close(features, torch.cat([said for said, _ in each]))
-    for axis, logit in enumerate(answer):
+    for axis, logit in enumerate(logits):
         torch.testing.assert_close(logit, torch.cat([said[axis] for _, said in each if said is not None]))
 
 
@@ -273,8 +273,8 @@ def test_heads_of_small_students_see_cells_enough(head: str, backbone: str, stri
     network = EarlyNetwork(head, backbone, stride, 5, SimccGrid.for_bins((side, side), (2 * side, 2 * side)))
     image = torch.randn(2, 3, side, side)
     assert network.features(image).shape[2:] == (cells, cells)
-    answer = network(image)
-    parts = [answer] if isinstance(answer, torch.Tensor) else list(answer)
+    logits = network(image)
+    parts = [logits] if isinstance(logits, torch.Tensor) else list(logits)
     torch.stack([part.square().sum() for part in parts]).sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 

@@ -180,13 +180,13 @@ def taught(prepared: Prepared) -> list[LabelledStore]:
     spread[..., 1] = 0
     share = rng.dirichlet([1, 1, 1], (n, k)).astype(np.float32)
     known = peaks.Peaks(xy, spread, share, rng.random((n, k)).astype(np.float32))
-    lesson = DistillationSource(TeacherPeaks("t", "coco17", known), np.arange(n) % 3 > 0)
-    return [dataclasses.replace(first, lessons=(lesson,)), second]
+    source = DistillationSource(TeacherPeaks("t", "coco17", known), np.arange(n) % 3 > 0)
+    return [dataclasses.replace(first, distilled=(source,)), second]
 
 
 def test_teachers_are_rendered_as_on_the_cpu(prepared: Prepared) -> None:
     stores = taught(prepared)
-    known = stores[0].lessons[0].taught.modes
+    known = stores[0].distilled[0].peaks.modes
     tensors = [torch.from_numpy(a) for a in (known.xy / 2, known.cov, known.weight)]
     theirs = peaks.render(dataclasses.replace(known, xy=(known.xy / 2).astype(np.float32)), GRID)
     for mine, one in zip(render(tensors[0], tensors[1], tensors[2], GRID), theirs, strict=True):
