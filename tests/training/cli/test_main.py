@@ -176,7 +176,7 @@ def test_a_teacher_that_cannot_teach_is_one_sentence(
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
     data.write_text(datasets + "teachers: [{model: silent.onnx}]\n")
-    assert "does not say what it is" in refused(monkeypatch, capsys, *words)
+    assert "has no description" in refused(monkeypatch, capsys, *words)
 
     (tmp_path / "silent.toml").write_text("size = 3\n")
     assert "silent.toml" in refused(monkeypatch, capsys, *words)
