@@ -1,4 +1,4 @@
-"""What the command lines share: what goes wrong on purpose is one sentence on standard error and exit code 2."""
+"""Shared error handling of the command lines: one sentence on standard error and exit code 2."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ ROUTE_HELP = "auto: small people go to the model's low-resolution students, wher
 
 
 def run(app: typer.Typer, name: str) -> None:
-    """Run `app` as the program `name`.
+    """Run a typer app as the program `name`; expected errors become one sentence and exit code 2.
 
-    A path that the system refuses in a place of its own (too long, in a folder that may not be looked into) is a bad
-    argument, too.
+    A path that the system refuses (too long, in a folder without permission) is a bad argument, too.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, checked reads, checksums."""
+"""File input and output: atomic writes, checked reads, checksums."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_JSON_BYTES = 2_000_000_000
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open `path` for writing so that it either gets the whole content or stays as it was.
+    """Open `path` for an atomic write: it gets the whole content or stays as it was.
 
     Writes beside the target, syncs, then renames over it. Anything that goes wrong removes the part file.
 
@@ -66,7 +66,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a folder to be filled, which becomes `path` when all went well; else `path` stays as it was.
+    """Folder that becomes `path` once it is complete; after an error `path` stays as it was.
 
     Raises:
         BadFileError: `path` is there already (and is not to be replaced), or the disk is full.
@@ -98,7 +98,7 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
 
 def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:
-    """The content of a regular file; a FIFO or device is refused at once, where open() or read() would wait for ever.
+    """Content of a regular file; a FIFO or device is refused at once, where open() or read() would block.
 
     Raises:
         BadFileError: absent, unreadable, no regular file, or larger than `most_bytes`.
@@ -122,16 +122,16 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) ->
 
 
 def check_unpacked(path: str | os.PathLike[str], most_bytes: int = MOST_JSON_BYTES) -> None:
-    """Raise BadFileError where `path` is a zip archive whose members' declared sizes exceed `most_bytes`.
+    """Check the declared unpacked size of a zip archive; raises BadFileError above `most_bytes`.
 
-    Readers of archives (Python's zipfile, numpy's, torch's) unpack no more of a member than it says.
+    Readers of archives (Python's zipfile, numpy's, torch's) unpack no more of a member than its declared size.
     """
     refuse_irregular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return  # no archive, or a damaged one: whoever reads it says so
+        return  # no archive, or a damaged one: an error when it is read
     if unpacked > most_bytes:
         raise BadFileError(
             f"{path} would unpack to {unpacked / 1e9:.1f} GB, more than the {most_bytes / 1e9:g} GB that it may have."
@@ -139,17 +139,17 @@ def check_unpacked(path: str | os.PathLike[str], most_bytes: int = MOST_JSON_BYT
 
 
 def kind_of(mode: int) -> str:
-    """What a path that is no regular file is, from its `st_mode`."""
+    """Kind of a path that is no regular file (folder, pipe, socket, device), from its `st_mode`."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def refuse_irregular(path: str | os.PathLike[str]) -> None:
-    """Raise BadFileError where `path` is there and is neither file nor folder: reading it may never end."""
+    """Check that `path` is a file or a folder where it exists; raises BadFileError: reading a pipe may never end."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except (OSError, ValueError):
-        return  # whoever opens it says what is wrong
+        return  # an error when it is opened
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise BadFileError(f"{path} is {kind_of(mode)}: give a file.")
 
@@ -226,10 +226,10 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def first_fault(error: ValidationError, whole: str = "") -> str:
-    """Where a file breaks its schema, and how, as half a sentence: `place: message` of the first fault.
+    """First schema violation of a file as half a sentence, `place: message`.
 
     Args:
-        whole: what to call the place of a fault that concerns all of it.
+        whole: name of the place where a violation concerns all of it.
     """
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or whole
@@ -237,7 +237,7 @@ def first_fault(error: ValidationError, whole: str = "") -> str:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's content."""
+    """SHA-256 of a file's content, hexadecimal."""
     digest = hashlib.sha256()
     refuse_irregular(path)
     try:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], label: str) -> Iterator[T]:
-    """Iterate with a bar."""
+    """Iterate with a progress bar."""
     with progress_bar(label) as update:
         total = len(items) if isinstance(items, Sized) else None
         for done, item in enumerate(items):
@@ -22,7 +22,7 @@ def track(items: Iterable[T], label: str) -> Iterator[T]:
 
 @contextlib.contextmanager
 def progress_bar(unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left: a function of how many are done, and of how many (None: not known)."""
+    """Progress bar with rate and time left: a function of the number done and of the total (None: not known)."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

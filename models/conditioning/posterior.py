@@ -1,4 +1,4 @@
-"""Posterior of missing keypoints: state of one fusion in crop px, prior given known joints, both experts' maps.
+"""Posterior maps of missing keypoints: tempered SimCC distributions times a pose prior, with errors at labelled ones.
 
 Shapes: N people, K keypoints, W and H bins, P missing keypoints of all people, U and V cells across and down.
 """
@@ -31,9 +31,9 @@ from poseunion.models.conditioning.probability_maps import (
 from poseunion.models.metrics import AREA_OF_BOX
 from poseunion.models.skeleton import Skeleton, mirrored, project_indices
 
-# What the student excludes altogether would otherwise stay excluded: this share of the picture's word is uniform.
+# Share of the picture's distribution that is uniform, so that no place has a probability of 0.
 FLOOR = 1e-3
-# A missing keypoint of whose precision the picture has given less than this share of the prior's tells others nothing.
+# The picture's estimate of a missing keypoint conditions others only if it adds this share of the prior's precision.
 LITTLE = 0.2
 # Missing keypoints that are worked on at a time: their maps take 50 MB.
 CHUNK = 128
@@ -44,7 +44,7 @@ _SUMMARIES = (*_PLACES, "near", "swapped", "lost", "picture_sd_px", "prior_sd_px
 
 
 class PosteriorFusion:
-    """State of one fusion: arrays in crop px and the student's error on the known joints."""
+    """Arrays of one `fusion.fuse` call in crop px, the student's errors at known joints, and the posteriors."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class PosteriorFusion:
         self.oks_sd = 2 * skeleton.sigma_array * np.sqrt(np.asarray(area, np.float64))[:, None] / self.px[:, None]
         self.mirror = np.array([skeleton.index(mirrored(k)) for k in skeleton.keypoints])
         self.paired = self.mirror != np.arange(len(skeleton))
-        # The prior works in crop px: its answers need no turning back.
+        # The prior works in crop px: its output needs no rotation back.
         self.xy = self._to_crop(self.image_xy)
         self.center, self.height = self._to_crop(center[:, None])[:, 0], height / self.px
         self.joints = [tempering.of(k) for k in skeleton.keypoints]
@@ -89,40 +89,40 @@ class PosteriorFusion:
 
     @cached_property
     def torso(self) -> NDArray[np.float64]:
-        """(N,) crop px: the prior's frame unit."""
+        """(N,) torso lengths in crop px: the unit of the prior's frame."""
         xy, sd = self._for_prior(self.xy, np.where(self.known, 0.0, np.inf))
         trust = trust_of(sd, self.height)
         return frame_of(xy * (trust > 0)[..., None], trust, self.center, self.height, self.prior.template_K2).scale_N
 
-    # The prior's word.
+    # The prior.
 
     def _for_prior(
         self, xy: NDArray[np.float64], sd: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N, K, …) in the prior's order; keypoints that the model lacks are unknown."""
+        """(N, K, …) in the prior's keypoint order; keypoints that the model lacks are unknown."""
         absent = self.back < 0
         return xy[:, self.back], np.where(absent, np.inf, sd[:, self.back])
 
     @cached_property
     def prior_of_known(self) -> Mixture:
-        """Of all keypoints, given the known ones."""
+        """Prior of all keypoints given the known ones."""
         xy, sd = self._for_prior(self.xy, np.where(self.known, 0.0, np.inf))
         mixture = self.prior.conditional(xy, sd, self.center, self.height)
         return mixture.keypoints(np.maximum(self.index, 0))
 
     def prior_in_context(self, wanted: NDArray[np.bool_], first: dict[str, NDArray[np.float64]]) -> Mixture:
-        """Prior of each wanted keypoint given the known ones and the first round's posterior of the others."""
+        """Prior of each wanted keypoint given the known ones and the picture's estimates of the other missing ones."""
         people, joints = np.nonzero(wanted)
-        told, told_sd = self._told_by_picture(first)
-        xy = np.where(self.known[..., None], self.xy, told)[people]
+        estimate, estimate_sd = self._picture_estimates(first)
+        xy = np.where(self.known[..., None], self.xy, estimate)[people]
         context = np.array([joint.context for joint in self.joints])
-        sd = np.where(self.known, 0.0, told_sd)[people] * context[joints, None]
+        sd = np.where(self.known, 0.0, estimate_sd)[people] * context[joints, None]
         sd[np.arange(len(people)), joints] = np.inf
         xy_prior, sd_prior = self._for_prior(xy, sd)
         mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people])
         rows, columns = np.arange(len(people)), np.maximum(self.index, 0)[joints]
         plain = self.prior_of_known
-        # Whom more knowledge makes less certain is told something unheard of: such a context is left out.
+        # If conditioning increases the covariance, the context is outside the prior's training data: it is left out.
         before, after = plain.covariance()[people, joints], mixture.covariance()[rows, columns]
         helped = np.trace(after, axis1=-2, axis2=-1) < np.trace(before, axis1=-2, axis2=-1)
         people, joints, rows, columns = people[helped], joints[helped], rows[helped], columns[helped]
@@ -132,13 +132,13 @@ class PosteriorFusion:
         cov[people, joints] = mixture.cov_NKM22[rows, columns]
         return Mixture(weight, mean, cov)
 
-    def _told_by_picture(
+    def _picture_estimates(
         self, first: dict[str, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N, K, 2) and (N, K) crop px: what a posterior has beyond the prior, as a place and its standard deviation.
+        """(N, K, 2) mean and (N, K) standard deviation, crop px, of the posterior divided by the prior.
 
-        Gaussians stand for both (a message of expectation propagation, Minka 2001): told again, the known joints would
-        count twice. Where the picture adds little, the standard deviation is infinite.
+        Gaussians stand for both (a message of expectation propagation, Minka 2001): without the division the known
+        joints would count twice. Where the picture adds little, the standard deviation is infinite.
         """
         prior_mean, prior_cov = self.prior_of_known.mean(), self.prior_of_known.covariance()
         prior_precision = 2 / np.trace(prior_cov, axis1=-2, axis2=-1)
@@ -152,11 +152,11 @@ class PosteriorFusion:
         sd = np.where(useful, 1 / np.sqrt(gained), np.inf)
         return np.where(useful[..., None], place, 0.0), sd
 
-    # What the known joints say of the student.
+    # The student's errors at the known joints.
 
     @cached_property
     def wrong(self) -> NDArray[np.float64]:
-        """(N, K) 1 - OKS of the student's word on each known joint; 0 where unknown."""
+        """(N, K) error 1 - OKS of the student's peak at each known joint; 0 where unknown."""
         squared = ((self.xy - self.student) ** 2).sum(-1)
         return np.where(self.known, 1 - np.exp(-squared / (2 * self.oks_sd**2)), 0.0)
 
@@ -167,24 +167,24 @@ class PosteriorFusion:
 
     @cached_property
     def distance(self) -> NDArray[np.float64]:
-        """(N, K, K) between joints, torso lengths; unknown ones are where the prior expects them."""
+        """(N, K, K) distance between joints, torso lengths; unknown ones are at the prior's mean."""
         place = np.where(self.known[..., None], self.xy, self.prior_of_known.mean())
         apart = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1)
         return np.asarray(apart / self.torso[:, None, None])
 
     @cached_property
     def near_error(self) -> NDArray[np.float64]:
-        """(N, K) mean of `wrong` over the known joints, the closest counting most."""
+        """(N, K) mean error over the known joints, the closest counting most."""
         return _mean(self.wrong[:, None], self.closeness * self.known[:, None], 0.5)
 
     @cached_property
     def shift(self) -> NDArray[np.float64]:
-        """(N, K, 2) crop px by which the student's word is corrected; see `shift_by`."""
+        """(N, K, 2) correction of the student's estimate, crop px; see `shift_by`."""
         t = self.tempering
         return self.shift_by(t.error_sd, t.error_length, t.error_noise)
 
     def shift_by(self, error_sd: float, error_length: float, error_noise: float) -> NDArray[np.float64]:
-        """(N, K, 2) crop px: a Gaussian process over the errors on the known joints; torso lengths."""
+        """(N, K, 2) correction, crop px: a Gaussian process over the errors at the known joints, in torso lengths."""
         away = (self.xy - self.student) / self.torso[:, None, None]
         error = np.where(self.known[..., None], away, 0.0)
         size = np.linalg.norm(error, axis=-1, keepdims=True)
@@ -198,7 +198,7 @@ class PosteriorFusion:
 
     @cached_property
     def swap_evidence(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Nats for an exchange of left and right: (N, K) from the keypoint's known mirror, (N,) from known pairs."""
+        """Evidence for a left/right swap, nats: (N, K) from the keypoint's known mirror, (N,) from known pairs."""
         own, other = self._log_at_known(np.arange(len(self.skeleton))), self._log_at_known(self.mirror)
         gain = np.where(self.known & self.paired, other - own, 0.0)
         both = self.known & self.known[:, self.mirror] & self.paired
@@ -213,7 +213,7 @@ class PosteriorFusion:
 
     @cached_property
     def hypotheses(self) -> NDArray[np.float64]:
-        """(N, K, 3) weights of own, swapped, lost, before the prior has spoken."""
+        """(N, K, 3) weights of own, swapped, lost, before the prior is applied."""
         t = self.tempering
         mirror_gain, pair_gain = self.swap_evidence
         swapped = t.swapped_mirror * mirror_gain + t.swapped_pairs * pair_gain[:, None]
@@ -232,7 +232,7 @@ class PosteriorFusion:
         experts: tuple[bool, bool],
         image_wh: NDArray[np.floating] | None,
     ) -> dict[str, NDArray[np.float64]]:
-        """(N, K) `x`, `y` in crop px and summaries of the wanted keypoints' posteriors; 0 elsewhere."""
+        """(N, K) `x`, `y` in crop px and summaries of the posteriors of the wanted keypoints; 0 elsewhere."""
         bounds = self._bounds(image_wh)
         people, joints = np.nonzero(wanted)
         result = {name: np.zeros(self.known.shape) for name in _SUMMARIES}
@@ -252,7 +252,7 @@ class PosteriorFusion:
         experts: tuple[bool, bool],
         bounds: NDArray[np.float64],
     ) -> dict[str, NDArray[np.floating]]:
-        """Summaries (P,) of the keypoints j of the people i."""
+        """Posterior summaries (P,) of the keypoints j of the people i."""
         weight = self.hypotheses[i, j].astype(np.float32)[:, :, None, None]
         shift = self.shift[i, j]
         own, swapped = (
@@ -298,7 +298,7 @@ class PosteriorFusion:
     def conclude(
         self, found: dict[str, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-        """xy (N, K, 2) and sd (N, K) in image px, with the known joints in their places, and the features."""
+        """Keypoints (N, K, 2) and deviations (N, K) in image px, known joints at their labels, and the features."""
         xy = np.stack([found.pop("x"), found.pop("y")], -1)
         del found["mean_x"], found["mean_y"]
         inverse = np.linalg.inv(self.affine[..., :2])
@@ -318,7 +318,7 @@ class PosteriorFusion:
         return xy_image, found.pop("sd_px"), found
 
 
-def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], nobody: float) -> NDArray[np.float64]:
-    """Weighted mean over the last axis, shrunk to a default that stands alone where there is no weight."""
+def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], default: float) -> NDArray[np.float64]:
+    """Weighted mean over the last axis, shrunk a little towards `default`, which is the mean where weights are 0."""
     little = 0.1
-    return np.asarray(((value * weight).sum(-1) + little * nobody) / (weight.sum(-1) + little))
+    return np.asarray(((value * weight).sum(-1) + little * default) / (weight.sum(-1) + little))

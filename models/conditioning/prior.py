@@ -1,11 +1,11 @@
-"""Pose prior: Gaussian distribution of missing keypoints given labelled ones, without the picture, p(missing | known).
+"""Pose prior: mixture density network for p(missing keypoints | labelled keypoints), without the picture.
 
-A small network, fitted by `poseunion fit-prior` on skeletons alone, gives a mixture of Gaussians for every keypoint
-from whatever subset is known, none and all included; a joint may also be known to within a standard deviation. It works
-in a frame of the person's own, so that position and size do not matter: the similarity that lays the mean pose on the
-known joints, with a weak pull towards the upright pose that fills the person's box, which decides where little is
-known. What is up in the picture is an input, so that a person who is upside down may be known to be so. The answer is
-averaged with the mirrored person's: left and right are exchanged exactly.
+A small network, fitted by `poseunion fit-prior` on poses alone, gives a mixture of Gaussians for every keypoint from
+any known subset, none and all included; a joint may also be known to within a standard deviation. It works in a frame
+of the person's own, so that position and size do not matter: the similarity that lays the mean pose on the known
+joints, with a weak pull towards the upright pose that fills the person's box, which decides where little is known.
+The direction of up in the picture is an input, so that inverted people can be recognised. The output is averaged with
+the mirrored person's: left and right are exchanged exactly.
 
 Shapes: N people, K keypoints of the prior's skeleton, M components, F input features.
 """
@@ -45,12 +45,12 @@ MIN_SD, MAX_SD = 0.01, 3.0
 
 @dataclass(frozen=True)
 class Frame:
-    """A similarity a person: image px = origin + scale * rotation(angle) @ frame coordinates.
+    """Similarity transform of each person: image px = origin + scale * rotation(angle) @ frame coordinates.
 
     Attributes:
         origin_N2: image px.
         scale_N: px a frame unit (about a torso length).
-        angle_N: radians; how far the person is turned against the upright pose, x towards y.
+        angle_N: radians; the person's rotation against the upright pose, x towards y.
     """
 
     origin_N2: NDArray[np.float64]
@@ -58,7 +58,7 @@ class Frame:
     angle_N: NDArray[np.float64]
 
     def rotation(self) -> NDArray[np.float64]:
-        """(N, 2, 2)."""
+        """(N, 2, 2) rotation matrices."""
         cos, sin = np.cos(self.angle_N), np.sin(self.angle_N)
         return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
 
@@ -70,7 +70,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of M Gaussians for every keypoint, image px.
+    """Mixture of M Gaussians for every keypoint, image px.
 
     Attributes:
         weight_NKM: >= 0, summing to one.
@@ -87,25 +87,25 @@ class Mixture:
         return np.asarray((self.weight_NKM[..., None] * self.mean_NKM2).sum(-2))
 
     def covariance(self) -> NDArray[np.float64]:
-        """(N, K, 2, 2) of the whole mixture."""
+        """(N, K, 2, 2) covariance of the whole mixture."""
         away = self.mean_NKM2 - self.mean()[..., None, :]
         spread = self.cov_NKM22 + away[..., :, None] * away[..., None, :]
         return np.asarray((self.weight_NKM[..., None, None] * spread).sum(-3))
 
     def keypoints(self, index: NDArray[np.intp]) -> Mixture:
-        """Some keypoints, in another order."""
+        """Mixture of selected keypoints, in the order of `index`."""
         return Mixture(self.weight_NKM[:, index], self.mean_NKM2[:, index], self.cov_NKM22[:, index])
 
 
 @dataclass(frozen=True)
 class Prior:
-    """A fitted prior.
+    """Fitted pose prior.
 
     Attributes:
         skeleton: the K keypoints' names and order.
         template_K2: the mean upright pose, torso lengths, origin at mid-hip, y down.
         layers: (weight (in, out), bias (out,)) of each layer; all but the first and the last add to their input.
-        components: M of one answer; the mirrored answer adds as many.
+        components: M of one output; the mirrored output adds as many.
     """
 
     skeleton: Skeleton
@@ -120,16 +120,16 @@ class Prior:
         box_center_N2: NDArray[np.floating],
         box_height_N: NDArray[np.floating],
     ) -> Mixture:
-        """Conditional distribution of every keypoint given the known ones (of these themselves it is of no use).
+        """Distribution of every keypoint given the known ones (of a known one itself it is meaningless).
 
         Args:
             xy_NK2: image px; what an unknown keypoint holds does not matter.
-            sd_px_NK: how far from there it may be, per axis: 0 for a label, infinite for an unknown keypoint.
+            sd_px_NK: standard deviation per axis: 0 for a label, infinite for an unknown keypoint.
             box_center_N2, box_height_N: image px, of the person's box or of the box that its crop shows.
         """
         sd = np.asarray(sd_px_NK, np.float64)
         if sd.shape[1:] != (len(self.skeleton),):
-            raise SkeletonError(f"The prior knows {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
+            raise SkeletonError(f"The prior has {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
         center, height = np.asarray(box_center_N2, np.float64), np.asarray(box_height_N, np.float64)
         trust = trust_of(sd, height)
         xy = np.where(trust[..., None] > 0, np.asarray(xy_NK2, np.float64), 0.0)
@@ -165,7 +165,7 @@ class Prior:
 
 
 def trust_of(sd_px_NK: NDArray[np.float64], box_height_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, K) how much a joint counts: 1 for a label, falling with its standard deviation, 0 where unknown."""
+    """(N, K) weight of a joint: 1 for a label, falling with its standard deviation, 0 where unknown."""
     sd = sd_px_NK / (np.maximum(box_height_N, 1e-6)[:, None] / BOX_TORSOS)
     return np.where(sd <= UNKNOWN_FROM, 1 / (1 + (sd / HALF_KNOWN) ** 2), 0.0)
 
@@ -177,7 +177,7 @@ def frame_of(
     box_height_N: NDArray[np.float64],
     template_K2: NDArray[np.float64],
 ) -> Frame:
-    """The similarity that lays the template on the known joints (Procrustes), with the box's pull."""
+    """Procrustes similarity from the template to the known joints, with the box's pull."""
     weight = trust_NK[..., None]
     count = weight.sum(1) + CENTER_PULL
     center_t = (template_K2.min(0) + template_K2.max(0)) / 2
@@ -203,7 +203,7 @@ def features(
     frame: Frame,
     template_K2: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """(N, F) what the network sees: known joints against the template, how well known, where up is, and the box."""
+    """(N, F) input features of the prior: known joints against the template, their weights, up, and the box."""
     n, known = len(xy_NK2), trust_NK > 0
     away = np.clip(frame.inward(xy_NK2) - template_K2, -4, 4) * known[..., None]
     box = np.clip(frame.inward(box_center_N2[:, None])[:, 0], -4, 4)
@@ -217,7 +217,7 @@ def features(
 def components_of(
     raw_NKM6: NDArray[np.float64], template_K2: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The network's numbers as weights (N, K, M), means (N, K, M, 2) and Cholesky factors (N, K, M, 2, 2)."""
+    """Mixture weights (N, K, M), means (N, K, M, 2) and Cholesky factors (N, K, M, 2, 2) from the network's output."""
     logit = raw_NKM6[..., 0] - raw_NKM6[..., 0].max(-1, keepdims=True)
     weight = np.exp(logit)
     factor = np.zeros((*raw_NKM6.shape[:-1], 2, 2))
@@ -245,7 +245,7 @@ def box_of_crops(crops: Sequence[Crop], padding: float = 1.25) -> tuple[NDArray[
 
 
 def save_prior(prior: Prior, path: str | Path) -> None:
-    """Write a prior, in half precision, atomically."""
+    """Write a pose prior, in half precision, atomically."""
     arrays: dict[str, NDArray[np.generic]] = {
         "skeleton": np.array(prior.skeleton.name),
         "keypoints": np.array(prior.skeleton.keypoints),
@@ -260,7 +260,7 @@ def save_prior(prior: Prior, path: str | Path) -> None:
 
 @functools.cache
 def load_prior(path: str | Path = PRIOR_PATH) -> Prior:
-    """The shipped prior, or one that `poseunion fit-prior` wrote.
+    """Read the shipped pose prior, or one that `poseunion fit-prior` wrote.
 
     Raises:
         BadFileError: absent, or no prior.

@@ -1,6 +1,6 @@
-"""Maps over the cells of a crop: the student's word and the prior's in one shape, and the best point of their product.
+"""Probability maps over the cells of a crop: SimCC distributions and Gaussian mixtures, and the best point of a map.
 
-Shapes: N people, K keypoints, M components, P keypoints of anybody, B bins, U and V cells across and down.
+Shapes: N people, K keypoints, M components, P keypoints of any people, B bins, U and V cells across and down.
 Maps are float32: they hold shares of one, and there are many of them.
 """
 
@@ -23,7 +23,7 @@ Map = NDArray[np.float32]
 
 
 class CropGrid:
-    """Square cells that tile a crop, `count` along its longer side."""
+    """Grid of square cells that tile a crop, `count` along its longer side."""
 
     def __init__(self, grid: SimccGrid, count: int) -> None:
         width, height = grid.size_wh
@@ -37,14 +37,14 @@ class CropGrid:
 
     @property
     def uniform(self) -> float:
-        """Mass of a cell when nothing is known."""
+        """Mass of a cell of the uniform distribution."""
         return 1 / (len(self.x_U) * len(self.y_V))
 
 
 def tempered(
     logit_NKB: NDArray[np.floating], temperature_K: NDArray[np.float64], sd_bins_K: NDArray[np.float64]
 ) -> Map:
-    """One axis' distributions, softmax(beta * temperature * logit), blurred by a Gaussian; each sums to one."""
+    """Tempered distributions of one axis, softmax(beta * temperature * logit), blurred by a Gaussian; sums are one."""
     p = simcc.softmax(np.asarray(logit_NKB) * temperature_K[:, None]).astype(np.float32)
     for sd in np.unique(sd_bins_K):
         mine = sd_bins_K == sd
@@ -53,7 +53,7 @@ def tempered(
 
 
 def _blurred(p_NKB: Map, sd: float) -> Map:
-    """What a Gaussian of `sd` bins makes of distributions over B bins; none of it leaves the axis."""
+    """Gaussian blur, `sd` in bins, of distributions over B bins; no mass leaves the axis."""
     if not p_NKB.size:
         return p_NKB
     taps, kept = _gaussian(p_NKB.shape[-1], sd)
@@ -64,7 +64,7 @@ def _blurred(p_NKB: Map, sd: float) -> Map:
 
 @lru_cache(maxsize=128)  # one model has two axes and a handful of widths; a fit tries more
 def _gaussian(bins: int, sd: float) -> tuple[Map, Map]:
-    """Taps of a Gaussian, and (B,) what of it stays within the axis. Shared: not to be written to.
+    """Taps of a Gaussian, and (B,) its mass within the axis. Cached, so read-only.
 
     Six standard deviations: beyond them is 1e-8 of the peak, less than float32 holds.
     """
@@ -83,14 +83,14 @@ def at_bins(p_B: Map, bins: NDArray[np.float64]) -> Map:
 
 
 def picture_map(x_PB: Map, y_PB: Map, shift_P2: NDArray[np.float64], cells: CropGrid) -> Map:
-    """(P, V, U) the product of both axes' distributions, moved by `shift_P2` (crop px); sums to one."""
+    """(P, V, U) product of both axes' distributions, moved by `shift_P2` (crop px); sums to one."""
     across = _mass_in_cells(x_PB, cells.x_U - shift_P2[:, :1], cells)
     down = _mass_in_cells(y_PB, cells.y_V - shift_P2[:, 1:], cells)
     return np.asarray(down[:, :, None] * across[:, None, :])
 
 
 def _mass_in_cells(p_PB: Map, centre_PU: NDArray[np.float64], cells: CropGrid) -> Map:
-    """(P, U) of one axis: a cell takes all bins that it covers, for a sure student's peak is narrower than a cell."""
+    """(P, U) mass per cell of one axis, summed over the bins it covers: a sharp peak is narrower than a cell."""
     total = np.concatenate([np.zeros((len(p_PB), 1)), np.cumsum(p_PB, -1, dtype=np.float64)], -1)
     edge = np.concatenate([centre_PU - cells.side / 2, centre_PU[:, -1:] + cells.side / 2], -1) * cells.split + 0.5
     edge = np.clip(edge, 0, p_PB.shape[-1])
@@ -114,7 +114,7 @@ def prior_map(mixture: Mixture, cells: CropGrid) -> Map:
     for m in range(xx.shape[-1]):
         dx, dy = cells.x_U - mixture.mean_NKM2[:, m, :1], cells.y_V - mixture.mean_NKM2[:, m, 1:]
         p, q, r = (v[:, m, None] / determinant[:, m, None] for v in (yy, xy, xx))
-        # -(p dx^2 - 2 q dx dy + r dy^2) / 2, in place: this is where the time goes.
+        # -(p dx^2 - 2 q dx dy + r dy^2) / 2, in place: most of the time is spent here.
         exponent = (q * dx).astype(np.float32)[:, None, :] * dy.astype(np.float32)[:, :, None]
         exponent -= (0.5 * p * dx**2).astype(np.float32)[:, None, :]
         exponent -= (0.5 * r * dy**2 - np.log(factor[:, m, None])).astype(np.float32)[:, :, None]
@@ -123,10 +123,10 @@ def prior_map(mixture: Mixture, cells: CropGrid) -> Map:
 
 
 def best_point(map_PVU: Map, cells: CropGrid, sd_P: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P, 2) crop px: the point of the highest expected exp(-d^2 / 2 sd^2), expected OKS where sd is OKS's own."""
+    """(P, 2) point of the highest expected exp(-d^2 / 2 sd^2), crop px: of expected OKS where sd is that of OKS."""
 
     def kernel(centres: NDArray[np.float64]) -> Map:
-        # Cells are equally far from each other: one row of exponentials says all.
+        # Cells are equally far from each other: one row of exponentials is enough.
         steps = np.abs(np.arange(len(centres))[:, None] - np.arange(len(centres)))
         away = np.arange(len(centres)) * cells.side / sd_P[:, None]
         return np.exp(-0.5 * away**2).astype(np.float32)[:, steps]
@@ -157,7 +157,7 @@ def moments(map_PVU: Map, cells: CropGrid) -> tuple[NDArray[np.float64], NDArray
 
 
 def mass_around(map_PVU: Map, cells: CropGrid, xy_P2: NDArray[np.float64], radius_P: NDArray[np.float64]) -> Map:
-    """(P,) mass within a radius (crop px) of a point; cells at the rim count as far as their centre is inside."""
+    """(P,) mass within a radius (crop px) of a point; a cell counts where its centre is inside."""
     dx2, dy2 = (cells.x_U - xy_P2[:, :1]) ** 2, (cells.y_V - xy_P2[:, 1:]) ** 2
     away = np.sqrt(dx2[:, None, :] + dy2[:, :, None])
     share = np.clip((radius_P[:, None, None] - away) / cells.side + 0.5, 0, 1)
