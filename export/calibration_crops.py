@@ -1,4 +1,4 @@
-"""Real crops for calibration and comparison: people of an annotation file, as the network sees them."""
+"""Calibration crops: people of an annotation file as network input, for quantisation and comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from poseunion.models.runtime.description import ModelDescription
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of people and where they were cut.
+    """Crops of people with their geometry.
 
     Attributes:
         pixels: (N, H, W, 3) uint8 RGB.
@@ -32,10 +32,10 @@ class Crops:
 
 
 def read_crops(annotations_path: Path, images: Path, description: ModelDescription, most: int) -> Crops:
-    """At most `most` people of a file, spread evenly over it; pictures that cannot be read are passed over.
+    """Read crops of at most `most` people, spread evenly over a file; unreadable pictures are skipped.
 
     Raises:
-        BadFileError: nobody could be cut out.
+        BadFileError: no person could be cropped.
     """
     annotations = read_annotations(annotations_path)
     people = [p for p in annotations.persons() if p.skip is None and p.image is not None]
@@ -57,5 +57,5 @@ def read_crops(annotations_path: Path, images: Path, description: ModelDescripti
         pixels.append(cut_crop(picture, region))
         regions.append(region)
     if not regions:
-        raise BadFileError(f"Nobody in {annotations_path} could be cut out of {images}: {reason}.")
+        raise BadFileError(f"No person of {annotations_path} could be cropped from {images}: {reason}.")
     return Crops(np.stack(pixels), regions)

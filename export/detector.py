@@ -1,4 +1,4 @@
-"""A trained person detector to a self-describing ONNX file that `models.inference.detector` reads."""
+"""Export of a trained person detector to a self-describing ONNX file for `models.inference.detector`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def export_detector(
     revision: str = "",
     overwrite: bool = False,
 ) -> DetectorDescription:
-    """Write `out`, which holds the whole network, and prove that it answers as the weights read back from it.
+    """Export a detector to ONNX and verify it against the weights read back from the file.
 
     Large weights are stored in half precision: see `models.networks.onnx_state`.
 
     Args:
-        score_threshold, iou_threshold, side: default: what the weights file says.
+        score_threshold, iou_threshold, side: default: the weights file's.
 
     Raises:
         BadArgumentError: `out` exists, or no ONNX name; a side that is no multiple of the largest stride.
@@ -64,7 +64,7 @@ def export_detector(
 
 
 def detector_graph(network: PersonDetector, description: DetectorDescription) -> bytes:
-    """The network as an ONNX file; any number of pictures."""
+    """ONNX model of a detector, for any number of pictures."""
     assert isinstance(description.head, DistanceOutput)
     width, height = description.size_wh
     model = traced(
@@ -79,7 +79,7 @@ def detector_graph(network: PersonDetector, description: DetectorDescription) ->
 
 @torch.no_grad()
 def prove(network: PersonDetector, exported: OnnxDetector) -> float:
-    """The largest difference on noise, logits and logarithms of distances; raises ModelError beyond `TOLERANCE`."""
+    """Largest difference on noise, of logits and logarithms of distances; raises ModelError beyond `TOLERANCE`."""
     width, height = exported.description.size_wh
     head = exported.description.head
     assert isinstance(head, DistanceOutput)

@@ -1,4 +1,4 @@
-"""`poseunion export` and `poseunion convert`."""
+"""`poseunion export` and `poseunion convert`: trained students to ONNX and TensorRT, public checkpoints to ONNX."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def export(
         ),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, help="Refuse what loses more points of AP (PCKh, PCK) than this.")
+        float, typer.Option(min=0, help="Refuse files that lose more points of AP (PCKh, PCK) than this.")
     ] = 0.5,
     with_preprocess: Annotated[
         str | None,
@@ -67,10 +67,9 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Write a trained network for other runtimes, and prove that it answers as it was trained to.
+    """Export a trained network to ONNX or TensorRT, and verify that its outputs equal the trained network's.
 
-    Each file gets a .manifest.json with what was found. One that breaks the contract is refused, and nothing is
-    written.
+    Each file gets a .manifest.json with the figures. If one breaks the contract, nothing is written.
     """
     if check is not None:
         if check != "tensorrt":
@@ -95,7 +94,7 @@ def export(
         weights=weights_path(model),
         out=out,
         formats=tuple(dict.fromkeys(formats or ["onnx"])),
-        twin=with_preprocess,  # type: ignore[arg-type]  # `targets` refuses what is no form
+        twin=with_preprocess,  # type: ignore[arg-type]  # `targets` checks it
         measured=tuple(Labelled(*pair) for pair in zip(files, folders, strict=True)),
         calibration=Labelled(*calibration) if calibration else None,
         max_drop=max_drop,
@@ -126,7 +125,7 @@ def convert(
     licence: Annotated[str, typer.Option(help="Licence of the weights to note in the files.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Turn public weights into safetensors and a self-describing ONNX file, without running what is in them.
+    """Convert public weights to safetensors and a self-describing ONNX file, without running code from them.
 
     An RTMPose of mmpose becomes the same network; another public network becomes the start of a student: its keypoints
     as they were, those of the union that it lacks untrained.
@@ -155,9 +154,9 @@ def convert(
     print(f"{written[0]}, {written[1]}: {description.skeleton}, input {wh}, bins {bins}")
 
 
-def _portable(word: str) -> str:
-    """A word of the command line for the manifest: of an absolute path file and folder, not the way there."""
-    return "/".join(Path(word).parts[-2:]) if Path(word).is_absolute() else word
+def _portable(argument: str) -> str:
+    """Command-line argument for the manifest: of an absolute path only file and folder."""
+    return "/".join(Path(argument).parts[-2:]) if Path(argument).is_absolute() else argument
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

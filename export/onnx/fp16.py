@@ -1,7 +1,7 @@
-"""Half precision, for GPUs: half the memory, and the tensor cores' speed. Inputs and outputs stay single.
+"""Half-precision (fp16) conversion of an ONNX network, for GPUs; inputs and outputs stay single.
 
-Half precision ends at 65,504. Real crops show how large every value gets; a layer that comes within `HEADROOM` of the
-end stays single. So does the head from its logarithms on, where sums of exponentials need the digits.
+Half precision ends at 65,504. The range of every value is measured on real crops; a layer within `HEADROOM` of the end
+stays single. So does the head from its logarithms on, where sums of exponentials need the digits.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import ModelDescription
 
 LARGEST = 65504.0
-HEADROOM = 8.0  # other pictures than those seen may reach further
-# Operators that mark a log domain; what they feed works there, too.
+HEADROOM = 8.0  # other pictures than those measured may reach further
+# Operators that mark a log domain; the nodes behind them work there, too.
 LOG_DOMAIN = ("Exp", "Log", "ReduceLogSumExp")
 # Squares of long vectors, which a norm sums, leave the range soonest.
 NORMS = ("ReduceL2", "ReduceSumSquare")
@@ -27,7 +27,7 @@ NORMS = ("ReduceL2", "ReduceSumSquare")
 
 @dataclass(frozen=True)
 class Halved:
-    """A half-precision network.
+    """Half-precision network and the ranges of its values.
 
     Attributes:
         largest: the largest absolute value inside, on the crops.
@@ -42,7 +42,7 @@ class Halved:
 def halve(
     model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
 ) -> Halved:
-    """The network in half precision.
+    """Convert a network to half precision.
 
     Args:
         normaliser: turns pixels into the network's input.
@@ -52,7 +52,7 @@ def halve(
         BadArgumentError: no crops.
     """
     if not len(pixel_NHW3):
-        raise BadArgumentError("Half precision needs real crops, to see that nothing overflows.")
+        raise BadArgumentError("Half precision needs real crops, to check that nothing overflows.")
     largest = largest_values(model, description, normaliser, pixel_NHW3)
     too_large = [node.name for node in model.graph.node if _is_too_large(node, largest)]
     single = [*too_large, *_log_domain(model)]
@@ -64,7 +64,7 @@ def halve(
 def largest_values(
     model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Output of every node that makes floats -> its largest absolute value on the crops."""
+    """Largest absolute value on the crops of every floating-point output of a node."""
     import onnxruntime
 
     shapes = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
@@ -92,7 +92,7 @@ def _is_too_large(node: onnx.NodeProto, largest: dict[str, float]) -> bool:
 
 
 def _log_domain(model: onnx.ModelProto) -> list[str]:
-    """The first exponential or logarithm and everything after it."""
+    """Nodes in the log domain: the first exponential or logarithm and everything after it."""
     first = next((i for i, node in enumerate(model.graph.node) if node.op_type in LOG_DOMAIN), None)
     if first is None:
         return []
@@ -101,7 +101,7 @@ def _log_domain(model: onnx.ModelProto) -> list[str]:
 
 
 def _converted(model: onnx.ModelProto, floats: set[str], single: set[str]) -> onnx.ModelProto:
-    """Half precision in every node but `single`, with a cast only where one kind reads what the other made.
+    """Convert every node but `single` to half precision, with casts only between the two kinds.
 
     onnxruntime's converter rounds to half precision between neighbouring single nodes, too.
 
@@ -118,7 +118,7 @@ def _converted(model: onnx.ModelProto, floats: set[str], single: set[str]) -> on
     casts: set[str] = set()
 
     def read(name: str, kind: int) -> str:
-        """The value `name` in the kind that is wanted."""
+        """Name of the value in the required precision."""
         suffix = "/half" if kind == TensorProto.FLOAT16 else "/single"
         if name in constants:
             if kind == TensorProto.FLOAT:

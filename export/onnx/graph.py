@@ -1,4 +1,4 @@
-"""Changes to an ONNX graph that keep what it computes: constants folded, slow operators replaced by fast ones."""
+"""Equivalent rewrites of an ONNX graph: constant folding, and fast operators in place of slow ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IR_VERSION = 8
 
 
 def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
-    """The same network with constants computed and folded away, in plain ONNX operators.
+    """Constant folding of an ONNX model, in plain ONNX operators.
 
     Args:
         keep: initialisers that stay as they are, and with them the batch norms that they belong to.
@@ -53,7 +53,7 @@ def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProt
 
 
 def with_fixed_scales(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Resizes by the factors that their shapes amount to: sizes computed at run time hide every later shape."""
+    """Resize operators with constant factors: sizes computed at run time hide every later shape."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
@@ -73,7 +73,7 @@ def with_fixed_scales(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def without_logsumexp(model: onnx.ModelProto) -> onnx.ModelProto:
-    """ReduceLogSumExp as max + log(sum(exp(x - max))), which is what it means.
+    """Replace ReduceLogSumExp by max + log(sum(exp(x - max))).
 
     onnxruntime computes the operator itself one number at a time: a tenth of the student's time, and a fifth once the
     rest is in eight bits. The parts are vectorised.
@@ -111,7 +111,7 @@ def _logsumexp_parts(node: NodeProto) -> list[NodeProto]:
 
 
 def with_global_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Means over rows and columns as GlobalAveragePool: the form that has an eight-bit kernel."""
+    """Replace means over rows and columns by GlobalAveragePool, which has an eight-bit kernel."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     values = {i.name: numpy_helper.to_array(i) for i in result.graph.initializer}
@@ -127,7 +127,7 @@ def with_global_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _pruned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, changed in place, without what no output needs."""
+    """Prune, in place, nodes and initialisers that no output needs."""
     graph = model.graph
     wanted, kept = {output.name for output in graph.output}, []
     for node in reversed(graph.node):
