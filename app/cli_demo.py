@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from poseunion.app.demo.guard.scratch import upload_folder
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -99,6 +98,8 @@ def demo(
         raise BadArgumentError(f"--embed-in {embed_in} is no site: give one such as https://pose.example.")
     if (review is None) != (images is None):
         raise BadArgumentError("--review FILE and --images DIR belong together: give both or neither.")
+    from poseunion.app.demo.guard.scratch import upload_folder
+
     with upload_folder() as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads are this page's own, and gone with it
         try:

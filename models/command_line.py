@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 
 import typer
+from typer.core import TyperGroup
 
 from poseunion.models.errors import PoseUnionError
 
@@ -21,13 +23,25 @@ def run(app: typer.Typer, name: str) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a picture's name may hold what the terminal cannot show
     try:
-        app(prog_name=name)
+        start(app, name, sys.argv[1:])
     except PoseUnionError as error:
         _end(str(error), error.exit_code)
     except OSError as error:
         if error.filename is None:
             raise
         _end(f"Cannot use {error.filename}: {error.strerror}; give another path.", PoseUnionError.exit_code)
+
+
+def start(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
+    """Run the command of `app` that `arguments` begin with.
+
+    Options of the group itself (`--install-completion`) are parsed only where no command is named: typer checks values
+    by pydantic, whose import takes longer than a help text.
+    """
+    command = typer.main.get_command(app)
+    while isinstance(command, TyperGroup) and arguments and arguments[0] in command.commands:
+        command, name, arguments = command.commands[arguments[0]], f"{name} {arguments[0]}", arguments[1:]
+    command(args=list(arguments), prog_name=name)
 
 
 def _end(sentence: str, code: int) -> None:
