@@ -22,6 +22,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from poseunion.export.timing import commit, machine  # noqa: E402
 from tests.fuzz.children import Fault, Tried, tried  # noqa: E402
 from tests.fuzz.kinds import Kind, kinds  # noqa: E402
+from tests.samples import scratch  # noqa: E402
 
 
 def drawn(known: list[Kind], count: int, seed: int) -> list[tuple[Kind, int]]:
@@ -83,7 +84,7 @@ def main() -> int:
     given = parser.parse_args()
     started = time.perf_counter()
     warm()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
         known = [k for k in kinds(Path(temporary) / "seeds") if not given.kind or k.name in given.kind]
         results = []
         for one in tried(drawn(known, given.inputs, given.seed), given.keep or Path(temporary) / "inputs"):

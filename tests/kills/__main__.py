@@ -23,6 +23,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from poseunion.export.timing import commit, machine  # noqa: E402
 from tests.kills.cases import Case, cases  # noqa: E402
 from tests.kills.killing import killed_at, operations_of  # noqa: E402
+from tests.samples import scratch  # noqa: E402
 
 
 @dataclass
@@ -80,7 +81,7 @@ def main() -> int:
     parser.add_argument("--case", action="append", help="only these")
     given = parser.parse_args()
     started, rows = time.perf_counter(), []
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
         known = [case for case in cases() if not given.case or case.name in given.case]
         total = sum(case.share for case in known)
         for case in known:
