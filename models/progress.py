@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
@@ -18,6 +19,18 @@ def track(items: Iterable[T], label: str) -> Iterator[T]:
             yield item
         if total is not None:
             update(total, total)
+
+
+def long_range(start: int, stop: int, step: int, label: str, most: int = 20_000) -> Iterator[int]:
+    """`range(start, stop, step)`, with a bar where it is longer than `most` and standard error is a terminal."""
+    if stop - start <= most or not sys.stderr.isatty():
+        yield from range(start, stop, step)
+        return
+    with progress_bar(label) as update:
+        for done in range(start, stop, step):
+            update(done - start, stop - start)
+            yield done
+        update(stop - start, stop - start)
 
 
 @contextlib.contextmanager
