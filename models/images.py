@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import refuse_irregular
@@ -30,6 +31,8 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 BEHIND_ALPHA = (255, 255, 255)
 
 _ORIENTATION_TAG = 0x0112
+# What Pillow reads an orientation from, besides EXIF: texts of a PNG.
+_TURNING = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 # EXIF orientation -> the operation that makes the picture upright, and the one that undoes it.
 _UPRIGHT = {
     2: (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_LEFT_RIGHT),
@@ -96,17 +99,18 @@ def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_strict_pillow())
         if not isinstance(source, bytes):
+            source = Path(source) if isinstance(source, str) else source  # parsed once
             try:
-                refuse_irregular(Path(source))
+                refuse_irregular(source)
             except BadFileError as error:  # a pipe, which open() would wait for
                 raise ItemError(str(error).removesuffix(": give a file.")) from error
         try:
-            opened: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
+            opened: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
             image = stack.enter_context(Image.open(stack.enter_context(opened)))
         except FileNotFoundError as error:
             raise ItemError(f"{name} does not exist") from error
         except UnidentifiedImageError as error:
-            empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
+            empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
             if kind := None if empty else _unread_kind(source):
                 raise ItemError(f"{name} is {kind}") from error
             raise ItemError(f"{name} is empty" if empty else f"{name} is not a picture") from error
@@ -162,9 +166,29 @@ def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _orientation(image: Image.Image) -> int:
     try:
+        if isinstance(image, PngImageFile) and not _may_be_turned(image):
+            return 1  # Pillow would decode the whole picture to find none behind the pixels
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF does not make the picture unreadable
         return 1
+
+
+def _may_be_turned(png: PngImageFile) -> bool:
+    """Whether a PNG file has data that may hold an orientation, before the pixels or behind them."""
+    if png.fp is None or not _TURNING.isdisjoint(png.info):
+        return True
+    pixels, position = png.fp.tell(), 8  # behind the signature
+    try:
+        while True:
+            png.fp.seek(position)
+            head = png.fp.read(8)  # length and kind of a chunk
+            if len(head) < 8 or head[4:] == b"IEND":
+                return False
+            if head[4:] == b"eXIf" or (position > pixels and head[4:] in (b"tEXt", b"zTXt", b"iTXt")):
+                return True
+            position += int.from_bytes(head[:4], "big") + 12
+    finally:
+        png.fp.seek(pixels)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

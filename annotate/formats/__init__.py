@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from poseunion.annotate.formats.extension import Extension
 from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source, refuse
 from poseunion.models.errors import BadArgumentError, BadFileError
@@ -60,6 +62,7 @@ _TOOLS: dict[str, Writer] = {
 }
 _V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
 EXACT = "exact"
+FEWEST_SHARES = 6  # different ones; three keypoints have as many
 SHARES = (
     "all boxes and points lie within one pixel: shares instead of pixels? Multiply x by the picture's width and y by "
     "its height"
@@ -262,10 +265,17 @@ def read_annotations(
     if format_name not in FORMATS:
         raise BadArgumentError(f"No annotation format {format_name!r}: choose one of {', '.join(FORMATS)}.")
     annotations = FORMATS[format_name].read(source, skeleton, report)
-    placed = annotations.xy[annotations.visibility > 0]
-    if len(placed) and placed.max() <= 1 and not (annotations.box_xywh[:, 2:] > 1.5).any():
+    if _are_shares(annotations):
         (report or refuse(source.path))(Problem("annotations", SHARES))
     return annotations
+
+
+def _are_shares(annotations: AnnotationSet) -> bool:
+    """Whether all boxes and points lie within one pixel, in places that are not those of a few pixels' corners."""
+    placed = annotations.xy[annotations.visibility > 0]
+    if not len(placed) or placed.max() > 1 or (annotations.box_xywh[:, 2:] > 1.5).any():
+        return False
+    return len(np.unique(placed[placed % 1 != 0])) >= FEWEST_SHARES
 
 
 def writer_for(annotations: AnnotationSet, output_format: str | None) -> tuple[str, Writer]:

@@ -258,7 +258,7 @@ def _read_records(
     for start in long_range(0, len(records), BLOCK, "people read"):
         block = list(itertools.islice(waiting, BLOCK))
         xy, states, boxes, good = _block(block, len(skeleton), dialect)
-        labelled = (states > 0).any(1).tolist()
+        labelled = np.asarray((states > 0).any(1)).tolist()
         read: list[int] = []
         for row, record in enumerate(block):
             index = start + row
