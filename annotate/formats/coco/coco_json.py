@@ -328,7 +328,7 @@ def _block(
     states[~good] = Visibility.UNDEFINED
     bounded = np.isfinite(boxes).all(1)
     boxes[~bounded | (boxes[:, 2:] <= 0).any(1)] = np.nan  # it will be grown from the joints, as an absent one
-    return xy, states, boxes, (good & bounded).tolist()
+    return xy, states, boxes, np.logical_and(good, bounded).tolist()
 
 
 def _keypoints(record: dict[str, Any], k: int, dialect: Dialect) -> Any:
