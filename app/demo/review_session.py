@@ -57,7 +57,7 @@ class Keypoint:
 
 
 @dataclass(frozen=True)
-class Before:
+class PointBefore:
     """How a keypoint stood before a decision: the entry that counted, if any, and what was seen."""
 
     row: int
@@ -172,14 +172,14 @@ class ReviewFile:
             if k.open and k.placed and k.decision is None
         ]
 
-    def before(self, row: int, keypoint: str) -> Before:
+    def before(self, row: int, keypoint: str) -> PointBefore:
         """How a keypoint stands now, to come back to."""
         person = self.annotations.records[row]
         review = review_of(person)
         last = next((entry for entry in reversed(review) if entry["keypoint"] == keypoint), None)
-        return Before(row, keypoint, last, current_point(person, review, keypoint, self.names))
+        return PointBefore(row, keypoint, last, current_point(person, review, keypoint, self.names))
 
-    def undoing(self, before: Before, reviewer: str) -> Decision:
+    def undoing(self, before: PointBefore, reviewer: str) -> Decision:
         """The decision that makes a keypoint stand as it did; what was decided in between stays on record."""
         again = self.decision(before.row, before.keypoint, REJECT, reviewer, human=True)
         if (last := before.last) is not None:
