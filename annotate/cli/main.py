@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poseunion.annotate.cli import audit as cli_audit
 from poseunion.annotate.cli import decisions as cli_decisions
 from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_audit.app)
 app.add_typer(cli_decisions.app)
 app.add_typer(cli_release.app)
 app.add_typer(cli_review.app)

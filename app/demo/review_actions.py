@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from poseunion.annotate.review.decisions import Decision
 from poseunion.app.demo.canvas import Scene
 from poseunion.app.demo.guard.uploads import sentence
 from poseunion.app.demo.review_render import STATES, Region, list_of, scene_of
-from poseunion.app.demo.review_session import Before, ReviewFile
+from poseunion.app.demo.review_session import Before, Keypoint, ReviewFile
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
 DECIDE = {"a": "accept", "r": "reject", "h": "hide"}
@@ -45,6 +46,12 @@ class Place:
 Answer = tuple[Place, dict[str, Any], str]
 
 
+def _first_open(keypoints: Sequence[Keypoint]) -> str:
+    """The first open keypoint, one of the audit's sample before others; empty if none is open."""
+    waiting = sorted((k for k in keypoints if k.open), key=lambda k: not k.audit)
+    return waiting[0].name if waiting else ""
+
+
 class Desk:
     """What the handlers share: the files, opened when they are first looked at."""
 
@@ -73,11 +80,13 @@ class Desk:
         row = self.row(place)
         keypoints = review.keypoints(row)
         if not place.selected:
-            place = replace(place, selected=next((k.name for k in keypoints if k.open), keypoints[0].name))
+            place = replace(place, selected=_first_open(keypoints) or keypoints[0].name)
         decided, of = sum(k.decision is not None for k in keypoints), sum(k.confidence is not None for k in keypoints)
         image = review.annotations.person(row).image
         name = "no picture" if image is None else image.file_name
         status = f"Person {place.position + 1} of {len(review.rows)}, {name}: {decided} of {of} decided."
+        if review.audit:
+            status += f" Audit: {review.audit_left()} of {len(review.audit)} drawn points wait."
         faults = review.new_faults()
         said = [status, faults, place.note, f"Now: {spoken(place.selected)}."]
         region: Region | None
@@ -107,7 +116,7 @@ class Desk:
         keypoints = self.file(place.file).keypoints(self.row(place))
         at = next((i for i, k in enumerate(keypoints) if k.name == place.selected), 0)
         rest = [*keypoints[at + 1 :], *keypoints[:at]]
-        return next((k.name for k in rest if k.open), place.selected)
+        return _first_open(rest) or place.selected
 
     def key(self, place: Place, key: str, reviewer: str, human: bool) -> Place:
         """What a key or its button does."""

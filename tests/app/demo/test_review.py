@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from poseunion.annotate.audit.sample import audit_path, draw, to_inspect
 from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
@@ -24,6 +25,7 @@ from poseunion.app.demo.review_render import Region, region_of, scene_of
 from poseunion.app.demo.review_session import ReviewFile, review_files
 from poseunion.models import load_predictor
 from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.files import write_json
 from poseunion.models.zoo import shipped_models
 
 
@@ -303,3 +305,18 @@ def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(desk: Desk, monkeyp
     assert log_path(desk.files[0]).read_bytes() == b""
     assert not any(k.decision for k in desk.file(0).keypoints(desk.row(place)))
     assert stands(desk.files[0]) == before
+
+
+def test_the_sample_of_an_audit_comes_first(desk: Desk) -> None:
+    annotations = read_extended(desk.files[0])
+    audit = draw(annotations, 3)
+    write_json(audit_path(desk.files[0]), audit.model_dump())
+    places = to_inspect(annotations, audit)
+    review = desk.file(0)
+    assert review.rows[0] == places[0][0]
+    place, scene, listed = desk.show(Place())
+    assert (review.rows[0], place.selected) in places
+    assert "Audit: 3 of 3 drawn points wait." in json.dumps(scene)
+    assert "audit 0." in listed or "audit 1." in listed
+    scene = desk.show(desk.key(place, "a", "ann", False))[1]
+    assert "Audit: 2 of 3 drawn points wait." in json.dumps(scene)
