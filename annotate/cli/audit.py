@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poseunion.annotate.cli.console import JsonOption, print_json
+from poseunion.models.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from poseunion.annotate.audit.certificate import Certificate
+    from poseunion.annotate.audit.self_check import SelfCheck
+    from poseunion.annotate.extend.run import Options
+    from poseunion.annotate.formats import AnnotationSet
+    from poseunion.models.inference.interface import PosePredictor
 
 app = typer.Typer()
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
+SelfCheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--self-check",
+        help="First hide labelled keypoints of 100 people and predict them again; if they have more errors than the "
+        "calibration promises, --risk is refused.",
+    ),
+]
 AuditOption = Annotated[
     Path | None, typer.Option("--audit", metavar="FILE", help="The drawn sample; default: FILE.audit.json.")
 ]
@@ -121,3 +134,13 @@ def _print(console: Console, certificate: Certificate) -> None:
             name, str(b.points), str(b.inspected), str(b.errors), f"{b.at_least:.1%}", f"{b.at_most:.1%}", more
         )
     console.print(table)
+
+
+def check_labels(records: AnnotationSet, images: Path, predictor: PosePredictor, options: Options) -> SelfCheck:
+    """The self-check of `annotate extend`."""
+    from poseunion.annotate.audit.self_check import self_check
+    from poseunion.annotate.extend.acceptance import acceptance_rule
+
+    rule = acceptance_rule(predictor, options.threshold, options.risk)
+    with progress_bar("people of the self-check") as progress:
+        return self_check(records, images, predictor, rule, progress=progress)

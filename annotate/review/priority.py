@@ -199,10 +199,16 @@ def _inside(proposal: dict[str, Any], width: int | None, height: int | None) -> 
 
 def radius_px(annotations: AnnotationSet, row: int) -> NDArray[np.float64]:
     """(K,) OKS-.5 radii of one person; NaN where the record has neither area nor box."""
-    area = annotations.records[row].get("area")
+    return oks_radius_px(np.array([area_of(annotations, row)]), annotations.skeleton.sigma_array)[0]
+
+
+def area_of(annotations: AnnotationSet, row: int) -> float:
+    """A person's area, square px: the record's, else that of its box; NaN without either."""
+    record = annotations.records[row]
+    area = record.get("area") if isinstance(record, dict) else None
     if not isinstance(area, int | float) or isinstance(area, bool) or area <= 0:
-        area = float(area_from_box(annotations.box_xywh[row : row + 1])[0])
-    return oks_radius_px(np.array([area]), annotations.skeleton.sigma_array)[0]
+        return float(area_from_box(annotations.box_xywh[row : row + 1])[0])
+    return float(area)
 
 
 def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) -> float:

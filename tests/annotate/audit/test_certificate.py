@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from poseunion.annotate.audit import confidence_sequence as cs
 from poseunion.annotate.audit.certificate import certificate_path, certify, gross_errors, percent, save

@@ -110,6 +110,6 @@ def test_a_small_population_needs_fewer_inspections() -> None:
 
 def test_the_estimate_is_unbiased() -> None:
     wrong, weight = np.arange(50) < 5, np.linspace(1, 3, 50)
-    estimates = [cs.estimate(drawn(wrong, weight, 20, seed)) for seed in range(1000)]
+    estimates = [cs.estimate(drawn(wrong, weight, 20, seed)) or 0.0 for seed in range(1000)]
     assert np.mean(estimates) == pytest.approx(0.1, abs=0.005)
     assert cs.estimate(drawn(wrong, weight, 0, 0)) is None
