@@ -120,6 +120,50 @@ def certify_command(
     typer.echo(f"{certificate_path(file)}: the certificate, with all that is needed to compute it again")
 
 
+@app.command("recalibrate")
+def recalibrate_command(
+    file: FileArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The new extended file.")],
+    risk: Annotated[
+        float, typer.Option(help="Expected share of gross errors of each keypoint's accepted points.")
+    ] = 0.05,
+    audit: AuditOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Refit the confidences from the answers of an audit, and accept only what keeps the risk.
+
+    Few answers change little. Points are taken away, never added: an audit sees accepted ones only. Human points and
+    points with a decision stay as they are. The new file has no certificate: audit it anew.
+
+    Examples:
+
+        annotate recalibrate train_21.json --risk 0.05 --out train_21.recalibrated.json
+    """
+    from poseunion.annotate.audit.recalibration import recalibrate
+    from poseunion.annotate.audit.sample import audit_path, read_audit
+    from poseunion.annotate.review.decisions import read_extended, write_document
+    from poseunion.models.errors import BadArgumentError, BadFileError
+
+    path = audit or audit_path(file)
+    if audit is None and not path.is_file():
+        raise BadArgumentError(f"{file} has no sample: draw one with annotate audit {file}.")
+    if out.resolve() == file.resolve():
+        raise BadArgumentError(f"--out {out} is the audited file itself: choose another name.")
+    if out.exists() and not overwrite:
+        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+    done = recalibrate(read_extended(file), read_audit(path), risk)
+    write_document(out, done.document)
+    if as_json:
+        print_json({"out": str(out), **done.to_json()})
+        return
+    lost = ", ".join(f"{name} {count}" for name, count in sorted(done.removed.items())) or "none"
+    typer.echo(
+        f"{out}: {done.inspected} answers, {done.errors} gross errors; {done.kept} points stay accepted, "
+        f"{sum(done.removed.values())} no longer are ({lost}). Then: annotate audit {out}"
+    )
+
+
 def _print(console: Console, certificate: Certificate) -> None:
     from rich.table import Table
 
