@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ class ReviewState:
 ReviewOutputs = tuple[ReviewState, dict[str, Any], str]
 
 
+def _first_open(keypoints: Sequence[Keypoint]) -> str:
+    """The first open keypoint, one of the audit's sample before others; empty if none is open."""
+    waiting = sorted((k for k in keypoints if k.open), key=lambda k: not k.audit)
+    return waiting[0].name if waiting else ""
+
+
 class ReviewActions:
     """Actions on the files under review, each opened at its first use."""
 
@@ -73,11 +80,13 @@ class ReviewActions:
         row = self.row(state)
         keypoints = review.keypoints(row)
         if not state.selected:
-            state = replace(state, selected=next((k.name for k in keypoints if k.open), keypoints[0].name))
+            state = replace(state, selected=_first_open(keypoints) or keypoints[0].name)
         decided, of = sum(k.decision is not None for k in keypoints), sum(k.confidence is not None for k in keypoints)
         image = review.annotations.person(row).image
         name = "no picture" if image is None else image.file_name
         status = f"Person {state.position + 1} of {len(review.rows)}, {name}: {decided} of {of} decided."
+        if review.audit:
+            status += f" Audit: {review.audit_left()} of {len(review.audit)} drawn points wait."
         faults = review.new_faults()
         region: Region | None
         try:
@@ -103,7 +112,7 @@ class ReviewActions:
         keypoints = self.file(state.file).keypoints(self.row(state))
         at = next((i for i, k in enumerate(keypoints) if k.name == state.selected), 0)
         rest = [*keypoints[at + 1 :], *keypoints[:at]]
-        return next((k.name for k in rest if k.open), state.selected)
+        return _first_open(rest) or state.selected
 
     def key(self, state: ReviewState, key: str, reviewer: str, human: bool) -> ReviewState:
         """Apply a key or its button."""

@@ -127,7 +127,8 @@ def state_of(keypoint: Keypoint) -> str:
         return "derived"
     if keypoint.confidence is None:
         return "missing"
-    return f"{keypoint.confidence:.2f}" if keypoint.xyv[2] > 0 else f"({keypoint.confidence:.2f})"
+    mark = "audit " if keypoint.audit else ""
+    return f"{mark}{keypoint.confidence:.2f}" if keypoint.xyv[2] > 0 else f"({keypoint.confidence:.2f})"
 
 
 def list_of(keypoints: list[Keypoint], selected: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from poseunion.annotate.audit.sample import audit_path, draw, to_inspect
 from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
@@ -24,6 +25,7 @@ from poseunion.app.demo.review_render import Region, content_of, region_of
 from poseunion.app.demo.review_session import ReviewFile, review_files
 from poseunion.models import load_predictor
 from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.files import write_json
 from poseunion.models.zoo import shipped_models
 
 
@@ -307,3 +309,18 @@ def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(
     assert log_path(actions.files[0]).read_bytes() == b""
     assert not any(k.decision for k in actions.file(0).keypoints(actions.row(state)))
     assert stands(actions.files[0]) == before
+
+
+def test_the_sample_of_an_audit_comes_first(actions: ReviewActions) -> None:
+    annotations = read_extended(actions.files[0])
+    audit = draw(annotations, 3)
+    write_json(audit_path(actions.files[0]), audit.model_dump())
+    places = to_inspect(annotations, audit)
+    review = actions.file(0)
+    assert review.rows[0] == places[0][0]
+    state, content, listed = actions.show(ReviewState())
+    assert (review.rows[0], state.selected) in places
+    assert "Audit: 3 of 3 drawn points wait." in json.dumps(content)
+    assert "audit 0." in listed or "audit 1." in listed
+    content = actions.show(actions.key(state, "a", "ann", False))[1]
+    assert "Audit: 2 of 3 drawn points wait." in json.dumps(content)
