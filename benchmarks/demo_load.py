@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--detector", help="handed to poseunion demo")
     given = parser.parse_args()
     more = ["--detector", given.detector] if given.detector else []
-    started = time.perf_counter()
+    started, where = time.perf_counter(), machine()
     # All visitors come from one address here.
     with running(["--rate", "100000", *more]) as process:
         if given.minutes is not None:
@@ -253,7 +253,7 @@ def main() -> None:
         else:
             found = asyncio.run(measure(process, started, given.clients, given.rounds))
     if given.minutes is not None:
-        print(siege_note(found, given.clients, given.minutes))
+        print(siege_note(found, given.clients, given.minutes, where))
     elif given.json:
         json.dump(found, sys.stdout)
     else:
