@@ -6,6 +6,7 @@ python -m tests.fuzz --inputs 2000 --seed 1            # the same numbers give t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import os
 import random
@@ -86,14 +87,17 @@ def main() -> int:
     warm()
     with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
         known = [k for k in kinds(Path(temporary) / "seeds") if not given.kind or k.name in given.kind]
-        results = []
-        for one in tried(drawn(known, given.inputs, given.seed), given.keep or Path(temporary) / "inputs"):
-            results.append(one)
-            for fault in one.faults:
-                print(told(fault), file=sys.stderr, flush=True)
+        inputs, results = drawn(known, given.inputs, given.seed), []
+        with contextlib.suppress(KeyboardInterrupt):  # the kinds are mixed: what was tried so far is a sample of all
+            for one in tried(inputs, given.keep or Path(temporary) / "inputs"):
+                results.append(one)
+                for fault in one.faults:
+                    print(told(fault), file=sys.stderr, flush=True)
     command = " ".join(["python -m tests.fuzz", *sys.argv[1:]])
     print(table(results, time.perf_counter() - started, command, where))
-    return int(any(one.faults for one in results))
+    if len(results) < len(inputs):
+        print(f"Interrupted after {len(results)} of {len(inputs)} inputs.")
+    return int(any(one.faults for one in results) or len(results) < len(inputs))
 
 
 if __name__ == "__main__":
