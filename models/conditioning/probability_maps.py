@@ -125,13 +125,16 @@ def prior_map(mixture: Mixture, cells: CropGrid) -> Map:
     return result
 
 
+@lru_cache(maxsize=256)  # one model has two axes and a dozen widths
+def _kernel(count: int, sd: float) -> Map:
+    """(count, count) Gaussian of the distance of any two cells, `sd` in cells. Cached, so read-only."""
+    row = np.exp(-0.5 * (np.arange(count) / sd) ** 2)
+    row[row < 1e-20] = 0  # products with subnormal numbers are slow
+    return row.astype(np.float32)[np.abs(np.arange(count)[:, None] - np.arange(count))]
+
+
 def best_point(map_PVU: Map, cells: CropGrid, sd_P: NDArray[np.float64]) -> NDArray[np.float64]:
     """(P, 2) point of the highest expected exp(-d^2 / 2 sd^2), crop px: of expected OKS where sd is that of OKS."""
-
-    def kernel(count: int, sd: float) -> Map:
-        # Cells are equally far from each other: one row of exponentials is enough.
-        steps = np.abs(np.arange(count)[:, None] - np.arange(count))
-        return np.exp(-0.5 * (np.arange(count) * cells.side / sd) ** 2).astype(np.float32)[steps]
 
     def weight(centre: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.exp(-0.5 * ((centre - at) / sd_P[:, None]) ** 2))
@@ -139,7 +142,8 @@ def best_point(map_PVU: Map, cells: CropGrid, sd_P: NDArray[np.float64]) -> NDAr
     smooth = np.empty_like(map_PVU)
     for sd in np.unique(sd_P):  # one keypoint's is the same in every crop, unless areas are given
         rows = sd_P == sd
-        smooth[rows] = kernel(len(cells.y_V), sd) @ map_PVU[rows] @ kernel(len(cells.x_U), sd)
+        down, across = (_kernel(len(centre), float(sd / cells.side)) for centre in (cells.y_V, cells.x_U))
+        smooth[rows] = down @ map_PVU[rows] @ across
     v, u = np.divmod(smooth.reshape(len(smooth), -1).argmax(1), len(cells.x_U))
     xy = np.stack([cells.x_U[u], cells.y_V[v]], -1)
     for _ in range(4):  # mean shift climbs to the point between cells
