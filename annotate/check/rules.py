@@ -38,7 +38,7 @@ _WHERE = ("image", "human", "annolist", "annorect", "label_file", "line", "item"
 
 
 def place_of(annotations: AnnotationSet, index: int) -> str:
-    """Where record `index` stands, in words a person can search for."""
+    """Where record `index` stands in the file, to be searched for."""
     record = annotations.records[index]
     if "id" in record:
         return f"annotations[{index}] (id {record['id']})"

@@ -1,8 +1,8 @@
 """The fields that an extended record has beyond its original ones, shared by all formats.
 
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
-`keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
-`proposals`            every keypoint that was missing and asked for: name, x, y, confidence, accepted, the reason
+`keypoint_confidence`  how far its proposal can be trusted, null where nothing was predicted (human, derived, absent).
+`proposals`            every keypoint that was missing and predicted: name, x, y, confidence, accepted, the reason
                        where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement
                        and, of the face, labelled: the probability that an annotator would label it.
 `proposed_by`          the model that proposed them, where a route chose among several by the person's size.

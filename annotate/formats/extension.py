@@ -5,7 +5,7 @@ Legend of shape suffixes: N records; K keypoints of the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.skeleton import Skeleton
 
-# Written precision: a hundredth of a pixel and of a per mille is far below what a model knows.
+# Written precision: a hundredth of a pixel and of a per mille is far below a model's errors.
 XY_DIGITS = 2
 CONFIDENCE_DIGITS = 4
 
@@ -51,7 +51,7 @@ class Rows(NamedTuple):
     """What of a completion decides how its records are written, an entry each; most records of a file gain nothing.
 
     Attributes:
-        source: `keypoint_source`; records of the same pattern share the list.
+        source: `keypoint_source`.
         asked: whether the model proposed anything.
         new: record -> keypoints that were derived or accepted.
         derived: whether one was derived.
@@ -97,6 +97,10 @@ class Completion:
     labelled: NDArray[np.float64] | None = None
     gap: NDArray[np.bool_] | None = None
 
+    def new(self, row: int) -> Sequence[int]:
+        """Keypoints of a record that were derived or accepted."""
+        return self.rows.new.get(row, ())
+
     @cached_property
     def rows(self) -> Rows:
         """What decides how the records are written; computed for all at once.
@@ -104,26 +108,18 @@ class Completion:
         Raises:
             ValueError: a number to be written is not finite, which JSON cannot hold.
         """
-        n, k = self.origin.shape
         asked = ~np.isnan(self.confidence)
         new = np.isin(self.origin, (Origin.DERIVED, Origin.PROPOSED))
         given = [a for a in (self.sd_px, self.disagreement, self.labelled) if a is not None]
         if np.isinf([self.confidence, *given]).any() or not np.isfinite(self.xy[new | asked]).all():
-            raise ValueError(f"a proposal for the records {self.start} to {self.start + n - 1} is not finite")
-        patterns = self.origin.astype(np.int8).tobytes()
-        source_of: dict[bytes, list[str]] = {}
-        source = []
-        for start in range(0, n * k, k):
-            pattern = patterns[start : start + k]
-            if pattern not in source_of:
-                source_of[pattern] = [ORIGIN_NAMES[o] for o in pattern]
-            source.append(source_of[pattern])
+            raise ValueError(f"a proposal for the records {self.start} to {self.start + len(new) - 1} is not finite")
         new_of: dict[int, list[int]] = {}
         for row, keypoint in np.argwhere(new).tolist():
             new_of.setdefault(row, []).append(keypoint)
         derived, standing = (self.origin == Origin.DERIVED).any(1), (self.origin != Origin.NONE).sum(1)
+        source = np.array(ORIGIN_NAMES, object)[self.origin]
         any_asked = np.asarray(asked.any(1))
-        return Rows(source, any_asked.tolist(), new_of, derived.tolist(), standing.tolist())
+        return Rows(source.tolist(), any_asked.tolist(), new_of, derived.tolist(), standing.tolist())
 
 
 @dataclass(frozen=True)

@@ -86,10 +86,7 @@ PLAIN = Dialect()
 
 def detect(source: Source) -> bool:
     """Whether this is COCO style: an object with `images` and `annotations`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    return isinstance(document, dict) and "annotations" in document and "images" in document
+    return isinstance(source.json, dict) and {"annotations", "images"} <= source.json.keys()
 
 
 def read(
@@ -118,25 +115,12 @@ def read(
     people, reasons, found = _person_categories(document, skeleton, source, dialect.length)
     rows = empty_rows(len(records), len(found))
     skip, class_of = _read_records(records, rows, position_of, people, reasons, found, report, dialect)
-    xy, visibility, box, image = rows
-    fill_boxes(box, xy, visibility, found)
+    xy, states, box, image = rows
+    fill_boxes(box, xy, states, found)
     names = {c["id"]: str(c.get("name", c["id"])) for c in document["categories"]}
+    first = next(iter(people), None)
     return AnnotationSet(
-        dialect.name,
-        found,
-        source,
-        records,
-        images,
-        image,
-        xy,
-        visibility,
-        box,
-        None,
-        skip,
-        next(iter(people), None),
-        people,
-        names,
-        class_of,
+        dialect.name, found, source, records, images, image, xy, states, box, None, skip, first, people, names, class_of
     )
 
 

@@ -30,7 +30,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
                 yield key, streamed(value)
             elif key != "poseunion":
                 yield key, value
-        # The human points keep the file's own visibility numbers: whoever reads them again has to know whose they are.
+        # The human points keep the file's own visibility numbers: the next reader needs the dialect.
         dialect = {} if annotations.format == coco.NAME else {"format": annotations.format}
         yield "poseunion", {**extension.block, **dialect}
 
@@ -41,7 +41,7 @@ def _category(category: dict[str, Any], annotations: AnnotationSet, output: Skel
     if category["id"] not in annotations.people:
         return category
     names = list(output.keypoints)
-    # The file's own spelling stays (LSP says `neck`).
+    # The file's own spelling stays (LSP's `neck`).
     for position, name in zip(own_positions(annotations, output), category.get("keypoints") or (), strict=False):
         names[position] = name
     own = category.get("keypoints") or []
@@ -57,6 +57,7 @@ def links_of(skeleton: Skeleton) -> list[list[int]]:
 def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[bytes]:
     own = own_positions(annotations, extension.skeleton)
     output = extension.skeleton
+    k = len(output)
     # Of COCO's own files a record without a fault has as many numbers as the skeleton needs, or none.
     whole = annotations.format == coco.NAME and own == range(len(own))
     for index, completion in blocks(len(annotations), extension):
@@ -68,9 +69,10 @@ def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[bytes
         if isinstance(triples, msgspec.Raw):
             wider = None
             if whole and reason is None:
-                wider = _wider_text(triples, len(own), completion, row, len(output))
+                wider = _wider_text(triples, len(own), completion, row, k)
             if wider is not None:
-                yield encode(_described({**record, "keypoints": wider}, completion, row, output))
+                record["keypoints"] = wider
+                yield encode(_described(record, completion, row, output))
                 continue
             triples = record["keypoints"] = msgspec.json.decode(triples)
         if not is_another_class(reason) and (triples or completion.rows.asked[row]):
@@ -88,7 +90,7 @@ def opened(annotations: AnnotationSet, index: int) -> tuple[dict[str, Any], Call
 
 def _wider_text(text: msgspec.Raw, own: int, completion: Completion, row: int, k: int) -> msgspec.Raw | None:
     """The text of a person's `own` keypoints with the other ones of `k` behind; None where one of `own` is replaced."""
-    new = completion.rows.new.get(row, ())
+    new = completion.new(row)
     if new and new[0] < own:
         return None
     if own == k:
@@ -113,7 +115,7 @@ def extended_record(
     for k, start in zip(own, range(0, len(triples), 3), strict=False):
         keypoints[3 * k : 3 * k + 3] = triples[start : start + 3]
     replaced = False
-    for k in completion.rows.new.get(row, ()):
+    for k in completion.new(row):
         replaced |= any(keypoints[3 * k : 3 * k + 2])
         keypoints[3 * k : 3 * k + 3] = _point(completion, row, k)
     result = {**record, "keypoints": keypoints}

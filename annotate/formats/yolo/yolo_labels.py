@@ -2,7 +2,7 @@
 
 A line is `class cx cy w h` and for each keypoint `x y` or `x y v` (`kpt_shape: [K, 2 or 3]`), all but class and v as
 shares of the width and height of the picture, upright by its EXIF. Names of keypoints stand in `kpt_names` (newer
-files) or are told by the skeleton given; without either, 17 keypoints with COCO's `flip_idx` are COCO's.
+files) or come from the skeleton given; without either, 17 keypoints with COCO's `flip_idx` are COCO's.
 
 Pictures are found as Ultralytics finds them: `train`, `val`, `test` are folders, txt lists or lists of those, below
 `path`, which is relative to the yaml; a `path` that leads nowhere is taken for the yaml's own folder. Picture names are
@@ -117,12 +117,11 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
                     records.append({"image": name, "label_file": place, "line": number, "tokens": tokens})
 
     rows = empty_rows(len(records), k)
-    xy_NK2, visibility_NK, box_N4, image_N = rows
-    image_N[:] = of_picture
+    rows[3][:] = of_picture
     faults = _read_lines([record["tokens"] for record in records], numbers, [images[i] for i in of_picture], rows)
     skip: dict[int, str] = {}
     class_of = [_class_of(record["tokens"]) for record in records]
-    labelled = np.asarray((visibility_NK > 0).any(1)).tolist()
+    labelled = np.asarray((rows[1] > 0).any(1)).tolist()
     for row, (record, of, fault) in enumerate(zip(records, class_of, faults, strict=True)):
         place = f"{record['label_file']}, line {record['line']}"
         if fault not in (None, NO_SIZE):
@@ -147,23 +146,10 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
             report(Problem(_below(label, root), f"{text_of} ({count} {people_of} not read)", False))
     whole = LabelledSource(source.path, categories=source.categories, labels=tuple(labels))
     whole.__dict__["document"] = document  # parsed once
+    unread = {reason: count for reason, count in unread.items() if count}
+    xy, states, box, image, first = *rows, next(iter(people), 0)
     return AnnotationSet(
-        NAME,
-        found,
-        whole,
-        records,
-        images,
-        image_N,
-        xy_NK2,
-        visibility_NK,
-        box_N4,
-        None,
-        skip,
-        next(iter(people), 0),
-        people,
-        names,
-        class_of,
-        {reason: count for reason, count in unread.items() if count},
+        NAME, found, whole, records, images, image, xy, states, box, None, skip, first, people, names, class_of, unread
     )
 
 
@@ -221,7 +207,7 @@ def _skeleton(document: dict[str, Any], k: int, given: Skeleton | None, path: Pa
             found = load_skeleton("coco17")
         else:
             raise SkeletonError(
-                f"it names no keypoints (kpt_names), so nothing says what its {k} are: describe them in a "
+                f"it names no keypoints (kpt_names), so its {k} are unknown: describe them in a "
                 "dataset .toml with a skeleton (`check` and `show` also take --skeleton)"
             )
     except SkeletonError as error:
