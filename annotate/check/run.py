@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from poseunion.annotate.check import mpii_json_vs_mat, rules, ultralytics
+from poseunion.annotate.check import box_rules, mpii_json_vs_mat, rules, ultralytics
 from poseunion.annotate.check.left_right_model import exchanged_by_model
 from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
@@ -20,8 +20,10 @@ SUSPICIOUS = (
     rules.animals,
     rules.counts,
     rules.places,
-    rules.boxes,
+    rules.visibility,
+    box_rules.boxes,
     rules.points,
+    rules.listed_twice,
     rules.duplicates,
     rules.exchanged_sides,
 )
