@@ -97,7 +97,7 @@ def pack(
     for number, entry in enumerate(wanted):
         left_out: Counter[str] = Counter()
         people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets, left_out=left_out)
-        store = open_store(entry.name, people, skeleton, cache)
+        store = open_store(entry.name, people, skeleton, cache, left_out)
         modes = [predict_peaks(store, one, skeleton, cache).modes for one in networks]
         parts.append(_Part(number, entry, left_out, store, modes))
     inputs = [VERSION, PEOPLE_PER_SHARD, recipe.skeleton, recipe.sampling.definition_offsets, height_px, quality]

@@ -26,6 +26,7 @@ from poseunion.models.skeleton import Skeleton, Visibility, sideless
 from poseunion.training.calibration.logistic import fit_logistic
 from poseunion.training.calibration.masking import Hidden
 from poseunion.training.calibration.samples import OWN, Answers
+from poseunion.training.data.arrays import take
 
 # Labelled keypoints beside the face from which on a face without labels was looked at and left out.
 ENOUGH_LABELLED = 5
@@ -58,17 +59,6 @@ class LabelSamples:
     geometry: NDArray[np.float64]
     tells_occluded: NDArray[np.bool_]
 
-    def where(self, chosen: NDArray[np.bool_]) -> LabelSamples:
-        """Some of them."""
-        return LabelSamples(
-            self.view[chosen],
-            self.keypoint[chosen],
-            self.visibility[chosen],
-            self.feature[chosen],
-            self.geometry[chosen],
-            self.tells_occluded[chosen],
-        )
-
 
 def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:
     """(N, K) face keypoints that the annotator of a whole, otherwise labelled person gave no label."""
@@ -91,7 +81,7 @@ def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
     dataset = np.array([v.dataset for v in answers.views])[hidden.view]
     tells = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
     samples = LabelSamples(hidden.view, hidden.keypoint, visibility, hidden.feature, hidden.geometry, tells)
-    return samples.where(whole)
+    return take(samples, whole)
 
 
 def fit_labelling(

@@ -42,6 +42,7 @@ from poseunion.training.calibration.logistic import fit_logistic
 from poseunion.training.calibration.masking import Hidden, ask_hidden
 from poseunion.training.calibration.mpii_form import ask_in_forms
 from poseunion.training.calibration.samples import MPII, OWN, Answers, View, ask, cut_at_border, is_the_look, read_views
+from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
 # How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
@@ -85,18 +86,6 @@ class Samples:
     absent: NDArray[np.bool_]
     placed: NDArray[np.bool_]
     geometry: NDArray[np.float64] | None = None
-
-    def where(self, chosen: NDArray[np.bool_]) -> Samples:
-        """Some of them."""
-        return Samples(
-            self.view[chosen],
-            self.keypoint[chosen],
-            self.feature[chosen],
-            self.right[chosen],
-            self.absent[chosen],
-            self.placed[chosen],
-            None if self.geometry is None else self.geometry[chosen],
-        )
 
 
 def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = False) -> list[View]:
@@ -162,7 +151,7 @@ def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
     weights = np.tile(everything, (len(skeleton), 1))
     for k, name in enumerate(skeleton.keypoints):
         both = [k, skeleton.index(mirrored(name))]
-        chosen = samples.where(np.isin(samples.keypoint, both))
+        chosen = take(samples, np.isin(samples.keypoint, both))
         if len(chosen.view):
             weights[k] = fit_logistic(chosen.feature, chosen.right, everything, PULL)
     return weights.round(5)
@@ -184,13 +173,13 @@ def fit_part(
     """
     apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
     counts = np.array([is_the_look(v) for v in views])
-    weights = fit_weights(samples.where(~apart[samples.view]), skeleton)
-    promised = as_lacking(samples.where((apart & counts)[samples.view]), views, skeleton)
+    weights = fit_weights(take(samples, ~apart[samples.view]), skeleton)
+    promised = as_lacking(take(samples, (apart & counts)[samples.view]), views, skeleton)
     part = KeypointLogistic(
         features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton))
     )
     if labels is not None:
-        mine = labels.where(~apart[labels.view])
+        mine = take(labels, ~apart[labels.view])
         whole = [v for v, kept in zip(views, apart, strict=True) if v.form == OWN and not kept]
         labelling = fit_labelling(mine, confidence_of(part, mine), skeleton, _named(whole, "each whole"))
         part = part.model_copy(update={"labelling": labelling})
@@ -206,7 +195,7 @@ def as_lacking(samples: Samples, views: Sequence[View], skeleton: Skeleton) -> S
     """
     mpii = np.array([v.form == MPII for v in views])
     face = np.isin(skeleton.keypoints, FACE) & bool(mpii.any())
-    return samples.where(mpii[samples.view] == face[samples.keypoint])
+    return take(samples, mpii[samples.view] == face[samples.keypoint])
 
 
 def _no_ladders(k: int) -> tuple[RiskCoverage, ...]:
@@ -231,7 +220,7 @@ def acceptable(part: KeypointLogistic, samples: Samples, skeleton: Skeleton) -> 
 
 def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k: int) -> RiskCoverage:
     """The ladder of one keypoint; a proposal that is not `placed` is accepted on no rung."""
-    mine = samples.where(samples.keypoint == k)
+    mine = take(samples, samples.keypoint == k)
     confidence = np.where(mine.placed, confidence_of(part, mine), -1.0)
     ordered = np.sort(confidence[confidence >= 0])[::-1]
     thresholds: list[float] = []
@@ -251,7 +240,7 @@ def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k:
     )
     if test is None or not (test.keypoint == k).any():
         return ladder
-    theirs = test.where(test.keypoint == k)
+    theirs = take(test, test.keypoint == k)
     reached = np.where(theirs.placed, confidence_of(part, theirs), -1.0) >= np.array(thresholds)[:, None]
     measured = {
         "test_people": len(theirs.view),

@@ -31,6 +31,7 @@ from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.metrics import torso_lengths
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton
+from poseunion.training.data.arrays import take
 from poseunion.training.data.pose_files import Skeletons
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
     for _ in track(range(config.steps), "prior"):
         counts = rng.multinomial(config.batch_size, share / share.sum())
         chosen = np.concatenate([rng.choice(file, count) for file, count in zip(files, counts, strict=True)])
-        seen, target, asked = lesson(rng, people.rows(chosen), masks, template, config)
+        seen, target, asked = lesson(rng, take(people, chosen), masks, template, config)
         x = torch.from_numpy(seen)
         for number, layer in enumerate(layers[:-1]):
             z = torch.nn.functional.silu(layer(x))
@@ -247,7 +248,7 @@ def held_out_error(prior: Prior, people: Skeletons) -> dict[str, float]:
     and a parent without the midpoint. At most 2,000 people are asked about, drawn at random.
     """
     skeleton = prior.skeleton
-    people = people.rows(np.random.default_rng(0).permutation(len(people))[:2000])
+    people = take(people, np.random.default_rng(0).permutation(len(people))[:2000])
     xy, known = people.xy_NK2.astype(np.float64), people.known_NK
     torso = torso_lengths(xy, np.where(known, 2, 0), skeleton)
     rng, plain = np.random.default_rng(0), PriorConfig(turned=0.0, tilt_deg=0.0)

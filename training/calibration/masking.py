@@ -22,6 +22,7 @@ from poseunion.models.conditioning.prior import Prior
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.calibration.samples import Answers, seed_of
+from poseunion.training.data.arrays import concatenate
 
 # People conditioned at a time: arrays stay small.
 BLOCK = 16
@@ -102,10 +103,4 @@ def ask_hidden(
             geometry = labelling_geometry(skeleton, found.xy_NK2, np.where(known[i], visibility[i], 0))
             n, k = np.nonzero(wanted[i])
             parts.append(Hidden(i[n], k, feature[n, k], found.xy_NK2[n, k], geometry[n, k]))
-    return Hidden(
-        np.concatenate([p.view for p in parts]),
-        np.concatenate([p.keypoint for p in parts]),
-        np.concatenate([p.feature for p in parts]),
-        np.concatenate([p.xy for p in parts]),
-        np.concatenate([p.geometry for p in parts]),
-    )
+    return concatenate(parts)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadFileError, ItemError
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.metrics import oks_radius_px
 from poseunion.models.progress import track
@@ -226,7 +226,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         person = view.person
         try:
             if picture[0] != person.image:
-                picture = (person.image, _read(person))
+                picture = (person.image, read_annotated_image(person.image, person.image_wh))
             x, y, w, h = person.box_xywh
             x0, y0, x1, y1 = view.window_xyxy or (0, 0, _FAR, _FAR)
             shown = picture[1][y0:y1, x0:x1]
@@ -280,9 +280,3 @@ def joined(first: Answers, second: Answers) -> Answers:
         skipped=first.skipped + second.skipped,
         **arrays,
     )
-
-
-def _read(person: TrainingPerson) -> NDArray[np.uint8]:
-    if person.image_wh:
-        return read_annotated_image(person.image, person.image_wh)
-    return read_image(person.image, exif=False)

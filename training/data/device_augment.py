@@ -23,12 +23,9 @@ from poseunion.models.skeleton import Skeleton
 from poseunion.training.config.augmentation import Augmentation
 from poseunion.training.data.augment import (
     BLUR_SIDES_PX,
-    HALF_BODY_MIN_LOWER,
     HALF_BODY_MIN_TOTAL,
-    HALF_BODY_MIN_UPPER,
-    HALF_BODY_PADDING,
     HALF_BODY_UPPER_PROB,
-    UPPER_BODY,
+    half_bodies,
 )
 
 # The inverse of the standard normal distribution between -1 and 1, in steps whose error is below a millionth.
@@ -82,7 +79,7 @@ def draw_crops(
     centre, extent = box[:, :2] + box[:, 2:] / 2, box[:, 2:] * padding
     wants_half = (known_NK.sum(1) >= HALF_BODY_MIN_TOTAL) & (rng.random(n) < strength.half_body_prob)
     prefers_upper = rng.random(n) < HALF_BODY_UPPER_PROB
-    half_centre, half_extent, has_half = _half_bodies(xy_NK2, known_NK, prefers_upper, skeleton)
+    half_centre, half_extent, has_half = half_bodies(xy_NK2, known_NK, prefers_upper, skeleton)
     half = (wants_half & has_half)[:, None]
     centre, extent = np.where(half, half_centre, centre), np.where(half, half_extent, extent)
     bounded = np.interp(rng.uniform(_SHARE[0], _SHARE[-1], (n, 4)), _SHARE, _QUANTILE)
@@ -98,22 +95,6 @@ def draw_crops(
         turned * bounded[:, 3] * strength.rotation_deg,
         rng.random(n) < strength.flip_prob,
     )
-
-
-def _half_bodies(
-    xy_NK2: NDArray[np.floating], known_NK: NDArray[np.bool_], prefers_upper_N: NDArray[np.bool_], skeleton: Skeleton
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Centre and extent of each person's upper or lower half, and whether either has enough keypoints."""
-    is_upper = np.array([k.split("_", 1)[-1] in UPPER_BODY or k in UPPER_BODY for k in skeleton.keypoints])
-    upper, lower = known_NK & is_upper, known_NK & ~is_upper
-    has_upper, has_lower = upper.sum(1) >= HALF_BODY_MIN_UPPER, lower.sum(1) >= HALF_BODY_MIN_LOWER
-    takes_upper = has_upper & (prefers_upper_N | ~has_lower)
-    chosen = np.where(takes_upper[:, None], upper, lower)[..., None]
-    xy = np.asarray(xy_NK2, np.float64)
-    mean = np.where(chosen, xy, 0).sum(1) / np.maximum(chosen.sum(1), 1)
-    reach = np.where(chosen, xy, -np.inf).max(1) - np.where(chosen, xy, np.inf).min(1)
-    has_half = has_upper | has_lower
-    return mean, np.maximum(np.where(has_half[:, None], reach, 0), 1.0) * HALF_BODY_PADDING, has_half
 
 
 def sample(canvas_N3hw: Tensor, affine_N23: NDArray[np.floating], size_wh: tuple[int, int]) -> Tensor:

@@ -48,10 +48,6 @@ class Peaks:
     def __len__(self) -> int:
         return len(self.xy)
 
-    def rows(self, people: slice) -> Peaks:
-        """Some of the people."""
-        return Peaks(self.xy[people], self.cov[people], self.weight[people], self.confidence[people])
-
     def mapped(self, affines_N23: NDArray[np.floating]) -> Peaks:
         """Under one affine map a person."""
         linear, shift = np.asarray(affines_N23)[:, :, :2], np.asarray(affines_N23)[:, :, 2]

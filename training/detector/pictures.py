@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.inference.detector import Detections
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data.box_list import read_listed_boxes
 from poseunion.training.data.data_file import DatasetEntry
+from poseunion.training.data.read_people import is_box_list, read_listed_boxes
 
 # Of RTMDet-nano's boxes on held-out pictures of COCO's training set a labelled person has 93 % above .45, 61 % from .4
 # to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and false detections.
@@ -52,7 +52,7 @@ def read_pictures(entry: DatasetEntry) -> list[BoxedPicture]:
     Raises:
         BadFileError: not such a file.
     """
-    if entry.kind == "boxes":
+    if entry.kind == "boxes" and is_box_list(entry.annotations):
         return _listed(entry)
     annotations = read_annotations(
         entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.models.errors import BadFileError, ItemError
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.keypoint_offsets import IN_UNION_DEFINITIONS, MODEL_OFFSETS, OFFSETS, apply_offsets
 from poseunion.models.metrics import area_from_box, oks
 from poseunion.models.picture_paths import picture_path
@@ -210,7 +210,7 @@ def _run(
         try:
             wh = (ref.width, ref.height) if ref.width and ref.height else None
             path = picture_path(images, ref.file_name)
-            picture = read_annotated_image(path, wh) if wh else read_image(path, exif=False)
+            picture = read_annotated_image(path, wh)
         except ItemError as error:
             skipped.append((ref.file_name, str(error)))
             continue

@@ -15,6 +15,7 @@ from poseunion.models.codec.crop import Crop, affine_to_crop, apply_affine, cut_
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.inference.predictor import Predictor
 from poseunion.training.config.augmentation import Augmentation
+from poseunion.training.data.arrays import take
 from poseunion.training.data.augment import jitter_pixels, random_crop
 from poseunion.training.data.crop_store import PADDING, CropStore
 from poseunion.training.densities.peaks import render
@@ -170,7 +171,7 @@ def _cached_targets(
             source = next((one for one in labelled.distilled if one.peaks.skeleton == name), None)
             if source is None or (agreement_mask and not source.agrees[i]):
                 continue
-            modes = source.peaks.modes.rows(slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
+            modes = take(source.peaks.modes, slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
             if crop.flip:
                 modes = modes.reordered(labelled.store.skeleton.flip_indices)
             (x[row],), (y[row],), (share,) = render(modes, grid)

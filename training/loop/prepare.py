@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,9 @@ def _predicted(
     """The data sets of pictures, and the teachers' peaks of their people."""
     skeleton = load_skeleton(recipe.skeleton)
     for entry in (e for e in data.datasets if recipe.sampling.takes(e.name)):
-        people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets)
-        store = open_store(entry.name, people, skeleton, cache)
+        left_out: Counter[str] = Counter()
+        people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets, left_out=left_out)
+        store = open_store(entry.name, people, skeleton, cache, left_out)
         wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.skeleton.keypoints, store, recipe)]
         peaks = [predict_peaks(store, teachers[i], skeleton, cache) for i in wanted]
         yield _Source(store, entry.kind, entry.weight, peaks, [masks[i] for i in wanted])

@@ -115,7 +115,7 @@ def test_a_wrong_word_is_one_sentence(
         ("datasets: [{name: a, annotations: {here}, images: .}, {name: a, annotations: {here}, images: .}]", "twice"),
         ("datasets: [{name: a, annotations: {here}, images: .}]\nteachers: [{model: gone.onnx}]", "gone.onnx"),
         ("datasets: [{name: a, annotations: {boxes}, images: ., kind: boxes}]", "kind boxes is a list"),
-        ("datasets: [{name: a, annotations: {empty}, images: ., kind: boxes}]", "nobody to learn from"),
+        ("datasets: [{name: a, annotations: {empty}, images: ., kind: boxes}]", "no people to train on"),
         ("datasets: [{name: a, annotations: {here}, images: .}]", "could be read"),
         ("- just a list", "data.yaml"),
     ],
