@@ -233,9 +233,10 @@ def _train() -> Case:
         drawn.draw_dataset(folder)
 
     def do(folder: Path) -> None:
+        from poseunion.training.config.overrides import changed
         from poseunion.training.loop.train import fit
 
-        recipe = dataclasses.replace(loop.TINY, steps=5)
+        recipe = changed(loop.TINY, steps=5)
         fit(recipe, drawn.prepare(folder, folder / "cache"), folder / "run", resume=True, accelerator="cpu")
 
     def holds(folder: Path, _: Path) -> None:
