@@ -86,7 +86,7 @@ def _hand_over(command: str, module: str, context: typer.Context, *, is_subcomma
     """Run the typer `app` of `module` with the rest of the command line."""
     room: typer.Typer = importlib.import_module(module).app
     words, program = ([command], "poseunion") if is_subcommand else ([], f"poseunion {command}")
-    room(args=[*words, *context.args], prog_name=program)
+    command_line.start(room, program, [*words, *context.args])
 
 
 def _add(command: str, module: str, is_subcommand: bool, says: str) -> None:

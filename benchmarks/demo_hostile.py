@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import os
 import random
@@ -19,9 +18,10 @@ from typing import Any
 
 import httpx
 
-from poseunion.export.timing import commit, machine
+from poseunion.export.timing import commit
 
 SAMPLE_S = 10.0  # between two looks at the server's memory
+ENDS = ("refused", "answered", "unanswered")  # an error's status or sentence; anything else; a lost connection
 SECRET = b"root:"  # what /etc/passwd holds and no answer may
 
 
@@ -66,13 +66,26 @@ def attacks(fifo: Path) -> dict[str, Callable[[Any], Awaitable[Any]]]:
     }
 
 
+async def outcome(request: Awaitable[Any]) -> tuple[str, bytes]:
+    """One of `ENDS`, and what came back."""
+    try:
+        came = await request
+    except (httpx.HTTPStatusError, RuntimeError, KeyError) as error:
+        return "refused", str(error).encode()
+    except httpx.HTTPError:
+        return "unanswered", b""
+    if isinstance(came, httpx.Response):
+        return "refused" if came.is_error else "answered", came.content
+    return "refused" if came["error"] else "answered", str(came).encode()
+
+
 async def siege(
     visitors: list[Any], content: bytes, minutes: float, share: float, memory: Callable[[], float]
 ) -> dict[str, Any]:
     """All visitors ask, each when the last one was answered, until the time is over."""
     end = time.monotonic() + 60 * minutes
     honest: Counter[str] = Counter()
-    hostile: Counter[str] = Counter()
+    hostile: Counter[tuple[str, str]] = Counter()
     leaks: list[str] = []
     waited: list[float] = []
     held: list[float] = []
@@ -81,12 +94,9 @@ async def siege(
         while time.monotonic() < end:
             if rng.random() < share:
                 name = rng.choice(list(known))
-                said = b""
-                with contextlib.suppress(httpx.HTTPError, RuntimeError, KeyError, StopIteration):
-                    came = await known[name](visitor)
-                    said = came.content if isinstance(came, httpx.Response) else str(came).encode()
-                hostile[name] += 1
-                leaks.extend([name] if SECRET in said else [])
+                end_of_it, content_of_it = await outcome(known[name](visitor))
+                hostile[name, end_of_it] += 1
+                leaks.extend([name] if SECRET in content_of_it else [])
                 continue
             began = time.monotonic()
             try:
@@ -111,7 +121,7 @@ async def siege(
     return {"honest": honest, "hostile": hostile, "leaks": leaks, "waited_s": sorted(waited), "memory_mb": held}
 
 
-def siege_note(found: dict[str, Any], clients: int, minutes: float) -> str:
+def siege_note(found: dict[str, Any], clients: int, minutes: float, where: str) -> str:
     """The measurements as a Markdown note."""
     honest, held, waited = found["honest"], found["memory_mb"], found["waited_s"]
     asked, third = sum(honest.values()), max(1, len(held) // 3)
@@ -126,11 +136,12 @@ def siege_note(found: dict[str, Any], clients: int, minutes: float) -> str:
         ("memory in the end", f"{held[-1]:.0f} MB"),
     ]  # fmt: skip
     table = "\n".join(f"| {what} | {value} |" for what, value in rows)
-    kinds = "\n".join(f"| {name} | {count} |" for name, count in sorted(found["hostile"].items()))
+    names = sorted({name for name, _ in found["hostile"]})
+    kinds = "\n".join(f"| {name} | {' | '.join(str(found['hostile'][name, end]) for end in ENDS)} |" for name in names)
     lost = "".join(f"\n{count} times {why}\n" for why, count in honest.items() if why != "answered")
     return (
         f"# The demo under hostile requests\n\n- date: {datetime.date.today()}\n"
-        f"- command: `{' '.join(['python', 'benchmarks/demo_load.py', *sys.argv[1:]])}`\n- machine: {machine()}\n"
+        f"- command: `{' '.join(['python', 'benchmarks/demo_load.py', *sys.argv[1:]])}`\n- machine: {where}\n"
         f"- commit: {commit()}\n\n{clients} visitors for {minutes:g} minutes, each asking anew when answered.\n\n"
-        f"| | |\n|---|---|\n{table}\n{lost}\n| hostile | times |\n|---|--:|\n{kinds}\n"
+        f"| | |\n|---|---|\n{table}\n{lost}\n| hostile | {' | '.join(ENDS)} |\n|---|--:|--:|--:|\n{kinds}\n"
     )

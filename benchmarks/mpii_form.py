@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from poseunion.annotate.extend.risk_control import CONFIDENCE, guarantee
 from poseunion.export.timing import commit, machine
 from poseunion.models.calibration.schema import KeypointLogistic
+from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.training.calibration.fit_calibration import Samples, Source, confidence_of, try_out, views_of
-from poseunion.training.calibration.masking import FACE
 from poseunion.training.calibration.samples import MPII, OWN, Answers
 from poseunion.training.data.splits import is_for_guarantee
 

@@ -1,4 +1,4 @@
-"""Shared parts of the command lines: an error is one sentence on standard error and exit code 2."""
+"""Shared error handling of the command lines: one sentence on standard error and exit code 2."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
+from typer.core import TyperGroup
 
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
@@ -15,16 +16,15 @@ ROUTE_HELP = "auto: small people go to the model's low-resolution students, wher
 
 
 def run(app: typer.Typer, name: str) -> None:
-    """Run `app` as the program `name`.
+    """Run a typer app as the program `name`; expected errors become one sentence and exit code 2.
 
-    A path that the system refuses in a place of its own (too long, in a folder that may not be looked into) is a bad
-    argument, too.
+    A path that the system refuses (too long, in a folder without permission) is a bad argument, too.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a picture's name may hold what the terminal cannot show
     try:
-        app(prog_name=name)
+        start(app, name, sys.argv[1:])
     except PoseUnionError as error:
         _end(str(error), error.exit_code)
     except OSError as error:
@@ -40,6 +40,18 @@ def paired(
     if len(files) != len(folders):
         raise BadArgumentError(f"{len(files)} {options[0]} and {len(folders)} {options[1]}: give one folder a file.")
     return list(zip(files, folders, strict=True))
+
+
+def start(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
+    """Run the command of `app` that `arguments` begin with.
+
+    Options of the group itself (`--install-completion`) are parsed only where no command is named: typer checks values
+    by pydantic, whose import takes longer than a help text.
+    """
+    command = typer.main.get_command(app)
+    while isinstance(command, TyperGroup) and arguments and arguments[0] in command.commands:
+        command, name, arguments = command.commands[arguments[0]], f"{name} {arguments[0]}", arguments[1:]
+    command(args=list(arguments), prog_name=name)
 
 
 def _end(sentence: str, code: int) -> None:

@@ -25,7 +25,7 @@ from poseunion.training.data.data_file import DataFile, DatasetEntry
 from poseunion.training.data.read_people import read_people
 from poseunion.training.data.teacher_entries import TeacherEntry
 from poseunion.training.densities.peaks import Peaks
-from poseunion.training.loop.prepare import Network, open_teacher, taught_keypoints
+from poseunion.training.loop.prepare import Network, distilled_keypoints, open_teacher
 from poseunion.training.shards.packed import INDEX, VERSION, PackedDataset, PackedIndex, PackedTeacher, Shard
 from poseunion.training.shards.samples import cut_sample, encode, write_shard
 from poseunion.training.teachers.cached_targets import predict_peaks
@@ -133,14 +133,14 @@ def pack(
 
 
 def _described(entry: TeacherEntry, network: Network, skeleton: Skeleton) -> PackedTeacher:
-    teaches = taught_keypoints(entry, skeleton)
+    mask = distilled_keypoints(entry, skeleton)
     return PackedTeacher(
         name=network.name,
         skeleton=network.skeleton.name,
         sha256=network.sha256,
         flip=network.flip,
         predicts=tuple(network.skeleton.keypoints),
-        teaches=tuple(name for name, is_taught in zip(skeleton.keypoints, teaches, strict=True) if is_taught),
+        teaches=tuple(name for name, used in zip(skeleton.keypoints, mask, strict=True) if used),
     )
 
 

@@ -120,13 +120,6 @@ def animals(annotations: AnnotationSet) -> Iterator[Problem]:
         yield Problem("categories", f"{text}; --category {name} completes them", False)
 
 
-def shares(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Coordinates that are shares of the picture's sides instead of pixels."""
-    placed = annotations.xy[annotations.visibility > 0]
-    if len(placed) and placed.max() <= 1 and not (annotations.box_xywh[:, 2:] > 1.5).any():
-        yield Problem("annotations", "all boxes and points lie within one pixel: shares instead of pixels?", False)
-
-
 def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
     """Boxes that are missing, or reach over the picture's edge.
 

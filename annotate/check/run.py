@@ -18,7 +18,6 @@ from poseunion.models.skeleton import Skeleton
 # Worth a look, but usable.
 SUSPICIOUS = (
     rules.animals,
-    rules.shares,
     rules.counts,
     rules.places,
     rules.boxes,

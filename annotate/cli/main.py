@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poseunion.annotate.cli import audit as cli_audit
 from poseunion.annotate.cli import decisions as cli_decisions
 from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_audit.app)
 app.add_typer(cli_decisions.app)
 app.add_typer(cli_release.app)
 app.add_typer(cli_review.app)
@@ -104,6 +106,7 @@ def extend_command(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast what would be done; write nothing.")] = False,
+    check_labels: cli_audit.SelfCheckOption = False,
     as_json: JsonOption = False,
     overlay: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also draw every picture with its people into this folder.")
@@ -138,6 +141,8 @@ def extend_command(
         annotate extend --dataset my_data.toml --out my_21.json --overlay overlays/ --limit 50
 
         annotate extend --dataset coco --risk 0.05 --dry-run
+
+        annotate extend --dataset coco --risk 0.05 --dry-run --self-check
 
         annotate extend --dataset coco --fill-gaps --keypoints left_ankle,right_ankle
 
@@ -206,15 +211,21 @@ def extend_command(
         loaded = ConditionedPredictor(loaded)
     say = partial(typer.echo, err=True)
     predictor = predictor_for_option(route, model, loaded, say, device=device, threads=threads)
+    checked = cli_audit.check_labels(records, found.images, predictor, options) if check_labels else None
     if dry_run:
         from poseunion.annotate.extend.dry_run import forecast
 
         said = forecast(records, found, predictor, out, options)
         if as_json:
-            print_json(said.to_json())
+            print_json(said.to_json() | ({} if checked is None else {"self_check": checked.to_json()}))
         else:
             said.print(Console())
+            if checked is not None:
+                checked.print(Console())
         return
+    if checked is not None:
+        checked.refuse_risk()
+        checked.print(Console(stderr=True))
     try:
         with progress_bar("people") as progress:
             report = extend(records, found.images, predictor, out, options, progress=progress, command=sys.argv)

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from poseunion.annotate.formats.extension import Extension
-from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source
+from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source, refuse
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import Skeleton, Visibility
 
@@ -60,6 +62,11 @@ _TOOLS: dict[str, Writer] = {
 }
 _V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
 EXACT = "exact"
+FEWEST_SHARES = 6  # different ones; three keypoints have as many
+SHARES = (
+    "all boxes and points lie within one pixel: shares instead of pixels? Multiply x by the picture's width and y by "
+    "its height"
+)
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,8 @@ def read_annotations(
         categories: names or ids of the categories or classes that are people; empty: see `classes`.
 
     Raises:
-        BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere.
+        BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere,
+            shares of the picture's sides in a format of pixels.
     """
     from poseunion.annotate.formats import unsupported
 
@@ -253,10 +261,21 @@ def read_annotations(
             if kind := unsupported.kind_by_content(source.path):
                 raise BadFileError(f"{path} is {kind}.")
             raise BadFileError(f"{path} is none of the known annotation formats: {_titles()}.")
-        return found[0].read(source, skeleton, report)
+        format_name = found[0].name
     if format_name not in FORMATS:
         raise BadArgumentError(f"No annotation format {format_name!r}: choose one of {', '.join(FORMATS)}.")
-    return FORMATS[format_name].read(source, skeleton, report)
+    annotations = FORMATS[format_name].read(source, skeleton, report)
+    if _are_shares(annotations):
+        (report or refuse(source.path))(Problem("annotations", SHARES))
+    return annotations
+
+
+def _are_shares(annotations: AnnotationSet) -> bool:
+    """Whether all boxes and points lie within one pixel, in places that are not those of a few pixels' corners."""
+    placed = annotations.xy[annotations.visibility > 0]
+    if not len(placed) or placed.max() > 1 or (annotations.box_xywh[:, 2:] > 1.5).any():
+        return False
+    return len(np.unique(placed[placed % 1 != 0])) >= FEWEST_SHARES
 
 
 def writer_for(annotations: AnnotationSet, output_format: str | None) -> tuple[str, Writer]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,24 @@ class Reason(IntEnum):
 REASON_NAMES = tuple(reason.name.lower() for reason in sorted(Reason))
 
 
+class Rows(NamedTuple):
+    """What of a completion decides how its records are written, an entry each; most records of a file gain nothing.
+
+    Attributes:
+        source: `keypoint_source`; records of the same pattern share the list.
+        asked: whether the model proposed anything.
+        new: record -> keypoints that were derived or accepted.
+        derived: whether one was derived.
+        standing: how many keypoints have a point.
+    """
+
+    source: list[list[str]]
+    asked: list[bool]
+    new: dict[int, list[int]]
+    derived: list[bool]
+    standing: list[int]
+
+
 @dataclass(frozen=True)
 class Completion:
     """Completed records `start … start + N` of a file, in its order.
@@ -77,6 +96,34 @@ class Completion:
     reason: NDArray[np.int8] | None = None
     labelled: NDArray[np.float64] | None = None
     gap: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What decides how the records are written; computed for all at once.
+
+        Raises:
+            ValueError: a number to be written is not finite, which JSON cannot hold.
+        """
+        n, k = self.origin.shape
+        asked = ~np.isnan(self.confidence)
+        new = np.isin(self.origin, (Origin.DERIVED, Origin.PROPOSED))
+        given = [a for a in (self.sd_px, self.disagreement, self.labelled) if a is not None]
+        if np.isinf([self.confidence, *given]).any() or not np.isfinite(self.xy[new | asked]).all():
+            raise ValueError(f"a proposal for the records {self.start} to {self.start + n - 1} is not finite")
+        patterns = self.origin.astype(np.int8).tobytes()
+        source_of: dict[bytes, list[str]] = {}
+        source = []
+        for start in range(0, n * k, k):
+            pattern = patterns[start : start + k]
+            if pattern not in source_of:
+                source_of[pattern] = [ORIGIN_NAMES[o] for o in pattern]
+            source.append(source_of[pattern])
+        new_of: dict[int, list[int]] = {}
+        for row, keypoint in np.argwhere(new).tolist():
+            new_of.setdefault(row, []).append(keypoint)
+        derived, standing = (self.origin == Origin.DERIVED).any(1), (self.origin != Origin.NONE).sum(1)
+        any_asked = np.asarray(asked.any(1))
+        return Rows(source, any_asked.tolist(), new_of, derived.tolist(), standing.tolist())
 
 
 @dataclass(frozen=True)

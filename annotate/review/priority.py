@@ -169,7 +169,7 @@ def _candidates(annotations: AnnotationSet, row: int, voices: Sequence[Alternati
     record, skeleton = annotations.records[row], annotations.skeleton
     image = annotations.images[int(annotations.image_index[row])] if annotations.image_index[row] >= 0 else None
     inside = [p for p in record["proposals"] if image is None or _inside(p, image.width, image.height)]
-    radius_K = _radius_px(annotations, row)
+    radius_K = radius_px(annotations, row)
     points = {p["name"]: (float(p["x"]), float(p["y"])) for p in inside}
     suspects = swap_suspects(skeleton, annotations.xy[row], annotations.visibility[row], points, radius_K)
     said = [voice.get(record["id"], {}) for voice in voices]
@@ -197,12 +197,18 @@ def _inside(proposal: dict[str, Any], width: int | None, height: int | None) -> 
     return x >= 0 and y >= 0 and (width is None or x <= width - 1) and (height is None or y <= height - 1)
 
 
-def _radius_px(annotations: AnnotationSet, row: int) -> NDArray[np.float64]:
+def radius_px(annotations: AnnotationSet, row: int) -> NDArray[np.float64]:
     """(K,) OKS-.5 radii of one person; NaN where the record has neither area nor box."""
-    area = annotations.records[row].get("area")
+    return oks_radius_px(np.array([area_of(annotations, row)]), annotations.skeleton.sigma_array)[0]
+
+
+def area_of(annotations: AnnotationSet, row: int) -> float:
+    """A person's area, square px: the record's, else that of its box; NaN without either."""
+    record = annotations.records[row]
+    area = record.get("area") if isinstance(record, dict) else None
     if not isinstance(area, int | float) or isinstance(area, bool) or area <= 0:
-        area = float(area_from_box(annotations.box_xywh[row : row + 1])[0])
-    return oks_radius_px(np.array([area]), annotations.skeleton.sigma_array)[0]
+        return float(area_from_box(annotations.box_xywh[row : row + 1])[0])
+    return float(area)
 
 
 def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) -> float:

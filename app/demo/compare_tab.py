@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.app.demo.guard.uploads import Bounds, guarded
-from poseunion.app.demo.inference import RESOLUTIONS, Engine, Found, blurred, view_of
+from poseunion.app.demo.inference import RESOLUTIONS, PicturePeople, PoseEstimator, displayed_as, person_downscaled
 from poseunion.app.demo.pictures import data_url, to_jpeg
 from poseunion.app.pose_records import draw
 from poseunion.models.errors import ItemError
@@ -34,38 +34,38 @@ class Variant:
         return self.model if self.resolution == "Full" else f"{self.model}, {self.resolution}"
 
 
-def variants(engine: Engine) -> list[Variant]:
+def variants(estimator: PoseEstimator) -> list[Variant]:
     """Every model at full resolution, then the first with fewer pixels."""
-    full = [Variant(model, "Full") for model in engine.models]
-    return [*full, *(Variant(engine.models[0], r) for r, side in RESOLUTIONS.items() if side is not None)]
+    full = [Variant(model, "Full") for model in estimator.models]
+    return [*full, *(Variant(estimator.models[0], r) for r, side in RESOLUTIONS.items() if side is not None)]
 
 
-def compare_tab(engine: Engine, found: gr.State, tab: gr.Tab, heavy: dict[str, Any], bounds: Bounds) -> None:
+def compare_tab(estimator: PoseEstimator, found: gr.State, tab: gr.Tab, heavy: dict[str, Any], bounds: Bounds) -> None:
     """Build the tab; it compares when it is opened, within `bounds`."""
     gr.HTML(f"<p>{HOW}</p>", padding=False)
     tiles = gr.HTML("", elem_id="tiles", apply_default_css=False, padding=False)
 
-    @guarded(lambda sentence: f"<p class='stage-status stage-error'>{escape(sentence)}</p>", bounds)
-    def compare(before: Found | None) -> str:
+    @guarded(lambda sentence: f"<p class='canvas-status canvas-error'>{escape(sentence)}</p>", bounds)
+    def compare(before: PicturePeople | None) -> str:
         if before is None:
             raise ItemError("There is nobody to compare yet: choose a picture in Try it.")
         image = before.picture.pixels()
         box = before.poses.box_xywh.astype(np.float64)
-        return f"<div class='compare'>{''.join(_tile(engine, image, box, v) for v in variants(engine))}</div>"
+        return f"<div class='compare'>{''.join(_tile(estimator, image, box, v) for v in variants(estimator))}</div>"
 
     tab.select(compare, found, tiles, **heavy)
 
 
-def _tile(engine: Engine, image: NDArray[np.uint8], box_N4: NDArray[np.float64], variant: Variant) -> str:
-    poses, ms = engine.poses(image, box_N4, variant.model, variant.resolution)
+def _tile(estimator: PoseEstimator, image: NDArray[np.uint8], box_N4: NDArray[np.float64], variant: Variant) -> str:
+    poses, ms = estimator.poses(image, box_N4, variant.model, variant.resolution)
     side = RESOLUTIONS[variant.resolution]
     seen = image
     if side is not None:
-        predictor = engine.predictor(variant.model)
+        predictor = estimator.predictor(variant.model)
         for box in box_N4:
-            seen = blurred(seen, box, predictor, side)
-    view = view_of(poses, "Union, 21", "COCO")
-    threshold = engine.threshold(variant.model)
+            seen = person_downscaled(seen, box, predictor, side)
+    view = displayed_as(poses, "Union, 21", "COCO")
+    threshold = estimator.threshold(variant.model)
     drawn = draw(seen, view, threshold, POINT_SCALE)
     shown = int(view.shown(threshold).sum())
     caption = f"{escape(variant.title)}<span>{shown} keypoints, {ms:.0f} ms</span>"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.example import example_dataset
-from poseunion.app.demo.pictures import Picture, take_in
+from poseunion.app.demo.pictures import Picture, read_upload
 from poseunion.models.errors import MissingExtraError
 from poseunion.models.files import read_json
 
@@ -45,5 +45,5 @@ def examples() -> list[Example]:
         for image in document["images"]:
             boxes = tuple(tuple(map(float, a["bbox"])) for a in document["annotations"] if a["image_id"] == image["id"])
             content = (pictures / image["file_name"]).read_bytes()
-            found.append(Example(take_in(content, image["file_name"]), boxes))
+            found.append(Example(read_upload(content, image["file_name"]), boxes))
     return found

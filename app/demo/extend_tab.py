@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import Scene, stage
+from poseunion.app.demo.canvas import CanvasContent, canvas
 from poseunion.app.demo.compare_tab import small
 from poseunion.app.demo.extend_upload import MOST_PEOPLE, MOST_PICTURES, Extended, extend_uploads
 from poseunion.app.demo.guard.uploads import Bounds, checked_upload, guarded
-from poseunion.app.demo.inference import Engine
+from poseunion.app.demo.inference import PoseEstimator
 from poseunion.app.demo.pictures import data_url, to_jpeg
 from poseunion.models.errors import BadArgumentError
 
@@ -21,11 +21,11 @@ HOW = (
     f"people labelled stays to the digit; up to {MOST_PEOPLE} people are completed here. For whole datasets: "
     "<code>annotate extend --annotations FILE --images DIR</code>.</p>"
 )
-# What the handler gives: the scene with the file to save, and the overlays.
+# What the handler gives: the content with the file to save, and the overlays.
 Answer = tuple[dict[str, Any], str]
 
 
-def extend_tab(engine: Engine, heavy: dict[str, Any], bounds: Bounds) -> None:
+def extend_tab(estimator: PoseEstimator, heavy: dict[str, Any], bounds: Bounds) -> None:
     """Build the tab; its work stays within `bounds`."""
     gr.HTML(HOW, padding=False)
     with gr.Row(elem_classes="extend-in"):
@@ -35,18 +35,18 @@ def extend_tab(engine: Engine, heavy: dict[str, Any], bounds: Bounds) -> None:
         )
     fill_gaps = gr.Checkbox(label="Also propose what its annotators left out", elem_id="fill-gaps")
     start = gr.Button("Extend", variant="primary", elem_id="extend")
-    said = stage(Scene(), "extended")
+    said = canvas(CanvasContent(), "extended")
     overlays = gr.HTML("", elem_id="overlays", apply_default_css=False, padding=False)
 
-    @guarded(lambda sentence: (Scene(status=sentence, error=True).to_json(), ""), bounds)
+    @guarded(lambda sentence: (CanvasContent(status=sentence, error=True).to_json(), ""), bounds)
     def run(annotations: str | None, pictures: list[str] | None, fill_gaps: bool) -> Answer:
         if not annotations or not pictures:
             raise BadArgumentError("Give an annotation file and at least one of its pictures.")
-        predictor = engine.predictor(engine.models[0])
+        predictor = estimator.predictor(estimator.models[0])
         file, *given = (checked_upload(path, bounds.upload_bytes) for path in (annotations, *pictures))
         done = extend_uploads(file, given, predictor, fill_gaps=fill_gaps)
         name = f"{Path(annotations).stem}.extended.json"
-        return Scene(status=summary(done), downloads={name: done.content.decode()}).to_json(), gallery(done)
+        return CanvasContent(status=summary(done), downloads={name: done.content.decode()}).to_json(), gallery(done)
 
     start.click(run, [annotations, pictures, fill_gaps], [said, overlays], **heavy)
 

@@ -46,7 +46,7 @@ class Picture:
         return read_image(self.jpeg)
 
 
-def take_in(content: bytes, name: str = "The picture", max_pixels: int = MAX_PIXELS) -> Picture:
+def read_upload(content: bytes, name: str = "The picture", max_pixels: int = MAX_PIXELS) -> Picture:
     """Read an upload.
 
     Raises:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from poseunion.annotate.audit.sample import audit_queue
 from poseunion.annotate.formats.review_entries import (
     ACCEPT,
     FIX,
@@ -41,6 +42,7 @@ class Keypoint:
         confidence: the model's, None where it has no proposal.
         decision: the last one, if any.
         open: a proposal that nobody has decided on, or that needs a fix.
+        audit: open, and in the sample of `annotate audit`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Keypoint:
     confidence: float | None
     decision: str | None
     open: bool
+    audit: bool = False
 
     @property
     def placed(self) -> bool:
@@ -57,7 +60,7 @@ class Keypoint:
 
 
 @dataclass(frozen=True)
-class Before:
+class PointBefore:
     """How a keypoint stood before a decision: the entry that counted, if any, and what was seen."""
 
     row: int
@@ -86,8 +89,11 @@ class ReviewFile:
         self._lock = threading.Lock()
         fixes = list(dict.fromkeys(row for row, _ in waiting(self.annotations)))
         ordered = [person.row for person in queue(self.annotations)]
-        # First what somebody has sent here to be moved, then who gains most from a look.
-        self.rows: tuple[int, ...] = tuple(dict.fromkeys([*fixes, *ordered]))
+        # The audit's sample, in its order.
+        self.audit = audit_queue(self.annotations)
+        self._audited = frozenset(self.audit)
+        # First points to be moved, then the audit's sample, then the others by expected correction gain.
+        self.rows: tuple[int, ...] = tuple(dict.fromkeys([*fixes, *(row for row, _ in self.audit), *ordered]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,7 +105,15 @@ class ReviewFile:
         person = self.annotations.records[row]
         review = review_of(person)
         last: dict[str, Entry] = {entry["keypoint"]: entry for entry in review}
-        return [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
+        found = [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
+        return [dataclasses.replace(k, audit=k.open and (row, k.name) in self._audited) for k in found]
+
+    def audit_left(self) -> int:
+        """Drawn points that wait for a decision."""
+        return sum(
+            not any(entry["keypoint"] == keypoint for entry in self.annotations.records[row].get("review") or [])
+            for row, keypoint in self.audit
+        )
 
     def _keypoint(self, person: dict[str, Any], review: list[Entry], last: Entry | None, k: int) -> Keypoint:
         name = self.names[k]
@@ -172,14 +186,14 @@ class ReviewFile:
             if k.open and k.placed and k.decision is None
         ]
 
-    def before(self, row: int, keypoint: str) -> Before:
+    def before(self, row: int, keypoint: str) -> PointBefore:
         """How a keypoint stands now, to come back to."""
         person = self.annotations.records[row]
         review = review_of(person)
         last = next((entry for entry in reversed(review) if entry["keypoint"] == keypoint), None)
-        return Before(row, keypoint, last, current_point(person, review, keypoint, self.names))
+        return PointBefore(row, keypoint, last, current_point(person, review, keypoint, self.names))
 
-    def undoing(self, before: Before, reviewer: str) -> Decision:
+    def undoing(self, before: PointBefore, reviewer: str) -> Decision:
         """The decision that makes a keypoint stand as it did; what was decided in between stays on record."""
         again = self.decision(before.row, before.keypoint, REJECT, reviewer, human=True)
         if (last := before.last) is not None:

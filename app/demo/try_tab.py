@@ -7,12 +7,20 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import Point, Scene, stage
+from poseunion.app.demo.canvas import CanvasContent, Point, canvas
 from poseunion.app.demo.examples import Example
 from poseunion.app.demo.guard.uploads import Bounds, guarded, picture_input
-from poseunion.app.demo.inference import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, as_coco, view_of
+from poseunion.app.demo.inference import (
+    KNOWN,
+    RESOLUTIONS,
+    SKELETONS,
+    PicturePeople,
+    PoseEstimator,
+    as_coco,
+    displayed_as,
+)
 from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
-from poseunion.app.pose_records import View, draw
+from poseunion.app.pose_records import DisplayedPoses, draw
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 
@@ -25,16 +33,16 @@ element.addEventListener("click", (event) => {
   if (button) trigger("choose", { index: Number(button.dataset.index) });
 });
 """
-# What the handlers give: the people, and the scene that shows them.
-Answer = tuple[Found | None, dict[str, Any]]
+# What the handlers give: the people, and the content that shows them.
+Answer = tuple[PicturePeople | None, dict[str, Any]]
 
 
 def failed(sentence: str) -> Answer:
     """An error message; the people found before stay."""
-    return gr.skip(), Scene(status=sentence, error=True).to_json()
+    return gr.skip(), CanvasContent(status=sentence, error=True).to_json()
 
 
-def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bounds: Bounds) -> gr.State:
+def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, Any], bounds: Bounds) -> gr.State:
     """Build the tab.
 
     Args:
@@ -45,7 +53,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
         The state that holds the visitor's people, for other tabs.
     """
     found = gr.State(None, time_to_live=3600)
-    least = engine.threshold(engine.models[0])
+    least = estimator.threshold(estimator.models[0])
     with gr.Row(elem_classes="studio"):
         with gr.Column(elem_classes="studio-in"):
             upload = picture_input(
@@ -64,13 +72,13 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
                 visible=bool(offered),
             )
         with gr.Column(elem_classes="studio-result"):
-            shown = stage(Scene(status=WELCOME), "result")
+            shown = canvas(CanvasContent(status=WELCOME), "result")
             key = gr.HTML(legend("COCO"), apply_default_css=False, padding=False)
         with gr.Column(elem_classes="studio-settings"):
-            view = gr.Dropdown(list(VIEWS), value=next(iter(VIEWS)), label="Skeleton", elem_id="view")
+            view = gr.Dropdown(list(SKELETONS), value=next(iter(SKELETONS)), label="Skeleton", elem_id="view")
             known = gr.Radio(list(KNOWN), value="COCO", label="Show as new what this dataset lacks", elem_id="known")
             threshold = gr.Slider(0, 1, least, step=0.01, label="Least confidence of a keypoint", elem_id="threshold")
-            model = gr.Dropdown(list(engine.models), value=engine.models[0], label="Model", elem_id="model")
+            model = gr.Dropdown(list(estimator.models), value=estimator.models[0], label="Model", elem_id="model")
             resolution = gr.Radio(list(RESOLUTIONS), value="Full", label="Resolution of a person", elem_id="resolution")
 
     look = [view, known, threshold]
@@ -78,36 +86,44 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
     @guarded(lambda sentence: (None, failed(sentence)[1], None), bounds)
     def take(
         picture: Any, model: str, resolution: str, view: str, known: str, threshold: float
-    ) -> tuple[Found | None, dict[str, Any], None]:
+    ) -> tuple[PicturePeople | None, dict[str, Any], None]:
         if isinstance(picture, ItemError):
             raise picture
         if not isinstance(picture, Picture):
             raise ItemError("No picture arrived: choose one.")
-        return (*answer(engine.find(picture, model, resolution, None), view, known, threshold), None)
+        return (*answer(estimator.find(picture, model, resolution, None), view, known, threshold), None)
 
     @guarded(failed, bounds)
     def example(event: gr.EventData, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
         taken = offered[int(event.index) % len(offered)]
-        return answer(engine.find(taken.picture, model, resolution, taken.boxes), view, known, threshold)
+        return answer(estimator.find(taken.picture, model, resolution, taken.boxes), view, known, threshold)
 
     @guarded(failed, bounds)
     def drawn(
-        event: gr.EventData, before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float
+        event: gr.EventData,
+        before: PicturePeople | None,
+        model: str,
+        resolution: str,
+        view: str,
+        known: str,
+        threshold: float,
     ) -> Answer:
         if before is None:
             raise ItemError(WELCOME)
-        return answer(engine.find(before.picture, model, resolution, event.boxes), view, known, threshold)
+        return answer(estimator.find(before.picture, model, resolution, event.boxes), view, known, threshold)
 
     @guarded(failed, bounds)
-    def redo(before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
+    def redo(
+        before: PicturePeople | None, model: str, resolution: str, view: str, known: str, threshold: float
+    ) -> Answer:
         if before is None:
-            return None, Scene(status=WELCOME).to_json()
-        after = engine.find(before.picture, model, resolution, before.poses.box_xywh.tolist())
+            return None, CanvasContent(status=WELCOME).to_json()
+        after = estimator.find(before.picture, model, resolution, before.poses.box_xywh.tolist())
         return answer(after.by(before.boxes_by), view, known, threshold)
 
     @guarded(lambda sentence: failed(sentence)[1])
-    def show_again(before: Found | None, view: str, known: str, threshold: float) -> dict[str, Any]:
-        return Scene(status=WELCOME).to_json() if before is None else answer(before, view, known, threshold)[1]
+    def show_again(before: PicturePeople | None, view: str, known: str, threshold: float) -> dict[str, Any]:
+        return CanvasContent(status=WELCOME).to_json() if before is None else answer(before, view, known, threshold)[1]
 
     network = [model, resolution]
     upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
@@ -126,14 +142,14 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
     return found
 
 
-def answer(found: Found, view: str, known: str, threshold: float) -> Answer:
-    """The scene that shows `found` with these settings."""
-    seen = view_of(found.poses, view, known)
+def answer(found: PicturePeople, view: str, known: str, threshold: float) -> Answer:
+    """The content that shows `found` with these settings."""
+    seen = displayed_as(found.poses, view, known)
     drawn = draw(found.picture.pixels(), seen, threshold, POINT_SCALE)
     document = as_coco(found, seen, threshold)
     stem = found.picture.name.rsplit(".", 1)[0]
     n = len(found.poses)
-    return found, Scene(
+    return found, CanvasContent(
         picture=data_url(to_jpeg(drawn)),
         size_wh=found.picture.size_wh,
         mode="boxes",
@@ -156,7 +172,7 @@ def thumbnails(offered: list[Example]) -> str:
     return f'<div class="examples">{buttons}</div>'
 
 
-def points(view: View, threshold: float) -> list[Point]:
+def points(view: DisplayedPoses, threshold: float) -> list[Point]:
     """What can be pointed at."""
     shown = view.shown(threshold)
     return [
@@ -167,7 +183,7 @@ def points(view: View, threshold: float) -> list[Point]:
     ]
 
 
-def status(found: Found, view: View, threshold: float) -> str:
+def status(found: PicturePeople, view: DisplayedPoses, threshold: float) -> str:
     """What is seen, where the boxes are from, and how long it took."""
     shown = view.shown(threshold)
     n, drawn, new = len(found.poses), int(shown.sum()), int((shown & view.new).sum())

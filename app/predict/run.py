@@ -13,7 +13,7 @@ from poseunion.app.predict import pictures, videos
 from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.inputs import Inputs
 from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
-from poseunion.app.predict.settings import Settings
+from poseunion.app.predict.settings import PredictSettings
 from poseunion.app.predict.videos import VideoReport, predict_video
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 
@@ -63,7 +63,7 @@ class Report:
             yield f"{_many(self.others, 'file')} passed by: neither pictures nor videos"
 
 
-def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bool = False) -> Report:
+def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwrite: bool = False) -> Report:
     """Run the command.
 
     Args:
@@ -96,7 +96,7 @@ def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bo
     return report
 
 
-def _check_outputs(given: Inputs, out: Path, settings: Settings, *, overwrite: bool) -> None:
+def _check_outputs(given: Inputs, out: Path, settings: PredictSettings, *, overwrite: bool) -> None:
     per_video = [videos.outputs(video, out) for video in given.videos]
     twice = [str(path) for path, count in Counter(path for path, _ in per_video).items() if count > 1]
     if twice:

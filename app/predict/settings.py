@@ -9,7 +9,7 @@ from typing import Any
 from poseunion.annotate.extend.acceptance import thresholds_for
 from poseunion.app import pose_records
 from poseunion.app.predict.boxes import Boxes
-from poseunion.app.predict.finder import BoxFinder
+from poseunion.app.predict.people import BoxFinder
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.pose_batch import PoseBatch
@@ -20,7 +20,7 @@ KNOWN = "coco17"  # its keypoints are drawn white, others red
 
 
 @dataclass(frozen=True)
-class Settings:
+class PredictSettings:
     """Models and how their answers are shown.
 
     Attributes:
@@ -48,9 +48,9 @@ class Settings:
         """The dataset beside which keypoints are new."""
         return load_skeleton(KNOWN)
 
-    def view(self, poses: PoseBatch) -> pose_records.View:
+    def view(self, poses: PoseBatch) -> pose_records.DisplayedPoses:
         """People in the requested skeleton."""
-        return pose_records.view_of(poses, self.skeleton, self.known)
+        return pose_records.displayed(poses, self.skeleton, self.known)
 
     def header(self) -> dict[str, Any]:
         """See `predictions.header`."""

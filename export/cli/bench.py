@@ -42,7 +42,7 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="Where the models run: cpu, cuda or tensorrt.")] = "cpu",
     allow_fallback: Annotated[
-        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best, with a notice.")
+        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best and report it.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Times that the models take turns.")] = 7,
     decoded: Annotated[bool, typer.Option("--decoded", help="Decode pictures beforehand, outside the time.")] = False,

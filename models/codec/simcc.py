@@ -1,4 +1,4 @@
-"""SimCC: a keypoint as two one-dimensional classifications, over columns and over rows (Li et al., ECCV 2022).
+"""SimCC codec: a keypoint as two one-dimensional classifications, over columns and over rows (Li et al., ECCV 2022).
 
 Bin b of an axis sits at b / split crop pixels, as in mmpose and RTMPose. Logits are on mmpose's "beta 10" scale: a
 perfect prediction peaks at about 1, and softmax(beta * logit) is the distribution.
@@ -30,7 +30,7 @@ CELL_OF_TOLERANCE = 0.65
 
 @dataclass(frozen=True)
 class SimccGrid:
-    """The two axes of bins of a network.
+    """SimCC bins of both axes.
 
     Attributes:
         size_wh: crop size in pixels.
@@ -50,21 +50,21 @@ class SimccGrid:
 
     @classmethod
     def for_bins(cls, size_wh: tuple[int, int], bins_wh: tuple[int, int]) -> SimccGrid:
-        """The grid with these bins, labels as wide as mmpose's for that many (sigma = sqrt(bins / 16))."""
+        """Grid with these bins, with labels as wide as mmpose's for that many (sigma = sqrt(bins / 16))."""
         return cls(size_wh, bins_wh[0] / size_wh[0], (float(np.sqrt(bins_wh[0] / 16)), float(np.sqrt(bins_wh[1] / 16))))
 
 
 def encode(
     xy_px_NK2: NDArray[np.floating], grid: SimccGrid
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Unnormalised Gaussian labels of height 1 (mmpose `SimCCLabel`, 'gaussian').
+    """SimCC labels: unnormalised Gaussians of height 1 (mmpose `SimCCLabel`, 'gaussian').
 
     Args:
         xy_px_NK2: (N, K, 2) crop pixels.
 
     Returns:
         (N, K, W) and (N, K, H) float32 in [0, 1], and an (N, K) mask of what lies within three sigma of the crop;
-        the others have all-zero labels and must carry no loss.
+        the others have all-zero labels and must not enter the loss.
     """
     centre = np.round(np.asarray(xy_px_NK2, np.float64) * grid.split)
     sigma = np.asarray(grid.sigma_bins)
@@ -80,7 +80,7 @@ def encode(
 
 
 def softmax(logit: NDArray[np.floating], beta: float = BETA) -> NDArray[np.float64]:
-    """softmax(beta * logit) over the last axis."""
+    """Softmax of beta * logit over the last axis."""
     scaled = beta * np.asarray(logit, np.float64)
     scaled -= scaled.max(-1, keepdims=True)
     exp = np.exp(scaled)
@@ -94,7 +94,7 @@ def decode(
     *,
     refine: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keypoints from logits: where the distributions are highest.
+    """Keypoints from logits: argmax of both distributions.
 
     Args:
         refine: add the sub-bin offset of a parabola through the three bins around the maximum (exact for a Gaussian
@@ -122,15 +122,15 @@ def decode_expected(
     grid: SimccGrid,
     tolerance_px_K: Sequence[float],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keypoints from logits: where the expected value of OKS is highest. For a sharp distribution it is the same place.
+    """Keypoints from logits: argmax of the expected OKS; for a sharp distribution the same place as `decode`.
 
-    OKS is a Gaussian of the distance along x times one along y, so that each axis goes by itself.
+    OKS is a Gaussian of the distance along x times one along y, so that the axes are independent.
 
     Args:
         tolerance_px_K: OKS's standard deviations, see `tolerances_px`.
 
     Returns:
-        (N, K, 2) crop pixels, and (N, K) in [0, 1] the expected OKS there, by the network's own distributions.
+        (N, K, 2) crop pixels, and (N, K) in [0, 1] the expected OKS there, under the network's own distributions.
     """
     tolerance = tuple(tolerance_px_K)
     (x, like_x), (y, like_y) = (
@@ -140,13 +140,13 @@ def decode_expected(
 
 
 def tolerances_px(oks_sigmas: Sequence[float], grid: SimccGrid) -> tuple[float, ...]:
-    """(K,) standard deviations, in crop px, with which `decode_expected` weighs a keypoint's places."""
+    """(K,) standard deviations of OKS in crop px, for `decode_expected`."""
     return tuple(2 * sigma * REACH_OF_HEIGHT * grid.size_wh[1] for sigma in oks_sigmas)
 
 
 @lru_cache(maxsize=16)
 def tolerance_kernels(bins: int, split: float, tolerance_px_K: tuple[float, ...]) -> tuple[int, NDArray[np.float64]]:
-    """Bins a cell, and (K, C, C): OKS's Gaussian between any two cells of an axis."""
+    """Bins per cell, and (K, C, C) OKS kernels between any two cells of an axis."""
     tolerance_bins_K = np.asarray(tolerance_px_K) * split
     finest = CELL_OF_TOLERANCE * tolerance_bins_K.min()
     pooled = next(size for size in POOLED if size == 1 or (bins % size == 0 and size <= finest))
@@ -158,7 +158,7 @@ def tolerance_kernels(bins: int, split: float, tolerance_px_K: tuple[float, ...]
 def _expected_position(
     logit_NKB: NDArray[np.floating], tolerance_px_K: tuple[float, ...], split: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, K) bins, and the expected value of this axis' factor of OKS there."""
+    """(N, K) bin of the highest expected OKS factor of one axis, and its value."""
     n, k, bins = logit_NKB.shape
     pooled, kernel_KCC = tolerance_kernels(bins, split, tolerance_px_K)
     scaled = BETA * np.asarray(logit_NKB, np.float32)
@@ -174,7 +174,7 @@ def _expected_position(
 def _parabola(
     logit: NDArray[np.floating], bin_index: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Offset in bins, at most half of one, of the parabola's top around a maximum, and how far it rises above it."""
+    """Sub-bin offset, at most half a bin, of the parabola's top around a maximum, and its rise above the maximum."""
     last = logit.shape[-1] - 1
     middle = np.clip(bin_index, 1, max(last - 1, 1))
     left, centre, right = (
@@ -189,7 +189,7 @@ def _parabola(
 
 
 def unflip_x(logit_x_NKW: NDArray[np.floating], grid: SimccGrid) -> NDArray[np.float32]:
-    """The x logits of mirrored crops, as if of the crops themselves (left/right keypoints are exchanged elsewhere).
+    """X logits of mirrored crops mapped back to the crops themselves, for the flip test (no exchange of left/right).
 
     A mirrored pixel u is W - 1 - u, so bin b is bin W * split - split - b: at split 2 reversing alone, as mmpose does,
     is one bin off.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import random
@@ -13,7 +12,6 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,12 +26,12 @@ from tests.fuzz.mutate import (
     mutate_structs,
     mutate_text,
 )
+from tests.samples import TESTS, load
 
 Command = list[str]
 # Writes a mutated input into the folder and says which commands are to read it; every output goes to folder/"out…".
 Mutation = Callable[[Path, random.Random], list[Command]]
 BACKBONE = "mobilenetv4_conv_small_050"  # the smallest that the tests build
-TESTS = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,6 @@ class Kind:
     name: str
     mutate: Mutation
     weight: float = 1.0
-
-
-def load(path: Path) -> ModuleType:
-    """A conftest as a module: the makers of sample files live there."""
-    spec = importlib.util.spec_from_file_location(f"fuzzed_{path.parent.name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
 
 
 def kinds(seeds: Path) -> list[Kind]:

@@ -23,6 +23,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from poseunion.export.timing import commit, machine  # noqa: E402
 from tests.kills.cases import Case, cases  # noqa: E402
 from tests.kills.killing import killed_at, operations_of  # noqa: E402
+from tests.samples import scratch  # noqa: E402
 
 
 @dataclass
@@ -79,15 +80,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", action="append", help="only these")
     given = parser.parse_args()
-    started, rows = time.perf_counter(), []
-    with tempfile.TemporaryDirectory() as temporary:
+    started, rows, where = time.perf_counter(), [], machine()
+    with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
         known = [case for case in cases() if not given.case or case.name in given.case]
         total = sum(case.share for case in known)
         for case in known:
             count = max(1, round(given.kills * case.share / total))
             rows.append(tried(case, count, random.Random(f"{given.seed} {case.name}"), Path(temporary)))
     command = " ".join(["python -m tests.kills", *sys.argv[1:]])
-    print(f"# Kills\n\n- date: {datetime.date.today()}\n- command: `{command}`\n- machine: {machine()}")
+    print(f"# Kills\n\n- date: {datetime.date.today()}\n- command: `{command}`\n- machine: {where}")
     print(f"- commit: {commit()}\n- time: {time.perf_counter() - started:.0f} s\n")
     print("| command | file operations | killed | outlived | lost or broken | other bytes in the end |")
     print("|---|--:|--:|--:|--:|--:|")

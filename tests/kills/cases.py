@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-TESTS = Path(__file__).parents[1]
+from tests.samples import TESTS, load
+
 WHEN = "2026-01-31T12:00:{:02d}+00:00"
 
 
@@ -37,21 +36,6 @@ class Case:
     holds: Callable[[Path, Path], None]
     result: Callable[[Path], Any]
     share: float
-
-
-def load(path: Path) -> ModuleType:
-    """A test module or conftest, for the makers of samples in it."""
-    # As pyproject.toml has it for pytest.
-    for folder in (str(TESTS.parent / "benchmarks"), str(TESTS / "fixtures")):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(f"killed_{path.parent.name}_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def cases() -> list[Case]:
@@ -226,17 +210,18 @@ def _release(annotate: ModuleType) -> Case:
 
 
 def _train() -> Case:
+    from poseunion.training.config.overrides import changed
+
     loop = load(TESTS / "training" / "loop" / "test_train.py")
     drawn = load(TESTS / "training" / "conftest.py")
+    recipe = changed(loop.TINY, steps=5)
 
     def prepare(folder: Path) -> None:
         drawn.draw_dataset(folder)
 
     def do(folder: Path) -> None:
-        from poseunion.training.config.overrides import changed
         from poseunion.training.loop.train import fit
 
-        recipe = changed(loop.TINY, steps=5)
         fit(recipe, drawn.prepare(folder, folder / "cache"), folder / "run", resume=True, accelerator="cpu")
 
     def holds(folder: Path, _: Path) -> None:

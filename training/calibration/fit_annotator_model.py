@@ -21,9 +21,10 @@ from poseunion.models.calibration.annotator_model import (
     AnnotatorModel,
     labelling_features,
 )
+from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.skeleton import Skeleton, Visibility, sideless
 from poseunion.training.calibration.logistic import fit_logistic
-from poseunion.training.calibration.masking import FACE, Hidden
+from poseunion.training.calibration.masking import Hidden
 from poseunion.training.calibration.samples import OWN, Answers
 
 # Labelled keypoints beside the face from which on a face without labels was looked at and left out.

@@ -31,6 +31,7 @@ from poseunion.models.calibration.schema import (
     logistic,
     picture_features,
 )
+from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import sha256_of
@@ -38,7 +39,7 @@ from poseunion.models.inference.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, mirrored
 from poseunion.training.calibration.fit_annotator_model import LabelSamples, fit_labelling, label_samples, left_out
 from poseunion.training.calibration.logistic import fit_logistic
-from poseunion.training.calibration.masking import FACE, Hidden, ask_hidden
+from poseunion.training.calibration.masking import Hidden, ask_hidden
 from poseunion.training.calibration.mpii_form import ask_in_forms
 from poseunion.training.calibration.samples import MPII, OWN, Answers, View, ask, cut_at_border, is_the_look, read_views
 from poseunion.training.data.splits import is_for_guarantee, is_held_out

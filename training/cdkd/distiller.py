@@ -57,12 +57,14 @@ class Teacher:
     def __call__(self, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None]:
         """Normalised crops -> the last map before the head, and the logits of a SimCC network."""
         at_once = TEACHER_BATCH if image_N3HW.device.type == "cpu" else max(len(image_N3HW), 1)
-        features, logits, _ = zip(*(outputs_of(self.network, part) for part in image_N3HW.split(at_once)), strict=True)
+        features, logits, _ = zip(
+            *(forward_parts(self.network, part) for part in image_N3HW.split(at_once)), strict=True
+        )
         axes = [simcc for simcc in logits if simcc is not None]
         return torch.cat(features), (torch.cat([x for x, _ in axes]), torch.cat([y for _, y in axes])) if axes else None
 
 
-def outputs_of(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
+def forward_parts(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
     """Last map, SimCC logits and heatmap of a network, whichever it has."""
     features: Tensor = network.features(image_N3HW)  # type: ignore[operator]
     if isinstance(network, MarginalSimcc):
@@ -214,7 +216,7 @@ def _in_32_bits(features: Tensor, simcc: Simcc | None) -> tuple[Tensor, Simcc | 
 def _probe(network: nn.Module, size_wh: tuple[int, int]) -> tuple[Shape, bool]:
     """(C, h, w) of the last map, and whether there are SimCC logits; the network stays as it was."""
     was_training = network.training
-    features, simcc, _ = outputs_of(network.eval(), torch.zeros(1, 3, size_wh[1], size_wh[0]))
+    features, simcc, _ = forward_parts(network.eval(), torch.zeros(1, 3, size_wh[1], size_wh[0]))
     network.train(was_training)
     c, h, w = features.shape[1:]
     return (c, h, w), simcc is not None

@@ -28,7 +28,7 @@ def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[
     """
     if data.packed:
         raise BadArgumentError(
-            f"The data file names {data.packed[0].packed}, a packed set of person crops, and a detector learns from "
+            f"The data file names {data.packed[0].packed}, a packed set of person crops, and a detector is trained on "
             "whole pictures: name the pictures."
         )
     fillers = [_filler(teacher.model) for teacher in data.teachers if teacher.model is not None]
@@ -42,9 +42,7 @@ def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[
     if not any(len(part.rows) * part.sampling for part in train):
         raise BadFileError("There is no picture to train on: all are held out, or their data sets have no weight.")
     if all(part.store.ignored.all() for part in train):
-        raise BadFileError(
-            "No person has a box in the pictures of the data file: add labels, or a detector as a teacher."
-        )
+        raise BadFileError("The pictures of the data file have no box: add labels, or a detector as a teacher.")
     return train, held
 
 

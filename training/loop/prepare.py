@@ -75,7 +75,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
     skeleton = load_skeleton(recipe.skeleton)
     entries = data.teachers if _needs_teachers(recipe) else []
     teachers = [open_teacher(entry) for entry in entries]
-    teaches = [taught_keypoints(entry, skeleton) for entry in entries]
+    teaches = [distilled_keypoints(entry, skeleton) for entry in entries]
     indices = [read_index(entry.packed) for entry in data.packed]
     for entry, index in zip(data.packed, indices, strict=True):
         check_recipe(index, entry.packed, recipe)
@@ -119,8 +119,8 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), one.sampling))
     if not any(one.sampling * len(one.rows) for one in train):
         raise BadFileError(
-            f"None of {sum(len(one.store) for one in train)} people can be trained on: "
-            "all are held out or have no keypoint that is labelled or that a teacher predicts."
+            f"There are no people to train on among {sum(len(one.store) for one in train)}: all are held out or have "
+            "no keypoint that is labelled or that a teacher predicts."
         )
     online = [t for t in teachers if recipe.distillation.online and t.skeleton.name in dict(recipe.distillation.betas)]
     if joint := [t.name for t in online if isinstance(t, JointTeacher)]:
@@ -142,8 +142,8 @@ def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> Non
         return
     if absent := [name for name, _ in recipe.distillation.betas if name not in skeletons]:
         raise BadArgumentError(
-            f"Recipe {recipe.name} learns from a teacher of {' and one of '.join(absent)}, which "
-            f"{where[0].lower() + where[1:]} lacks: add it under teachers, or set alpha=1 to learn from labels alone."
+            f"Recipe {recipe.name} distils from a teacher of {' and one of '.join(absent)}, which "
+            f"{where[0].lower() + where[1:]} lacks: add it under teachers, or set alpha=1 to train on labels alone."
         )
     if twice := [name for name, _ in recipe.distillation.betas if skeletons.count(name) > 1]:
         raise BadArgumentError(
@@ -191,8 +191,8 @@ def open_teacher(entry: TeacherEntry) -> Network:
     return JointTeacher(members, weights, single, turns=entry.turns)
 
 
-def taught_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(K,) which keypoints of the skeleton a teacher may teach."""
+def distilled_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(K,) the keypoints of the skeleton that are distilled from a teacher."""
     wanted = skeleton.keypoints if entry.keypoints is None else entry.keypoints
     if unknown := [name for name in wanted if name not in skeleton.keypoints]:
         raise BadFileError(

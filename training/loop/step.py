@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.equivariant import STRIDE
 from poseunion.models.networks.inputs import normalise
-from poseunion.training.cdkd.distiller import Distiller, Simcc, outputs_of
+from poseunion.training.cdkd.distiller import Distiller, Simcc, forward_parts
 from poseunion.training.config.recipe import Recipe
 from poseunion.training.loop import losses as loss
 from poseunion.training.loop.batch import Batch
@@ -40,7 +40,7 @@ class Trained(nn.Module):
 
     def forward(self, image_N3HW: Tensor, wide_NHW3: Tensor | None, flip_N: Tensor, progress: float) -> StepOutput:
         """Logits and distillation losses of a batch; `flip_N`: which crops are mirrored."""
-        features, simcc, heat = outputs_of(self.network, image_N3HW)
+        features, simcc, heat = forward_parts(self.network, image_N3HW)
         distillation = {}
         if self.distiller is not None:
             assert wide_NHW3 is not None

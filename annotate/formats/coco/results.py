@@ -10,7 +10,7 @@ where it is there (Detectron2 writes it), else the crop is made around the point
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -157,7 +157,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
     return dict(left_out) or None
 
 
-def told_apart(annotations: AnnotationSet, index: int, own: list[int], added: dict[str, Any]) -> dict[str, Any]:
+def told_apart(annotations: AnnotationSet, index: int, own: Sequence[int], added: dict[str, Any]) -> dict[str, Any]:
     """`extended.added_fields` of a record, where what was read is a prediction and no human's label.
 
     Args:

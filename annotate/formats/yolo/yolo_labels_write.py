@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -136,7 +137,7 @@ def _tokens(
     extension: Extension,
     index: int,
     completion: Completion,
-    own: list[int],
+    own: Sequence[int],
     numbers: dict[Any, int],
 ) -> tuple[list[str], int]:
     """A record's line, and how many points were left out of it; a person without points has a box and zeros."""
@@ -176,7 +177,7 @@ def _tokens(
     return [*head, *(token for point in points for token in point)], outside
 
 
-def _copy_points(tokens: list[str], numbers: int, own: list[int], points: list[list[str]]) -> None:
+def _copy_points(tokens: list[str], numbers: int, own: Sequence[int], points: list[list[str]]) -> None:
     """A YOLO line's own keypoints, to the digit, with the visibility that a line without one implies."""
     for position, start in zip(own, range(5, len(tokens), numbers), strict=True):
         point = tokens[start : start + numbers]

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from poseunion.app.demo.guard.door import answer
+from poseunion.app.demo.guard.hosts import answer
 from poseunion.app.demo.guard.quota import Quota, client_of
 
 # Clients remembered at a time: an attacker with many addresses costs a fixed amount of memory.
@@ -41,7 +41,7 @@ class Limits:
     seconds: float = 120.0
 
 
-class Gate:
+class LimitCheck:
     """ASGI middleware: refuses what is too large (413), too often (429) or more than the disk is to hold (507)."""
 
     def __init__(self, app: Any, limits: Limits) -> None:

@@ -1,4 +1,4 @@
-"""Gradio's picture input, read by us, and what goes wrong in a handler as a sentence on the stage."""
+"""Gradio's picture input, read by us, and what goes wrong in a handler as a sentence on the canvas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from poseunion.app.demo.pictures import Picture, safe_name, take_in
+from poseunion.app.demo.pictures import Picture, read_upload, safe_name
 from poseunion.models.errors import BadFileError, ItemError, PoseUnionError
 from poseunion.models.files import read_regular
 
@@ -56,7 +56,7 @@ def _read(payload: Any, most_bytes: int) -> Picture | None:
     """What was uploaded; its file stays until the cache is swept: equal uploads of several visitors are one file."""
     if payload is None:
         return None
-    return take_in(_content(payload, most_bytes), safe_name(payload.orig_name))
+    return read_upload(_content(payload, most_bytes), safe_name(payload.orig_name))
 
 
 def _content(payload: Any, most_bytes: int) -> bytes:

@@ -22,7 +22,7 @@ from poseunion.models.networks.build import build_network
 from poseunion.models.networks.stride_heads import EarlyNetwork
 from poseunion.models.networks.weights import load_network
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.cdkd.distiller import TEACHER_BATCH, distiller_for, load_teacher, outputs_of, teacher_file
+from poseunion.training.cdkd.distiller import TEACHER_BATCH, distiller_for, forward_parts, load_teacher, teacher_file
 from poseunion.training.config.augmentation import NONE
 from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipes import Recipe, Stage, find_recipe
@@ -147,7 +147,7 @@ def test_a_teacher_runs_in_autocasts_precision_and_its_losses_have_32_bits(teach
     dtypes: list[torch.dtype] = []
     distiller.teacher.network.heatmap.register_forward_hook(lambda *args: dtypes.append(args[2].dtype))  # type: ignore[union-attr]
     picture = torch.randint(0, 256, (2, *distiller.teacher.size_wh[::-1], 3), dtype=torch.uint8)
-    features, simcc, _ = outputs_of(student, torch.rand(2, 3, *stage.size_wh))
+    features, simcc, _ = forward_parts(student, torch.rand(2, 3, *stage.size_wh))
     given = (features, simcc, picture, torch.zeros(2, dtype=torch.bool), 0.5)
     whole = distiller(*given)
     with torch.autocast("cpu", torch.bfloat16):

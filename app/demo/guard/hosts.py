@@ -41,7 +41,7 @@ def headers(embed_in: str = "") -> tuple[tuple[bytes, bytes], ...]:
 HEADERS = headers()
 
 
-class Door:
+class HostCheck:
     """ASGI middleware, the outermost one: allowed hosts (400), allowed origins (403), and `headers` on every answer.
 
     Args:
