@@ -33,11 +33,11 @@ _COMMANDS = {
     "models": ("poseunion.models.cli", False, "List the models and skeletons that come with this installation."),
     "train": ("poseunion.training.cli.main", True, "Train a student (needs the `train` extra)."),
     "train-detector": (
-        *("poseunion.training.cli.detector", False),
+        *("poseunion.training.cli.main", True),
         "Train a person detector (needs the `train` extra).",
     ),
     "pack": (
-        *("poseunion.training.cli.pack", False),
+        *("poseunion.training.cli.main", True),
         "Pack a training set to train from on another machine (needs the `train` extra).",
     ),
     "average": (

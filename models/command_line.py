@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 from typer.core import TyperGroup
 
-from poseunion.models.errors import PoseUnionError
+from poseunion.models.errors import BadArgumentError, PoseUnionError
 
 ROUTE_HELP = "auto: small people go to the model's low-resolution students, where a route comes with it (today: none)."
 
@@ -30,6 +31,15 @@ def run(app: typer.Typer, name: str) -> None:
         if error.filename is None:
             raise
         _end(f"Cannot use {error.filename}: {error.strerror}; give another path.", PoseUnionError.exit_code)
+
+
+def paired(
+    files: Sequence[Path], folders: Sequence[Path], options: tuple[str, str] = ("--annotations", "--images")
+) -> list[tuple[Path, Path]]:
+    """Annotation files, each with the folder of its pictures; BadArgumentError where their numbers differ."""
+    if len(files) != len(folders):
+        raise BadArgumentError(f"{len(files)} {options[0]} and {len(folders)} {options[1]}: give one folder a file.")
+    return list(zip(files, folders, strict=True))
 
 
 def start(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from poseunion.models.command_line import paired
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Export trained students, convert others.")
@@ -80,9 +81,7 @@ def export(
         return
     if out is None:
         raise BadArgumentError("Give --out: a file, or a folder.")
-    files, folders = annotations or [], images or []
-    if len(files) != len(folders):
-        raise BadArgumentError(f"{len(files)} --annotations and {len(folders)} --images: give one folder a file.")
+    pairs = paired(annotations or [], images or [])
     try:
         from poseunion.export.run import Labelled, Request
         from poseunion.export.run import export as export_all
@@ -95,7 +94,7 @@ def export(
         out=out,
         formats=tuple(dict.fromkeys(formats or ["onnx"])),
         twin=with_preprocess,  # type: ignore[arg-type]  # `targets` checks it
-        measured=tuple(Labelled(*pair) for pair in zip(files, folders, strict=True)),
+        measured=tuple(Labelled(*pair) for pair in pairs),
         calibration=Labelled(*calibration) if calibration else None,
         max_drop=max_drop,
         sensitivity=sensitivity,

@@ -1,7 +1,7 @@
 """Training pictures of the detector: boxes of people, and regions with unlabelled people.
 
-COCO draws no box here around people without keypoints, LSP Extended labels one person of many. To a detector these are
-people all the same: another detector adds them, and where its score is neither high nor low there is no loss.
+COCO's keypoint files have no box here of people without keypoints, LSP Extended labels one person of many. Another
+detector adds boxes of such people; its doubtful boxes are regions without a loss.
 
 Shapes: N boxes.
 """
@@ -21,12 +21,12 @@ from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import is_box_list, read_listed_boxes
 
 # Of RTMDet-nano's boxes on held-out pictures of COCO's training set a labelled person has 93 % above .45, 61 % from .4
-# to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and false detections.
+# to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and mistakes.
 SURE, DOUBTFUL = 0.45, 0.3
 # A box that overlaps a labelled one as much is the same person; in the Pascal challenges half, here a little less since
 # COCO's boxes are partly estimated from keypoints.
 SAME_PERSON_IOU = 0.4
-# A doubtful box that lies to this share inside a person is a part of him, and what a detector has to learn not to say.
+# A doubtful box of which this share lies inside a person is a part of the person, which a detector must not report.
 PART_SHARE = 0.7
 
 
@@ -47,7 +47,7 @@ class BoxedPicture:
 
 
 def read_pictures(entry: DatasetEntry) -> list[BoxedPicture]:
-    """All pictures of a dataset, those without anybody included; crowds are regions to ignore.
+    """All pictures of a dataset, those without people included; crowds are regions to ignore.
 
     Raises:
         BadFileError: not such a file.
@@ -82,7 +82,7 @@ def _listed(entry: DatasetEntry) -> list[BoxedPicture]:
 
 
 def completed(picture: BoxedPicture, found: Detections) -> BoxedPicture:
-    """The picture with the boxes of another detector that no label has; of middling score, as ignored regions.
+    """The picture with the people that another detector finds and no box has; its doubtful boxes are ignored regions.
 
     Args:
         found: boxes (N, 4) and scores (N,), from `DOUBTFUL` upwards.

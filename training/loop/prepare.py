@@ -1,4 +1,4 @@
-"""From a data file to labelled stores: crops on disk, teachers run once, labels completed."""
+"""Labelled stores of a data file: crops on disk, teachers' cached peaks, pseudo-labels, held-out split."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Network: TypeAlias = Predictor | JointTeacher
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run needs besides its recipe.
+    """People and teachers of a run.
 
     Attributes:
         train: labelled stores to draw from.
-        held_out: people of pictures kept apart, with human labels only.
-        online: teachers that run during training.
+        held_out: people of held-out pictures, with human labels only.
+        online: teachers to run during training.
     """
 
     train: list[LabelledStore]
@@ -52,26 +52,31 @@ class _Source:
     """A data set and its teachers' peaks, from pictures or from shards.
 
     Attributes:
-        peaks: of each teacher that is used, of all that it predicts.
-        distilled: (K,) of each of them, the keypoints that are distilled from it.
+        peaks: all predictions of the teachers that are needed here.
+        teaches: (K,) of each of them, the keypoints that it may teach.
     """
 
     store: CropStore
     kind: Literal["keypoints", "boxes"]
     sampling: float
     peaks: list[TeacherPeaks]
-    distilled: list[NDArray[np.bool_]]
+    teaches: list[NDArray[np.bool_]]
 
 
 def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
-    """Open stores, predict with the teachers, complete labels by pseudo-labels."""
+    """Open stores, run teachers, complete labels.
+
+    Raises:
+        BadArgumentError: the recipe's teachers or data sets are not those of the data file.
+        BadFileError: a teacher that shares no keypoint, or no people to train on.
+    """
     if recipe.cdkd.is_on:
-        # Before hours of the other teachers' predictions.
+        # Running the other teachers takes hours, and comes before the first step.
         load_teacher(recipe.cdkd.teacher, recipe.stages[0].size_wh)
     skeleton = load_skeleton(recipe.skeleton)
     entries = data.teachers if _needs_teachers(recipe) else []
     teachers = [open_teacher(entry) for entry in entries]
-    masks = [distilled_keypoints(entry, skeleton) for entry in entries]
+    teaches = [distilled_keypoints(entry, skeleton) for entry in entries]
     indices = [read_index(entry.packed) for entry in data.packed]
     for entry, index in zip(data.packed, indices, strict=True):
         check_recipe(index, entry.packed, recipe)
@@ -94,21 +99,22 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         raise BadArgumentError(f"The data file has {twice[0]} twice, packed or not: leave one.")
     train, held = [], []
     weighted = dict(recipe.distillation.betas) if recipe.distillation.alpha < 1 else {}
-    for one in (*_predicted(data, recipe, teachers, masks, cache), *_unpacked(data, indices, recipe, cache)):
+    for one in (*_predicted(data, recipe, teachers, teaches, cache), *_unpacked(data, indices, recipe, cache)):
         store = one.store
         no_exchange = np.zeros(store.weight.shape, bool)
         labels, exchanged = corrected(store, one.peaks) if recipe.losses.mend_sides else (store, no_exchange)
         agrees = agrees_with_labels(labels, one.peaks)
-        # Agreement with labels is measured on all that a teacher predicts; less of it may be distilled.
-        peaks = [view.only(mask) for view, mask in zip(one.peaks, one.distilled, strict=True)]
+        # Agreement with labels is judged by all that a teacher predicts; it may teach less.
+        peaks = [all_peaks.only(mask) for all_peaks, mask in zip(one.peaks, one.teaches, strict=True)]
         xy, weight = complete(labels, peaks, agrees, recipe.losses.pseudo_weight)
         distilled = tuple(
-            DistillationSource(t, a) for t, a in zip(peaks, agrees, strict=True) if t.skeleton in weighted
+            DistillationSource(p, a) for p, a in zip(peaks, agrees, strict=True) if p.skeleton in weighted
         )
         apart = np.array([is_held_out(n) for n in store.image_name])
         useful = (weight.sum(1) > 0) | np.any(agrees, 0) if distilled else weight.sum(1) > 0
         rows = np.flatnonzero(~apart & useful)
-        train.append(LabelledStore(store, xy, weight, rows, one.sampling, distilled, int(exchanged[rows].any(1).sum())))
+        exchanges = int(exchanged[rows].any(1).sum())
+        train.append(LabelledStore(store, xy, weight, rows, one.sampling, distilled, exchanges))
         if one.kind == "keypoints":
             human = store.certain.any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), one.sampling))
@@ -119,7 +125,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         )
     online = [t for t in teachers if recipe.distillation.online and t.skeleton.name in dict(recipe.distillation.betas)]
     if joint := [t.name for t in online if isinstance(t, JointTeacher)]:
-        raise BadArgumentError(f"Teacher {joint[0]} is a joint one, which cannot run in training: online=false.")
+        raise BadArgumentError(f"Teacher {joint[0]} is a joint one, which cannot run in training: set online=false.")
     return Prepared(train, held, [t for t in online if isinstance(t, Predictor)])
 
 
@@ -135,9 +141,9 @@ def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> Non
     """
     if recipe.distillation.alpha >= 1:
         return
-    if silent := [name for name, _ in recipe.distillation.betas if name not in skeletons]:
+    if absent := [name for name, _ in recipe.distillation.betas if name not in skeletons]:
         raise BadArgumentError(
-            f"Recipe {recipe.name} distils from a teacher of {' and one of '.join(silent)}, which "
+            f"Recipe {recipe.name} distils from a teacher of {' and one of '.join(absent)}, which "
             f"{where[0].lower() + where[1:]} lacks: add it under teachers, or set alpha=1 to train on labels alone."
         )
     if twice := [name for name, _ in recipe.distillation.betas if skeletons.count(name) > 1]:
@@ -148,9 +154,9 @@ def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> Non
 
 
 def _predicted(
-    data: DataFile, recipe: Recipe, teachers: list[Network], masks: list[NDArray[np.bool_]], cache: Path
+    data: DataFile, recipe: Recipe, teachers: list[Network], teaches: list[NDArray[np.bool_]], cache: Path
 ) -> Iterator[_Source]:
-    """The data sets of pictures, and the teachers' peaks of their people."""
+    """The data sets of pictures, with the teachers' peaks of their people."""
     skeleton = load_skeleton(recipe.skeleton)
     for entry in (e for e in data.datasets if recipe.sampling.takes(e.name)):
         left_out: Counter[str] = Counter()
@@ -158,7 +164,7 @@ def _predicted(
         store = open_store(entry.name, people, skeleton, cache, left_out)
         wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.skeleton.keypoints, store, recipe)]
         peaks = [predict_peaks(store, teachers[i], skeleton, cache) for i in wanted]
-        yield _Source(store, entry.kind, entry.weight, peaks, [masks[i] for i in wanted])
+        yield _Source(store, entry.kind, entry.weight, peaks, [teaches[i] for i in wanted])
 
 
 def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache: Path) -> Iterator[_Source]:
@@ -169,8 +175,8 @@ def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache:
         for dataset in (d for d in index.datasets if recipe.sampling.takes(d.name)):
             store, peaks = unpack(entry.packed, dataset, index, cache)
             wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.predicts, store, recipe)]
-            masks = [np.array([name in teachers[i].teaches for name in keypoints]) for i in wanted]
-            yield _Source(store, dataset.kind, entry.weight * dataset.weight, [peaks[i] for i in wanted], masks)
+            teaches = [np.array([name in teachers[i].teaches for name in keypoints]) for i in wanted]
+            yield _Source(store, dataset.kind, entry.weight * dataset.weight, [peaks[i] for i in wanted], teaches)
 
 
 def open_teacher(entry: TeacherEntry) -> Network:
@@ -191,12 +197,14 @@ def distilled_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.b
     """(K,) the keypoints of the skeleton that are distilled from a teacher."""
     wanted = skeleton.keypoints if entry.keypoints is None else entry.keypoints
     if unknown := [name for name in wanted if name not in skeleton.keypoints]:
-        raise BadFileError(f"The data file has a teacher of {unknown[0]}, which {skeleton.name} lacks: mend its name.")
+        raise BadFileError(
+            f"The data file has a teacher of {unknown[0]}, which {skeleton.name} lacks: correct its name."
+        )
     return np.array([name in wanted for name in skeleton.keypoints])
 
 
 def _is_wanted(predicts: Sequence[str], store: CropStore, recipe: Recipe) -> bool:
-    """Whether a teacher is needed: always to distil, else where it predicts a keypoint that has no label at all."""
+    """Whether a teacher is needed: always to distil, else where it predicts a keypoint without any label."""
     if recipe.losses.mend_sides or (recipe.distillation.alpha < 1 and not recipe.distillation.online):
         return True
     unknown = (store.visibility == Visibility.UNDEFINED).all(0)
