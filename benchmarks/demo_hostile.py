@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from poseunion.export.timing import commit, machine
+from poseunion.export.timing import commit
 
 SAMPLE_S = 10.0  # between two looks at the server's memory
 ENDS = ("refused", "answered", "unanswered")  # an error's status or sentence; anything else; a lost connection
@@ -121,7 +121,7 @@ async def siege(
     return {"honest": honest, "hostile": hostile, "leaks": leaks, "waited_s": sorted(waited), "memory_mb": held}
 
 
-def siege_note(found: dict[str, Any], clients: int, minutes: float) -> str:
+def siege_note(found: dict[str, Any], clients: int, minutes: float, where: str) -> str:
     """The measurements as a Markdown note."""
     honest, held, waited = found["honest"], found["memory_mb"], found["waited_s"]
     asked, third = sum(honest.values()), max(1, len(held) // 3)
@@ -141,7 +141,7 @@ def siege_note(found: dict[str, Any], clients: int, minutes: float) -> str:
     lost = "".join(f"\n{count} times {why}\n" for why, count in honest.items() if why != "answered")
     return (
         f"# The demo under hostile requests\n\n- date: {datetime.date.today()}\n"
-        f"- command: `{' '.join(['python', 'benchmarks/demo_load.py', *sys.argv[1:]])}`\n- machine: {machine()}\n"
+        f"- command: `{' '.join(['python', 'benchmarks/demo_load.py', *sys.argv[1:]])}`\n- machine: {where}\n"
         f"- commit: {commit()}\n\n{clients} visitors for {minutes:g} minutes, each asking anew when answered.\n\n"
         f"| | |\n|---|---|\n{table}\n{lost}\n| hostile | {' | '.join(ENDS)} |\n|---|--:|--:|--:|\n{kinds}\n"
     )

@@ -16,6 +16,7 @@ import datetime
 import io
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,6 @@ from PIL import Image
 from poseunion.app.demo.examples import examples
 from poseunion.export.timing import commit, machine
 
-PORT = 7899
 HEIGHT_PX = 600
 PATIENCE_S = 300.0
 LATER = 20  # pictures after the first one
@@ -55,10 +55,17 @@ def three_people() -> tuple[bytes, list[list[float]]]:
     return buffer.getvalue(), boxes
 
 
+def free_port() -> int:
+    """A port on which nothing listens: measurements beside each other must not answer for each other."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
 @contextlib.contextmanager
-def running(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(port: int, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """The command, until the block ends."""
-    command = [sys.executable, "-m", "poseunion.app.cli", "demo", "--port", str(PORT), *arguments]
+    command = [sys.executable, "-m", "poseunion.app.cli", "demo", "--port", str(port), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -136,12 +143,14 @@ def functions_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-async def besiege(process: subprocess.Popen[bytes], clients: int, minutes: float, share: float) -> dict[str, Any]:
+async def besiege(
+    process: subprocess.Popen[bytes], port: int, clients: int, minutes: float, share: float
+) -> dict[str, Any]:
     """`demo_hostile.siege` of a server that has begun to answer."""
     content, _ = three_people()
     # The server closes connections that were idle for seconds, and a browser then asks again on another: none is kept.
     limits = httpx.Limits(max_connections=2 * clients + 4, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=PATIENCE_S, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, limits=limits) as client:
         await answering(client, process)
         functions = functions_of((await client.get("/config")).json())
         visitors = [Visitor(client, functions) for _ in range(clients)]
@@ -160,11 +169,13 @@ async def answering(client: httpx.AsyncClient, process: subprocess.Popen[bytes])
         await asyncio.sleep(0.05)
 
 
-async def measure(process: subprocess.Popen[bytes], started: float, clients: int, rounds: int) -> dict[str, Any]:
+async def measure(
+    process: subprocess.Popen[bytes], port: int, started: float, clients: int, rounds: int
+) -> dict[str, Any]:
     """All measurements, in the order in which a day would bring them."""
     content, boxes = three_people()
     limits = httpx.Limits(max_connections=2 * clients + 4)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=PATIENCE_S, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, limits=limits) as client:
         await answering(client, process)
         up = time.perf_counter() - started
         functions = functions_of((await client.get("/config")).json())
@@ -245,15 +256,16 @@ def main() -> None:
     parser.add_argument("--detector", help="handed to poseunion demo")
     given = parser.parse_args()
     more = ["--detector", given.detector] if given.detector else []
+    port, where = free_port(), machine()
     started = time.perf_counter()
     # All visitors come from one address here.
-    with running(["--rate", "100000", *more]) as process:
+    with running(port, ["--rate", "100000", *more]) as process:
         if given.minutes is not None:
-            found = asyncio.run(besiege(process, given.clients, given.minutes, given.hostile))
+            found = asyncio.run(besiege(process, port, given.clients, given.minutes, given.hostile))
         else:
-            found = asyncio.run(measure(process, started, given.clients, given.rounds))
+            found = asyncio.run(measure(process, port, started, given.clients, given.rounds))
     if given.minutes is not None:
-        print(siege_note(found, given.clients, given.minutes))
+        print(siege_note(found, given.clients, given.minutes, where))
     elif given.json:
         json.dump(found, sys.stdout)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ def apply(path: Path, out: Path | None = None, *, overwrite: bool = False) -> Ap
     """
     target = out or path
     refuse_output(out, overwrite=overwrite)
-    with one_writer(path.parent):
+    # What is only read needs no lock, and may lie where nothing can be written: files are replaced whole.
+    with one_writer(path.parent) if out is None else contextlib.nullcontext():
         annotations = read_extended(path)
         document, report = applied(annotations)
         if out is not None or report.changes:

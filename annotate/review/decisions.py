@@ -5,11 +5,9 @@ Every tool (FiftyOne, CVAT, the review tab) makes `Decision`s and calls `save`; 
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ from poseunion.annotate.formats.review_entries import (
     seen_point,
 )
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.files import atomic_writer
+from poseunion.models.files import atomic_writer, lock_file
 
 
 @dataclass(frozen=True)
@@ -278,20 +276,6 @@ def _same(entry: Entry, old: Entry) -> bool:
     return not moved and all(entry[f] == old.get(f) for f in fields)
 
 
-@contextlib.contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it is the folder itself, because the file is replaced, not changed."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise BadFileError(f"Cannot use the folder {folder}: {error.strerror or error}.") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def one_writer(folder: Path) -> AbstractContextManager[Any]:
+    """Lock of a folder, whose files are replaced and not changed: its lock is a file of its own, which stays."""
+    return lock_file(folder / ".poseunion.lock")

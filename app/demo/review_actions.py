@@ -12,7 +12,7 @@ from poseunion.annotate.review.decisions import Decision
 from poseunion.app.demo.canvas import CanvasContent
 from poseunion.app.demo.guard.uploads import sentence
 from poseunion.app.demo.review_render import STATES, Region, content_of, list_of
-from poseunion.app.demo.review_session import PointBefore, ReviewFile
+from poseunion.app.demo.review_session import Keypoint, PointBefore, ReviewFile
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
 DECIDE = {"a": "accept", "r": "reject", "h": "hide"}

@@ -78,7 +78,9 @@ def fuse(
     if not use_picture:  # without the picture there are no estimates of other joints, and no second round
         alone = scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)
         return Conditioned(*scene.conclude(alone), scene.score)
-    first = scene.posteriors(missing, scene.prior_of_known, CropGrid(grid, COARSE), experts, image_wh_N2)
+    all_again = bool((wanted == missing).all())
+    coarse = CropGrid(grid, COARSE)
+    first = scene.posteriors(missing, scene.prior_of_known, coarse, experts, image_wh_N2, only_moments=all_again)
     second = scene.posteriors(wanted, scene.prior_in_context(wanted, first), fine, experts, image_wh_N2)
     final = {name: np.where(wanted, second[name], first[name]) for name in first}
     return Conditioned(*scene.conclude(final), scene.score)

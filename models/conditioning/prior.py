@@ -35,6 +35,8 @@ PRIOR_PATH = WEIGHTS / "prior.npz"
 BOX_PULL, CENTER_PULL = 0.05, 0.02
 # A joint known to within so many torso lengths counts half of one that is labelled.
 HALF_KNOWN = 0.1
+# Padding of the boxes that crops are made from, mmpose's.
+BOX_PADDING = 1.25
 # Torso lengths to the height of a box: the median over the COCO people with all 17 keypoints.
 BOX_TORSOS = 3.7
 # A joint known worse than to within so many torso lengths is unknown: the prior was fitted on none worse.
@@ -119,6 +121,7 @@ class Prior:
         sd_px_NK: NDArray[np.floating],
         box_center_N2: NDArray[np.floating],
         box_height_N: NDArray[np.floating],
+        only_N: NDArray[np.intp] | None = None,
     ) -> Mixture:
         """Distribution of every keypoint given the known ones (of a known one itself it is meaningless).
 
@@ -126,6 +129,7 @@ class Prior:
             xy_NK2: image px; what an unknown keypoint holds does not matter.
             sd_px_NK: standard deviation per axis: 0 for a label, infinite for an unknown keypoint.
             box_center_N2, box_height_N: image px, of the person's box or of the box that its crop shows.
+            only_N: the one keypoint of each person that is wanted; the result has K = 1. None: all.
         """
         sd = np.asarray(sd_px_NK, np.float64)
         if sd.shape[1:] != (len(self.skeleton),):
@@ -133,35 +137,55 @@ class Prior:
         center, height = np.asarray(box_center_N2, np.float64), np.asarray(box_height_N, np.float64)
         trust = trust_of(sd, height)
         xy = np.where(trust[..., None] > 0, np.asarray(xy_NK2, np.float64), 0.0)
-        plain = self._one_side(xy, trust, center, height)
-        mirror, order = np.array([-1.0, 1.0]), self.skeleton.flip_indices
-        other = self._one_side(xy[:, order] * mirror, trust[:, order], center * mirror, height).keypoints(order)
-        sign = mirror[:, None] * mirror[None, :]
+        # The mirrored people come after the others.
+        n, order, mirror = len(xy), self.skeleton.flip_indices, np.array([-1.0, 1.0])
+        weight, mean, factor = self._components(
+            np.concatenate([xy, xy[:, order] * mirror]),
+            np.concatenate([trust, trust[:, order]]),
+            np.concatenate([center, center * mirror]),
+            np.concatenate([height, height]),
+            None if only_N is None else np.concatenate([only_N, np.asarray(order)[only_N]]),
+        )
+        if only_N is None:
+            weight[n:], mean[n:], factor[n:] = weight[n:, order], mean[n:, order], factor[n:, order]
+        mean[n:, ..., 0] *= -1
+        factor[n:, ..., 0, :] *= -1
+        cov = np.empty_like(factor)
+        cov[..., 0, 0] = factor[..., 0, 0] ** 2 + factor[..., 0, 1] ** 2
+        cov[..., 1, 1] = factor[..., 1, 0] ** 2 + factor[..., 1, 1] ** 2
+        cov[..., 0, 1] = factor[..., 0, 0] * factor[..., 1, 0] + factor[..., 0, 1] * factor[..., 1, 1]
+        cov[..., 1, 0] = cov[..., 0, 1]
         return Mixture(
-            np.concatenate([plain.weight_NKM, other.weight_NKM], -1) / 2,
-            np.concatenate([plain.mean_NKM2, other.mean_NKM2 * mirror], -2),
-            np.concatenate([plain.cov_NKM22, other.cov_NKM22 * sign], -3),
+            np.concatenate([weight[:n], weight[n:]], -1) / 2,
+            np.concatenate([mean[:n], mean[n:]], -2),
+            np.concatenate([cov[:n], cov[n:]], -3),
         )
 
-    def _one_side(
+    def _components(
         self,
         xy: NDArray[np.float64],
         trust: NDArray[np.float64],
         center: NDArray[np.float64],
         height: NDArray[np.float64],
-    ) -> Mixture:
+        only: NDArray[np.intp] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (N, K, M), means (N, K, M, 2) and factors of covariances (N, K, M, 2, 2), image px."""
         frame = frame_of(xy, trust, center, height, self.template_K2)
-        out = _forward(self.layers, features(xy, trust, center, height, frame, self.template_K2))
-        n, k = trust.shape
-        raw = out.reshape(n, k, self.components, 6).astype(np.float64)
-        weight, mean, factor = components_of(raw, self.template_K2)
-        turn = frame.rotation() * frame.scale_N[:, None, None]
-        factor = np.einsum("nij,nkmjl->nkmil", turn, factor)
-        return Mixture(
-            weight,
-            np.einsum("nij,nkmj->nkmi", turn, mean) + frame.origin_N2[:, None, None],
-            factor @ np.swapaxes(factor, -1, -2),
-        )
+        hidden = _hidden(self.layers[:-1], features(xy, trust, center, height, frame, self.template_K2))
+        (weight, bias), (n, k) = self.layers[-1], trust.shape
+        if only is None:
+            out, template = hidden @ weight + bias, self.template_K2
+        else:  # only the columns of the wanted keypoints
+            out = np.empty((n, weight.shape[1] // k), np.float32)
+            for keypoint in np.unique(only):
+                rows, columns = only == keypoint, slice(keypoint * out.shape[1], (keypoint + 1) * out.shape[1])
+                out[rows] = hidden[rows] @ weight[:, columns] + bias[columns]
+            template = self.template_K2[only][:, None]
+        raw = out.reshape(n, out.shape[1] // (6 * self.components), self.components, 6).astype(np.float64)
+        share, mean, factor = components_of(raw, template)
+        turn = (frame.rotation() * frame.scale_N[:, None, None])[:, None]
+        mean = np.einsum("nij,nkmj->nkmi", turn[:, 0], mean) + frame.origin_N2[:, None, None]
+        return share, mean, turn[:, :, None] @ factor
 
 
 def trust_of(sd_px_NK: NDArray[np.float64], box_height_N: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -224,20 +248,23 @@ def components_of(
     log_sd = np.clip(raw_NKM6[..., 3:5], np.log(MIN_SD), np.log(MAX_SD))
     factor[..., 0, 0], factor[..., 1, 1] = np.exp(log_sd[..., 0]), np.exp(log_sd[..., 1])
     factor[..., 1, 0] = raw_NKM6[..., 5] * factor[..., 1, 1]
-    return weight / weight.sum(-1, keepdims=True), raw_NKM6[..., 1:3] + template_K2[:, None], factor
+    return weight / weight.sum(-1, keepdims=True), raw_NKM6[..., 1:3] + template_K2[..., None, :], factor
 
 
-def _forward(
+def _hidden(
     layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    for number, (weight, bias) in enumerate(layers[:-1]):
+    """Values of the last hidden layer."""
+    for number, (weight, bias) in enumerate(layers):
         z = x @ weight + bias
         z = z / (1 + np.exp(-np.clip(z, -60, 60)))  # SiLU
         x = z if number == 0 else x + z
-    return x @ layers[-1][0] + layers[-1][1]
+    return x
 
 
-def box_of_crops(crops: Sequence[Crop], padding: float = 1.25) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def box_of_crops(
+    crops: Sequence[Crop], padding: float = BOX_PADDING
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres (N, 2) and heights (N,) of the boxes that crops were made from, image px."""
     center = np.array([crop.center_xy for crop in crops], np.float64).reshape(-1, 2)
     height = np.array([crop.image_px_per_crop_px * crop.size_wh[1] for crop in crops], np.float64) / padding

@@ -6,6 +6,7 @@ python -m tests.fuzz --inputs 2000 --seed 1            # the same numbers give t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import os
 import random
@@ -48,7 +49,7 @@ def warm() -> None:
     cv2.setNumThreads(1)
 
 
-def table(results: list[Tried], seconds: float, command: str) -> str:
+def table(results: list[Tried], seconds: float, command: str, where: str) -> str:
     """The note."""
     by_kind: dict[str, list[Tried]] = defaultdict(list)
     for one in results:
@@ -62,7 +63,7 @@ def table(results: list[Tried], seconds: float, command: str) -> str:
         row = [len(of_it), len(codes), codes.count(0), codes.count(2), *known, len(faults) - sum(known)]
         lines.append(f"| {name} | {' | '.join(map(str, row))} | {max(one.peak_mb for one in of_it):.0f} |")
     return (
-        f"# Fuzzing\n\n- date: {datetime.date.today()}\n- command: `{command}`\n- machine: {machine()}\n"
+        f"# Fuzzing\n\n- date: {datetime.date.today()}\n- command: `{command}`\n- machine: {where}\n"
         f"- commit: {commit()}\n- time: {seconds:.0f} s\n\n"
         "Peak MB: resident memory of one input beyond the warm process. Other: exit codes but 0 and 2, partial "
         "outputs, more than 1,000 MB.\n\n" + "\n".join(lines) + "\n"
@@ -82,18 +83,21 @@ def main() -> int:
     parser.add_argument("--kind", action="append", help="only these kinds")
     parser.add_argument("--keep", type=Path, help="folder for the inputs that lead to faults")
     given = parser.parse_args()
-    started = time.perf_counter()
+    started, where = time.perf_counter(), machine()
     warm()
     with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
         known = [k for k in kinds(Path(temporary) / "seeds") if not given.kind or k.name in given.kind]
-        results = []
-        for one in tried(drawn(known, given.inputs, given.seed), given.keep or Path(temporary) / "inputs"):
-            results.append(one)
-            for fault in one.faults:
-                print(told(fault), file=sys.stderr, flush=True)
+        inputs, results = drawn(known, given.inputs, given.seed), []
+        with contextlib.suppress(KeyboardInterrupt):  # the kinds are mixed: what was tried so far is a sample of all
+            for one in tried(inputs, given.keep or Path(temporary) / "inputs"):
+                results.append(one)
+                for fault in one.faults:
+                    print(told(fault), file=sys.stderr, flush=True)
     command = " ".join(["python -m tests.fuzz", *sys.argv[1:]])
-    print(table(results, time.perf_counter() - started, command))
-    return int(any(one.faults for one in results))
+    print(table(results, time.perf_counter() - started, command, where))
+    if len(results) < len(inputs):
+        print(f"Interrupted after {len(results)} of {len(inputs)} inputs.")
+    return int(any(one.faults for one in results) or len(results) < len(inputs))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", action="append", help="only these")
     given = parser.parse_args()
-    started, rows = time.perf_counter(), []
+    started, rows, where = time.perf_counter(), [], machine()
     with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
         known = [case for case in cases() if not given.case or case.name in given.case]
         total = sum(case.share for case in known)
@@ -88,7 +88,7 @@ def main() -> int:
             count = max(1, round(given.kills * case.share / total))
             rows.append(tried(case, count, random.Random(f"{given.seed} {case.name}"), Path(temporary)))
     command = " ".join(["python -m tests.kills", *sys.argv[1:]])
-    print(f"# Kills\n\n- date: {datetime.date.today()}\n- command: `{command}`\n- machine: {machine()}")
+    print(f"# Kills\n\n- date: {datetime.date.today()}\n- command: `{command}`\n- machine: {where}")
     print(f"- commit: {commit()}\n- time: {time.perf_counter() - started:.0f} s\n")
     print("| command | file operations | killed | outlived | lost or broken | other bytes in the end |")
     print("|---|--:|--:|--:|--:|--:|")

@@ -210,17 +210,18 @@ def _release(annotate: ModuleType) -> Case:
 
 
 def _train() -> Case:
+    from poseunion.training.config.overrides import changed
+
     loop = load(TESTS / "training" / "loop" / "test_train.py")
     drawn = load(TESTS / "training" / "conftest.py")
+    recipe = changed(loop.TINY, steps=5)
 
     def prepare(folder: Path) -> None:
         drawn.draw_dataset(folder)
 
     def do(folder: Path) -> None:
-        from poseunion.training.config.overrides import changed
         from poseunion.training.loop.train import fit
 
-        recipe = changed(loop.TINY, steps=5)
         fit(recipe, drawn.prepare(folder, folder / "cache"), folder / "run", resume=True, accelerator="cpu")
 
     def holds(folder: Path, _: Path) -> None:
