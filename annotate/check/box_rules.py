@@ -101,6 +101,7 @@ def _corners(annotations: AnnotationSet) -> Problem | None:
         if (
             size is None
             or "center" in record
+            or box is None
             or not holds_something(box)
             or not (annotations.visibility[index] > 0).any()
         ):
@@ -116,7 +117,7 @@ def _corners(annotations: AnnotationSet) -> Problem | None:
     fix: list[json_patch.Operation] = []
     for index, record in enumerate(annotations.records):  # all categories: one tool wrote them
         box, where = record.get("bbox") if isinstance(record, dict) else None, pointer_of(annotations, index)
-        if where and holds_something(box) and box[0] < box[2] and box[1] < box[3]:
+        if where and box is not None and holds_something(box) and box[0] < box[2] and box[1] < box[3]:
             new = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
             fix += json_patch.replace(json_patch.pointer(*where, "bbox"), box, new)
     text = (
