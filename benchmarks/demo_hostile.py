@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 import os
 import random
 import struct
@@ -12,7 +13,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import httpx
 
 from poseunion.export.timing import commit
 
+Attack = Callable[[Any], Awaitable[Any]]
 SAMPLE_S = 10.0  # between two looks at the server's memory
 ENDS = ("refused", "answered", "unanswered")  # an error's status or sentence; anything else; a lost connection
 SECRET = b"root:"  # what /etc/passwd holds and no answer may
@@ -38,13 +40,13 @@ def payload(path: str, **meta: Any) -> dict[str, Any]:
     return {"path": path, "orig_name": "a.jpg", **meta}
 
 
-def attacks(fifo: Path) -> dict[str, Callable[[Any], Awaitable[Any]]]:
+def attacks(fifo: Path) -> dict[str, Attack]:
     """Name -> what a hostile visitor does; gives what came back."""
 
-    def of_path(path: str, **meta: Any) -> Callable[[Any], Awaitable[Any]]:
+    def of_path(path: str, **meta: Any) -> Attack:
         return lambda v: v.call("upload", [payload(path, **meta), *v.settings("upload")[1:]])
 
-    def post(url: str, **more: Any) -> Callable[[Any], Awaitable[Any]]:
+    def post(url: str, **more: Any) -> Attack:
         return lambda v: v.client.post(url, **more)
 
     join, upload = "/gradio_api/queue/join", "/gradio_api/upload"
@@ -90,11 +92,11 @@ async def siege(
     waited: list[float] = []
     held: list[float] = []
 
-    async def visit(visitor: Any, rng: random.Random, known: dict[str, Callable[[Any], Awaitable[Any]]]) -> None:
+    async def visit(visitor: Any, rng: random.Random, known: Iterator[tuple[str, Attack]]) -> None:
         while time.monotonic() < end:
             if rng.random() < share:
-                name = rng.choice(list(known))
-                end_of_it, content_of_it = await outcome(known[name](visitor))
+                name, attack = next(known)
+                end_of_it, content_of_it = await outcome(attack(visitor))
                 hostile[name, end_of_it] += 1
                 leaks.extend([name] if SECRET in content_of_it else [])
                 continue
@@ -114,7 +116,7 @@ async def siege(
     with tempfile.TemporaryDirectory() as folder:
         fifo = Path(folder) / "fifo"
         os.mkfifo(fifo)
-        known = attacks(fifo)
+        known = itertools.cycle(attacks(fifo).items())  # in turn: a short siege tries each, too
         work = (visit(visitor, random.Random(i), known) for i, visitor in enumerate(visitors))
         await asyncio.gather(watch(), *work)
     held.append(memory())
