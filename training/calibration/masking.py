@@ -1,6 +1,6 @@
 """Masks labelled joints and predicts them from the picture and the others, to fit and test evidence confidences.
 
-What a file lacks is rarely one joint alone. So a person is asked for in rounds, each hiding joints that are lacking
+A file rarely lacks one joint alone. So a person is predicted in rounds, each masking joints that are lacking
 together somewhere: the face (MPII has none), the head (COCO has neither neck nor crown), the limb joints in groups of
 about four drawn at random, and with a hip or shoulder the midpoint that follows from it.
 
