@@ -1,6 +1,6 @@
 """Fit of the annotator model: whether annotators would label a proposed keypoint, and whether as occluded.
 
-Both are fitted on whole held-out people, of the rounds in which their joints are hidden and asked for again
+Both are fitted on whole held-out people, of the rounds in which their joints are masked and predicted back
 (`training.calibration.masking`): occluded on labelled joints (v = 1 against v = 2), labelled on the face (v > 0 against
 v = 0), of people with enough other labels that leaving the face out was a decision and not a person left out. A
 keypoint of which too few samples are of either kind is left out: it is always taken to be labelled, and visible.
@@ -28,7 +28,7 @@ from poseunion.training.calibration.masking import Hidden
 from poseunion.training.calibration.samples import OWN, Answers
 from poseunion.training.data.arrays import take
 
-# Labelled keypoints beside the face from which on a face without labels was looked at and left out.
+# Labelled keypoints beside the face from which on a face without labels was left out on purpose.
 ENOUGH_LABELLED = 5
 # Samples of the rarer kind below which nothing is fitted of a keypoint (both sides together).
 FEWEST = 8
@@ -42,7 +42,7 @@ ACCEPTED = 0.5
 
 @dataclass(frozen=True)
 class LabelSamples:
-    """Proposals of which it is known what an annotator did.
+    """Proposals with the annotator's own visibility.
 
     Attributes:
         view, keypoint: (S,) indices.

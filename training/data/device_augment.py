@@ -1,8 +1,7 @@
 """Augmentation on the GPU: affine crop by one `grid_sample`, HSV jitter, blurs, coarse dropout, low resolution.
 
-The twin of `augment` for whole batches. What is drawn at random is drawn on the host, for a whole batch at a time, from
-the same distributions (mmpose's, see `augment.Augmentation`); the device computes pixels and never has to be waited
-for. A few numbers a person travel.
+The twin of `augment` for whole batches. Random numbers are drawn on the host, for a whole batch, from the same
+distributions (mmpose's, see `augment.Augmentation`); the device computes the pixels, without synchronisation.
 
 Shapes: N people of a batch, M of them, K keypoints, H and W crop size, h and w canvas size.
 """
@@ -125,7 +124,7 @@ def sample(canvas_N3hw: Tensor, affine_N23: NDArray[np.floating], size_wh: tuple
 
 @dataclass(frozen=True)
 class Disturbances:
-    """What is done to the pixels of a batch.
+    """Random changes of a batch's pixels.
 
     Attributes:
         low_N: height of the shrunken crop, 0 to leave it.
@@ -166,8 +165,8 @@ def disturb(image_N3HW: Tensor, drawn: Disturbances) -> Tensor:
     """
     image, device = image_N3HW, image_N3HW.device
     for people, change in (
-        (np.flatnonzero(drawn.low_N), lambda x, who: _coarse(x, drawn.low_N[who])),
-        (np.flatnonzero(drawn.hsv_N3.any(1)), lambda x, who: _jitter_hsv(x, drawn.hsv_N3[who])),
+        (np.flatnonzero(drawn.low_N), lambda x, rows: _coarse(x, drawn.low_N[rows])),
+        (np.flatnonzero(drawn.hsv_N3.any(1)), lambda x, rows: _jitter_hsv(x, drawn.hsv_N3[rows])),
         *((np.flatnonzero(drawn.blur_N == s), lambda x, _, s=s: box_blur(x, s)) for s in BLUR_SIDES_PX),
         *((np.flatnonzero(drawn.median_N == s), lambda x, _, s=s: median_blur(x, s)) for s in BLUR_SIDES_PX),
     ):

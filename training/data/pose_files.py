@@ -27,7 +27,7 @@ from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import read_people
 from poseunion.training.data.splits import is_held_out
 
-# Fewer joints than this teach nothing about joints given others.
+# Fewer joints than this say nothing about joints given others.
 MIN_KNOWN = 3
 SIZES = "coco_image_sizes.json"
 

@@ -25,7 +25,7 @@ from poseunion.models.picture_paths import picture_path
 from poseunion.training.evaluation.predictions import Predictions, person_areas
 
 COUNT = 24
-# Of a person with one or two labels the worst OKS is a coin's toss, and nothing is learned from seeing it.
+# Of a person with one or two labels the worst OKS is chance.
 FEWEST_LABELS = 5
 LONG_SIDE_PX = 720
 MARGIN = 0.25  # of the longer side of what is shown

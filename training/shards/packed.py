@@ -42,7 +42,7 @@ class PackedTeacher(_Entry):
 
     Attributes:
         skeleton: of what it was trained on.
-        predicts: the keypoints that it knows; teaches: those that it may teach.
+        predicts: the keypoints that it predicts; teaches: those that it may teach.
     """
 
     name: str
@@ -113,7 +113,7 @@ def read_index(folder: Path) -> PackedIndex:
 
 
 def check_recipe(index: PackedIndex, folder: Path, recipe: Recipe) -> None:
-    """Refuse a recipe that the labels of a packed set were not made for.
+    """Refuses a recipe whose skeleton or definitions are not those of the packed labels.
 
     Raises:
         BadArgumentError: another skeleton, or other definitions.
@@ -129,7 +129,7 @@ def check_recipe(index: PackedIndex, folder: Path, recipe: Recipe) -> None:
 def unpack(
     folder: Path, dataset: PackedDataset, index: PackedIndex, cache: Path
 ) -> tuple[CropStore, list[TeacherPeaks]]:
-    """A packed data set as a store, and each teacher's answers; unpacked into `cache` where that was not done before.
+    """A packed data set as a store, and each teacher's peaks; unpacked into `cache` where that was not done before.
 
     Raises:
         BadFileError: a shard is absent or damaged.
@@ -192,7 +192,7 @@ def _build(
                 ) from error
             if len(samples) - before != shard.people:
                 raise BadFileError(
-                    f"Shard {folder / shard.file} has {len(samples) - before} people, {INDEX} says {shard.people}: "
+                    f"Shard {folder / shard.file} has {len(samples) - before} people, {shard.people} in {INDEX}: "
                     "pack anew."
                 )
     for number, path in enumerate(modes_paths):

@@ -39,7 +39,7 @@ PEAK = ("teacher", "keypoint", "mode", "x", "y", "xx", "xy", "yy", "weight", "co
 
 @dataclass(frozen=True)
 class Sample:
-    """One person as training sees them.
+    """One training person: pixels, labels, teachers' peaks.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB.

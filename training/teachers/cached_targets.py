@@ -31,7 +31,7 @@ BATCHES_A_PART = 32
 
 @dataclass(frozen=True)
 class TeacherPeaks:
-    """A teacher's view of a store.
+    """A teacher's predictions of a store.
 
     Attributes:
         teacher: its name; `skeleton`: of what it was trained on.
@@ -98,7 +98,7 @@ def _run(
         part = read_arrays(part_path)
         if part is None or len(part[PARTS[0]]) != len(people):
             batches = [
-                _ask(store, teacher, people[start : start + teacher.batch_size])
+                _predict(store, teacher, people[start : start + teacher.batch_size])
                 for start in range(0, len(people), teacher.batch_size)
             ]
             part = vars(concatenate(batches))
@@ -106,7 +106,7 @@ def _run(
         yield part_path, part
 
 
-def _ask(store: CropStore, teacher: Predictor | JointTeacher, people: range) -> Peaks:
+def _predict(store: CropStore, teacher: Predictor | JointTeacher, people: range) -> Peaks:
     if isinstance(teacher, JointTeacher):
         return teacher.modes([store.pixels(i) for i in people], store.box_xywh[people.start : people.stop])
     crops = [crop_from_box(store.box_xywh[i], teacher.size_wh, PADDING) for i in people]
