@@ -43,8 +43,8 @@ def choose(
 
     Args:
         top: people.
-        audit: accepted proposals; the same ones for the same file of annotations, whatever else is asked.
-        decided: also proposals that somebody has decided on.
+        audit: accepted proposals; the same ones for the same file of annotations, whatever else is requested.
+        decided: also proposals with a decision.
         voices: other extensions of the file, see `priority.voice_of`.
 
     Raises:
