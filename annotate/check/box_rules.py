@@ -97,7 +97,8 @@ def _corners(annotations: AnnotationSet) -> Problem | None:
     """Problem of a file whose boxes are x1, y1, x2, y2 instead of x, y, width, height; the fix converts them all."""
     people = held = over = 0
     for index, record in readable(annotations):
-        size, box = _size(annotations, index), record.get("bbox")
+        size = _size(annotations, index)
+        box: Any = record.get("bbox")
         if (
             size is None
             or "center" in record
@@ -116,7 +117,8 @@ def _corners(annotations: AnnotationSet) -> Problem | None:
         return None
     fix: list[json_patch.Operation] = []
     for index, record in enumerate(annotations.records):  # all categories: one tool wrote them
-        box, where = record.get("bbox") if isinstance(record, dict) else None, pointer_of(annotations, index)
+        box = record.get("bbox") if isinstance(record, dict) else None
+        where = pointer_of(annotations, index)
         if where and box is not None and holds_something(box) and box[0] < box[2] and box[1] < box[3]:
             new = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
             fix += json_patch.replace(json_patch.pointer(*where, "bbox"), box, new)

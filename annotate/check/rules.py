@@ -33,17 +33,17 @@ FEWEST_STATES = 30
 # CrowdPose counts its 12 limb keypoints alone (crowdpose-api); head and neck stand last.
 UNCOUNTED = {"crowdpose": ("head_top", "head", "neck", "upper_neck")}
 
-# Fields by which formats without ids say where a person stands.
+# Fields by which formats without ids locate a person.
 _WHERE = ("image", "human", "annolist", "annorect", "label_file", "line", "item", "annotation", "image_id")
 
 
 def place_of(annotations: AnnotationSet, index: int) -> str:
-    """Where record `index` stands in the file, to be searched for."""
+    """Place of record `index`, as text that can be searched for."""
     record = annotations.records[index]
     if "id" in record:
         return f"annotations[{index}] (id {record['id']})"
-    said = ", ".join(f"{key} {record[key]}" for key in _WHERE if key in record)
-    return f"record {index} ({said})" if said else f"record {index}"
+    found = ", ".join(f"{key} {record[key]}" for key in _WHERE if key in record)
+    return f"record {index} ({found})" if found else f"record {index}"
 
 
 def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -113,8 +113,8 @@ def places(annotations: AnnotationSet) -> Iterator[Problem]:
 
 def animals(annotations: AnnotationSet) -> Iterator[Problem]:
     """Categories of animals with people's keypoints, which are completed only with --category."""
-    said = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
-    for reason, count in said.items():
+    animals_of = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
+    for reason, count in animals_of.items():
         name = reason.removeprefix(f"{ANIMAL}: ")
         text = f"{name} is an animal by its name, and the model knows people only: {count} left as they are"
         yield Problem("categories", f"{text}; --category {name} completes them", False)
@@ -188,7 +188,7 @@ def _extent(annotations: AnnotationSet, index: int) -> float:
 
 
 def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Left and right that may have been exchanged; see `sides`.
+    """Left and right that may have been exchanged; see `left_right_geometry`.
 
     Human points are judged by each other; points that were added, by all that stand.
     """

@@ -209,17 +209,17 @@ def extend_command(
     )
     if evidence or (evidence is None and supports_labels(loaded)):
         loaded = ConditionedPredictor(loaded)
-    say = partial(typer.echo, err=True)
-    predictor = predictor_for_option(route, model, loaded, say, device=device, threads=threads)
+    notice = partial(typer.echo, err=True)
+    predictor = predictor_for_option(route, model, loaded, notice, device=device, threads=threads)
     checked = cli_audit.check_labels(records, found.images, predictor, options) if check_labels else None
     if dry_run:
         from poseunion.annotate.extend.dry_run import forecast
 
-        said = forecast(records, found, predictor, out, options)
+        planned = forecast(records, found, predictor, out, options)
         if as_json:
-            print_json(said.to_json() | ({} if checked is None else {"self_check": checked.to_json()}))
+            print_json(planned.to_json() | ({} if checked is None else {"self_check": checked.to_json()}))
         else:
-            said.print(Console())
+            planned.print(Console())
             if checked is not None:
                 checked.print(Console())
         return
@@ -282,7 +282,7 @@ def check_command(
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME|PATH", help="Also ask a model where left and right were confused; needs --images."),
+        typer.Option(metavar="NAME|PATH", help="Also list left/right swaps by a model; needs --images."),
     ] = None,
     patch: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what can be mended as a JSON Patch (RFC 6902).")
@@ -316,13 +316,13 @@ def check_command(
     from poseunion.annotate.check.json_patch import write_patch
     from poseunion.annotate.check.run import check
 
-    eyes = None
+    predictor = None
     if model is not None:
         from poseunion.models.inference.predictor import load_predictor
 
-        # Mirrored crops, too: who is not sure of the sides should not speak of them.
-        eyes = load_predictor(model, flip=True)
-    with progress_bar("people") if eyes else contextlib.nullcontext() as progress:
+        # Averaged with mirrored crops: a model that is unsure of the sides has a low confidence then.
+        predictor = load_predictor(model, flip=True)
+    with progress_bar("people") if predictor else contextlib.nullcontext() as progress:
         records, problems = check(
             file,
             images=images,
@@ -330,7 +330,7 @@ def check_command(
             skeleton=_skeleton(skeleton),
             categories=names_of(category) or (),
             reference=against,
-            model=eyes,
+            model=predictor,
             consumer=consumer,
             progress=progress,
         )
@@ -338,8 +338,8 @@ def check_command(
     mended = write_patch(patch, problems, file) if patch is not None else None
     if as_json:
         found = [{"place": p.place, "problem": p.text, "fatal": p.fatal, "fix": bool(p.fix)} for p in problems]
-        said = {"file": str(file), "usable": not wrong, "problems": found}
-        print_json(said if patch is None else {**said, "patch": str(patch), "mended": mended})
+        report = {"file": str(file), "usable": not wrong, "problems": found}
+        print_json(report if patch is None else {**report, "patch": str(patch), "mended": mended})
     else:
         for problem in problems:
             typer.echo(f"{'wrong' if problem.fatal else 'look'}: {problem.place}: {problem.text}")

@@ -1,6 +1,6 @@
 """The journal of a long run: JSON lines beside the output, one finished chunk a line, on disk before the next begins.
 
-Line 1 says what the work is (checksums of the annotation file and the model, and the options that change predictions);
+Line 1 describes the work (checksums of the annotation file and the model, and the options that change predictions);
 a journal of other work is refused. Every further line is `{"chunk": i, ...}`; a chunk written twice counts as its last
 line. Every line begins with the CRC-32 of the rest: a line that a crash cut off or a disk damaged is counted, dropped,
 and its chunk is done again.
@@ -156,7 +156,7 @@ def _survey(path: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[int, int
                 start, position = position, position + len(content)
                 line = _opened(content)
                 if start == 0:
-                    # Without its head nothing says which work this is; a head that was cut off has nothing behind it.
+                    # Without its head the work is unknown; a head that was cut off has nothing behind it.
                     if line is None and content.endswith(b"\n") and not _is_head(content):
                         raise BadFileError(
                             f"{path} is not a journal this version can go on with: start again with --overwrite."

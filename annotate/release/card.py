@@ -133,10 +133,10 @@ class Card:
         if isinstance(guarantee, dict):
             return [*lines, *_guaranteed(guarantee), ""]
         thresholds = sorted({float(t) for t in self._block.get("thresholds", {}).values() if t is not None})
-        said = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
+        shown = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
         return [
             *lines,
-            f"Accepted from a confidence of {said}. **No error rate is guaranteed**: look before you use.",
+            f"Accepted from a confidence of {shown}. **No error rate is guaranteed**: look before you use.",
             "",
         ]
 

@@ -39,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A point on which reviewers' last words differ.
+    """A point on which reviewers' last decisions differ.
 
     Attributes:
         said: reviewer -> decision, the one that counts last.
@@ -182,11 +182,11 @@ def _origin(record: dict[str, Any], keypoint: str, source: str) -> str:
 
 
 def _conflicts(name: Any, record: dict[str, Any], names: tuple[str, ...]) -> list[Conflict]:
-    """Points on which the last words of different reviewers differ."""
+    """Points on which the last decisions of different reviewers differ."""
     said: dict[str, dict[str, Entry]] = {}
     for entry in review_of(record):
         of_keypoint = said.setdefault(entry["keypoint"], {})
-        of_keypoint.pop(entry["reviewer"], None)  # who speaks again speaks last
+        of_keypoint.pop(entry["reviewer"], None)  # a reviewer who decides again is the last
         of_keypoint[entry["reviewer"]] = entry
     found = []
     for keypoint, by_reviewer in said.items():
@@ -198,6 +198,6 @@ def _conflicts(name: Any, record: dict[str, Any], names: tuple[str, ...]) -> lis
         distance = None
         if all(v > 0 for _, _, v in points):
             distance = round(max(((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5 for a in points for b in points), 2)
-        words = {reviewer: str(entry["decision"]) for reviewer, entry in by_reviewer.items()}
-        found.append(Conflict(name, keypoint, words, distance))
+        decisions = {reviewer: str(entry["decision"]) for reviewer, entry in by_reviewer.items()}
+        found.append(Conflict(name, keypoint, decisions, distance))
     return found

@@ -45,8 +45,8 @@ class Decision:
         annotation_id: the record's `id` in the file.
         keypoint: canonical name.
         decision: accept, reject, fix (the point is at `to_xyv`), hide (accepted, but the joint cannot be seen: v=1) or
-            needs-fix (wrong where it is; somebody has to place it).
-        reviewer: who; not empty.
+            needs-fix (wrong where it is; it has to be placed).
+        reviewer: name; not empty.
         time: ISO 8601 with zone, see `now`.
         from_xyv: what the reviewer saw, image px as in the file; None: what the file has.
         to_xyv: of a fix: where the point is (v 1 or 2); of other decisions None.

@@ -44,8 +44,8 @@ def choose(
 
     Args:
         top: people.
-        audit: accepted proposals; the same ones for the same file of annotations, whatever else is asked.
-        decided: also proposals that somebody has decided on.
+        audit: accepted proposals; the same ones for the same file of annotations, whatever else is requested.
+        decided: also proposals with a decision.
         voices: other extensions of the file, see `priority.voice_of`.
         drawn: (row, keypoint) of an audit's sample: it takes the place of the `audit` accepted proposals.
 
