@@ -84,13 +84,13 @@ def export(
     if len(files) != len(folders):
         raise BadArgumentError(f"{len(files)} --annotations and {len(folders)} --images: give one folder a file.")
     try:
-        from poseunion.export.run import Labelled, Request
+        from poseunion.export.run import ExportRequest, Labelled
         from poseunion.export.run import export as export_all
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     from poseunion.models.zoo import weights_path
 
-    request = Request(
+    request = ExportRequest(
         weights=weights_path(model),
         out=out,
         formats=tuple(dict.fromkeys(formats or ["onnx"])),
