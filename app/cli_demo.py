@@ -60,7 +60,7 @@ def demo(
         bool, typer.Option("--share", help="Also show the page to the world, through Gradio's tunnel.")
     ] = False,
     i_know: Annotated[
-        bool, typer.Option("--i-know", help="With --share: yes, anybody with the address may use it.")
+        bool, typer.Option("--i-know", help="With --share: required: anyone with the address may use it.")
     ] = False,
 ) -> None:
     """Show a page to try, compare and review with.
@@ -77,7 +77,7 @@ def demo(
     """
     if share and not i_know:
         raise BadArgumentError(
-            "--share shows the page to anybody who has its address, through servers of Gradio's makers: "
+            "--share shows the page to anyone who has its address, through servers of Gradio's makers: "
             "add --i-know if that is meant."
         )
     if not 0 <= port <= 65535:

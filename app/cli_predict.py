@@ -93,8 +93,8 @@ def predict(
     known = None if boxes is None else read_boxes(boxes)
     finder = BoxFinder(detector) if known is None else None
     loaded = load_predictor(model, flip=flip, device=device, threads=threads, allow_fallback=allow_fallback)
-    say = partial(typer.echo, err=True)
-    predictor = predictor_for_option(route, model, loaded, say, device=device, threads=threads)
+    notice = partial(typer.echo, err=True)
+    predictor = predictor_for_option(route, model, loaded, notice, device=device, threads=threads)
     settings = PredictSettings(
         predictor=predictor,
         finder=finder,

@@ -1,7 +1,7 @@
-"""People that a model found: as a skeleton shows them, drawn, and as records of a COCO-style file.
+"""Predicted people: in the keypoints of a skeleton, drawn, and as records of a COCO-style file.
 
 The file has what an extended one has (see `annotate.formats.added_fields`), so that `annotate show`, `check` and
-`review` read it, and its `poseunion` block, so that nobody's program takes it for labels of humans.
+`review` read it, and its `poseunion` block, so that programs do not take it for human labels.
 
 Shapes: N people, K keypoints of the skeleton that is shown.
 """

@@ -102,7 +102,7 @@ def network_of(
     if stem[0] not in sizes:
         raise ModelError(
             f"{checkpoint} is no RTMPose of size {', '.join(SIZES)}: its stem has {stem[0]} channels, "
-            f"theirs {', '.join(map(str, sizes))}."
+            f"RTMPose has {', '.join(map(str, sizes))}."
         )
     bins_wh = (x[0], y[0])
     width, height = size_wh or (bins_wh[0] // MMPOSE_SPLIT, bins_wh[1] // MMPOSE_SPLIT)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from poseunion.export.onnx.graph_export import described, traced
+from poseunion.export.onnx.graph import described
+from poseunion.export.onnx.graph_export import traced
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
 from poseunion.models.inference.detector import DetectorDescription, DistanceOutput, OnnxDetector
@@ -87,9 +88,9 @@ def prove(network: PersonDetector, exported: OnnxDetector) -> float:
     for batch in (1, 2):
         noise = np.random.default_rng(batch).normal(size=(batch, 3, height, width)).astype(np.float32)
         got = exported.session.run(head.outputs, {exported.description.input: noise})
-        for theirs, ours in zip(got, network(torch.from_numpy(noise)), strict=True):
-            wanted = ours.numpy()
-            apart = [theirs[..., 0] - wanted[..., 0], np.log(theirs[..., 1:] / wanted[..., 1:])]
+        for output, expected in zip(got, network(torch.from_numpy(noise)), strict=True):
+            wanted = expected.numpy()
+            apart = [output[..., 0] - wanted[..., 0], np.log(output[..., 1:] / wanted[..., 1:])]
             worst = max(worst, *(float(np.abs(a).max()) for a in apart))
     if not worst <= TOLERANCE:
         raise ModelError(f"The ONNX of {exported.name} differs from torch by {worst:.1e}.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +11,6 @@ from poseunion.export.contract import Accuracy, Agreement
 from poseunion.models.files import write_json
 
 NOT_MEASURED: Literal["not measured"] = "not measured"
-_LIBRARIES = ("poseunion", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless")
 
 
 class Manifest(BaseModel):
@@ -62,23 +58,3 @@ def manifest_path(exported: Path) -> Path:
 def write_manifest(exported: Path, manifest: Manifest) -> None:
     """Write a manifest beside its file, atomically."""
     write_json(manifest_path(exported), manifest.model_dump(mode="json"), indent=1)
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that make or run the file."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def processor() -> str:
-    """Name of the processor, from the operating system."""
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

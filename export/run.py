@@ -12,11 +12,13 @@ import onnx
 
 from poseunion.export.calibration_crops import Crops, read_crops
 from poseunion.export.contract import Accuracy, AccuracyContract, Agreement, agreement, check_exact, check_stored
-from poseunion.export.manifest import NOT_MEASURED, Manifest, installed_versions, processor, write_manifest
+from poseunion.export.machine import installed_versions, processor
+from poseunion.export.manifest import NOT_MEASURED, Manifest, write_manifest
 from poseunion.export.onnx.end_to_end import FORMS, Form, twin_graph
 from poseunion.export.onnx.end_to_end_check import check_twin
 from poseunion.export.onnx.fp16 import halve
-from poseunion.export.onnx.graph_export import PROVEN_BATCHES, described, network_graph, packed_graph, prove
+from poseunion.export.onnx.graph import described, facts_of
+from poseunion.export.onnx.graph_export import PROVEN_BATCHES, network_graph, packed_graph, prove
 from poseunion.export.onnx.int8 import Quantised, computed_in, quantise
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError
@@ -60,7 +62,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """Export request: weights, formats, and people for accuracy and calibration.
 
     Attributes:
@@ -100,7 +102,7 @@ class _Made:
 class _Export:
     """Working state of the export of one weights file."""
 
-    request: Request
+    request: ExportRequest
     trained: TorchModel
     folder: Path
     float_model: onnx.ModelProto
@@ -111,7 +113,7 @@ class _Export:
     made: dict[Path, _Made] = field(default_factory=dict)
 
 
-def targets(request: Request, name: str) -> dict[str, Path]:
+def targets(request: ExportRequest, name: str) -> dict[str, Path]:
     """Output path of each format, and of `twin`, the end-to-end file.
 
     Raises:
@@ -138,7 +140,7 @@ def targets(request: Request, name: str) -> dict[str, Path]:
     return found
 
 
-def export(request: Request) -> list[tuple[Path, Manifest]]:
+def export(request: ExportRequest) -> list[tuple[Path, Manifest]]:
     """Export every format of `request`: make, verify and write all of them or none.
 
     Raises:
@@ -222,9 +224,8 @@ def _make(work: _Export, kind: str, path: Path) -> _Made:
 
 def _named(model: onnx.ModelProto, work: _Export, path: Path) -> onnx.ModelProto:
     """Copy of the model named as its file, to distinguish `unified-int8` from `unified` in tables."""
-    facts = {entry.key: entry.value for entry in model.metadata_props}
     own = work.trained.description.model_copy(update={"name": path.stem})
-    return described(model, {**facts, METADATA_KEY: own.model_dump_json()})
+    return described(model, {**facts_of(model), METADATA_KEY: own.model_dump_json()})
 
 
 def _judged(work: _Export, kind: str, made: Path) -> tuple[list[Agreement], list[Accuracy]]:

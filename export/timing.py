@@ -7,14 +7,13 @@ all of them alike. Opening files and one warm-up call are outside every arm.
 from __future__ import annotations
 
 import contextlib
-import platform
+import os
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
+from poseunion.export.machine import installed_versions, processor
 from poseunion.models.errors import BadFileError, MissingExtraError
 from poseunion.models.images import read_image
 from poseunion.models.inference.predictor import Predictor
@@ -187,17 +187,10 @@ def batches(predictor: Predictor, sizes: Sequence[int], rounds: int = 5) -> dict
 
 def machine() -> str:
     """Machine description: processor, cores, load and versions."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
-    found = []
-    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pillow", "rtmlib"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    cpu = names[0] if names else platform.processor()
-    return f"{cpu}, {cores()} cores, load {load} at the start; Python {platform.python_version()}, {', '.join(found)}"
+    load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+    packages = ("onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pillow", "rtmlib")
+    python, *found = (f"{name} {number}" for name, number in installed_versions(packages).items())
+    return f"{processor()}, {cores()} cores, load {load} at the start; {python.capitalize()}, {', '.join(found)}"
 
 
 def commit(of: Path = Path(__file__)) -> str:

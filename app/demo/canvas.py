@@ -12,7 +12,15 @@ from typing import Any
 
 import gradio as gr
 
-HERE = Path(__file__).parent
+
+def asset(name: str) -> str:
+    """Text of an HTML or JavaScript file of this package."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def choices(html: str, elem_id: str, **options: Any) -> gr.HTML:
+    """List of buttons; its event `choose` has the `index` or `name` of the one that is pressed."""
+    return gr.HTML(html, js_on_load=asset("choose.js"), apply_default_css=False, elem_id=elem_id, **options)
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,8 @@ def canvas(first: CanvasContent, elem_id: str) -> gr.HTML:
     """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `shortcut` {key}."""
     return gr.HTML(
         value=first.to_json(),
-        html_template=(HERE / "canvas.html").read_text(encoding="utf-8"),
-        js_on_load=(HERE / "canvas.js").read_text(encoding="utf-8"),
+        html_template=asset("canvas.html"),
+        js_on_load=asset("canvas.js"),
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes="canvas-block",

@@ -1,4 +1,4 @@
-"""What a person far away looks like: the picture around a box with only so many pixels left."""
+"""Reduced resolution of one person: the picture around a box with only so many pixels left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work behind the page, without the page: find people, place their keypoints, draw them, write them down.
+"""Pose estimation behind the page, without the page: people, keypoints, views of them, COCO-style records.
 
 Shapes: N people, K keypoints.
 """
@@ -26,7 +26,7 @@ from poseunion.models.inference.predictor import Predictor, load_predictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
-# People in one picture: more cannot be told apart on a screen, and each costs the server a network's run.
+# People in one picture: more cannot be distinguished on a screen, and each costs the server a network's run.
 MOST_PEOPLE = 30
 SMALLEST_BOX_PX = 8
 
@@ -62,10 +62,6 @@ class PicturePeople:
     model: str
     resolution: str
     ms: float
-
-    def by(self, boxes_by: str) -> PicturePeople:
-        """The same people, whose boxes were found otherwise."""
-        return dataclasses.replace(self, boxes_by=boxes_by)
 
 
 class PoseEstimator:
@@ -135,8 +131,8 @@ class PoseEstimator:
         if side is None:
             poses = predictor(image, box_N4)
         else:
-            seen = (person_downscaled(image, box, predictor, side) for box in box_N4)
-            cuts = [predictor.cut(far, box) for far, box in zip(seen, box_N4, strict=True)]
+            pictures = (person_downscaled(image, box, predictor, side) for box in box_N4)
+            cuts = [predictor.cut(picture, box) for picture, box in zip(pictures, box_N4, strict=True)]
             poses = predictor.predict_crops(np.stack([pixels for pixels, _ in cuts]), [crop for _, crop in cuts])
             poses = dataclasses.replace(poses, box_xywh=box_N4.astype(np.float32))  # not the crops'
         return poses, (time.perf_counter() - started) * 1000
@@ -145,7 +141,7 @@ class PoseEstimator:
 def person_downscaled(
     image: NDArray[np.uint8], box_xywh: NDArray[np.float64], predictor: Predictor, side_px: int
 ) -> NDArray[np.uint8]:
-    """The picture with one person seen from afar."""
+    """The picture with one person at low resolution."""
     return reduce_resolution(image, crop_from_box(box_xywh, predictor.size_wh, predictor.padding), side_px)
 
 
@@ -156,7 +152,7 @@ def usable_boxes(boxes: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> 
     except (TypeError, ValueError) as error:
         raise ItemError("A box is four numbers: x, y, width, height.") from error
     if len(box) > MOST_PEOPLE:
-        raise ItemError(f"That are {len(box)} boxes: at most {MOST_PEOPLE} people are looked at in one picture.")
+        raise ItemError(f"These are {len(box)} boxes: at most {MOST_PEOPLE} people are predicted in one picture.")
     if not np.isfinite(box).all():
         raise ItemError("A box is four finite numbers.")
     low = np.clip(box[:, :2], 0, size_wh)

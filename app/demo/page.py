@@ -1,4 +1,4 @@
-"""The page: its tabs, its looks, and the server that shows it to this machine and no other."""
+"""Page of the demo: tabs, theme, and the server, by default for this machine only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Before gradio is imported: it asks its makers for news otherwise, and keeps uploads in a folder that others share.
+# Before gradio is imported: it contacts its makers otherwise, and keeps uploads in a folder that others share.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-# Gradio sums up its own timings after every event, over all events so far; nobody looks at them here.
+# Gradio sums up its own timings after every event, over all events so far; they are not used here.
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "10"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
@@ -47,7 +47,7 @@ class PageSettings:
         allowed_hosts: names that the page is served under, beside this machine's own.
         proxies: addresses of reverse proxies in front of it, whose X-Forwarded-* headers count.
         embed_in: the one other site that may show the page in a frame.
-        review: extended files to be reviewed, whose pictures are in `images`, by `reviewer` if nothing else is said.
+        review: extended files to be reviewed, whose pictures are in `images`, under the name `reviewer` by default.
     """
 
     host: str = "127.0.0.1"
@@ -64,7 +64,7 @@ class PageSettings:
     @property
     def hosts(self) -> tuple[str, ...]:
         """All names that the page is served under."""
-        # Gradio asks its own server once, under the address that it listens on.
+        # Gradio requests its own page once, under the address that it listens on.
         own = () if self.host in ("0.0.0.0", "::", "") else (self.host,)
         return (*LOOPBACK, *own, *(("*.gradio.live",) if self.share else ()), *self.allowed_hosts)
 
@@ -94,7 +94,7 @@ def build(estimator: PoseEstimator, settings: PageSettings) -> gr.Blocks:
 
 
 def where_it_runs(estimator: PoseEstimator, settings: PageSettings) -> str:
-    """What runs where, in a sentence or two."""
+    """Text on what runs where."""
     place = "on this computer" if settings.host in LOOPBACK and not settings.share else "on the server"
     provider = estimator.predictor(estimator.models[0]).provider.removesuffix("ExecutionProvider")
     detector = "No person detector is installed: boxes are drawn by hand."

@@ -41,7 +41,7 @@ class Keypoint:
         source: human, derived, proposed or none.
         confidence: the model's, None where it has no proposal.
         decision: the last one, if any.
-        open: a proposal that nobody has decided on, or that needs a fix.
+        open: a proposal without a decision, or that needs a fix.
         audit: open, and in the sample of `annotate audit`.
     """
 
@@ -61,7 +61,7 @@ class Keypoint:
 
 @dataclass(frozen=True)
 class PointBefore:
-    """How a keypoint stood before a decision: the entry that counted, if any, and what was seen."""
+    """Keypoint before a decision: its last entry, if any, and the point shown."""
 
     row: int
     keypoint: str
@@ -82,8 +82,8 @@ class ReviewFile:
 
     def __init__(self, path: Path, images: Path) -> None:
         self.path, self.images = path, images
-        read_extended(path)  # else there is nothing to fold into
-        self.faults: list[str] = fold(path)  # what a process that was killed had saved
+        read_extended(path)  # raises before anything is folded
+        self.faults: list[str] = fold(path)  # decisions that a killed process had saved
         self.annotations = read_extended(path)
         self.saver = Saver(path)
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class ReviewFile:
         return self.annotations.skeleton.keypoints
 
     def keypoints(self, row: int) -> list[Keypoint]:
-        """All keypoints of a person, as they stand now."""
+        """Current keypoints of a person."""
         person = self.annotations.records[row]
         review = review_of(person)
         last: dict[str, Entry] = {entry["keypoint"]: entry for entry in review}
@@ -153,7 +153,7 @@ class ReviewFile:
             self.annotations = dataclasses.replace(self.annotations, records=recorded.document["annotations"])
 
     def new_faults(self) -> str:
-        """What went wrong with saved decisions since the last call, to be shown; empty if nothing did."""
+        """Errors of saving since the last call, to be shown; empty if there are none."""
         found, self.faults = [*self.faults, *self.saver.faults()], []
         return " ".join(found)
 
@@ -179,7 +179,7 @@ class ReviewFile:
         )
 
     def confirm_rest(self, row: int, reviewer: str) -> list[Decision]:
-        """Everything that is open is right as it is shown: what stands is accepted, what does not is rejected."""
+        """Decisions that confirm all open proposals as they are shown: accepted ones, and rejected ones."""
         return [
             self.decision(row, k.name, ACCEPT if k.xyv[2] > 0 else REJECT, reviewer, human=False)
             for k in self.keypoints(row)
@@ -187,14 +187,14 @@ class ReviewFile:
         ]
 
     def before(self, row: int, keypoint: str) -> PointBefore:
-        """How a keypoint stands now, to come back to."""
+        """Keypoint as it is now, for `undoing`."""
         person = self.annotations.records[row]
         review = review_of(person)
         last = next((entry for entry in reversed(review) if entry["keypoint"] == keypoint), None)
         return PointBefore(row, keypoint, last, current_point(person, review, keypoint, self.names))
 
     def undoing(self, before: PointBefore, reviewer: str) -> Decision:
-        """The decision that makes a keypoint stand as it did; what was decided in between stays on record."""
+        """Decision that restores a keypoint; decisions in between stay on record."""
         again = self.decision(before.row, before.keypoint, REJECT, reviewer, human=True)
         if (last := before.last) is not None:
             seen, to = _xyv(last["from"]), _xyv(last["to"])

@@ -10,20 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import CanvasContent, canvas
+from poseunion.app.demo.canvas import CanvasContent, asset, canvas, choices
 from poseunion.app.demo.guard.uploads import guarded
 from poseunion.app.demo.review_actions import ReviewActions, ReviewOutputs, ReviewState
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
-HOW = """
-<p>Start it with a file to review: <code>poseunion demo --review extended.json --images DIR</code>.</p>
-"""
-CHOOSE = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-name]");
-  if (button) trigger("choose", { name: button.dataset.name });
-});
-"""
+HOW = "<p>Start it with a file to review: <code>poseunion demo --review extended.json --images DIR</code>.</p>"
 # Shown on the buttons; the canvas sends the same keys.
 BUTTONS = {"a": "Accept", "r": "Reject", "h": "Hide", "p": "Back", "u": "Undo", "n": "Next", "Enter": "Confirm rest"}
 
@@ -48,7 +40,7 @@ def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.B
                 visible=len(files) > 1,
                 elem_id="review-file",
             )
-            listed = gr.HTML("", js_on_load=CHOOSE, apply_default_css=False, padding=False, elem_id="keypoints")
+            listed = choices("", "keypoints", padding=False)
         with gr.Column(elem_classes="studio-result"):
             shown = canvas(CanvasContent(), "review")
             with gr.Row(elem_classes="review-buttons"):
@@ -61,7 +53,7 @@ def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.B
         with gr.Column(elem_classes="studio-settings"):
             name = gr.Textbox(reviewer, label="Reviewer", max_lines=1, max_length=60, elem_id="reviewer")
             human = gr.Checkbox(False, label="Also change points that people labelled", elem_id="human")
-            gr.HTML(f"<p class='hint'>{KEYS_HELP}</p>", apply_default_css=False, padding=False)
+            gr.HTML(asset("review_help.html"), apply_default_css=False, padding=False)
 
     outputs = [state, shown, listed]
 
@@ -110,15 +102,6 @@ def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.B
     listed.choose(on_choose, state, outputs, **quick)
     for key, button in buttons.items():
         button.click(press(key), inputs, outputs, **quick)
-
-
-KEYS_HELP = (
-    "Click where the selected keypoint belongs, or drag it. <kbd>A</kbd> accept, <kbd>R</kbd> reject, <kbd>H</kbd> "
-    "hide (there, but not to be seen), <kbd>U</kbd> undo, <kbd>J</kbd> <kbd>K</kbd> next and previous keypoint, "
-    "<kbd>N</kbd> <kbd>P</kbd> next and previous person, <kbd>Enter</kbd> confirms what is open as it is shown, "
-    "arrows move by a pixel, with <kbd>Shift</kbd> by ten. A confidence in "
-    "brackets: the proposal was left out. Every decision is saved at once."
-)
 
 
 def _failed(sentence: str) -> ReviewOutputs:

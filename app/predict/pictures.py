@@ -42,7 +42,7 @@ class PicturePoses:
 
 @dataclass
 class PicturesReport:
-    """What became of the pictures.
+    """Report of a run on pictures.
 
     Attributes:
         people, keypoints: found, and accepted keypoints of them.

@@ -1,4 +1,4 @@
-"""What both pictures and videos are done with."""
+"""Settings of `predict` that pictures and videos share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 
-UNION = "union"  # what `--skeleton` may say for union21
+UNION = "union"  # short name of union21 for `--skeleton`
 KNOWN = "coco17"  # its keypoints are drawn white, others red
 
 
@@ -29,7 +29,7 @@ class PredictSettings:
         threshold: confidence from which a keypoint is drawn and stands in `keypoints`.
         workers: pictures, or parts of videos, that are worked on at once.
         overlays: draw pictures and videos.
-        every: of a video, look at each so many-th frame.
+        every: of a video, read each so many-th frame.
         smooth: a video's keypoints along their tracks.
     """
 
@@ -53,7 +53,7 @@ class PredictSettings:
         return pose_records.displayed(poses, self.skeleton, self.known)
 
     def header(self) -> dict[str, Any]:
-        """See `predictions.header`."""
+        """Head of the file, see `pose_records.header`."""
         model: dict[str, Any] = {"name": self.predictor.name, "sha256": self.predictor.sha256}
         if self.predictor.route:
             model["route"] = list(self.predictor.route)

@@ -39,7 +39,7 @@ PART_FRAMES = 8
 PART_PIXELS = 8_000_000
 # More threads wait for Python's lock, and hold frames meanwhile.
 MOST_WORKERS = 8
-# A filter that has not been asked for so long belongs to somebody who left.
+# Seconds without a box after which a track's filter is dropped.
 FORGOTTEN_S = 5.0
 WHITE, BLACK = (255, 255, 255), (25, 25, 30)
 
@@ -64,10 +64,10 @@ class TrackedFrame:
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What became of a video.
+    """Report of a video.
 
     Attributes:
-        frames: that were looked at.
+        frames: that were read.
         tracks: different people that were followed.
         damaged: parts of the file that could not be decoded.
     """
@@ -89,7 +89,7 @@ def outputs(given: InputFile, out: Path) -> tuple[Path, Path]:
 
 
 def frame_name(given: InputFile, index: int) -> str:
-    """What a frame is called in the file: the picture it would be if the video were taken apart."""
+    """Name of a frame in the file, as of a picture in a folder of the video's name."""
     return f"{Path(given.name).with_suffix('').as_posix()}/{index:06d}.jpg"
 
 

@@ -83,13 +83,13 @@ def export(
         raise BadArgumentError("Give --out: a file, or a folder.")
     pairs = paired(annotations or [], images or [])
     try:
-        from poseunion.export.run import Labelled, Request
+        from poseunion.export.run import ExportRequest, Labelled
         from poseunion.export.run import export as export_all
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     from poseunion.models.zoo import weights_path
 
-    request = Request(
+    request = ExportRequest(
         weights=weights_path(model),
         out=out,
         formats=tuple(dict.fromkeys(formats or ["onnx"])),

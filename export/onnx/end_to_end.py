@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
-from poseunion.export.onnx.graph import folded
-from poseunion.export.onnx.graph_export import described, traced
+from poseunion.export.onnx.graph import described, folded
+from poseunion.export.onnx.graph_export import traced
 from poseunion.models.calibration.schema import MAX_SCORE, MIN_SCORE
 from poseunion.models.codec.crop import ANTIALIAS_FROM
 from poseunion.models.codec.simcc import BETA, tolerance_kernels, tolerances_px

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
+from poseunion.export.calibration_crops import read_picture
 from poseunion.export.onnx.end_to_end import Form
 from poseunion.models.codec.crop import affine_to_crop, crop_from_box, invert_affine
 from poseunion.models.errors import ItemError, ModelError
-from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.onnx import CPU, open_session
@@ -88,9 +88,7 @@ def _real(labelled: Sequence[tuple[Path, Path]]) -> list[tuple[NDArray[np.uint8]
         for index in list(boxes)[:PICTURES]:
             ref = annotations.images[index]
             try:
-                wh = (ref.width, ref.height) if ref.width and ref.height else None
-                path = images / ref.file_name
-                picture = read_annotated_image(path, wh) if wh else read_image(path, exif=False)
+                picture = read_picture(images, ref)
             except ItemError:
                 continue
             found.append((picture, np.stack(boxes[index]).astype(np.float32)))

@@ -6,6 +6,7 @@ stays single. So does the head from its logarithms on, where sums of exponential
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from poseunion.export.onnx.ranges import HALF_LARGEST, largest_activations
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import ModelDescription
 
-LARGEST = 65504.0
 HEADROOM = 8.0  # other pictures than those measured may reach further
 # Operators that mark a log domain; the nodes behind them work there, too.
 LOG_DOMAIN = ("Exp", "Log", "ReduceLogSumExp")
@@ -53,7 +54,8 @@ def halve(
     """
     if not len(pixel_NHW3):
         raise BadArgumentError("Half precision needs real crops, to check that nothing overflows.")
-    largest = largest_values(model, description, normaliser, pixel_NHW3)
+    inputs = (normaliser.normalise(crop[None]) for crop in pixel_NHW3)
+    largest = largest_activations(model, inputs, description.input)
     too_large = [node.name for node in model.graph.node if _is_too_large(node, largest)]
     single = [*too_large, *_log_domain(model)]
     result = _converted(model, set(largest), set(single))
@@ -61,34 +63,11 @@ def halve(
     return Halved(result, max(largest.values()), tuple(too_large))
 
 
-def largest_values(
-    model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
-) -> dict[str, float]:
-    """Largest absolute value on the crops of every floating-point output of a node."""
-    import onnxruntime
-
-    shapes = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    floats = {v.name for v in shapes.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-    names = [name for node in model.graph.node for name in node.output if name in floats]
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    largest = dict.fromkeys(names, 0.0)
-    for crop in pixel_NHW3:
-        values = session.run(names, {description.input: normaliser.normalise(crop[None])})
-        for name, value in zip(names, values, strict=True):
-            largest[name] = max(largest[name], float(np.abs(value).max(initial=0.0)))
-    return largest
-
-
 def _is_too_large(node: onnx.NodeProto, largest: dict[str, float]) -> bool:
     reached = max((largest.get(name, 0.0) for name in [*node.input, *node.output]), default=0.0)
     if node.op_type in NORMS:  # the sum of squares inside is the square of what comes out
         reached = max(reached, reached**2)
-    return reached * HEADROOM > LARGEST
+    return reached * HEADROOM > HALF_LARGEST
 
 
 def _log_domain(model: onnx.ModelProto) -> list[str]:
@@ -108,8 +87,7 @@ def _converted(model: onnx.ModelProto, floats: set[str], single: set[str]) -> on
     Args:
         floats: values inside that are floating-point.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     graph = result.graph
     constants = {i.name: i for i in graph.initializer if i.data_type == TensorProto.FLOAT}
     kinds = dict.fromkeys((i.name for i in graph.input), TensorProto.FLOAT)

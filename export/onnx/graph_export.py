@@ -15,7 +15,7 @@ import onnx
 import torch
 from torch import nn
 
-from poseunion.export.onnx.graph import folded, with_fixed_scales, without_logsumexp
+from poseunion.export.onnx.graph import described, folded, with_fixed_scales, without_logsumexp
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
@@ -107,20 +107,6 @@ def traced(
     names = set(network.state_dict())
     plain = folded(onnx.load_from_string(buffer.getvalue()), names)
     return folded(without_logsumexp(with_fixed_scales(plain)), names)
-
-
-def described(model: onnx.ModelProto, facts: dict[str, str]) -> onnx.ModelProto:
-    """Model with `facts` as its metadata, checked."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.metadata_props[:]
-    for key, value in facts.items():
-        entry = result.metadata_props.add()
-        entry.key, entry.value = key, value
-    result.producer_name = "poseunion"
-    result.producer_version = ""
-    onnx.checker.check_model(result, full_check=True)
-    return result
 
 
 def prove(trained: PoseModel, exported: PoseModel) -> float:

@@ -28,7 +28,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from poseunion.export.onnx.graph import with_global_pooling
+from poseunion.export.onnx.graph import described, facts_of, with_global_pooling
 from poseunion.models.codec.simcc import softmax
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.runtime.description import ModelDescription
@@ -108,12 +108,7 @@ def quantise(
                 break
             left_out.append(cost.layer)
             result, nats = work.quantised(groups, left_out)
-    del result.metadata_props[:]
-    result.metadata_props.extend(model.metadata_props)
-    result.producer_name = model.producer_name
-    result.producer_version = ""
-    onnx.checker.check_model(result, full_check=True)
-    return Quantised(result, tuple(left_out), nats, tuple(costs))
+    return Quantised(described(result, facts_of(model)), tuple(left_out), nats, tuple(costs))
 
 
 def layer_groups(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from poseunion.export.onnx.graph import facts_of
 from poseunion.export.tensorrt.precheck import check, precision_of
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import sha256_of, write_bytes, write_json
@@ -111,7 +112,7 @@ def compare(one: PoseModel, other: PoseModel, crops: int = 16) -> tuple[float, f
 def _described(source: Path) -> ModelDescription:
     """Description of the source file; refuses files that cannot become an engine before anything is built."""
     model = read_onnx(source)
-    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+    text = facts_of(model).get(METADATA_KEY)
     if text is None:
         raise BadFileError(f"{source} has no description: export it with `poseunion export` first.")
     if precision_of(model) == "int8" and _unsigned(model):

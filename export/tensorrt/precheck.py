@@ -5,17 +5,18 @@ Sources: the support list of ONNX-TensorRT 10.15 (docs/operators.md) and the ONN
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from poseunion.export.onnx.ranges import FLOATS, HALF_LARGEST, largest_activations, magnitude
 from poseunion.models.errors import ModelError
 from poseunion.models.onnx_file import read_onnx
 from poseunion.models.runtime.description import ModelDescription
@@ -45,7 +46,6 @@ RESIZE = {
     ),
     "nearest_mode": ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"),
 }
-FP16_LARGEST = 65504.0
 PROBES = 8  # synthetic crops that ranges are measured on
 
 
@@ -205,41 +205,13 @@ def _probes(description: ModelDescription) -> NDArray[np.uint8]:
     return np.stack(crops)
 
 
-def largest_values(model: onnx.ModelProto, input_N: NDArray[np.float32], name: str) -> dict[str, float]:
-    """Largest magnitude of every floating-point tensor on these inputs, weights included."""
-    import onnxruntime
-
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
-    made = {tensor for node in model.graph.node for tensor in node.output} - {o.name for o in model.graph.output}
-    typed = onnx.shape_inference.infer_shapes(model).graph.value_info
-    opened.graph.output.extend(v for v in typed if v.name in made and v.type.tensor_type.elem_type in floats)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 3, 1
-    found: dict[str, float] = {}
-    try:
-        session = onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
-        names = [o.name for o in session.get_outputs()]
-        for crop in input_N.astype(kind):  # one by one: all tensors of a batch together are large
-            for tensor, value in zip(names, session.run(names, {name: crop[None]}), strict=True):
-                found[tensor] = max(found.get(tensor, 0.0), _largest(value))
-    except Exception as error:  # onnxruntime's own classes
-        raise ModelError(f"onnxruntime cannot run the network on one crop: {str(error).splitlines()[0]}") from error
-    weights = {t.name: _largest(numpy_helper.to_array(t)) for t in model.graph.initializer if t.data_type in floats}
-    return found | weights
-
-
-def _largest(value: NDArray[Any]) -> float:
-    return float(np.abs(value.astype(np.float64)).max()) if value.size else 0.0
-
-
 def _half_range(model: onnx.ModelProto, input_N: NDArray[np.float32], name: str) -> Finding:
-    largest = largest_values(model, input_N, name)
+    weights = (t for t in model.graph.initializer if t.data_type in FLOATS)
+    largest = largest_activations(model, np.split(input_N, len(input_N)), name)
+    largest |= {t.name: magnitude(numpy_helper.to_array(t)) for t in weights}
     worst = max(largest, key=lambda tensor: largest[tensor])
     answer = f"at most {largest[worst]:.4g} ({worst}) on {PROBES} synthetic crops, half precision ends at 65504"
-    return Finding("values fit half precision", largest[worst] < FP16_LARGEST, answer)
+    return Finding("values fit half precision", largest[worst] < HALF_LARGEST, answer)
 
 
 def _folding(model: onnx.ModelProto) -> Finding:
@@ -254,12 +226,10 @@ def _folding(model: onnx.ModelProto) -> Finding:
     except ImportError:
         return Finding(question, None, "not installed (pip install 'poseunion[check-tensorrt]')")
     before = len(model.graph.node)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
     onnxruntime.set_default_logger_severity(3)  # it opens sessions that log
     try:
         # onnxruntime's shape inference needs torch; onnx' own is enough.
-        folded: onnx.ModelProto = FoldConstants(copy, allow_onnxruntime_shape_inference=False)()
+        folded: onnx.ModelProto = FoldConstants(copy.deepcopy(model), allow_onnxruntime_shape_inference=False)()
         onnx.checker.check_model(folded)
     except Exception as error:  # its own classes, and those of what it calls
         return Finding(question, False, str(error).splitlines()[0])

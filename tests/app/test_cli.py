@@ -70,7 +70,9 @@ def test_help_of_annotate_and_its_commands_imports_no_heavy_package() -> None:
 
 def test_options_of_a_group_are_parsed_where_no_command_is_named() -> None:
     result = run("--show-completion")
-    assert result.returncode == 0, result.stderr
+    assert (
+        "_POSEUNION_COMPLETE" in result.stdout or "Shell" in result.stderr
+    )  # where the caller is no shell that is known
 
 
 def test_the_formats_that_help_names_are_those_of_the_registry() -> None:

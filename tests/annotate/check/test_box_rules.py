@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ COCO = load_skeleton("coco17")
 WIDTH, HEIGHT = 640, 480
 
 
-def document(boxes_xywh: list[list[float]], *, corners: bool = False, **fields: Any) -> dict[str, Any]:
+def document(boxes_xywh: Sequence[Sequence[float]], *, corners: bool = False, **fields: Any) -> dict[str, Any]:
     """A file whose people fill their boxes, which are written as corners or as sizes."""
     people = []
     for i, (x, y, w, h) in enumerate(boxes_xywh):

@@ -178,7 +178,7 @@ def test_compare_shows_each_variant_with_its_time(
 ) -> None:
     page = tab(with_detector)
     page.get_by_role("tab", name="Compare").click()
-    page.wait_for_selector("#tiles .canvas-error:has-text('nobody to compare')")
+    page.wait_for_selector("#tiles .canvas-error:has-text('no people to compare')")
     page.get_by_role("tab", name="Try it").click()
     upload(page, upload_file("people.png", photo))
     page.get_by_role("tab", name="Compare").click()

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from poseunion.app.demo.guard.hosts import HEADERS
+from poseunion.app.demo.guard.hosts import headers
 from poseunion.app.demo.guard.limits import FORM_BYTES, MOST_CLIENTS, LimitCheck, Limits
 
 SECRET = "the-secret-of-this-machine"
@@ -161,7 +161,7 @@ def test_the_page_is_not_served_under_another_name(page: str) -> None:
 def test_every_answer_carries_the_headers(page: str) -> None:
     for path in ("", "config", "gradio_api/file=/etc/passwd"):
         answer = get(page + path)
-        for name, value in HEADERS:
+        for name, value in headers():
             assert answer.headers[name.decode()] == value.decode()
 
 
