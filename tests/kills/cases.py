@@ -191,13 +191,15 @@ def void(_: object) -> None:
 
 
 def _release(annotate: ModuleType) -> Case:
-    from poseunion.annotate.release import Request, release
+    from poseunion.annotate.release import ExportRequest, release
 
     def prepare(folder: Path) -> None:
         _extended(annotate, folder)
 
     def do(folder: Path) -> None:
-        request = Request(folder / "out.json", folder / "images", folder / "set", folder / "in.json", ("mpii", "yolo"))
+        request = ExportRequest(
+            folder / "out.json", folder / "images", folder / "set", folder / "in.json", ("mpii", "yolo")
+        )
         release(dataclasses.replace(request, overwrite=True))
 
     def holds(folder: Path, ended: Path) -> None:
@@ -244,9 +246,9 @@ def _export() -> Case:
         samples.small_weights(folder / "w.safetensors", backbone="mobilenetv4_conv_small_050")
 
     def do(folder: Path) -> None:
-        from poseunion.export.run import Request, export
+        from poseunion.export.run import ExportRequest, export
 
-        export(Request(folder / "w.safetensors", folder / "m.onnx", overwrite=True))
+        export(ExportRequest(folder / "w.safetensors", folder / "m.onnx", overwrite=True))
 
     def result(folder: Path) -> Any:
         return (folder / "m.onnx").read_bytes()
