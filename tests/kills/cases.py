@@ -191,15 +191,13 @@ def void(_: object) -> None:
 
 
 def _release(annotate: ModuleType) -> Case:
-    from poseunion.annotate.release import ExportRequest, release
+    from poseunion.annotate.release import Request, release
 
     def prepare(folder: Path) -> None:
         _extended(annotate, folder)
 
     def do(folder: Path) -> None:
-        request = ExportRequest(
-            folder / "out.json", folder / "images", folder / "set", folder / "in.json", ("mpii", "yolo")
-        )
+        request = Request(folder / "out.json", folder / "images", folder / "set", folder / "in.json", ("mpii", "yolo"))
         release(dataclasses.replace(request, overwrite=True))
 
     def holds(folder: Path, ended: Path) -> None:
