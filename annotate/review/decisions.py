@@ -5,9 +5,11 @@ Every tool (FiftyOne, CVAT, the review tab) makes `Decision`s and calls `save`; 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,21 @@ def _same(entry: Entry, old: Entry) -> bool:
     return not moved and all(entry[f] == old.get(f) for f in fields)
 
 
-def one_writer(folder: Path) -> AbstractContextManager[Any]:
-    """Lock of a folder, whose files are replaced and not changed: its lock is a file of its own, which stays."""
-    return lock_file(folder / ".poseunion.lock")
+@contextlib.contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Lock of a folder, whose files are replaced and not changed: the folder itself, on Windows a hidden file in it."""
+    if sys.platform == "win32":
+        with lock_file(folder / ".poseunion.lock"):
+            yield
+        return
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise BadFileError(f"Cannot use the folder {folder}: {error.strerror or error}.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
