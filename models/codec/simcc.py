@@ -26,6 +26,8 @@ REACH_OF_HEIGHT = 0.25
 # tolerance: 4 at 192x256.
 POOLED = (4, 2, 1)
 CELL_OF_TOLERANCE = 0.65
+# Keeps the logarithm of a likelihood of 0 finite.
+TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def decode(
         bin_index = logit.argmax(-1)
         position = bin_index.astype(np.float64)
         if refine:
-            position += _parabola(logit, bin_index)[0]
+            middle, around = _around(logit, bin_index)
+            position += _parabola(around, bin_index == middle)[0]
         xy.append(position / grid.split)
         peaks.append(np.take_along_axis(logit, bin_index[..., None], -1)[..., 0])
     score = np.minimum(*peaks)
@@ -159,32 +162,46 @@ def _expected_position(
     logit_NKB: NDArray[np.floating], tolerance_px_K: tuple[float, ...], split: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(N, K) bin of the highest expected OKS factor of one axis, and its value."""
-    n, k, bins = logit_NKB.shape
-    pooled, kernel_KCC = tolerance_kernels(bins, split, tolerance_px_K)
+    pooled, kernel_KCC = tolerance_kernels(logit_NKB.shape[-1], split, tolerance_px_K)
     scaled = BETA * np.asarray(logit_NKB, np.float32)
-    mass = np.exp(scaled - scaled.max(-1, keepdims=True)).reshape(n, k, -1, pooled).sum(-1, dtype=np.float64)
+    exponential = np.exp(scaled - scaled.max(-1, keepdims=True))
     # Sums in 64 bits: a wide kernel is so flat at its top that rounding would move the place.
-    expected = np.log((mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2) + np.finfo(np.float32).tiny)
-    cell = expected.argmax(-1)
-    offset, rise = _parabola(expected, cell)
+    mass = exponential[..., ::pooled].astype(np.float64)
+    for start in range(1, pooled):
+        mass += exponential[..., start::pooled]
+    likelihood = (mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2)
+    cell = likelihood.argmax(-1)
+    middle, around = _around(likelihood, cell)
+    offset, rise = _parabola(np.log(around + TINY), cell == middle)
     position = np.asarray((cell + offset) * pooled + (pooled - 1) / 2)
-    return position, np.minimum(np.exp(expected.max(-1) + rise) / mass.sum(-1), 1.0)
+    return position, np.minimum(np.exp(np.log(likelihood.max(-1) + TINY) + rise) / mass.sum(-1), 1.0)
+
+
+def _around(value_NKB: NDArray[np.floating], bin_NK: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The bins, moved off the ends of the axis, and (3, N, K) values of each with its neighbours."""
+    last = value_NKB.shape[-1] - 1
+    middle = np.minimum(np.maximum(bin_NK, 1), max(last - 1, 1))
+    first = np.arange(bin_NK.size).reshape(bin_NK.shape) * (last + 1)
+    flat = value_NKB.reshape(-1)
+    index = np.stack([middle - 1, middle, np.minimum(middle + 1, last)]) + first
+    return middle, flat[index].astype(np.float64)
 
 
 def _parabola(
-    logit: NDArray[np.floating], bin_index: NDArray[np.intp]
+    around_3NK: NDArray[np.float64], is_inside_NK: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sub-bin offset, at most half a bin, of the parabola's top around a maximum, and its rise above the maximum."""
-    last = logit.shape[-1] - 1
-    middle = np.clip(bin_index, 1, max(last - 1, 1))
-    left, centre, right = (
-        np.take_along_axis(logit, np.clip(middle + step, 0, last)[..., None], -1)[..., 0].astype(np.float64)
-        for step in (-1, 0, 1)
-    )
+    """Sub-bin offset, at most half a bin, of a parabola's top around a maximum, and its rise above the maximum.
+
+    Args:
+        around_3NK: the maximum and its neighbours.
+        is_inside_NK: false where the maximum is at an end of the axis: no offset.
+    """
+    left, centre, right = around_3NK
     curvature = left - 2 * centre + right
-    with np.errstate(divide="ignore", invalid="ignore"):
-        offset = np.where(curvature < -1e-9, 0.5 * (left - right) / curvature, 0.0)
-    offset = np.where(bin_index == middle, np.clip(np.nan_to_num(offset), -0.5, 0.5), 0.0)
+    is_curved = is_inside_NK & (curvature < -1e-9)
+    offset = 0.5 * (left - right) / np.where(is_curved, curvature, 1.0)
+    # A maximum of infinite or undefined logits has no top: a NaN fails both comparisons.
+    offset = np.where(is_curved & (offset >= -np.inf), np.minimum(np.maximum(offset, -0.5), 0.5), 0.0)
     return offset, 0.25 * (right - left) * offset
 
 
