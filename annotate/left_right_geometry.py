@@ -60,12 +60,12 @@ def sides(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[
 
 
 def suspicion(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> str | None:
-    """What looks exchanged, in words; None where nothing does."""
+    """Suspicion of a left/right swap, as a sentence; None where there is none."""
     groups = _odd_groups(skeleton, xy_K2, visibility_K)
     if len(groups) == 1:
-        return f"left and right of the {groups[0]} may be exchanged: all other pairs lie the other way round"
+        return f"left/right swap of the {groups[0]}? All other pairs lie the other way round"
     if groups:
-        return "left and right may be exchanged altogether: both eyes and the nose are visible, as from the front"
+        return "left/right swap altogether? Both eyes and the nose are visible, as from the front"
     return None
 
 

@@ -28,7 +28,7 @@ Suspicions = dict[str, set[str]]  # place of a person -> joints
 def suspicions(file: Path, images: Path, model: Predictor) -> Suspicions:
     """Whom the model suspects, and of which pairs."""
     said = [p for p in check(file, images=images, model=model)[1] if "finds both joints" in p.text]
-    return {p.place: set(p.text.removeprefix("left and right of ").partition(" may be")[0].split(", ")) for p in said}
+    return {p.place: set(p.text.removeprefix("left/right swap of ").partition("?")[0].split(", ")) for p in said}
 
 
 def exchanged(document: dict[str, Any], joints: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:

@@ -52,9 +52,7 @@ def exchanged_by_model(
             poses = None
         if poses is not None:
             for index, names in _exchanged(human, indices, poses, model, pairs):
-                text = (
-                    f"left and right of {names} may be exchanged: {model.name} finds both joints, the other way round"
-                )
+                text = f"left/right swap of {names}? {model.name} finds both joints, the other way round"
                 found[index] = Problem(rules.place_of(annotations, index), text, False)
         done += len(indices)
         if progress is not None:

@@ -63,7 +63,7 @@ def test_exchanged_shoulders_are_found(pictures: Path, model: Predictor, tmp_pat
     found = {p.place for p in problems if SAID in p.text}
     assert found
     assert found <= touched
-    assert all("left and right of shoulder may" in p.text and not p.fatal for p in problems if SAID in p.text)
+    assert all("left/right swap of shoulder?" in p.text and not p.fatal for p in problems if SAID in p.text)
     assert seen[-1][0] == seen[-1][1]
 
 

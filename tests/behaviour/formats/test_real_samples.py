@@ -79,4 +79,4 @@ def test_lsps_joints(shared: Path, tmp_path: Path, kit: SimpleNamespace) -> None
 def test_few_people_are_suspected_of_exchanged_sides(name: str, most: float, shared: Path) -> None:
     annotations, problems = check(shared / "data" / name)
     assert annotations is not None
-    assert sum("may be exchanged" in p.text for p in problems) <= most * len(annotations)
+    assert sum("left/right swap" in p.text for p in problems) <= most * len(annotations)
