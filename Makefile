@@ -17,8 +17,8 @@ REVIEW := $(VENV)-review
 CONSUMERS := $(VENV)-consumers
 comma := ,
 ROOMS := models annotate training export app
-# Tests run beside each other poorly on few cores: one process, one thread each.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# A worker a core, one thread each; a file's tests stay in one worker, so that its fixtures are made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help example test test-all test-review test-consumers fuzz kills lint format typecheck check clean
@@ -29,7 +29,8 @@ help:  ## list the goals
 example: $(VENV)/.set-up-example  ## complete three bundled pictures' labels: runs/example (no torch, < 3 minutes)
 	$(BIN)/annotate extend --dataset example --out runs/example/extended.json --overlay runs/example/overlays --overwrite
 
-test: check test-review  ## lint, types and the fast tests
+test: $(VENV)/.set-up-dev $(REVIEW)/.set-up  ## lint, types and the fast tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check test-review
 	$(PYTEST)
 
 test-all: check test-review  ## the same with slow tests and those on the data named by POSEUNION_SHARED

@@ -1,7 +1,8 @@
 """Annotation files: read, complete, check, review and release them.
 
-`formats` reads and writes, `extend` completes, `check` lists problems, `review` records decisions, `release` proves
-that no human point changed; `datasets` finds known data, `show` draws, `example` is bundled; `cli` has the commands.
+`formats` reads and writes, `extend` completes, `check` lists problems, `review` records decisions, `audit` certifies
+the added points, `release` proves that no human point changed; `datasets` finds known data, `show` draws, `example` is
+bundled; `cli` has the commands.
 """
 
 from __future__ import annotations

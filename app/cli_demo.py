@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from poseunion.app.demo.guard.scratch import upload_folder
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -61,7 +60,7 @@ def demo(
         bool, typer.Option("--share", help="Also show the page to the world, through Gradio's tunnel.")
     ] = False,
     i_know: Annotated[
-        bool, typer.Option("--i-know", help="With --share: yes, anybody with the address may use it.")
+        bool, typer.Option("--i-know", help="With --share: required: anyone with the address may use it.")
     ] = False,
 ) -> None:
     """Show a page to try, compare and review with.
@@ -78,7 +77,7 @@ def demo(
     """
     if share and not i_know:
         raise BadArgumentError(
-            "--share shows the page to anybody who has its address, through servers of Gradio's makers: "
+            "--share shows the page to anyone who has its address, through servers of Gradio's makers: "
             "add --i-know if that is meant."
         )
     if not 0 <= port <= 65535:
@@ -99,23 +98,25 @@ def demo(
         raise BadArgumentError(f"--embed-in {embed_in} is no site: give one such as https://pose.example.")
     if (review is None) != (images is None):
         raise BadArgumentError("--review FILE and --images DIR belong together: give both or neither.")
+    from poseunion.app.demo.guard.upload_folder import upload_folder
+
     with upload_folder() as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads are this page's own, and gone with it
         try:
-            from poseunion.app.demo.page import Settings, build, serve
+            from poseunion.app.demo.page import PageSettings, build, serve
         except ModuleNotFoundError as error:
             raise MissingExtraError(error.name or "gradio", "demo") from error
         from poseunion.annotate.datasets import picture_folder
         from poseunion.app.demo.guard.limits import Limits
-        from poseunion.app.demo.inference import Engine
+        from poseunion.app.demo.inference import PoseEstimator
         from poseunion.app.demo.review_session import review_files
         from poseunion.models.inference.detector import load_detector, shipped_detectors
         from poseunion.models.zoo import shipped_models
 
         found = load_detector(detector, threads=threads) if detector or shipped_detectors() else None
-        engine = Engine(model or shipped_models(), found, threads)
-        engine.warm_up()
-        settings = Settings(
+        estimator = PoseEstimator(model or shipped_models(), found, threads)
+        estimator.warm_up()
+        settings = PageSettings(
             host,
             port,
             share,
@@ -133,6 +134,6 @@ def demo(
             tuple(trusted_proxy or ()),
             embed_in,
         )
-        page = build(engine, settings)
+        page = build(estimator, settings)
         typer.echo(f"{serve(page, settings)} – Ctrl-C ends it.", err=True)
         page.block_thread()

@@ -78,10 +78,10 @@ def predict(
         raise BadArgumentError(f"--out {out} is a file: give a folder.")
     from poseunion.annotate.extend.executor import share_cores
     from poseunion.app.predict.boxes import read_boxes
-    from poseunion.app.predict.finder import BoxFinder
     from poseunion.app.predict.inputs import collect
+    from poseunion.app.predict.people import BoxFinder
     from poseunion.app.predict.run import run
-    from poseunion.app.predict.settings import Settings, skeleton_of, threshold_of
+    from poseunion.app.predict.settings import PredictSettings, skeleton_of, threshold_of
     from poseunion.models.inference.predictor import load_predictor
     from poseunion.models.inference.size_routing import check_route, predictor_for_option
     from poseunion.models.runtime.onnx import check_device
@@ -93,9 +93,9 @@ def predict(
     known = None if boxes is None else read_boxes(boxes)
     finder = BoxFinder(detector) if known is None else None
     loaded = load_predictor(model, flip=flip, device=device, threads=threads, allow_fallback=allow_fallback)
-    say = partial(typer.echo, err=True)
-    predictor = predictor_for_option(route, model, loaded, say, device=device, threads=threads)
-    settings = Settings(
+    notice = partial(typer.echo, err=True)
+    predictor = predictor_for_option(route, model, loaded, notice, device=device, threads=threads)
+    settings = PredictSettings(
         predictor=predictor,
         finder=finder,
         skeleton=skeleton_of(skeleton, predictor.skeleton),

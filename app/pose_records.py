@@ -1,7 +1,7 @@
-"""People that a model found: as a skeleton shows them, drawn, and as records of a COCO-style file.
+"""Predicted people: in the keypoints of a skeleton, drawn, and as records of a COCO-style file.
 
 The file has what an extended one has (see `annotate.formats.added_fields`), so that `annotate show`, `check` and
-`review` read it, and its `poseunion` block, so that nobody's program takes it for labels of humans.
+`review` read it, and its `poseunion` block, so that programs do not take it for human labels.
 
 Shapes: N people, K keypoints of the skeleton that is shown.
 """
@@ -26,7 +26,7 @@ PERSON = 1  # the category's id, COCO's own
 
 
 @dataclass(frozen=True)
-class View:
+class DisplayedPoses:
     """People as one skeleton shows them.
 
     Attributes:
@@ -50,21 +50,23 @@ class View:
         return accepted(self.xy, self.score, np.full(len(self.skeleton), threshold), size)
 
 
-def view_of(poses: PoseBatch, skeleton: Skeleton, dataset: Skeleton) -> View:
+def displayed(poses: PoseBatch, skeleton: Skeleton, dataset: Skeleton) -> DisplayedPoses:
     """People reordered for `skeleton`, beside the keypoints that `dataset` has."""
     index = project_indices(poses.skeleton, skeleton)
     xy = np.where((index >= 0)[None, :, None], poses.xy[:, index].astype(np.float64), np.nan)
     score = np.where(index >= 0, poses.score[:, index].astype(np.float64), 0.0)
-    return View(skeleton, xy, score, np.array([k not in dataset.keypoints for k in skeleton.keypoints]))
+    return DisplayedPoses(skeleton, xy, score, np.array([k not in dataset.keypoints for k in skeleton.keypoints]))
 
 
-def draw(image: NDArray[np.uint8], view: View, threshold: float, scale: float = 1.0) -> NDArray[np.uint8]:
+def draw(image: NDArray[np.uint8], view: DisplayedPoses, threshold: float, scale: float = 1.0) -> NDArray[np.uint8]:
     """`image` with people on it: known keypoints white, new ones red, as in paper A's Figure 2."""
     roles = np.where(view.shown(threshold), np.where(view.new, "proposed", "human"), "none")
     return draw_people(image, view.skeleton, view.xy, role_NK=roles, scale=scale)
 
 
-def record(view: View, n: int, accepted_K: NDArray[np.bool_], box_xywh: NDArray[np.float64]) -> dict[str, Any]:
+def record(
+    view: DisplayedPoses, n: int, accepted_K: NDArray[np.bool_], box_xywh: NDArray[np.float64]
+) -> dict[str, Any]:
     """Person `n` as an annotation without ids; coordinates as in `view`."""
     xy, score = view.xy[n].round(XY_DIGITS).tolist(), view.score[n].round(CONFIDENCE_DIGITS).tolist()
     stands = accepted_K.tolist()

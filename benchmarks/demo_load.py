@@ -114,7 +114,7 @@ class Visitor:
         return [self.functions[name]["values"].get(i) for i in self.functions[name]["inputs"]]
 
     async def call(self, name: str, data: list[Any], event: Any = None) -> dict[str, Any]:
-        """Join the queue, wait, and return the scene."""
+        """Join the queue, wait, and return the content."""
         function = self.functions[name]
         body = {"data": data, "event_data": event, "fn_index": function["id"], "session_hash": self.session}
         joined = await self.client.post("/gradio_api/queue/join", json=body)
@@ -186,9 +186,9 @@ async def measure(
         drawn, later = [], []
         for _ in range(LATER):
             before = time.perf_counter()
-            scene = await visitor.boxes(boxes)
+            content = await visitor.boxes(boxes)
             drawn.append((time.perf_counter() - before) * 1000)
-            assert scene["status"].startswith("3 people"), scene["status"]
+            assert content["status"].startswith("3 people"), content["status"]
             before = time.perf_counter()
             await visitor.upload(content)
             later.append((time.perf_counter() - before) * 1000)

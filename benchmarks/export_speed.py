@@ -22,10 +22,11 @@ import onnx
 import torch
 
 from poseunion.export.calibration_crops import read_crops
-from poseunion.export.manifest import Manifest, installed_versions, processor
+from poseunion.export.machine import installed_versions, processor
+from poseunion.export.manifest import Manifest
 from poseunion.export.onnx.graph_export import network_graph
 from poseunion.export.onnx.int8 import computed_in, quantise
-from poseunion.export.run import CALIBRATION_PEOPLE, Labelled, Request, export
+from poseunion.export.run import CALIBRATION_PEOPLE, ExportRequest, Labelled, export
 from poseunion.export.timing import commit
 from poseunion.models.codec.heads import SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
@@ -82,7 +83,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        request = Request(
+        request = ExportRequest(
             arguments.model,
             folder,
             ("onnx", "onnx-fp16", "onnx-int8"),

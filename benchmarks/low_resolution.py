@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from small_people import open_task
 
-from poseunion.app.demo.downscale import seen_from_afar
+from poseunion.app.demo.downscale import reduce_resolution
 from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.inference.predictor import Predictor, load_predictor
 from poseunion.models.pose_batch import PoseBatch
@@ -41,7 +41,7 @@ class FromAfar(Predictor):
             for box in np.asarray(boxes, np.float64).reshape(-1, 4):
                 x, y, w, h = (float(v) for v in box)
                 # The same square for every model, whatever its own padding and aspect.
-                far = seen_from_afar(image, crop_from_box((x, y, w, h), (self.side_px, self.side_px)), self.side_px)
+                far = reduce_resolution(image, crop_from_box((x, y, w, h), (self.side_px, self.side_px)), self.side_px)
                 people += super().predict([far], [box])
             found.append(PoseBatch.concatenate(people) if people else PoseBatch.empty(self.skeleton))
         return found

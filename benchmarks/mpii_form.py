@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from poseunion.annotate.extend.risk_control import CONFIDENCE, guarantee
 from poseunion.export.timing import commit, machine
 from poseunion.models.calibration.schema import KeypointLogistic
+from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.training.calibration.fit_calibration import Samples, Source, confidence_of, try_out, views_of
-from poseunion.training.calibration.masking import FACE
 from poseunion.training.calibration.samples import MPII, OWN, Answers
+from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee
 
 RISK = 0.05
@@ -53,7 +54,7 @@ class Seen:
 
 def seen_of(part: KeypointLogistic, samples: Samples, answers: Answers, wanted: NDArray[np.bool_]) -> Seen:
     """The samples of the wanted views, and whether they are right."""
-    chosen = samples.where(wanted[samples.view])
+    chosen = take(samples, wanted[samples.view])
     return Seen(
         confidence_of(part, chosen),
         chosen.right,

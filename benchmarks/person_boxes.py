@@ -21,10 +21,10 @@ from poseunion.annotate.formats.boxes import boxes_of_joints, person_sizes
 from poseunion.annotate.formats.mpii.mpii_json import BODY_PX, SIZE_PX
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
 from poseunion.models.codec.crop import corners_of
+from poseunion.models.conditioning.hiding import FACE, HEAD
 from poseunion.models.conditioning.prior import load_prior
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.skeleton import Skeleton, sideless
-from poseunion.training.calibration.masking import FACE, HEAD
 from poseunion.training.calibration.mpii_form import CENTRE_BELOW, FEWEST_JOINTS, heads_of
 from poseunion.training.calibration.samples import ask, read_views
 from poseunion.training.data.splits import is_held_out

@@ -23,7 +23,7 @@ from poseunion.training.data.arrays import cache_folder
 from poseunion.training.data.data_file import read_data_file
 from poseunion.training.loop.batch import draw_batch
 from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
-from poseunion.training.loop.freeze import freeze
+from poseunion.training.loop.optimizer import freeze
 from poseunion.training.loop.prepare import Prepared, prepare
 from poseunion.training.loop.stages import grid_of, initial_state, network_for
 from poseunion.training.loop.step import Trained, losses, optimizer_for

@@ -15,8 +15,8 @@ from playwright.sync_api import sync_playwright
 from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.inference import Engine
-from poseunion.app.demo.page import Settings, build, serve
+from poseunion.app.demo.inference import PoseEstimator
+from poseunion.app.demo.page import PageSettings, build, serve
 from poseunion.models import load_predictor
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.inference.detector import load_detector
@@ -40,13 +40,13 @@ def visit(browser: Any, address: str, size: dict[str, int], name: str) -> None:
     page = browser.new_page(viewport=size, device_scale_factor=1.5 if size is PHONE else 1)
     page.goto(address)
     page.click("#examples button >> nth=0")
-    page.wait_for_selector("#result .stage-picture[src^=data]")
+    page.wait_for_selector("#result .canvas-picture[src^=data]")
     shoot(page, f"try-{name}")
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_selector("#tiles figure")
     shoot(page, f"compare-{name}")
     page.get_by_role("tab", name="Review").click()
-    page.wait_for_selector("#review .stage-picture[src^=data]")
+    page.wait_for_selector("#review .canvas-picture[src^=data]")
     page.keyboard.press("a")
     page.wait_for_selector("#keypoints .decided")
     shoot(page, f"review-{name}")
@@ -64,8 +64,8 @@ def main() -> None:
             ConditionedPredictor(predictor) if supports_labels(predictor) else predictor,
             out,
         )
-        settings = Settings(port=0, review=(out,), images=images, reviewer="ann")
-        page = build(Engine(shipped_models(), load_detector()), settings)
+        settings = PageSettings(port=0, review=(out,), images=images, reviewer="ann")
+        page = build(PoseEstimator(shipped_models(), load_detector()), settings)
         address = serve(page, settings)
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         visit(browser, address, DESK, "desk")

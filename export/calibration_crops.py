@@ -1,4 +1,4 @@
-"""Real crops for calibration and comparison: people of an annotation file, as the network sees them."""
+"""Calibration crops: people of an annotation file as network input, for quantisation and comparison."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats import ImageRef, read_annotations
 from poseunion.models.codec.crop import Crop, crop_from_box, cut_crop
 from poseunion.models.errors import BadFileError, ItemError
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.runtime.description import ModelDescription
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of people and where they were cut.
+    """Crops of people with their geometry.
 
     Attributes:
         pixels: (N, H, W, 3) uint8 RGB.
@@ -31,11 +31,17 @@ class Crops:
         return len(self.regions)
 
 
+def read_picture(images: Path, ref: ImageRef) -> NDArray[np.uint8]:
+    """Picture (H, W, 3) uint8 RGB in the frame of its annotations; raises ItemError where it cannot be read."""
+    stated_wh = (ref.width, ref.height) if ref.width and ref.height else None
+    return read_annotated_image(images / ref.file_name, stated_wh)
+
+
 def read_crops(annotations_path: Path, images: Path, description: ModelDescription, most: int) -> Crops:
-    """At most `most` people of a file, spread evenly over it; pictures that cannot be read are passed over.
+    """Read crops of at most `most` people, spread evenly over a file; unreadable pictures are skipped.
 
     Raises:
-        BadFileError: nobody could be cut out.
+        BadFileError: no person could be cropped.
     """
     annotations = read_annotations(annotations_path)
     people = [p for p in annotations.persons() if p.skip is None and p.image is not None]
@@ -46,10 +52,8 @@ def read_crops(annotations_path: Path, images: Path, description: ModelDescripti
     for person in chosen:
         ref = person.image
         assert ref is not None
-        path = images / ref.file_name
         try:
-            wh = (ref.width, ref.height) if ref.width and ref.height else None
-            picture = read_annotated_image(path, wh) if wh else read_image(path, exif=False)
+            picture = read_picture(images, ref)
             region = crop_from_box(person.box_xywh, description.size_wh, description.padding)
         except ItemError as error:
             reason = str(error)
@@ -57,5 +61,5 @@ def read_crops(annotations_path: Path, images: Path, description: ModelDescripti
         pixels.append(cut_crop(picture, region))
         regions.append(region)
     if not regions:
-        raise BadFileError(f"Nobody in {annotations_path} could be cut out of {images}: {reason}.")
+        raise BadFileError(f"No person of {annotations_path} could be cropped from {images}: {reason}.")
     return Crops(np.stack(pixels), regions)

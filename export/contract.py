@@ -1,7 +1,7 @@
-"""The contract: how far an exported file strays from the trained network, and when that is too far.
+"""Accuracy contract of an export: limits on its difference from the trained network in logits, bins and AP.
 
-Two kinds of figures. *Agreement* compares answers crop by crop and needs no labels. *Accuracy* is AP (or PCKh, or PCK,
-where a data set has no AP) of both on the same labelled people; what the export loses must not exceed `max_drop`.
+Two kinds of figures. *Agreement* compares outputs crop by crop and needs no labels. *Accuracy* is AP (or PCKh, or PCK,
+where a data set has no AP) of both on the same labelled people; the loss of the export must not exceed `max_drop`.
 
 Shapes: N crops, K keypoints, W and H bins, h by w cells, C = h w.
 """
@@ -23,9 +23,9 @@ from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.training.evaluation.evaluate import Task, measure
 
-# Of a single-precision export: what may differ are bins whose neighbours are as good to the last digit.
+# Of a single-precision export: only bins whose neighbours are equal to the last digit may differ.
 EQUAL_BINS = 0.999
-# Of weights stored in half precision, as a share of the logits' range: five times what was measured of `unified` and
+# Of weights stored in half precision, as a share of the logits' range: five times the measured value of `unified` and
 # `unified-64` on 64 people of coco/test, with convolutions rescaled at random (and batch norms with them) so that no
 # weight was a half-precision number before: .0038 of 1.40 and .0018 of 1.03, keypoints apart by .006 px in the median.
 ROUNDING = 0.015
@@ -33,12 +33,12 @@ MOVED_PX = 4.0  # crop pixels; a person's torso is about 70 of them
 
 
 class Agreement(BaseModel):
-    """Answers of the exported file beside the trained network's, on the same crops.
+    """Agreement of an exported file's outputs with the trained network's, on the same crops.
 
     Attributes:
-        people: how many crops.
-        crops: of what: "noise", or a file's name.
-        logit_difference: the largest, on the beta-10 scale (a sure keypoint peaks at 1, as a heatmap does).
+        people: number of crops.
+        crops: their source: "noise", or a file's name.
+        logit_difference: the largest, on the beta-10 scale (a sharp distribution peaks at 1, as a heatmap does).
         logit_range: the largest absolute logit of the trained network.
         equal_bins, bins_within_one: share of maxima, over keypoints and axes; of a heatmap its cells.
         median_px: median distance of the refined keypoints, crop pixels.
@@ -58,7 +58,7 @@ class Agreement(BaseModel):
 
 
 class Accuracy(BaseModel):
-    """Scores on labelled people, in percent."""
+    """AP, PCKh or PCK of export and trained network on labelled people, in percent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,12 +70,12 @@ class Accuracy(BaseModel):
 
     @property
     def drop(self) -> float:
-        """What the export lost, in points."""
+        """Accuracy lost by the export, in points."""
         return self.trained - self.exported
 
 
 def agreement(trained: PoseModel, exported: PoseModel, pixel_NHW3: NDArray[np.uint8], crops: str) -> Agreement:
-    """Compare two networks on crops, 8 at a time."""
+    """Agreement of two networks on crops, 8 at a time."""
     parts = [
         (trained.run(pixel_NHW3[i : i + 8]), exported.run(pixel_NHW3[i : i + 8])) for i in range(0, len(pixel_NHW3), 8)
     ]
@@ -98,7 +98,7 @@ def agreement(trained: PoseModel, exported: PoseModel, pixel_NHW3: NDArray[np.ui
 def _peaks(
     outputs: list[NDArray[np.float32]], description: ModelDescription
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Bins, or a heatmap's cells, of the maxima along x and y, and the refined keypoints in crop pixels: (N, K, 2)."""
+    """Argmax bins (or heatmap cells) along x and y, and the refined keypoints in crop pixels: (N, K, 2)."""
     if description.head.kind == "heatmap":
         (heat_NKhw,) = outputs
         flat_NKC = heat_NKhw.reshape(*heat_NKhw.shape[:2], -1)
@@ -111,11 +111,11 @@ def _peaks(
 
 
 def check_exact(found: Agreement, name: str) -> None:
-    """A single-precision export answers as the trained network does.
+    """Check that the outputs of a single-precision export equal the trained network's.
 
     Raises:
         ModelError: logits differ by more than `TOLERANCE` of their range, or on pictures fewer bins than
-            `EQUAL_BINS` agree (noise has no answer: its bins do not count).
+            `EQUAL_BINS` agree (bins on noise are arbitrary and do not count).
     """
     if found.logit_difference > TOLERANCE * max(1.0, found.logit_range):
         raise ModelError(
@@ -130,7 +130,7 @@ def check_exact(found: Agreement, name: str) -> None:
 
 
 def check_stored(found: Agreement, name: str) -> None:
-    """What rounding the weights to half precision may change; of an export in single precision nothing.
+    """Check the effect of storing weights in half precision; an export in single precision must not differ.
 
     Raises:
         ModelError: logits differ by more than `ROUNDING` of their range.
@@ -143,11 +143,11 @@ def check_stored(found: Agreement, name: str) -> None:
 
 
 class AccuracyContract:
-    """Measures the trained network once, and every export against it.
+    """Accuracy of the trained network, measured once, and of every export against it.
 
     Args:
         tasks: labelled people; none: accuracy is not measured.
-        names: what to call each task's file.
+        names: name of each task's file.
         max_drop: points.
     """
 
@@ -156,7 +156,7 @@ class AccuracyContract:
         self._scores: list[dict[str, Any]] | None = None
 
     def accuracy(self, exported: PoseModel, name: str) -> list[Accuracy]:
-        """Scores of trained network and export on every task.
+        """Accuracy of trained network and export on every task.
 
         Raises:
             ModelError: the export loses more than `max_drop` on one.
@@ -180,7 +180,7 @@ class AccuracyContract:
 
 
 def main_score(scores: dict[str, Any]) -> tuple[str, float]:
-    """The measure that a data set is known for, and its value in percent; raises ModelError where it has none."""
+    """Main metric of a data set (AP, PCKh or PCK), and its value in percent; raises ModelError where it has none."""
     for group, key, label in (("coco", "AP", "AP"), ("pckh", "PCKh@.5", "PCKh@.5"), ("pck", "PCK", "PCK@.2")):
         value = scores.get(group, {}).get(key)
         if value is not None:

@@ -1,7 +1,7 @@
-"""mmpose's RTMPose checkpoints as safetensors and ONNX files that describe themselves.
+"""Conversion of mmpose's RTMPose checkpoints to safetensors and self-describing ONNX files.
 
-What a checkpoint does not say follows from its shapes: the size from the stem's channels, the keypoints and bins from
-the head, the input from the bins at mmpose's split of 2, checked against the cells that the head expects.
+The architecture follows from the shapes: the size from the stem's channels, the keypoints and bins from the head, the
+input from the bins at mmpose's split of 2, checked against the cells that the head expects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from poseunion.models.networks.weights import NetworkSpec, save_weights
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 
-# What sizes are read from: the name of a tensor and how many axes it has.
+# Tensors that sizes are read from: name and number of axes.
 _TELLING = {
     "backbone.stem.0.conv.weight": 4,
     "head.final_layer.weight": 4,
@@ -45,11 +45,11 @@ def convert(
     size_wh: tuple[int, int] | None = None,
     licence: str = "",
 ) -> ModelDescription:
-    """Write `<stem>.safetensors` and `<stem>.onnx`, both or neither.
+    """Convert an RTMPose checkpoint: write `<stem>.safetensors` and `<stem>.onnx`, both or neither.
 
     Args:
         skeleton: name or file of the skeleton whose keypoints, in its order, the network predicts.
-        network: what the checkpoint is expected to be, `rtmpose-m`; nothing is chosen by it.
+        network: the expected network, `rtmpose-m`; only checked.
         size_wh: input size, where it is not bins / 2.
         licence: of the checkpoint, to be noted in the files.
 
@@ -81,7 +81,7 @@ def convert(
 
 
 def write_pair(stem: Path, network: torch.nn.Module, spec: NetworkSpec, description: ModelDescription) -> None:
-    """Write `<stem>.safetensors` and `<stem>.onnx`, both or neither."""
+    """Write a network as `<stem>.safetensors` and `<stem>.onnx`, both or neither."""
     with tempfile.TemporaryDirectory() as folder:
         weights, onnx = Path(folder) / "w.safetensors", Path(folder) / "m.onnx"
         save_weights(weights, network.state_dict(), spec, description)
@@ -93,7 +93,7 @@ def write_pair(stem: Path, network: torch.nn.Module, spec: NetworkSpec, descript
 def network_of(
     state: Mapping[str, Tensor], checkpoint: Path, size_wh: tuple[int, int] | None = None
 ) -> tuple[str, int, SimccGrid]:
-    """Size (t, s, m, l), keypoints and grid of an RTMPose's tensors; errors as in `convert`."""
+    """Size (t, s, m, l), keypoints and grid of an RTMPose from its tensors' shapes; errors as in `convert`."""
     for name, axes in _TELLING.items():
         if name not in state or state[name].ndim != axes:
             raise ModelError(f"{checkpoint} is not an RTMPose: it has no {name} of {axes} axes.")
@@ -102,7 +102,7 @@ def network_of(
     if stem[0] not in sizes:
         raise ModelError(
             f"{checkpoint} is no RTMPose of size {', '.join(SIZES)}: its stem has {stem[0]} channels, "
-            f"theirs {', '.join(map(str, sizes))}."
+            f"RTMPose has {', '.join(map(str, sizes))}."
         )
     bins_wh = (x[0], y[0])
     width, height = size_wh or (bins_wh[0] // MMPOSE_SPLIT, bins_wh[1] // MMPOSE_SPLIT)
@@ -110,8 +110,8 @@ def network_of(
         raise BadArgumentError(f"An input of {width}x{height} has no pixels: give --size WIDTHxHEIGHT.")
     if -(-width // STRIDE) * -(-height // STRIDE) != cells[1] or bins_wh[0] * height != bins_wh[1] * width:
         raise ModelError(
-            f"{checkpoint} does not fit an input of {width}x{height}: its head sees {cells[1]} cells of {STRIDE} px "
-            f"and has {bins_wh[0]} and {bins_wh[1]} bins; give its own --size WIDTHxHEIGHT."
+            f"{checkpoint} does not fit an input of {width}x{height}: its head has {cells[1]} cells of {STRIDE} px "
+            f"and {bins_wh[0]} and {bins_wh[1]} bins; give its own --size WIDTHxHEIGHT."
         )
     return sizes[stem[0]], final[0], SimccGrid.for_bins((width, height), bins_wh)
 
@@ -122,7 +122,7 @@ def _load(module: torch.nn.Module, state: Mapping[str, Tensor], checkpoint: Path
         *((n, "lacks") for n in own if n not in state),
         *((n, "has one too many,") for n in state if n not in own),
     ]:
-        raise ModelError(f"{checkpoint} {what} {name}: it is not the RTMPose that its other shapes say.")
+        raise ModelError(f"{checkpoint} {what} {name}: its other shapes are those of an RTMPose.")
     for name, value in own.items():
         if state[name].shape != value.shape:
             raise ModelError(

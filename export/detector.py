@@ -1,4 +1,4 @@
-"""A trained person detector to a self-describing ONNX file that `models.inference.detector` reads."""
+"""Export of a trained person detector to a self-describing ONNX file for `models.inference.detector`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from poseunion.export.onnx.graph_export import described, traced
+from poseunion.export.onnx.graph import described
+from poseunion.export.onnx.graph_export import traced
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
 from poseunion.models.inference.detector import DetectorDescription, DistanceOutput, OnnxDetector
@@ -31,12 +32,12 @@ def export_detector(
     revision: str = "",
     overwrite: bool = False,
 ) -> DetectorDescription:
-    """Write `out`, which holds the whole network, and prove that it answers as the weights read back from it.
+    """Export a detector to ONNX and verify it against the weights read back from the file.
 
     Large weights are stored in half precision: see `models.networks.onnx_state`.
 
     Args:
-        score_threshold, iou_threshold, side: default: what the weights file says.
+        score_threshold, iou_threshold, side: default: the weights file's.
 
     Raises:
         BadArgumentError: `out` exists, or no ONNX name; a side that is no multiple of the largest stride.
@@ -64,7 +65,7 @@ def export_detector(
 
 
 def detector_graph(network: PersonDetector, description: DetectorDescription) -> bytes:
-    """The network as an ONNX file; any number of pictures."""
+    """ONNX model of a detector, for any number of pictures."""
     assert isinstance(description.head, DistanceOutput)
     width, height = description.size_wh
     model = traced(
@@ -79,7 +80,7 @@ def detector_graph(network: PersonDetector, description: DetectorDescription) ->
 
 @torch.no_grad()
 def prove(network: PersonDetector, exported: OnnxDetector) -> float:
-    """The largest difference on noise, logits and logarithms of distances; raises ModelError beyond `TOLERANCE`."""
+    """Largest difference on noise, of logits and logarithms of distances; raises ModelError beyond `TOLERANCE`."""
     width, height = exported.description.size_wh
     head = exported.description.head
     assert isinstance(head, DistanceOutput)
@@ -87,9 +88,9 @@ def prove(network: PersonDetector, exported: OnnxDetector) -> float:
     for batch in (1, 2):
         noise = np.random.default_rng(batch).normal(size=(batch, 3, height, width)).astype(np.float32)
         got = exported.session.run(head.outputs, {exported.description.input: noise})
-        for theirs, ours in zip(got, network(torch.from_numpy(noise)), strict=True):
-            wanted = ours.numpy()
-            apart = [theirs[..., 0] - wanted[..., 0], np.log(theirs[..., 1:] / wanted[..., 1:])]
+        for output, expected in zip(got, network(torch.from_numpy(noise)), strict=True):
+            wanted = expected.numpy()
+            apart = [output[..., 0] - wanted[..., 0], np.log(output[..., 1:] / wanted[..., 1:])]
             worst = max(worst, *(float(np.abs(a).max()) for a in apart))
     if not worst <= TOLERANCE:
         raise ModelError(f"The ONNX of {exported.name} differs from torch by {worst:.1e}.")

@@ -1,10 +1,7 @@
-"""What stands beside every exported file: what it is, how it was made, and how far it strays from what was trained."""
+"""Manifest beside every exported file: checksums, command, versions, agreement and accuracy."""
 
 from __future__ import annotations
 
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,19 +11,18 @@ from poseunion.export.contract import Accuracy, Agreement
 from poseunion.models.files import write_json
 
 NOT_MEASURED: Literal["not measured"] = "not measured"
-_LIBRARIES = ("poseunion", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless")
 
 
 class Manifest(BaseModel):
-    """One exported file.
+    """Manifest of one exported file.
 
     Attributes:
-        sha256: of the file; `weights_sha256`: of what was trained.
-        device: where the figures were taken: the runtime's execution provider and the processor.
+        sha256: of the file; `weights_sha256`: of the trained weights.
+        device: of the figures: the runtime's execution provider and the processor.
         agreement: with the trained network, crop by crop.
         accuracy: on labelled people, or that it was not measured.
-        max_drop: what the export may lose, in points.
-        details: what only this format has: layers left float, the largest value, an engine's GPU.
+        max_drop: allowed loss of accuracy, in points.
+        details: of this format only: layers left float, the largest value, an engine's GPU.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,7 +41,7 @@ class Manifest(BaseModel):
     details: dict[str, Any]
 
     def summary(self) -> str:
-        """A line for the terminal."""
+        """Summary as one line for the terminal."""
         parts = [f"{self.format}, {self.bytes / 1e6:.1f} MB"]
         parts += [f"{100 * a.equal_bins:.2f} % equal bins on {a.crops}" for a in self.agreement if a.crops != "noise"]
         if self.accuracy == NOT_MEASURED:
@@ -55,30 +51,10 @@ class Manifest(BaseModel):
 
 
 def manifest_path(exported: Path) -> Path:
-    """`unified-int8.onnx` -> `unified-int8.manifest.json`."""
+    """Path of a file's manifest: `unified-int8.onnx` -> `unified-int8.manifest.json`."""
     return exported.with_suffix(".manifest.json")
 
 
 def write_manifest(exported: Path, manifest: Manifest) -> None:
-    """Write it beside the file, atomically."""
+    """Write a manifest beside its file, atomically."""
     write_json(manifest_path(exported), manifest.model_dump(mode="json"), indent=1)
-
-
-def installed_versions() -> dict[str, str]:
-    """Python and the libraries that make or run the file."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def processor() -> str:
-    """The processor's name."""
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

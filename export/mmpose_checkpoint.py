@@ -1,13 +1,13 @@
-"""Reading other people's `.pth` checkpoints without running anything that is in them.
+"""Safe reading of public `.pth` checkpoints, without running code from them.
 
 A checkpoint is a pickle, and a pickle can call whatever it names. `torch.load(weights_only=True)` builds tensors and
-plain containers only. mmengine's checkpoints hold a little more beside the weights, and these names alone are let in:
+plain containers only. mmengine's checkpoints hold a little more beside the weights, and only these names are allowed:
 
 - numpy's arrays, scalars and dtypes: colours and sigmas in `meta.dataset_meta`, curves in `message_hub`;
 - `mmengine.logging.history_buffer.HistoryBuffer`, and the `builtins.getattr` by which it names its own methods: both
   become placeholders that keep nothing and call nothing.
 
-Everything else that a file names makes it refused.
+A file with any other name is refused.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from poseunion.models.files import check_unpacked
 
 
 class _Nothing:
-    """What a training log becomes: an object that takes any state and forgets it."""
+    """Placeholder for a training log: it takes any state and drops it."""
 
     def __setstate__(self, state: object) -> None:
-        """Forget."""
+        """Drop the state."""
 
 
 def _nothing(*_: object) -> None:
-    """What `getattr` becomes in a checkpoint."""
+    """Placeholder for `getattr` in a checkpoint."""
 
 
 _DTYPES = ("Bool", "UInt8", "Int8", "Int16", "Int32", "Int64", "Float16", "Float32", "Float64")
@@ -53,7 +53,7 @@ def _allowed() -> list[Any]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint: of its `state_dict`, or of the file where it is nothing but that.
+    """Read the tensors of a checkpoint: of its `state_dict`, or of the file where it is nothing but that.
 
     Raises:
         BadFileError: unreadable, not a checkpoint, holding objects other than those above, or values not finite.
@@ -71,7 +71,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             f"{path} is refused: it holds {what}, and reading that could run its code; "
             "where you trust it, save its state_dict alone with torch.save and convert that."
         ) from error
-    except Exception as error:  # a damaged archive or pickle leads torch to whatever its bytes say
+    except Exception as error:  # a damaged archive or pickle may raise any exception in torch
         raise BadFileError(f"{path} is not a checkpoint that torch can read, or is damaged.") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):

@@ -1,4 +1,4 @@
-"""From one weights file to every format, each checked against the trained network before anything is written."""
+"""Export of one weights file to every format, each verified against the trained network before anything is written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import onnx
 
 from poseunion.export.calibration_crops import Crops, read_crops
 from poseunion.export.contract import Accuracy, AccuracyContract, Agreement, agreement, check_exact, check_stored
-from poseunion.export.manifest import NOT_MEASURED, Manifest, installed_versions, processor, write_manifest
+from poseunion.export.machine import installed_versions, processor
+from poseunion.export.manifest import NOT_MEASURED, Manifest, write_manifest
 from poseunion.export.onnx.end_to_end import FORMS, Form, twin_graph
 from poseunion.export.onnx.end_to_end_check import check_twin
 from poseunion.export.onnx.fp16 import halve
-from poseunion.export.onnx.graph_export import PROVEN_BATCHES, described, network_graph, packed_graph, prove
+from poseunion.export.onnx.graph import described, facts_of
+from poseunion.export.onnx.graph_export import PROVEN_BATCHES, network_graph, packed_graph, prove
 from poseunion.export.onnx.int8 import Quantised, computed_in, quantise
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError
@@ -26,7 +28,7 @@ from poseunion.models.runtime.engine_record import ENGINE_SUFFIX, record_path
 from poseunion.models.runtime.onnx import OnnxModel
 from poseunion.training.evaluation.evaluate import Task, read_task
 
-# Format -> what its file's name gets.
+# Format -> suffix of its file's name.
 FORMATS = {
     "onnx": ".onnx",
     "onnx-fp32": "-fp32.onnx",
@@ -35,12 +37,12 @@ FORMATS = {
     "onnx-int8-symmetric": "-int8-symmetric.onnx",
     "tensorrt": ENGINE_SUFFIX,
 }
-# Computed in single precision: these answer as the weights that they hold.
+# Computed in single precision: outputs equal those of the stored weights.
 SINGLE = ("onnx", "onnx-fp32")
 NEEDS_CROPS = ("onnx-fp16", "onnx-int8", "onnx-int8-symmetric", "tensorrt")
 # People that ranges are taken from; ranges settle after a few dozen.
 CALIBRATION_PEOPLE = 100
-# People whose answers are compared crop by crop.
+# People whose outputs are compared crop by crop.
 COMPARED_PEOPLE = 100
 # Points of AP or PCK.
 MAX_DROP = 0.5
@@ -48,20 +50,20 @@ MAX_DROP = 0.5
 
 @dataclass(frozen=True)
 class Labelled:
-    """An annotation file and the folder of its pictures."""
+    """Labelled people: an annotation file and the folder of its pictures."""
 
     annotations: Path
     images: Path
 
     @property
     def name(self) -> str:
-        """What the manifest calls it: file and folder, not the way there."""
+        """Name for the manifest: file and folder without the rest of the path."""
         return "/".join(self.annotations.parts[-2:])
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to export.
+class ExportRequest:
+    """Export request: weights, formats, and people for accuracy and calibration.
 
     Attributes:
         weights: a weights file.
@@ -70,7 +72,7 @@ class Request:
         twin: also write the file with preprocessing in the graph.
         measured: labelled people for the contract; none: accuracy is not measured.
         calibration: people to take ranges from; None: the first of `measured`.
-        sensitivity: measure each layer's cost in eight bits even where none has to stay float.
+        sensitivity: measure each layer's divergence in eight bits even where none has to stay float.
         command: for the manifest.
     """
 
@@ -89,7 +91,7 @@ class Request:
 
 @dataclass
 class _Made:
-    """A finished file, not yet where it belongs."""
+    """Finished file at its temporary path, with its figures."""
 
     content: bytes
     manifest: Manifest
@@ -98,9 +100,9 @@ class _Made:
 
 @dataclass
 class _Export:
-    """One weights file on its way."""
+    """Working state of the export of one weights file."""
 
-    request: Request
+    request: ExportRequest
     trained: TorchModel
     folder: Path
     float_model: onnx.ModelProto
@@ -111,8 +113,8 @@ class _Export:
     made: dict[Path, _Made] = field(default_factory=dict)
 
 
-def targets(request: Request, name: str) -> dict[str, Path]:
-    """Format, or `twin`, -> the file it is written to.
+def targets(request: ExportRequest, name: str) -> dict[str, Path]:
+    """Output path of each format, and of `twin`, the end-to-end file.
 
     Raises:
         BadArgumentError: unknown format, one file for several formats, a wrong ending, or a file that exists.
@@ -138,11 +140,11 @@ def targets(request: Request, name: str) -> dict[str, Path]:
     return found
 
 
-def export(request: Request) -> list[tuple[Path, Manifest]]:
-    """Make, check and write every format of `request`: all of them or none.
+def export(request: ExportRequest) -> list[tuple[Path, Manifest]]:
+    """Export every format of `request`: make, verify and write all of them or none.
 
     Raises:
-        BadArgumentError: see `targets`, a format needs crops and there are none, or is not for heatmaps.
+        BadArgumentError: see `targets`, a format needs crops and there are none, or does not support heatmaps.
         ModelError: the contract is broken.
     """
     lossy = [f for f in request.formats if f in NEEDS_CROPS]
@@ -221,14 +223,13 @@ def _make(work: _Export, kind: str, path: Path) -> _Made:
 
 
 def _named(model: onnx.ModelProto, work: _Export, path: Path) -> onnx.ModelProto:
-    """The model under its file's name, which distinguishes `unified-int8` from `unified` in tables."""
-    facts = {entry.key: entry.value for entry in model.metadata_props}
+    """Copy of the model named as its file, to distinguish `unified-int8` from `unified` in tables."""
     own = work.trained.description.model_copy(update={"name": path.stem})
-    return described(model, {**facts, METADATA_KEY: own.model_dump_json()})
+    return described(model, {**facts_of(model), METADATA_KEY: own.model_dump_json()})
 
 
 def _judged(work: _Export, kind: str, made: Path) -> tuple[list[Agreement], list[Accuracy]]:
-    """Figures of a file, or a ModelError where it breaks the contract."""
+    """Agreement and accuracy of a file; raises ModelError where it breaks the contract."""
     name, exported = work.trained.description.name, OnnxModel(made, threads=None)
     crops: list[tuple[np.ndarray, str]] = [(_noise(work), "noise")] if kind in SINGLE else []
     if work.compared is not None:
@@ -237,7 +238,7 @@ def _judged(work: _Export, kind: str, made: Path) -> tuple[list[Agreement], list
         crops.append((work.compared.pixels, source.name))
     found = [agreement(work.trained, exported, *one) for one in crops]
     if kind in SINGLE:
-        # What was rounded when it was stored is no fault of the graph: that has to equal the weights read back from it.
+        # Rounding of stored weights is no error of the graph, which has to equal the weights read back from it.
         stored = TorchModel(made) if kind == "onnx" else work.trained
         prove(stored, exported)
         for figures in [agreement(stored, exported, *one) for one in crops] if stored is not work.trained else found:
@@ -275,7 +276,7 @@ def _twin(work: _Export, path: Path) -> _Made:
 
 
 def _engine(work: _Export, path: Path) -> _Made:
-    """A TensorRT engine, from the half-precision ONNX file, which has to keep the contract."""
+    """TensorRT engine from the half-precision ONNX file, which has to keep the contract."""
     from poseunion.export.tensorrt.build import build_engine
 
     assert work.crops is not None

@@ -1,4 +1,4 @@
-"""A public heatmap network's ONNX file as a union SimCC student with a branch for the keypoints that it lacks."""
+"""Conversion of a public heatmap network's ONNX file to a union SimCC student with a branch for added keypoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from poseunion.models.networks.weights import NetworkSpec
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 
-# Heatmaps peak at 1, logits of a distribution over 3,072 cells must reach further. 12 to 26 gave the same COCO AP
+# Heatmaps peak at 1, logits of a distribution over 3,072 cells must be larger. 12 to 26 gave the same COCO AP
 # (66.5 to 66.7, coco/train people); training keeps 20.
 HEATMAP_GAIN = 20.0
 # The branch starts from random weights: the same ones, so that a conversion can be repeated to the byte.
@@ -26,11 +26,13 @@ SEED = 0
 
 
 def convert_start(file: Path, stem: Path, skeleton: str = "union21", *, licence: str = "") -> ModelDescription:
-    """Write `<stem>.safetensors` and `<stem>.onnx`, both or neither; the added keypoints are untrained.
+    """Convert a public network: write `<stem>.safetensors` and `<stem>.onnx`; the added keypoints are untrained.
+
+    Both files are written or neither.
 
     Args:
         skeleton: begins with the public network's keypoints, in its order.
-        licence: to be noted in the files in place of what the start's publishers say.
+        licence: for the files, in place of the publishers' statement.
 
     Raises:
         BadFileError: not an ONNX file. ModelError: none of `STARTS`, or another skeleton.

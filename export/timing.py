@@ -1,20 +1,19 @@
-"""End-to-end speed: a picture and boxes in, keypoints out.
+"""Benchmark of end-to-end latency: a picture and boxes in, keypoints out.
 
-Arms take turns, round after round, and ratios are formed within a round, so that what else the machine does hits all
-of them alike. Opening files and one warming call are outside every arm.
+Arms take turns, round after round, and ratios are formed within a round, so that other load on the machine affects
+all of them alike. Opening files and one warm-up call are outside every arm.
 """
 
 from __future__ import annotations
 
 import contextlib
-import platform
+import os
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
+from poseunion.export.machine import installed_versions, processor
 from poseunion.models.errors import BadFileError, MissingExtraError
 from poseunion.models.images import read_image
 from poseunion.models.inference.predictor import Predictor
@@ -30,15 +30,15 @@ from poseunion.models.runtime.base import cores
 
 Box = NDArray[np.float64]
 Picture = NDArray[np.uint8]
-K = TypeVar("K")  # what arms are called
+K = TypeVar("K")  # names of arms
 
 
 @dataclass(frozen=True)
 class Work:
-    """What every arm does once a round.
+    """Workload of one round: pictures and boxes.
 
     Attributes:
-        pictures: encoded, as they lie in a file; reading the disk is in no arm.
+        pictures: encoded, as in a file; reading the disk is in no arm.
         boxes: (P, 4) xywh px of each picture, P the same for all.
         decoded: pictures are decoded beforehand, and no arm does it again.
     """
@@ -49,12 +49,12 @@ class Work:
 
     @property
     def people(self) -> int:
-        """Of all pictures together."""
+        """Number of people in all pictures."""
         return sum(map(len, self.boxes))
 
 
 def bundled_pictures() -> list[bytes]:
-    """Three pictures of installed packages, as JPEG.
+    """Pictures of installed packages, three, as JPEG.
 
     Raises:
         MissingExtraError: scikit-image or matplotlib is absent.
@@ -70,7 +70,7 @@ def bundled_pictures() -> list[bytes]:
 
 
 def bundled_work(people: int) -> Work:
-    """`people` boxes of a third to nine tenths of each bundled picture."""
+    """Workload of the bundled pictures, each with `people` boxes of a third to nine tenths of it."""
     rng = np.random.default_rng(0)
     pictures = bundled_pictures()
     boxes = []
@@ -82,10 +82,10 @@ def bundled_work(people: int) -> Work:
 
 
 def annotated_work(annotations: Path, images: Path, people: int, pictures: int) -> Work:
-    """The first `pictures` of a file, each with `people` boxes: its own, over again slightly moved where it has fewer.
+    """Workload of the first `pictures` of a file, each with `people` boxes, repeated slightly moved where it has fewer.
 
     Raises:
-        BadFileError: nobody in the file has a box and a picture.
+        BadFileError: no person in the file has a box and a picture.
     """
     records = read_annotations(annotations)
     by_picture: dict[str, list[Box]] = {}
@@ -105,12 +105,12 @@ def annotated_work(annotations: Path, images: Path, people: int, pictures: int) 
         chosen[len(own) :, :2] += rng.uniform(-0.05, 0.05, (max(0, people - len(own)), 2)) * chosen[len(own) :, 2:]
         boxes.append(chosen)
     if not contents:
-        raise BadFileError(f"Nobody in {annotations} has a box: there is nothing to time.")
+        raise BadFileError(f"No person of {annotations} has a box: there is nothing to time.")
     return Work(tuple(contents), tuple(boxes))
 
 
 def ours(predictor: Predictor, work: Work) -> Callable[[], object]:
-    """An arm: decode, cut, network, keypoints, as a user calls it."""
+    """Arm of our predictor: decode, crop, network, keypoints, as a user calls it."""
     return arm(predictor, read_image, work)
 
 
@@ -128,7 +128,7 @@ def arm(
 
 
 def measure(arms: Mapping[K, Callable[[], object]], rounds: Iterable[int]) -> dict[K, list[tuple[float, float]]]:
-    """(wall, CPU) seconds of every arm in every round; the order turns, so that no arm is always the first."""
+    """Wall and CPU seconds of every arm in every round; the order rotates, so that no arm is always the first."""
     taken: dict[K, list[tuple[float, float]]] = {name: [] for name in arms}
     names = list(arms)
     for number in rounds:
@@ -140,14 +140,14 @@ def measure(arms: Mapping[K, Callable[[], object]], rounds: Iterable[int]) -> di
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Median, with the least and the most in brackets."""
+    """Median with minimum and maximum in brackets, as text."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def stages(predictor: Predictor, work: Work, rounds: int = 5) -> dict[str, float]:
     """CPU milliseconds a person of each step, the best of `rounds`: on one thread, one batch after the other.
 
-    CPU time of this thread leaves out what others do meanwhile, but not that they share its caches.
+    CPU time of this thread excludes the work of other threads, but not their use of the caches.
     """
     model, size = predictor.model.alone(), predictor.batch_size
     best: dict[str, float] = {}
@@ -177,7 +177,7 @@ def stages(predictor: Predictor, work: Work, rounds: int = 5) -> dict[str, float
 
 
 def batches(predictor: Predictor, sizes: Sequence[int], rounds: int = 5) -> dict[int, float]:
-    """Milliseconds a person of bare network calls at each batch size: medians of interleaved rounds."""
+    """Network latency, milliseconds a person, at each batch size: medians of interleaved rounds."""
     width, height = predictor.size_wh
     crops = np.random.default_rng(0).integers(0, 256, (max(sizes), height, width, 3), np.uint8)
     fed = predictor.model.normalise(crops)
@@ -186,22 +186,15 @@ def batches(predictor: Predictor, sizes: Sequence[int], rounds: int = 5) -> dict
 
 
 def machine() -> str:
-    """Processor, cores, load, and the versions that matter."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
-    found = []
-    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pillow", "rtmlib"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    cpu = names[0] if names else platform.processor()
-    return f"{cpu}, {cores()} cores, load {load} at the start; Python {platform.python_version()}, {', '.join(found)}"
+    """Machine description: processor, cores, load and versions."""
+    load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+    packages = ("onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pillow", "rtmlib")
+    python, *found = (f"{name} {number}" for name, number in installed_versions(packages).items())
+    return f"{processor()}, {cores()} cores, load {load} at the start; {python.capitalize()}, {', '.join(found)}"
 
 
 def commit(of: Path = Path(__file__)) -> str:
-    """The revision measured, and whether it was changed since; `unknown` outside a checkout."""
+    """Git revision, and whether the checkout has changes; `unknown` outside a checkout."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(of.resolve().parent), *words]

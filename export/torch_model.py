@@ -1,4 +1,4 @@
-"""The trained network itself, run by torch: what every exported file is compared with."""
+"""Trained network run by torch, the reference that every exported file is compared with."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from poseunion.models.runtime.base import PoseModel, model_file
 
 
 class TorchModel(PoseModel):
-    """A weights file as a `PoseModel`.
+    """Weights file as a `PoseModel`.
 
-    Pixels are normalised as in training, not as the description says: an export that describes itself wrongly differs.
+    Pixels are normalised as in training, not by the description: an export with a wrong description differs.
 
     Raises:
         BadFileError, ModelError: as `load_described`.
@@ -28,11 +28,11 @@ class TorchModel(PoseModel):
         self.provider, self.threads = "torch", torch.get_num_threads()
 
     def normalise(self, crop_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) uint8 RGB -> (N, 3, H, W), by training's own code."""
+        """Normalised input (N, 3, H, W) from (N, H, W, 3) uint8 RGB, by training's own code."""
         return normalise(torch.from_numpy(np.ascontiguousarray(crop_NHW3))).numpy()
 
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
-        """See `PoseModel.forward`."""
+        """Outputs for a normalised input, see `PoseModel.forward`."""
         with torch.no_grad():
             answer = self.network(torch.from_numpy(input_N))
             return [output.numpy() for output in ([answer] if isinstance(answer, torch.Tensor) else answer)]

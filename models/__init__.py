@@ -2,8 +2,8 @@
 
 `codec`: crops and keypoint encodings. `runtime`: model files and what runs them. `calibration`, `conditioning`:
 confidences, and keypoints given labelled ones. `inference`: the predictors. `networks`: torch modules, which nothing
-else here imports. At the top: skeletons, pictures, files, metrics, drawing. An onnxruntime is loaded when a predictor
-is made.
+else here imports. At the top: skeletons, pictures, files, metrics, drawing. onnxruntime is loaded when a predictor is
+created.
 
 The names of this package are imported when they are first used: a command's --help needs none of them.
 """

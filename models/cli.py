@@ -1,4 +1,4 @@
-"""`poseunion models`: what comes with this installation, and where it lies."""
+"""`poseunion models`: lists shipped models, detectors and skeletons, and prints their paths."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _detector_row(detector: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _amounts(network: dict[str, Any]) -> tuple[str, str]:
-    """Millions of parameters, and megabytes."""
+    """Parameters in millions and size in megabytes, as text."""
     return f"{network['parameters'] / 1e6:.2f}", f"{network['bytes'] / 1e6:.1f}"
 
 

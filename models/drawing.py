@@ -1,4 +1,4 @@
-"""Draw people on a picture: what humans labelled is white, what a model proposes is red, what is derived is amber.
+"""Drawing of keypoints and skeletons on a picture: labels white, proposals red, derived keypoints amber.
 
     drawn = draw_people(image, skeleton, xy_NK2, role_NK=sources, opacity_NK=confidence)
 
@@ -29,13 +29,13 @@ LIMB_OPACITY = 0.75
 
 _SUBPIXEL_BITS = 4  # cv2 takes fixed-point coordinates
 _UNIT_CIRCLE = np.stack([np.cos(np.arange(24) * np.pi / 12), np.sin(np.arange(24) * np.pi / 12)], -1)
-_FARTHEST = 1e5  # pixels; beyond it fixed-point coordinates overflow, and nothing is seen of such a point anyway
+_FARTHEST = 1e5  # pixels; beyond it fixed-point coordinates overflow, and such a point is off every picture
 
 Colour = tuple[int, int, int]
 
 
 def point_radius(image_wh: tuple[int, int]) -> float:
-    """Radius in pixels at which a point is legible once the whole picture is shown on a screen."""
+    """Radius in pixels at which a point is legible with the whole picture on a screen."""
     return max(2.0, 0.0055 * max(image_wh))
 
 
@@ -50,14 +50,14 @@ def draw_people(
     limbs: bool = True,
     scale: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """A copy of `image` with people on it; later people lie over earlier ones.
+    """Copy of `image` with people drawn on it; later people are drawn over earlier ones.
 
     Args:
         image: (H, W, 3) uint8 RGB; it is not changed.
         xy_NK2: (N, K, 2) image pixels; a point that is not finite is not drawn.
         role_NK: (N, K) of "human", "proposed", "derived" or "none" (not drawn); sets each point's colour. Without it
             and without `colour_NK3` all are proposed.
-        colour_NK3: (N, K, 3) RGB 0-255, instead of the roles' colours; roles still say what is drawn.
+        colour_NK3: (N, K, 3) RGB 0-255, instead of the roles' colours; roles still decide what is drawn.
         opacity_NK: (N, K) in [0, 1], such as a confidence; 0 is not drawn. Default 1. A limb is as faint as its fainter
             end.
         limbs: draw the skeleton's links between drawn points, thin, coloured by side.
@@ -113,7 +113,7 @@ def _rgb(colour: NDArray[np.integer]) -> Colour:
 
 
 def _person_radius(image: NDArray[np.uint8], xy_K2: NDArray[np.float64]) -> float:
-    """The picture's point size, smaller where the person is small so that its points stay apart."""
+    """Point radius of a person: the picture's, smaller for a small person so that the points stay apart."""
     of_picture = point_radius((image.shape[1], image.shape[0]))
     extent = float(np.linalg.norm(xy_K2.max(0) - xy_K2.min(0)))
     if extent == 0:
@@ -135,7 +135,7 @@ def _draw_limbs(
 
 
 class _Region:
-    """The part of a picture that a person covers, with a layer of colour and opacity over it until `blend`."""
+    """Layer of colour and opacity over the part of a picture that a person covers, until `blend`."""
 
     def __init__(self, target: NDArray[np.uint8], origin_xy: NDArray[np.float64]) -> None:
         self.target = target  # a view: blending changes the picture
@@ -144,7 +144,7 @@ class _Region:
 
     @classmethod
     def around(cls, image: NDArray[np.uint8], xy_K2: NDArray[np.float64], margin: float) -> _Region | None:
-        """The region that shows these points; None if that lies outside the picture."""
+        """Region around these points; None if it lies outside the picture."""
         x0, y0 = np.maximum(np.floor(xy_K2.min(0) - margin), 0).astype(int)
         x1, y1 = np.minimum(np.ceil(xy_K2.max(0) + margin) + 1, image.shape[1::-1]).astype(int)
         if x1 <= x0 or y1 <= y0:
@@ -172,7 +172,7 @@ class _Region:
             cv2.fillConvexPoly(layer, corners.astype(np.int32), value, edge, _SUBPIXEL_BITS)
 
     def blend(self) -> None:
-        """Lay the layer on the picture and start a new one."""
+        """Blend the layer into the picture and start a new one."""
         weight = self.opacity.astype(np.float32) / 255
         self.target[:] = cv2.blendLinear(self.colour, np.ascontiguousarray(self.target), weight, 1 - weight)
         self._clear()

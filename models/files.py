@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, checked reads, checksums."""
+"""File input and output: atomic writes, checked reads, checksums."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from pydantic import ValidationError
 
-from poseunion.models.errors import BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +33,7 @@ MOST_JSON_BYTES = 2_000_000_000
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open `path` for writing so that it either gets the whole content or stays as it was.
+    """Open `path` for an atomic write: it gets the whole content or stays as it was.
 
     Writes beside the target, syncs, then renames over it. Anything that goes wrong removes the part file.
 
@@ -47,7 +48,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb", buffering=1 << 20) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -66,7 +67,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a folder to be filled, which becomes `path` when all went well; else `path` stays as it was.
+    """Folder that becomes `path` once it is complete; after an error `path` stays as it was.
 
     Raises:
         BadFileError: `path` is there already (and is not to be replaced), or the disk is full.
@@ -97,8 +98,27 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
             shutil.rmtree(part, ignore_errors=True)
 
 
+def lock_file(path: Path, busy: str | None = None) -> AcquireReturnProxy:
+    """Exclusive lock of the empty file `path`, a context manager; the system ends it with the process, also if killed.
+
+    Args:
+        busy: message of the error where another process or thread has it; None: wait.
+
+    Raises:
+        BadArgumentError: `busy`. BadFileError: the file system has no locks, or the folder cannot be written.
+    """
+    # Other users of a shared folder have to open it, too; it holds nothing.
+    lock = FileLock(path, timeout=-1 if busy is None else 0, mode=0o666, thread_local=False)
+    try:
+        return lock.acquire(poll_interval=0.01)
+    except Timeout as error:
+        raise BadArgumentError(busy or str(error)) from error
+    except (OSError, NotImplementedError) as error:
+        raise BadFileError(f"Cannot lock {path}: {error}; use a folder that can be written.") from error
+
+
 def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:
-    """The content of a regular file; a FIFO or device is refused at once, where open() or read() would wait for ever.
+    """Content of a regular file; a FIFO or device is refused at once, where open() or read() would block.
 
     Raises:
         BadFileError: absent, unreadable, no regular file, or larger than `most_bytes`.
@@ -122,16 +142,16 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) ->
 
 
 def check_unpacked(path: str | os.PathLike[str], most_bytes: int = MOST_JSON_BYTES) -> None:
-    """Raise BadFileError where `path` is a zip archive whose members' declared sizes exceed `most_bytes`.
+    """Check the declared unpacked size of a zip archive; raises BadFileError above `most_bytes`.
 
-    Readers of archives (Python's zipfile, numpy's, torch's) unpack no more of a member than it says.
+    Readers of archives (Python's zipfile, numpy's, torch's) unpack no more of a member than its declared size.
     """
     refuse_irregular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return  # no archive, or a damaged one: whoever reads it says so
+        return  # no archive, or a damaged one: an error when it is read
     if unpacked > most_bytes:
         raise BadFileError(
             f"{path} would unpack to {unpacked / 1e9:.1f} GB, more than the {most_bytes / 1e9:g} GB that it may have."
@@ -139,17 +159,17 @@ def check_unpacked(path: str | os.PathLike[str], most_bytes: int = MOST_JSON_BYT
 
 
 def kind_of(mode: int) -> str:
-    """What a path that is no regular file is, from its `st_mode`."""
+    """Kind of a path that is no regular file (folder, pipe, socket, device), from its `st_mode`."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def refuse_irregular(path: str | os.PathLike[str]) -> None:
-    """Raise BadFileError where `path` is there and is neither file nor folder: reading it may never end."""
+    """Check that `path` is a file or a folder where it exists; raises BadFileError: reading a pipe may never end."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except (OSError, ValueError):
-        return  # whoever opens it says what is wrong
+        return  # an error when it is opened
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise BadFileError(f"{path} is {kind_of(mode)}: give a file.")
 
@@ -226,10 +246,10 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def first_fault(error: ValidationError, whole: str = "") -> str:
-    """Where a file breaks its schema, and how, as half a sentence: `place: message` of the first fault.
+    """First schema violation of a file as half a sentence, `place: message`.
 
     Args:
-        whole: what to call the place of a fault that concerns all of it.
+        whole: name of the place where a violation concerns all of it.
     """
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or whole
@@ -237,7 +257,7 @@ def first_fault(error: ValidationError, whole: str = "") -> str:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's content."""
+    """SHA-256 of a file's content, hexadecimal."""
     digest = hashlib.sha256()
     refuse_irregular(path)
     try:

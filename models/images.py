@@ -1,4 +1,4 @@
-"""Pictures: the only place where one is decoded. Every picture becomes (H, W, 3) uint8 RGB or an `ItemError`.
+"""Image decoding, the only place for it: every picture becomes (H, W, 3) uint8 RGB or an `ItemError`.
 
 Greyscale is repeated; 16 bits are scaled to 8, not clipped; transparent pixels are laid on white, as a viewer shows
 them; of an animation the first frame is taken; colour profiles are ignored. What cannot be read whole is refused: half
@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import refuse_irregular
@@ -30,6 +31,8 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 BEHIND_ALPHA = (255, 255, 255)
 
 _ORIENTATION_TAG = 0x0112
+# What Pillow reads an orientation from, besides EXIF: texts of a PNG.
+_TURNING = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 # EXIF orientation -> the operation that makes the picture upright, and the one that undoes it.
 _UPRIGHT = {
     2: (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_LEFT_RIGHT),
@@ -48,7 +51,7 @@ def read_image(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXEL
 
     Args:
         source: path, or the file's content.
-        exif: turn the picture upright as its EXIF orientation says. Off gives the stored pixels.
+        exif: turn the picture upright by its EXIF orientation. Off gives the stored pixels.
         max_pixels: larger pictures are refused from their header, before anything is decoded.
 
     Returns:
@@ -62,7 +65,7 @@ def read_image(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXEL
 
 
 def image_size(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """(width, height) in pixels, from the header only; arguments and errors as `read_image`."""
+    """Width and height in pixels, from the header only; arguments and errors as `read_image`."""
     with _opened(source, max_pixels) as (image, _):
         stored, upright = _sizes(image)
         return upright if exif else stored
@@ -85,28 +88,29 @@ def read_annotated_image(
         stored, upright = _sizes(image)
         expected = (int(expected_wh[0]), int(expected_wh[1]))
         if expected not in (stored, upright):
-            raise ItemError(f"{name} is {stored[0]}x{stored[1]}, but its annotation says {expected[0]}x{expected[1]}")
+            raise ItemError(f"{name} is {stored[0]}x{stored[1]}, but its annotation has {expected[0]}x{expected[1]}")
         return _decoded(image, name, expected != stored)
 
 
 @contextlib.contextmanager
 def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]]:
-    """The picture with its header read and its size allowed, and what to call it in a message."""
+    """Opened picture with its size checked from the header, and its name for messages."""
     name = "picture" if isinstance(source, bytes) else str(source)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_strict_pillow())
         if not isinstance(source, bytes):
+            source = Path(source) if isinstance(source, str) else source  # parsed once
             try:
-                refuse_irregular(Path(source))
+                refuse_irregular(source)
             except BadFileError as error:  # a pipe, which open() would wait for
                 raise ItemError(str(error).removesuffix(": give a file.")) from error
         try:
-            opened: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
+            opened: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
             image = stack.enter_context(Image.open(stack.enter_context(opened)))
         except FileNotFoundError as error:
             raise ItemError(f"{name} does not exist") from error
         except UnidentifiedImageError as error:
-            empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
+            empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
             if kind := None if empty else _unread_kind(source):
                 raise ItemError(f"{name} is {kind}") from error
             raise ItemError(f"{name} is empty" if empty else f"{name} is not a picture") from error
@@ -121,7 +125,7 @@ def _opened(source: Source, max_pixels: int) -> Iterator[tuple[Image.Image, str]
 
 
 def _unread_kind(source: Source) -> str | None:
-    """What a file is that Pillow cannot open, and the way on, from its first bytes; None: unknown."""
+    """Kind of a file that Pillow cannot open, with the remedy, from its first bytes; None: unknown."""
     if isinstance(source, bytes):
         head = source[:64]
     else:
@@ -137,7 +141,7 @@ def _unread_kind(source: Source) -> str | None:
 
 
 def _decoded(image: Image.Image, name: str, exif: bool) -> NDArray[np.uint8]:
-    """The pixels of an opened picture, upright or as stored."""
+    """Pixels of an opened picture, upright or as stored."""
     orientation = _orientation(image)
     try:
         image.load()
@@ -153,7 +157,7 @@ def _decoded(image: Image.Image, name: str, exif: bool) -> NDArray[np.uint8]:
 
 
 def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(width, height) of the stored pixels and of the upright picture, from an opened header."""
+    """Width and height of the stored pixels and of the upright picture, from an opened header."""
     size, swapped = image.size, (image.size[1], image.size[0])
     if _orientation(image) not in _SWAPS_SIDES:
         return size, size
@@ -162,13 +166,33 @@ def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _orientation(image: Image.Image) -> int:
     try:
+        if isinstance(image, PngImageFile) and not _may_be_turned(image):
+            return 1  # Pillow would decode the whole picture to find none behind the pixels
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF does not make the picture unreadable
         return 1
 
 
+def _may_be_turned(png: PngImageFile) -> bool:
+    """Whether a PNG file has data that may hold an orientation, before the pixels or behind them."""
+    if png.fp is None or not _TURNING.isdisjoint(png.info):
+        return True
+    pixels, position = png.fp.tell(), 8  # behind the signature
+    try:
+        while True:
+            png.fp.seek(position)
+            head = png.fp.read(8)  # length and kind of a chunk
+            if len(head) < 8 or head[4:] == b"IEND":
+                return False
+            if head[4:] == b"eXIf" or (position > pixels and head[4:] in (b"tEXt", b"zTXt", b"iTXt")):
+                return True
+            position += int.from_bytes(head[:4], "big") + 12
+    finally:
+        png.fp.seek(pixels)
+
+
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """An RGB picture of the loaded `image`."""
+    """Conversion of the loaded `image` to RGB."""
     if image.mode == "F":
         raise ItemError(f"{name} has floating-point pixels, whose range is not stated")
     if image.mode.startswith("I"):  # I;16 and its byte orders, and I, which holds 16 bits for PNG and PGM
@@ -184,7 +208,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """A library's message as half a sentence, without the paths and counts that differ between runs."""
+    """Message of a library's error as half a sentence, without paths and counts that differ between runs."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).splitlines()[0].split(" (")[0][:120]
 
@@ -196,10 +220,10 @@ _before_strict: tuple[int | None, bool] = (None, False)
 
 @contextlib.contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """Pillow's two process-wide switches as we need them, given back as they were when the last reader leaves.
+    """Pillow's size limit and truncation switch set for strict reading, restored after the last reader.
 
     Its own size limit warns, and later raises, at other sizes than ours; and another library of this process may have
-    told it to fill truncated files with grey.
+    set it to fill truncated files with grey.
     """
     global _strict_depth, _before_strict
     with _strict_lock:

@@ -1,4 +1,4 @@
-"""Names agree, definitions do not: how one dataset's keypoint is brought to the union's definition, and back.
+"""Definition offsets: conversion of a dataset's keypoints to the union's definitions, and back.
 
 Shapes: N people, K keypoints.
 """
@@ -16,7 +16,7 @@ from poseunion.models.skeleton import Skeleton, derive_midpoints, project
 
 @dataclass(frozen=True)
 class DefinitionOffset:
-    """How one dataset's keypoint is brought to the union's definition: moved along the line from another keypoint.
+    """Definition offset of one keypoint: a move along the line from another keypoint.
 
     new = anchor + factor * (keypoint - anchor), only where both are labelled; otherwise the keypoint is unknown.
     """
@@ -34,8 +34,8 @@ LSP_OFFSETS = (DefinitionOffset("head_top", "upper_neck", 1.2),)
 
 OFFSETS: Mapping[str, tuple[DefinitionOffset, ...]] = {"lsp14": LSP_OFFSETS}
 
-# Models whose keypoint lies elsewhere than in the union's definition, by the name of their description; applied to what
-# they answer, as teachers and when they are measured. EfficientPose-RT: .957 +- .010 (517 people), .029 torso too high:
+# Models whose keypoint lies elsewhere than in the union's definition, by the name of their description; applied to
+# their output, as teachers and in evaluation. EfficientPose-RT: .957 +- .010 (517 people), .029 torso too high:
 # benchmarks/head_top_offset.py --model efficientpose-rt.onnx --annotations lspet/train.json --images lspet/train --all
 # --most 1200. Above the outline of the hair it lies by .086 torso, a student of union21 by .060 (.874 and .905 of 299
 # people each): most of that is the definition.
@@ -43,7 +43,7 @@ MODEL_OFFSETS: Mapping[str, tuple[DefinitionOffset, ...]] = {
     "efficientpose-rt": (DefinitionOffset("head_top", "upper_neck", 0.957),),
 }
 
-# Skeletons whose models answer in the union's definitions: head_top of union21 is MPII's.
+# Skeletons whose models predict in the union's definitions: head_top of union21 is MPII's.
 IN_UNION_DEFINITIONS = ("union21", "mpii16")
 
 
@@ -55,7 +55,7 @@ def apply_offsets(
     *,
     inverse: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Bring keypoints to the union's definition, or (`inverse`) predictions back to a dataset's own."""
+    """Convert keypoints to the union's definitions, or (`inverse`) predictions back to a dataset's own."""
     xy, visibility = xy_NK2.copy(), visibility_NK.copy()
     for offset in offsets:
         k, a = skeleton.index(offset.keypoint), skeleton.index(offset.anchor)
@@ -74,7 +74,7 @@ def to_model_keypoints(
     model: Skeleton,
     offsets: tuple[DefinitionOffset, ...] = (),
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """A dataset's labels in a model's keypoints and definitions: offsets, projection, derived midpoints.
+    """Labels of a dataset in a model's keypoints and definitions: offsets, projection, derived midpoints.
 
     A keypoint whose definition differs and cannot be converted counts as not labelled.
 

@@ -1,4 +1,4 @@
-"""OKS and PCK arithmetic: how good a predicted person is. Which persons and keypoints count is the protocol's business.
+"""OKS, PCK and PCKh of predicted people; which people and keypoints count is decided by the evaluation protocol.
 
 Shapes: N people, K keypoints. Coordinates, lengths and boxes are pixels of one picture frame, areas its square pixels.
 """
@@ -28,7 +28,7 @@ def oks(
     area_N: NDArray[np.floating],
     sigmas_K: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """Object keypoint similarity of each person with its own ground truth (COCO's formula, pycocotools `computeOks`).
+    """OKS (object keypoint similarity) of each person with its ground truth, as pycocotools `computeOks`.
 
     The mean over the labelled keypoints of exp(-d^2 / (2 area (2 sigma)^2)).
 
@@ -53,7 +53,7 @@ def oks(
 def keypoint_similarity(
     squared: NDArray[np.float64], area: NDArray[np.float64] | float, sigma: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """One keypoint's part of OKS: exp(-d^2 / (2 area (2 sigma)^2)); the arguments broadcast.
+    """OKS term of one keypoint: exp(-d^2 / (2 area (2 sigma)^2)); the arguments broadcast.
 
     Args:
         squared: d^2, square px.
@@ -63,7 +63,7 @@ def keypoint_similarity(
 
 
 def area_from_box(box_N4: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N,) stand-in for the person's area where there is no segmentation: .53 of its box (N, 4) x, y, w, h."""
+    """(N,) person areas for OKS where there is no segmentation: .53 of the box (N, 4) x, y, w, h."""
     box = np.asarray(box_N4, np.float64)
     return np.asarray(box[:, 2] * box[:, 3] * AREA_OF_BOX)
 
@@ -75,7 +75,7 @@ def pck_hits(
     normaliser_N: NDArray[np.floating],
     threshold: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which keypoints lie within `threshold` x `normaliser` of their label; an equal distance hits, as in evalMPII.
+    """PCK hits: keypoints within `threshold` x `normaliser` of their label; an equal distance hits, as in evalMPII.
 
     Args:
         normaliser_N: (N,) lengths: `torso_diagonals` for PCK, `head_sizes` for PCKh.
@@ -93,7 +93,7 @@ def pck_hits(
 
 
 def pck_rates(hits_NK: NDArray[np.bool_], counted_NK: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
-    """(K,) hit rate of each keypoint, NaN where nothing counts, and the mean weighted by how often each counts."""
+    """(K,) PCK of each keypoint, NaN where nothing counts, and the mean weighted by how often each counts."""
     hits, counted = np.asarray(hits_NK), np.asarray(counted_NK)
     return _share(hits.sum(0), counted.sum(0)), float(_share([hits.sum()], [counted.sum()])[0])
 
@@ -101,9 +101,9 @@ def pck_rates(hits_NK: NDArray[np.bool_], counted_NK: NDArray[np.bool_]) -> tupl
 def torso_lengths(
     xy_NK2: NDArray[np.floating], visibility_NK: NDArray[np.integer], skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    """(N,) distance from the midpoint of the shoulders to the midpoint of the hips: how long a torso is.
+    """(N,) torso lengths: distance from the midpoint of the shoulders to the midpoint of the hips.
 
-    NaN where one of the four is not labelled. A torso seen along its axis is short.
+    NaN where one of the four is not labelled. A foreshortened torso is short.
 
     Raises:
         SkeletonError: the skeleton lacks shoulders or hips.
@@ -117,7 +117,7 @@ def torso_diagonals(
 ) -> NDArray[np.float64]:
     """(N,) PCK normaliser: distance from the left shoulder to the right hip, as LSP's evaluation has it.
 
-    NaN where one of the two is not labelled. Longer than `torso_lengths`, and steadier in people seen from the side.
+    NaN where one of the two is not labelled. Longer than `torso_lengths`, and less variable in people from the side.
 
     Raises:
         SkeletonError: the skeleton lacks one of the two.

@@ -1,4 +1,4 @@
-"""ONNX files read with the `onnx` package, for their graph, weights and metadata; running one is `runtime`'s."""
+"""Reading of ONNX files with the `onnx` package, for graph, weights and metadata; `runtime` runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_onnx(path: Path, *, external: bool = True) -> onnx.ModelProto:
-    """The file's model.
+    """Read an ONNX model.
 
     Args:
         external: also read weights that lie in files of their own.

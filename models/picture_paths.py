@@ -1,7 +1,7 @@
-"""Where a picture lies that an annotation file names: written on Windows, elsewhere, in another case or ending.
+"""Path resolution of pictures in an annotation file: Windows paths, other folders, letter cases or endings.
 
-Annotation files travel. What they name is looked for below the folder of pictures only, and taken where exactly one
-file fits.
+Annotation files are moved between machines. Pictures are searched below the folder of pictures only, and used where
+exactly one file fits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def picture_path(folder: Path, file_name: str) -> Path:
-    """The picture that a file names; `folder / file_name` where it is there, or nothing else fits."""
+    """Path of a picture of an annotation file; `folder / file_name` where that exists, or nothing else fits."""
     stated = folder / file_name
     if _is_file(stated):
         return stated
@@ -29,7 +29,7 @@ def picture_path(folder: Path, file_name: str) -> Path:
 
 
 def _spellings(file_name: str) -> list[PurePosixPath]:
-    """The name with forward slashes: as it is, without percent escapes, without an upload's prefix."""
+    """Spellings of a name with forward slashes: as it is, without percent escapes, without an upload's prefix."""
     plain = file_name.replace("\\", "/")
     names = dict.fromkeys((plain, unquote(plain), _UPLOAD.sub("", plain)))
     return [PurePosixPath(*_parts(name)) for name in names if _parts(name)]
@@ -40,7 +40,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _tails(name: PurePosixPath) -> list[PurePosixPath]:
-    """The name without its first folders: all of it, then less and less of it."""
+    """Suffixes of a path: all of it, then with ever more of its first folders removed."""
     return [PurePosixPath(*name.parts[first:]) for first in range(len(name.parts))]
 
 
@@ -56,7 +56,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _alike(folder: Path, name: PurePosixPath) -> list[Path]:
-    """Files of the same name but for letter case, or but for the ending."""
+    """Files whose name differs in letter case only, or in the ending only."""
     found: list[Path] = []
     for tail in _tails(name):
         with contextlib.suppress(OSError, ValueError):
@@ -68,7 +68,7 @@ def _alike(folder: Path, name: PurePosixPath) -> list[Path]:
 
 
 def _descended(folder: Path, parts: tuple[str, ...]) -> Path | None:
-    """The folder below `folder`, whatever the letter case of the parts; None where none or several fit."""
+    """Subfolder of `folder`, ignoring the letter case of the parts; None where none or several fit."""
     for part in parts:
         if not (folder / part).is_dir():
             fitting = [p.name for p in folder.iterdir() if p.name.lower() == part.lower() and p.is_dir()]
@@ -81,7 +81,7 @@ def _descended(folder: Path, parts: tuple[str, ...]) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _names(folder: Path, changed_ns: int) -> dict[str, list[str]]:
-    """Pictures of a folder, as it was at a time, by their names in lower case, without ending."""
+    """Pictures of a folder by their lower-case names without ending, cached by modification time."""
     by_stem: dict[str, list[str]] = {}
     for path in folder.iterdir():
         if path.suffix.lower() in ENDINGS:

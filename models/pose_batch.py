@@ -1,4 +1,4 @@
-"""Batch of predicted poses: keypoints, confidences, boxes and optional uncertainties of N people."""
+"""Batch of predicted poses: keypoints, confidences and boxes of N people, and optional outputs of a predictor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from poseunion.models.errors import MissingExtraError, SkeletonError
 from poseunion.models.skeleton import Skeleton
 
-# What a predictor may know besides, (N, K) each.
+# Optional outputs of a predictor, (N, K) each.
 _OPTIONAL = ("raw_score", "sd_px", "disagreement")
 
 
@@ -24,9 +24,9 @@ class PoseBatch:
         skeleton: the K keypoints' names and order.
         xy: (N, K, 2) float32 image pixels; pixel centres are integers.
         score: (N, K) float32 in [0, 1]: of a calibrated model the probability that the keypoint is in the picture and
-            within its OKS-.5 radius (see `calibration`), else the network's own score.
+            within its OKS-.5 radius (see `calibration`), else the raw score.
         box_xywh: (N, 4) float32 the boxes that were predicted, image pixels.
-        raw_score: (N, K) float32 in [0, 1] the network's own score, where `score` is something else.
+        raw_score: (N, K) float32 in [0, 1] the network's own score, where `score` differs from it.
         sd_px: (N, K) float32 standard deviation an axis, image pixels, where labelled keypoints conditioned it.
         disagreement: (N, K) float32 distance between picture and prior in OKS-.5 radii, ditto.
         model: (N,) name of the model that predicted each person, where it is one of several.
@@ -59,7 +59,7 @@ class PoseBatch:
         return int(self.xy.shape[0])
 
     def rows(self, index: slice | NDArray[np.intp]) -> PoseBatch:
-        """Some people, in the order of `index`."""
+        """Selected people, in the order of `index`."""
         optional = {name: None if (v := getattr(self, name)) is None else v[index] for name in _OPTIONAL}
         model = None if self.model is None else tuple(np.array(self.model, object)[index])
         return PoseBatch(
@@ -67,11 +67,11 @@ class PoseBatch:
         )
 
     def keypoint(self, name: str) -> NDArray[np.float32]:
-        """(N, 2) coordinates of one named keypoint."""
+        """(N, 2) coordinates of one keypoint, by name."""
         return self.xy[:, self.skeleton.index(name)]
 
     def to_supervision(self) -> Any:
-        """These people as `supervision.KeyPoints`, for its annotators and sinks; boxes go into `data["box_xywh"]`.
+        """Conversion to `supervision.KeyPoints`, for its annotators and sinks; boxes go into `data["box_xywh"]`.
 
         Raises:
             MissingExtraError: supervision is not installed.
@@ -84,7 +84,7 @@ class PoseBatch:
 
     @classmethod
     def from_supervision(cls, keypoints: Any, skeleton: Skeleton) -> PoseBatch:
-        """The inverse of `to_supervision`; missing confidences count as 1, missing boxes become those of the points.
+        """Conversion from `supervision.KeyPoints`; missing confidences count as 1, missing boxes are the points' own.
 
         Raises:
             SkeletonError: another number of keypoints than `skeleton` has.
@@ -103,7 +103,7 @@ class PoseBatch:
 
     @classmethod
     def empty(cls, skeleton: Skeleton) -> PoseBatch:
-        """No people."""
+        """Batch of no people."""
         k = len(skeleton)
         return cls(
             skeleton, np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros((0, 4), np.float32)
@@ -111,7 +111,7 @@ class PoseBatch:
 
     @classmethod
     def concatenate(cls, batches: list[PoseBatch]) -> PoseBatch:
-        """Several batches of one skeleton as one."""
+        """Concatenate batches of one skeleton."""
         if not batches:
             raise SkeletonError("Nothing to concatenate: give at least one PoseBatch.")
 

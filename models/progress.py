@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], label: str) -> Iterator[T]:
-    """Iterate with a bar."""
+    """Iterate with a progress bar."""
     with progress_bar(label) as update:
         total = len(items) if isinstance(items, Sized) else None
         for done, item in enumerate(items):
@@ -20,9 +21,21 @@ def track(items: Iterable[T], label: str) -> Iterator[T]:
             update(total, total)
 
 
+def long_range(start: int, stop: int, step: int, label: str, most: int = 20_000) -> Iterator[int]:
+    """`range(start, stop, step)`, with a bar where it is longer than `most` and standard error is a terminal."""
+    if stop - start <= most or not sys.stderr.isatty():
+        yield from range(start, stop, step)
+        return
+    with progress_bar(label) as update:
+        for done in range(start, stop, step):
+            update(done - start, stop - start)
+            yield done
+        update(stop - start, stop - start)
+
+
 @contextlib.contextmanager
 def progress_bar(unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left: a function of how many are done, and of how many (None: not known)."""
+    """Progress bar with rate and time left: a function of the number done and of the total (None: not known)."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

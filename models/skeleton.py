@@ -24,16 +24,16 @@ FOLDER = Path(__file__).parent / "skeletons"
 
 
 class Visibility(IntEnum):
-    """Visibility of a keypoint: COCO's 0/1/2, and -1 where the dataset does not define it."""
+    """Visibility of a keypoint: COCO's 0, 1 and 2, and -1 where the dataset does not define the keypoint."""
 
-    UNDEFINED = -1  # nobody looked: the dataset does not define this keypoint
-    ABSENT = 0  # an annotator looked and gave none
+    UNDEFINED = -1  # the dataset does not define this keypoint
+    ABSENT = 0  # defined, but the annotator gave none
     OCCLUDED = 1  # labelled, but not visible
     VISIBLE = 2  # labelled and visible
 
 
 class _File(BaseModel):
-    """Schema of a skeleton file."""
+    """Schema of a skeleton's TOML file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,7 +58,7 @@ class Skeleton:
         keypoints: canonical names, in the dataset's order.
         links: pairs of names to draw.
         sigmas: OKS sigma per keypoint, > 0 (kappa = 2 sigma, as in COCO's evaluation).
-        sigma_origin: where the sigmas come from; say it wherever a number made with them is reported.
+        sigma_origin: where the sigmas come from; state it wherever a figure made with them is reported.
         midpoints: keypoint -> its two parents, where the definition *is* their midpoint (MPII's pelvis and thorax).
         aliases: the dataset's own spelling -> canonical name.
         notes: what a keypoint means here, where datasets differ.
@@ -99,7 +99,7 @@ class Skeleton:
         return len(self.keypoints)
 
     def index(self, keypoint: str) -> int:
-        """Position of a keypoint, by canonical name or alias."""
+        """Index of a keypoint, by canonical name or alias."""
         canonical = self.aliases.get(keypoint, keypoint)
         try:
             return self.keypoints.index(canonical)
@@ -120,7 +120,7 @@ class Skeleton:
 
 
 def mirrored(keypoint: str) -> str:
-    """The name of the same keypoint on the other side.
+    """Name of the same keypoint on the other side.
 
     >>> mirrored("left_knee"), mirrored("nose")
     ('right_knee', 'nose')
@@ -139,7 +139,7 @@ def shipped_skeletons() -> list[str]:
 
 @functools.cache
 def load_skeleton(name: str | Path) -> Skeleton:
-    """Load a shipped skeleton by name, or any skeleton file by path (anything ending in `.toml`).
+    """Load a shipped skeleton by name, or a skeleton file by path (ending in `.toml`).
 
     Raises:
         SkeletonError: unknown name, or a file that does not describe a skeleton.
@@ -168,7 +168,7 @@ def load_skeleton(name: str | Path) -> Skeleton:
 
 
 def union(*skeletons: Skeleton, name: str | None = None) -> Skeleton:
-    """All keypoints of all skeletons (paper A, eq. 1): the first one's order, then what each next one adds.
+    """Union of skeletons (paper A, eq. 1): the first one's order, then the keypoints that each next one adds.
 
     Where two define the same keypoint, the earlier skeleton's sigma and note stand.
     """
@@ -198,7 +198,7 @@ def union(*skeletons: Skeleton, name: str | None = None) -> Skeleton:
 
 
 def shared_keypoints(a: Skeleton, b: Skeleton) -> tuple[str, ...]:
-    """Names in both skeletons (paper A, eq. 2), in `a`'s order."""
+    """Keypoints in both skeletons (paper A, eq. 2), in `a`'s order."""
     return tuple(k for k in a.keypoints if k in b.keypoints)
 
 
@@ -230,7 +230,7 @@ def project(
 def derive_midpoints(
     xy_NK2: NDArray[np.floating], visibility_NK: NDArray[np.integer], skeleton: Skeleton
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.bool_]]:
-    """Fill in keypoints that are by definition the midpoint of two labelled ones (the both-known rule).
+    """Derive keypoints that are by definition the midpoint of two labelled ones (both must be labelled).
 
     Only keypoints without a label are touched; a midpoint gets the lower visibility of its parents.
 
@@ -259,5 +259,5 @@ def match_names(names: Sequence[str], skeleton: Skeleton) -> NDArray[np.intp]:
 
 
 def sideless(keypoint: str) -> str:
-    """`left_knee` -> `knee`."""
+    """Keypoint name without its side: `left_knee` -> `knee`."""
     return keypoint.removeprefix("left_").removeprefix("right_")

@@ -1,4 +1,4 @@
-"""The shipped models and detectors: where their files are, what they are, and which name stands for which.
+"""Model zoo: shipped models and detectors, their files, cards and names.
 
 `weights/manifest.json` and `detectors/manifest.json` describe the files, so that listing them needs neither a runtime
 nor ONNX; they are made by `python benchmarks/maintenance/shipped_manifests.py` from the files and their cards.
@@ -21,10 +21,10 @@ DETECTOR_MANIFEST = DETECTORS / "manifest.json"
 
 
 class ShippedModel(BaseModel):
-    """One `.onnx` file that comes with the package.
+    """Shipped pose model: one `.onnx` file of the package.
 
     Attributes:
-        parameters: numbers that were learned.
+        parameters: number of trained parameters.
         precision: `fp32`, `fp16` or `int8`.
         accuracy: measured on a file, in percent: {"coco/test.json": {"AP": 27.8}}; copied from the card.
         card: the card's file name.
@@ -50,7 +50,7 @@ class ShippedModel(BaseModel):
 
 
 class ShippedDetector(BaseModel):
-    """One person detector that comes with the package; attributes as those of `ShippedModel`.
+    """Shipped person detector; attributes as those of `ShippedModel`.
 
     Attributes:
         accuracy: measured on a file: {"coco/test.json": {"recall": 80.1}}, in percent; copied from the card.
@@ -91,7 +91,7 @@ def shipped_models() -> list[str]:
 
 
 def shipped_catalogue() -> list[ShippedModel]:
-    """What is known of each shipped model; raises BadFileError where the list is damaged."""
+    """Catalogue of the shipped models; raises BadFileError where the list is damaged."""
     try:
         return _Manifest.model_validate(read_json(MANIFEST)).models
     except ValidationError as error:
@@ -99,7 +99,7 @@ def shipped_catalogue() -> list[ShippedModel]:
 
 
 def detector_catalogue() -> list[ShippedDetector]:
-    """What is known of each shipped detector; raises BadFileError where the list is damaged."""
+    """Catalogue of the shipped detectors; raises BadFileError where the list is damaged."""
     try:
         return _DetectorManifest.model_validate(read_json(DETECTOR_MANIFEST)).detectors
     except ValidationError as error:
@@ -107,14 +107,14 @@ def detector_catalogue() -> list[ShippedDetector]:
 
 
 def check_shipped(models: Sequence[ShippedModel | ShippedDetector]) -> None:
-    """Raises BadFileError for the first file that is missing or not the one that was listed."""
+    """Verify the SHA-256 of the shipped files; raises BadFileError for the first that is missing or differs."""
     for model in models:
         if sha256_of(model.path) != model.sha256:
             raise BadFileError(f"{model.path} is not the file that was shipped (SHA-256): install poseunion again.")
 
 
 def model_path(name_or_path: str | Path) -> Path:
-    """The file of a shipped model, or the path itself for anything that ends in `.onnx` or `.engine`.
+    """Path of a shipped model, or the path itself where it ends in `.onnx` or `.engine`.
 
     Raises:
         BadArgumentError: neither.
@@ -131,12 +131,12 @@ def model_path(name_or_path: str | Path) -> Path:
 
 
 def trainable_models() -> list[str]:
-    """Names of the shipped models whose files hold the weights to train on from: all but the quantised ones."""
+    """Names of the shipped models that can be fine-tuned: all but the quantised ones."""
     return [model.name for model in shipped_catalogue() if model.precision == "fp32"]
 
 
 def weights_path(name_or_path: str | Path) -> Path:
-    """The weights file of a shipped model, or the path itself for anything that ends in `.safetensors` or `.onnx`.
+    """Path of a shipped model's weights, or the path itself where it ends in `.safetensors` or `.onnx`.
 
     Raises:
         BadArgumentError: neither.

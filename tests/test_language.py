@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ DENIED = re.compile(
     r"|lessons?|asked for|himself)\b|\?$",
     re.IGNORECASE,
 )
+
+# Packages that keep to these words in their comments and whole docstrings, too.
+WHOLE = ("training/cdkd", "training/cli", "training/detector", "training/loop")
 
 
 def _first_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -53,4 +57,24 @@ def test_first_lines_of_docstrings_name_things() -> None:
 @pytest.mark.parametrize("path", sorted(p for p in modules().values() if "cli" in p.relative_to(ROOT).as_posix()))
 def test_help_texts_name_things(path: Path) -> None:
     wrong = [f"{line}: {text}" for line, text in _help_texts(path) if DENIED.search(text)]
+    assert not wrong, "\n".join(wrong)
+
+
+def _prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Comments, and the lines of docstrings."""
+    with path.open("rb") as file:
+        yield from ((t.start[0], t.string) for t in tokenize.tokenize(file.readline) if t.type == tokenize.COMMENT)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from ((getattr(node, "lineno", 1), line) for line in (ast.get_docstring(node) or "").split("\n"))
+
+
+@pytest.mark.parametrize("package", WHOLE)
+def test_comments_and_docstrings_name_things(package: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for path in sorted((ROOT / package).glob("*.py"))
+        for line, text in _prose(path)
+        if DENIED.search(text)
+    ]
     assert not wrong, "\n".join(wrong)

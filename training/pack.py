@@ -25,7 +25,7 @@ from poseunion.training.data.data_file import DataFile, DatasetEntry
 from poseunion.training.data.read_people import read_people
 from poseunion.training.data.teacher_entries import TeacherEntry
 from poseunion.training.densities.peaks import Peaks
-from poseunion.training.loop.prepare import Network, open_teacher, taught_keypoints
+from poseunion.training.loop.prepare import Network, distilled_keypoints, open_teacher
 from poseunion.training.shards.packed import INDEX, VERSION, PackedDataset, PackedIndex, PackedTeacher, Shard
 from poseunion.training.shards.samples import cut_sample, encode, write_shard
 from poseunion.training.teachers.cached_targets import predict_peaks
@@ -97,7 +97,7 @@ def pack(
     for number, entry in enumerate(wanted):
         left_out: Counter[str] = Counter()
         people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets, left_out=left_out)
-        store = open_store(entry.name, people, skeleton, cache)
+        store = open_store(entry.name, people, skeleton, cache, left_out)
         modes = [predict_peaks(store, one, skeleton, cache).modes for one in networks]
         parts.append(_Part(number, entry, left_out, store, modes))
     inputs = [VERSION, PEOPLE_PER_SHARD, recipe.skeleton, recipe.sampling.definition_offsets, height_px, quality]
@@ -133,14 +133,14 @@ def pack(
 
 
 def _described(entry: TeacherEntry, network: Network, skeleton: Skeleton) -> PackedTeacher:
-    teaches = taught_keypoints(entry, skeleton)
+    mask = distilled_keypoints(entry, skeleton)
     return PackedTeacher(
         name=network.name,
         skeleton=network.skeleton.name,
         sha256=network.sha256,
         flip=network.flip,
         predicts=tuple(network.skeleton.keypoints),
-        teaches=tuple(name for name, is_taught in zip(skeleton.keypoints, teaches, strict=True) if is_taught),
+        teaches=tuple(name for name, used in zip(skeleton.keypoints, mask, strict=True) if used),
     )
 
 

@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonpatch import InvalidJsonPatch, JsonPatch, JsonPatchException
+from jsonpointer import JsonPointerException
+
 from poseunion.annotate.formats.types import Problem
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import read_json, write_json
@@ -70,62 +73,24 @@ def write_patch(path: Path, problems: Sequence[Problem], source: Path) -> int:
     return sum(bool(problem.fix) for problem in problems)
 
 
-def apply_patch(document: Any, patch: Sequence[Operation]) -> Any:
-    """A mended copy of `document`: the operations test, replace, add and remove of RFC 6902.
+def apply_patch(document: Any, patch: Sequence[Operation], *, in_place: bool = False) -> Any:
+    """A mended copy of `document`; with `in_place` no copy is made, and `document` is half mended after an error.
 
     Raises:
         BadFileError: an operation does not fit: the document is another one, or is mended already.
     """
-    result = copy.deepcopy(document)
+    result = document if in_place else copy.deepcopy(document)
     for number, operation in enumerate(patch):
-        where = f"operation {number} of the patch"
-        if not isinstance(operation, dict) or operation.get("op") not in ("test", "replace", "add", "remove"):
-            raise BadFileError(f"{where} is not one of test, replace, add, remove.")
-        path = operation.get("path")
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise BadFileError(f"{where} has the path {path!r}, which points nowhere.")
         try:
-            _apply(result, operation["op"], [_unescaped(part) for part in path.split("/")[1:]], operation.get("value"))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            result = JsonPatch([operation]).apply(result, in_place=True)
+        except InvalidJsonPatch as error:
+            raise BadFileError(f"operation {number} of the patch is none of RFC 6902: {error}.") from error
+        except (JsonPatchException, JsonPointerException) as error:
             raise BadFileError(
-                f"{where} ({operation['op']} {path}) does not fit: the patch is of another file, or was applied before."
+                f"operation {number} of the patch ({operation['op']} {operation['path']}) does not fit: the patch is "
+                "of another file, or was applied before."
             ) from error
     return result
-
-
-def _unescaped(part: str) -> str:
-    return part.replace("~1", "/").replace("~0", "~")
-
-
-def _apply(document: Any, op: str, parts: list[str], value: Any) -> None:
-    parent = document
-    for part in parts[:-1]:
-        parent = parent[int(part) if isinstance(parent, list) else part]
-    last: Any = parts[-1]
-    if isinstance(parent, list):
-        if op == "add":
-            parent.insert(len(parent) if last == "-" else int(last), value)
-            return
-        last = int(last)
-        if last < 0:
-            raise IndexError(last)
-    elif not isinstance(parent, dict):
-        raise TypeError(type(parent))
-    if op == "add":
-        parent[last] = value
-        return
-    there = parent[last]  # for the other operations it has to be
-    if op == "test" and not _same(there, value):
-        raise ValueError(last)
-    if op == "remove":
-        del parent[last]
-    elif op == "replace":
-        parent[last] = value
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equal as JSON: 1 is 1.0, but no number is true."""
-    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
 
 
 def apply_file(file: Path, patch: Path, out: Path) -> int:
@@ -139,5 +104,5 @@ def apply_file(file: Path, patch: Path, out: Path) -> int:
     steps = read_json(patch)
     if not isinstance(steps, list):
         raise BadFileError(f"{patch} is not a JSON Patch: a list of operations is expected.")
-    write_json(out, apply_patch(read_json(file), steps))
+    write_json(out, apply_patch(read_json(file), steps, in_place=True))
     return len(steps)

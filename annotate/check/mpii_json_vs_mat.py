@@ -27,7 +27,7 @@ MOVED_PX = 0.51
 def compare(annotations: AnnotationSet, reference: AnnotationSet) -> Iterator[Problem]:
     """Differences of an MPII json from MPII's .mat.
 
-    The fix of a joint that was dropped puts it back: its coordinates, with `joints_vis` 0 where the .mat says occluded.
+    The fix of a joint that was dropped puts it back: its coordinates, with `joints_vis` 0 where the .mat has occluded.
 
     Raises:
         BadArgumentError: the two are not an MPII json and MPII's .mat.
@@ -58,8 +58,8 @@ def compare(annotations: AnnotationSet, reference: AnnotationSet) -> Iterator[Pr
                 *json_patch.replace(json_patch.pointer(index, "joints", k), record["joints"][k], joint),
                 *json_patch.replace(json_patch.pointer(index, "joints_vis", k), record["joints_vis"][k], visible),
             )
-            said = "visible" if visible else "occluded"
-            yield Problem(place, f"{names[k]} was dropped: the .mat has it, {said}", False, fix)
+            state = "visible" if visible else "occluded"
+            yield Problem(place, f"{names[k]} was dropped: the .mat has it, {state}", False, fix)
         for k in np.flatnonzero((ours > 0) & (theirs <= 0)).tolist():
             yield Problem(place, f"{names[k]} is not in the .mat", False)
         both = (ours > 0) & (theirs > 0)

@@ -16,34 +16,34 @@ import numpy as np
 from poseunion.annotate import left_right_geometry
 from poseunion.annotate.check import json_patch
 from poseunion.annotate.formats import AnnotationSet, Problem
-from poseunion.annotate.formats.coco import coco_json as coco
 from poseunion.annotate.formats.coco.coco_json import is_number
 from poseunion.annotate.formats.extension_view import human_view
 from poseunion.annotate.formats.types import ANIMAL, MALFORMED, is_another_class
 from poseunion.models.errors import ItemError
-from poseunion.models.images import image_size
+from poseunion.models.files import sha256_of
+from poseunion.models.images import image_size, read_image
 from poseunion.models.picture_paths import picture_path
 
-# A box may reach over the edge by what rounding does.
-EDGE_PX = 1.0
 # Two people of one picture are one labelled twice when their shared points are this close, in sides of their box.
 SAME_PERSON = 0.02
 SHARED_POINTS = 5
+# Keypoints from which on a file without any v 2 is odd: fewer may all be occluded.
+FEWEST_STATES = 30
 
 # CrowdPose counts its 12 limb keypoints alone (crowdpose-api); head and neck stand last.
 UNCOUNTED = {"crowdpose": ("head_top", "head", "neck", "upper_neck")}
 
-# Fields by which formats without ids say where a person stands.
+# Fields by which formats without ids locate a person.
 _WHERE = ("image", "human", "annolist", "annorect", "label_file", "line", "item", "annotation", "image_id")
 
 
 def place_of(annotations: AnnotationSet, index: int) -> str:
-    """Where record `index` stands, in words a person can search for."""
+    """Place of record `index`, as text that can be searched for."""
     record = annotations.records[index]
     if "id" in record:
         return f"annotations[{index}] (id {record['id']})"
-    said = ", ".join(f"{key} {record[key]}" for key in _WHERE if key in record)
-    return f"record {index} ({said})" if said else f"record {index}"
+    found = ", ".join(f"{key} {record[key]}" for key in _WHERE if key in record)
+    return f"record {index} ({found})" if found else f"record {index}"
 
 
 def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -54,7 +54,7 @@ def readable(annotations: AnnotationSet) -> Iterator[tuple[int, dict[str, Any]]]
             yield index, record
 
 
-def _pointer(annotations: AnnotationSet, index: int) -> tuple[str | int, ...] | None:
+def pointer_of(annotations: AnnotationSet, index: int) -> tuple[str | int, ...] | None:
     """Where record `index` stands in the JSON document; None for formats whose records are not its items."""
     document = annotations.source.document
     if isinstance(document, list) and document and document[0] is annotations.records[0]:
@@ -77,7 +77,7 @@ def counts(annotations: AnnotationSet) -> Iterator[Problem]:
         if uncounted and len(states) == len(counted) and stated == sum(np.logical_and(states, counted)):
             continue
         if labelled and stated != labelled:
-            where = _pointer(annotations, index)
+            where = pointer_of(annotations, index)
             fix = json_patch.replace(json_patch.pointer(*where, "num_keypoints"), stated, labelled) if where else ()
             text = f"num_keypoints is {stated}, {labelled} are labelled"
             yield Problem(place_of(annotations, index), text, False, fix)
@@ -113,46 +113,29 @@ def places(annotations: AnnotationSet) -> Iterator[Problem]:
 
 def animals(annotations: AnnotationSet) -> Iterator[Problem]:
     """Categories of animals with people's keypoints, which are completed only with --category."""
-    said = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
-    for reason, count in said.items():
+    animals_of = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
+    for reason, count in animals_of.items():
         name = reason.removeprefix(f"{ANIMAL}: ")
         text = f"{name} is an animal by its name, and the model knows people only: {count} left as they are"
         yield Problem("categories", f"{text}; --category {name} completes them", False)
 
 
-def shares(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Coordinates that are shares of the picture's sides instead of pixels."""
-    placed = annotations.xy[annotations.visibility > 0]
-    if len(placed) and placed.max() <= 1 and not (annotations.box_xywh[:, 2:] > 1.5).any():
-        yield Problem("annotations", "all boxes and points lie within one pixel: shares instead of pixels?", False)
+def visibility(annotations: AnnotationSet) -> Iterator[Problem]:
+    """A file whose labelled keypoints all have v 1: labelled but occluded, in COCO's convention."""
+    values = [r["keypoints"][2::3] for _, r in readable(annotations) if isinstance(r.get("keypoints"), list)]
+    labelled = [v for states in values for v in states if is_number(v) and v > 0]
+    if len(labelled) >= FEWEST_STATES and set(labelled) == {1}:
+        text = f"visibility: all {len(labelled)} labelled keypoints have v 1 (occluded): does 1 stand for visible here?"
+        yield Problem("annotations", text, False)
 
 
-def boxes(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Boxes that are missing, or reach over the picture's edge.
-
-    A box grown from joints may reach over the edge (MPII's); a box that `bbox` does not hold has no fix.
-    """
-    for index, record in readable(annotations):
-        person = annotations.person(index)
-        place = place_of(annotations, index)
-        if person.skip is None and not (person.box_xywh[2:] > 0).all():
-            yield Problem(place, "it has no bbox with an area, so it cannot be cropped", False)
-        if person.image is None or person.image.width is None or person.image.height is None:
-            continue
-        width, height = person.image.width, person.image.height
-        x, y, w, h = person.box_xywh.tolist()
-        if "bbox" in record and not coco.holds_something(record["bbox"]):  # the box was grown from the joints
-            if record["bbox"]:
-                yield Problem(place, f"bbox {record['bbox']} holds nothing: the crop is made around the joints", False)
-            continue
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-            yield Problem(place, f"bbox outside the picture of {width}x{height}", False)
-        elif max(-x, -y, x + w - width, y + h - height) > EDGE_PX and "bbox" in record and "center" not in record:
-            left, top = max(x, 0), max(y, 0)
-            inside = [left, top, min(x + w, width) - left, min(y + h, height) - top]
-            where = _pointer(annotations, index)
-            fix = json_patch.replace(json_patch.pointer(*where, "bbox"), record["bbox"], inside) if where else ()
-            yield Problem(place, f"bbox reaches over the edge of the picture of {width}x{height}", False, fix)
+def listed_twice(annotations: AnnotationSet) -> Iterator[Problem]:
+    """Pictures of which several entries have the file name."""
+    first: dict[str, Any] = {}
+    for image in annotations.images:
+        if image.file_name and image.file_name in first:
+            yield Problem(f"image {image.id}", f"{image.file_name} is also image {first[image.file_name]}", False)
+        first.setdefault(image.file_name, image.id)
 
 
 def points(annotations: AnnotationSet) -> Iterator[Problem]:
@@ -188,7 +171,7 @@ def duplicates(annotations: AnnotationSet) -> Iterator[Problem]:
             first = place_of(annotations, a)
             if np.array_equal(annotations.visibility[a], annotations.visibility[b]) and not distance.any():
                 gone.add(b)
-                where = _pointer(annotations, b)
+                where = pointer_of(annotations, b)
                 same_box = np.array_equal(annotations.box_xywh[a], annotations.box_xywh[b], equal_nan=True)
                 fix = (
                     json_patch.remove(json_patch.pointer(*where), annotations.records[b]) if where and same_box else ()
@@ -205,7 +188,7 @@ def _extent(annotations: AnnotationSet, index: int) -> float:
 
 
 def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
-    """Left and right that may have been exchanged; see `sides`.
+    """Left and right that may have been exchanged; see `left_right_geometry`.
 
     Human points are judged by each other; points that were added, by all that stand.
     """
@@ -222,10 +205,11 @@ def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
 
 
 def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
-    """Pictures that are not there, have another size, or are turned by their EXIF."""
+    """Pictures that are absent, truncated, of another size, turned by their EXIF, or copies of one another."""
     people: dict[int, list[int]] = defaultdict(list)
     for index, _ in readable(annotations):
         people[int(annotations.image_index[index])].append(index)
+    copies: dict[str, str] = {}
     for position, image in enumerate(annotations.images):
         if not image.file_name:
             continue
@@ -235,9 +219,13 @@ def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
             yield Problem(place, f"{image.file_name} is taken to be {path.relative_to(folder).as_posix()}", False)
         try:
             stored, upright = (image_size(path, exif=exif) for exif in (False, True))
+            read_image(path, exif=False)  # a truncated picture has a whole header
         except ItemError as error:
             yield Problem(place, str(error))
             continue
+        first = copies.setdefault(sha256_of(path), image.file_name)
+        if first != image.file_name:
+            yield Problem(place, f"{image.file_name} is the same picture as {first}", False)
         stated = None if image.width is None or image.height is None else (image.width, image.height)
         if stated is not None and stated not in (stored, upright):
             text = f"{image.file_name} is {stored[0]}x{stored[1]}, stated is {stated[0]}x{stated[1]}"

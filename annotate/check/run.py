@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from poseunion.annotate.check import mpii_json_vs_mat, rules, ultralytics
+from poseunion.annotate.check import box_rules, mpii_json_vs_mat, rules, ultralytics
 from poseunion.annotate.check.left_right_model import exchanged_by_model
 from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, Problem, read_annotations
@@ -18,11 +18,12 @@ from poseunion.models.skeleton import Skeleton
 # Worth a look, but usable.
 SUSPICIOUS = (
     rules.animals,
-    rules.shares,
     rules.counts,
     rules.places,
-    rules.boxes,
+    rules.visibility,
+    box_rules.boxes,
     rules.points,
+    rules.listed_twice,
     rules.duplicates,
     rules.exchanged_sides,
 )
@@ -44,11 +45,11 @@ def check(
     """Read a file and list its problems, in the order of the file.
 
     Args:
-        images: also look at every picture: is it there, has it the stated size, is it turned by its EXIF.
+        images: also check every picture, see `rules.pictures`.
         reference: MPII's .mat, to compare an MPII json with.
-        model: to ask about left and right, see `second_look`; needs `images`.
+        model: compares left and right, see `left_right_model`; needs `images`.
         consumer: `ultralytics`: also what it would drop of a YOLO-pose dataset, see `ultralytics`.
-        progress: told of people done and people in all.
+        progress: called with people done and people in all.
 
     Returns:
         The annotations (None where nothing of the file can be read) and the problems; a fatal one makes it unusable.

@@ -1,6 +1,6 @@
 """Pictures of a YOLO-pose dataset that Ultralytics' label check drops, with its reasons.
 
-Its label check drops a picture with all of its people for one bad line, and says so only among a training's messages.
+Its label check drops a picture with all of its people for one bad line, and reports it only in a training's log.
 These are its documented demands as version 8.4 has them, and where releases differ the stricter: older ones allow
 nothing outside 0 … 1, newer ones 1 % more. `make test-consumers` compares the prediction with the check itself.
 """

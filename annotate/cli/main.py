@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poseunion.annotate.cli import audit as cli_audit
 from poseunion.annotate.cli import decisions as cli_decisions
 from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_audit.app)
 app.add_typer(cli_decisions.app)
 app.add_typer(cli_release.app)
 app.add_typer(cli_review.app)
@@ -104,6 +106,7 @@ def extend_command(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast what would be done; write nothing.")] = False,
+    check_labels: cli_audit.SelfCheckOption = False,
     as_json: JsonOption = False,
     overlay: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also draw every picture with its people into this folder.")
@@ -138,6 +141,8 @@ def extend_command(
         annotate extend --dataset my_data.toml --out my_21.json --overlay overlays/ --limit 50
 
         annotate extend --dataset coco --risk 0.05 --dry-run
+
+        annotate extend --dataset coco --risk 0.05 --dry-run --self-check
 
         annotate extend --dataset coco --fill-gaps --keypoints left_ankle,right_ankle
 
@@ -204,17 +209,23 @@ def extend_command(
     )
     if evidence or (evidence is None and supports_labels(loaded)):
         loaded = ConditionedPredictor(loaded)
-    say = partial(typer.echo, err=True)
-    predictor = predictor_for_option(route, model, loaded, say, device=device, threads=threads)
+    notice = partial(typer.echo, err=True)
+    predictor = predictor_for_option(route, model, loaded, notice, device=device, threads=threads)
+    checked = cli_audit.check_labels(records, found.images, predictor, options) if check_labels else None
     if dry_run:
         from poseunion.annotate.extend.dry_run import forecast
 
-        said = forecast(records, found, predictor, out, options)
+        planned = forecast(records, found, predictor, out, options)
         if as_json:
-            print_json(said.to_json())
+            print_json(planned.to_json() | ({} if checked is None else {"self_check": checked.to_json()}))
         else:
-            said.print(Console())
+            planned.print(Console())
+            if checked is not None:
+                checked.print(Console())
         return
+    if checked is not None:
+        checked.refuse_risk()
+        checked.print(Console(stderr=True))
     try:
         with progress_bar("people") as progress:
             report = extend(records, found.images, predictor, out, options, progress=progress, command=sys.argv)
@@ -271,7 +282,7 @@ def check_command(
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME|PATH", help="Also ask a model where left and right were confused; needs --images."),
+        typer.Option(metavar="NAME|PATH", help="Also list left/right swaps by a model; needs --images."),
     ] = None,
     patch: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what can be mended as a JSON Patch (RFC 6902).")
@@ -305,13 +316,13 @@ def check_command(
     from poseunion.annotate.check.json_patch import write_patch
     from poseunion.annotate.check.run import check
 
-    eyes = None
+    predictor = None
     if model is not None:
         from poseunion.models.inference.predictor import load_predictor
 
-        # Mirrored crops, too: who is not sure of the sides should not speak of them.
-        eyes = load_predictor(model, flip=True)
-    with progress_bar("people") if eyes else contextlib.nullcontext() as progress:
+        # Averaged with mirrored crops: a model that is unsure of the sides has a low confidence then.
+        predictor = load_predictor(model, flip=True)
+    with progress_bar("people") if predictor else contextlib.nullcontext() as progress:
         records, problems = check(
             file,
             images=images,
@@ -319,7 +330,7 @@ def check_command(
             skeleton=_skeleton(skeleton),
             categories=names_of(category) or (),
             reference=against,
-            model=eyes,
+            model=predictor,
             consumer=consumer,
             progress=progress,
         )
@@ -327,8 +338,8 @@ def check_command(
     mended = write_patch(patch, problems, file) if patch is not None else None
     if as_json:
         found = [{"place": p.place, "problem": p.text, "fatal": p.fatal, "fix": bool(p.fix)} for p in problems]
-        said = {"file": str(file), "usable": not wrong, "problems": found}
-        print_json(said if patch is None else {**said, "patch": str(patch), "mended": mended})
+        report = {"file": str(file), "usable": not wrong, "problems": found}
+        print_json(report if patch is None else {**report, "patch": str(patch), "mended": mended})
     else:
         for problem in problems:
             typer.echo(f"{'wrong' if problem.fatal else 'look'}: {problem.place}: {problem.text}")

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poseunion.annotate.cli.console import JsonOption, VoiceOption, print_json
 from poseunion.models.errors import BadArgumentError, BadFileError
 
+if TYPE_CHECKING:
+    from poseunion.annotate.formats import AnnotationSet
+    from poseunion.annotate.review.priority import Person
+
 app = typer.Typer()
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
+AuditQueueOption = Annotated[
+    bool, typer.Option("--audit", help="Only the sample of annotate audit, in the order it was drawn.")
+]
 
 
 @app.command("release")
@@ -75,6 +83,7 @@ def next_command(
     file: FileArgument,
     budget: Annotated[int, typer.Option(help="How many people can be looked at.")] = 20,
     voice: VoiceOption = None,
+    audit: AuditQueueOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the people to review next, by expected correction gain.
@@ -82,6 +91,8 @@ def next_command(
     Examples:
 
         annotate next train_21.json --budget 50
+
+        annotate next train_21.json --audit
     """
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.priority import queue, read_voices
@@ -89,6 +100,8 @@ def next_command(
     _refuse_budget(budget)
     annotations = read_extended(file)
     waiting = queue(annotations, voices=read_voices(voice or (), annotations))
+    if audit:
+        waiting = _audited(annotations, waiting)
     rows = []
     for person in waiting[:budget]:
         order = sorted(person.candidates, key=lambda c: -c.gain)
@@ -118,6 +131,7 @@ def cvat_export_command(
     file: FileArgument,
     out: Annotated[Path, typer.Option(metavar="FILE.zip", help="Zip for CVAT; its labels go beside it.")],
     top: Annotated[int | None, typer.Option(help="Only so many people, those first that need a look most.")] = None,
+    audit: AuditQueueOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
 ) -> None:
     """Write people whose proposals wait for a look as skeletons for CVAT, where points can be moved.
@@ -128,6 +142,8 @@ def cvat_export_command(
     Examples:
 
         annotate cvat-export train_21.json --out slice.zip --top 100
+
+        annotate cvat-export train_21.json --out sample.zip --audit
     """
     from poseunion.annotate.review.cvat import export_slice, labels_path
     from poseunion.annotate.review.decisions import read_extended
@@ -140,7 +156,10 @@ def cvat_export_command(
     if out.exists() and not overwrite:
         raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
     annotations = read_extended(file)
-    rows = [person.row for person in queue(annotations)[:top]]
+    people_waiting = queue(annotations)
+    if audit:
+        people_waiting = _audited(annotations, people_waiting)
+    rows = [person.row for person in people_waiting[:top]]
     if not rows:
         raise BadArgumentError(f"No proposal in {file} waits for a look.")
     people = export_slice(annotations, rows, out)
@@ -208,3 +227,19 @@ def cvat_import_command(
 def _refuse_budget(budget: int, option: str = "--budget") -> None:
     if budget < 1:
         raise BadArgumentError(f"{option} {budget} leaves no person to review: give at least 1.")
+
+
+def _audited(annotations: AnnotationSet, people: list[Person]) -> list[Person]:
+    """The people of the audit's sample, each with only the drawn points that wait for a decision."""
+    from poseunion.annotate.audit.sample import audit_queue
+
+    places = audit_queue(annotations)
+    if not places:
+        raise BadArgumentError(f"No drawn point of {annotations.source.path} waits: draw some with annotate audit.")
+    person_of = {person.row: person for person in people}
+    drawn = set(places)
+    return [
+        replace(person_of[row], candidates=tuple(c for c in person_of[row].candidates if (row, c.keypoint) in drawn))
+        for row in dict.fromkeys(row for row, _ in places)
+        if row in person_of
+    ]

@@ -22,7 +22,10 @@ def review_command(
     images: Annotated[Path, typer.Option(metavar="DIR", help="Folder of its pictures.")],
     top: Annotated[int, typer.Option(help="So many people, those first where a look changes most.")] = 200,
     audit: Annotated[
-        int, typer.Option(help="Also so many accepted proposals drawn by lot: the view `audit sample`.")
+        int,
+        typer.Option(
+            help="Also so many accepted proposals drawn by lot, or all that annotate audit drew: view `audit sample`."
+        ),
     ] = 50,
     voice: VoiceOption = None,
     again: Annotated[bool, typer.Option("--again", help="Also proposals that are already decided.")] = False,
@@ -52,6 +55,7 @@ def review_command(
     """
     import webbrowser
 
+    from poseunion.annotate.audit.sample import audit_queue
     from poseunion.annotate.datasets import picture_folder
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.fiftyone import database, server
@@ -71,7 +75,8 @@ def review_command(
         if held and not overwrite:
             typer.echo(f"Going on with the last review: {held} tags of it are not pulled yet.", err=True)
         else:
-            chosen = choose(annotations, top=top, audit=audit, decided=again, voices=voices)
+            drawn = audit_queue(annotations)
+            chosen = choose(annotations, top=top, audit=audit, decided=again, voices=voices, drawn=drawn)
             with progress_bar("people") as progress:
                 built = build(fo, annotations, chosen, images, folder / "pictures", progress)
             for place, reason in built.bad:

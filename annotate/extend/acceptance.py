@@ -46,12 +46,12 @@ class AcceptanceRule:
     def to_json(self) -> dict[str, Any]:
         """For the `poseunion` block: `thresholds` (null accepts nothing), `guarantee` and `labelled_threshold`."""
         values = [None if math.isinf(t) else t for t in self.threshold_K.tolist()]
-        said: dict[str, Any] = {"thresholds": dict(zip(self.keypoints, values, strict=True))}
+        values_of: dict[str, Any] = {"thresholds": dict(zip(self.keypoints, values, strict=True))}
         if self.risk is not None:
-            said["guarantee"] = self.promise()
+            values_of["guarantee"] = self.promise()
         if self.labelling is not None:
-            said["labelled_threshold"] = self.labelling.threshold
-        return said
+            values_of["labelled_threshold"] = self.labelling.threshold
+        return values_of
 
     @property
     def labelling(self) -> AnnotatorModel | None:
@@ -73,7 +73,7 @@ class AcceptanceRule:
     def expected(self, k: int) -> tuple[float, float] | None:
         """Of keypoint k: the share of such proposals that is accepted, and the share of gross errors among them.
 
-        As counted on the guarantee's people; None where the model is not calibrated, or nobody of them has it.
+        As counted on the guarantee's people; None where the model is not calibrated, or none of them has it.
         """
         if self.part is None or not self.part.ladders[k].people:
             return None

@@ -38,7 +38,7 @@ class DryRunReport:
         keypoints: how many a person would have; added: those the file lacks.
         expected: keypoint -> `missing` people who get a proposal, of them `left_out` by annotators who could have
             labelled it, and of a calibrated model how many to expect `accepted` and how many of the accepted `wrong`,
-            as counted on the calibration people. Only keypoints that are asked for.
+            as counted on the calibration people. Only requested keypoints.
         gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: what is asked for.
         promise: see `acceptance.Rule.promise`.
     """
@@ -67,7 +67,7 @@ class DryRunReport:
         return dataclasses.asdict(self)
 
     def print(self, console: Console) -> None:
-        """In words and a table."""
+        """Print sentences and a table."""
         from rich.table import Table
 
         how = "told what is labelled" if self.evidence else "from the pictures alone"
@@ -84,8 +84,8 @@ class DryRunReport:
             if row["missing"]:
                 table.add_row(name, *(str(row.get(h, "·")) for h in columns))
         console.print(table)
-        if said := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
-            console.print(said, soft_wrap=True, markup=False, highlight=False)
+        if sentence := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
+            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
         if self._column("accepted"):
             console.print(
                 "Accepted and wrong are what to expect if these people are like the calibration people.",

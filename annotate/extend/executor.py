@@ -2,7 +2,7 @@
 
 `local` works in this process. With one worker, a thread cuts the next chunk's crops while the network works on the
 last one's. With several, each thread takes whole chunks and runs the network in its own thread: on a CPU, two
-single-threaded runs side by side finish sooner than one run on two threads, and nobody waits for pictures. Decoding,
+single-threaded runs side by side finish sooner than one run on two threads, and none waits for pictures. Decoding,
 warping and the network all run outside Python's lock.
 """
 
@@ -24,7 +24,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 ENGINES = ("local", "ray")
-# Chunks begun ahead of the one that is waited for, a worker: enough that nobody idles when chunks differ.
+# Chunks begun ahead of the one that is waited for, a worker: enough that no worker idles when chunks differ.
 AHEAD = 2
 MAX_WORKERS = 16  # beyond it, threads wait for Python's lock
 

@@ -21,8 +21,8 @@ class Pictures:
     """Reads pictures in the frame their annotations are in; keeps only the last one. For one thread.
 
     Args:
-        strict: know pictures by their content. A file that was exchanged under the same size and time shows; each is
-            read twice.
+        strict: identify pictures by their content. A file that was exchanged under the same size and time shows; each
+            is read twice.
     """
 
     def __init__(self, folder: Path, *, strict: bool = False) -> None:

@@ -1,6 +1,6 @@
 """The journal of a long run: JSON lines beside the output, one finished chunk a line, on disk before the next begins.
 
-Line 1 says what the work is (checksums of the annotation file and the model, and the options that change predictions);
+Line 1 describes the work (checksums of the annotation file and the model, and the options that change predictions);
 a journal of other work is refused. Every further line is `{"chunk": i, ...}`; a chunk written twice counts as its last
 line. Every line begins with the CRC-32 of the rest: a line that a crash cut off or a disk damaged is counted, dropped,
 and its chunk is done again.
@@ -16,13 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.files import refuse_irregular
+from filelock import AcquireReturnProxy
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: two runs at once are then the user's care
-    fcntl = None  # type: ignore[assignment]
+from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.files import lock_file, refuse_irregular
 
 VERSION = 2  # 2: a checksum a line, and the stamps of the pictures
 
@@ -37,8 +34,19 @@ class Journal:
 
     def __init__(self, path: Path, handle: int, end: int, chunks: int = 0, damaged: int = 0) -> None:
         self.path, self.chunks, self.damaged = path, chunks, damaged
-        self._handle = handle
-        self._end = end
+        self._handle, self._end = handle, end
+        self._lock_path = path.with_name(f".{path.name}.lock")
+        busy = f"{path} is in use by another run: wait for it, or choose another --out."
+        self._lock: AcquireReturnProxy | None = None
+        try:
+            self._lock = lock_file(self._lock_path, busy)
+        except BadArgumentError:
+            os.close(handle)
+            raise
+        except BadFileError:
+            pass  # some network file systems have no locks
+        os.ftruncate(handle, end)
+        os.lseek(handle, end, os.SEEK_SET)
 
     @classmethod
     def create(cls, path: Path, work: dict[str, Any]) -> Journal:
@@ -79,18 +87,6 @@ class Journal:
             raise BadFileError(
                 f"Cannot write {path}: {error.strerror or error}; choose another folder with --out."
             ) from error
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(handle)
-                raise BadArgumentError(
-                    f"{path} is in use by another run: wait for it, or choose another --out."
-                ) from error
-            except OSError:
-                pass  # some network file systems have no locks
-        os.ftruncate(handle, end)
-        os.lseek(handle, end, os.SEEK_SET)
         return cls(path, handle, end, chunks, damaged)
 
     def append(self, line: dict[str, Any]) -> None:
@@ -122,6 +118,10 @@ class Journal:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+            if self._lock is not None:
+                with contextlib.suppress(OSError):  # Windows removes no open file: it stays, and is empty
+                    self._lock_path.unlink()
+                self._lock.lock.release()
 
     def remove(self) -> None:
         """The work is done: delete the journal."""
@@ -156,7 +156,7 @@ def _survey(path: Path) -> tuple[dict[str, Any] | None, dict[str, tuple[int, int
                 start, position = position, position + len(content)
                 line = _opened(content)
                 if start == 0:
-                    # Without its head nothing says which work this is; a head that was cut off has nothing behind it.
+                    # Without its head the work is unknown; a head that was cut off has nothing behind it.
                     if line is None and content.endswith(b"\n") and not _is_head(content):
                         raise BadFileError(
                             f"{path} is not a journal this version can go on with: start again with --overwrite."

@@ -33,11 +33,11 @@ class KeypointCounts:
     def add(self, completion: Completion, predicted_N: np.ndarray) -> None:
         """Count the rows of a completion that are marked in (N,) `predicted_N`."""
         origin = completion.origin[predicted_N]
-        asked = ~np.isnan(completion.confidence[predicted_N])
+        proposed = ~np.isnan(completion.confidence[predicted_N])
         states = [
             origin == Origin.HUMAN,
             origin == Origin.DERIVED,
-            asked,
+            proposed,
             origin == Origin.PROPOSED,
             origin == Origin.NONE,
         ]
@@ -62,7 +62,7 @@ class ExtendReport:
 
     Attributes:
         persons: people in the raw file, of all categories and classes.
-        predicted: of them, looked at by the model.
+        predicted: of them, predicted by the model.
         passed: reason -> records passed through on purpose.
         bad: records (or their pictures) that could not be used: record, id, image, reason.
         keypoints: name -> human, derived, proposed, accepted, none; over the predicted.
@@ -130,8 +130,8 @@ class ExtendReport:
             console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
         if self.promise is not None:
             print_promise(console, self.promise)
-        if said := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
-            console.print(said, soft_wrap=True, markup=False, highlight=False)
+        if sentence := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
+            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
         console.print(lines_after, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -149,7 +149,7 @@ def print_promise(console: Console, promise: dict[str, Any]) -> None:
             table.add_row(name, f"{row['threshold']:.4f}", *shown)
     if table.row_count:
         console.print(table)
-    said = [
+    lines = [
         f"Promised: of each keypoint's accepted proposals at most {100 * promise['risk']:g} % are gross errors "
         f"(outside the picture, or beyond the OKS-.5 radius), with {100 * promise['confidence']:g} % confidence.",
         f"  This holds for people like these: {promise['people']}.",
@@ -157,8 +157,8 @@ def print_promise(console: Console, promise: dict[str, Any]) -> None:
         "calibration people's were.",
     ]
     if promise["test_people"]:
-        said.append(f"  Test people: {promise['test_people']}.")
+        lines.append(f"  Test people: {promise['test_people']}.")
     refused = [f"{name} ({row['reason']})" for name, row in promise["keypoints"].items() if row["threshold"] is None]
     if refused:
-        said.append(f"  Nothing is accepted of: {'; '.join(refused)}.")
-    console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)
+        lines.append(f"  Nothing is accepted of: {'; '.join(refused)}.")
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)

@@ -1,7 +1,7 @@
 """Which keypoints of a person are proposed: what the dataset does not define and, on request, annotation gaps.
 
 A gap is a keypoint that the dataset defines and its annotators left without a label (visibility 0): hidden, outside
-the picture, tiny, or forgotten. Nobody can tell which, so gaps stay as they are unless they are asked for. A person
+the picture, tiny, or forgotten. The file does not state which, so gaps stay unless they are requested. A person
 without a single label was never annotated: there, nothing is a gap.
 
 Shapes: N records, K keypoints of the output.

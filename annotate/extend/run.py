@@ -51,7 +51,7 @@ class Options:
     Attributes:
         format: of the output; None: the input format's default (MPII's json becomes COCO style).
         threshold: confidence from which a proposal is accepted; None: the model's own.
-        risk: share of gross errors among what is accepted, promised instead of a threshold; see `acceptance`.
+        risk: share of gross errors among what is accepted, guaranteed instead of a threshold; see `acceptance`.
         fill_gaps, keypoints: what is proposed, see `requested_keypoints.Asked`.
         limit: predict only the first so many people.
         unlabelled: also people without any human keypoint.
@@ -59,8 +59,8 @@ class Options:
         resume: go on with the journal beside the output.
         overwrite: replace an output or journal that is there.
         workers: people-chunks worked on at once; changes the time, not the result.
-        engine: who works on them, see `engines`.
-        strict: know pictures by their content, see `Pictures`; changes no result.
+        engine: what runs them, see `executor`.
+        strict: identify pictures by their content, see `Pictures`; changes no result.
     """
 
     format: str | None = None

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from poseunion.annotate.formats.extension import Extension
-from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source
+from poseunion.annotate.formats.types import AnnotationSet, ImageRef, PersonRecord, Problem, Report, Source, refuse
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import Skeleton, Visibility
 
@@ -60,6 +62,11 @@ _TOOLS: dict[str, Writer] = {
 }
 _V, _O, _A, _U = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.ABSENT, Visibility.UNDEFINED
 EXACT = "exact"
+FEWEST_SHARES = 6  # different ones; three keypoints have as many
+SHARES = (
+    "all boxes and points lie within one pixel: shares instead of pixels? Multiply x by the picture's width and y by "
+    "its height"
+)
 
 
 @dataclass(frozen=True)
@@ -96,128 +103,112 @@ def _coco_style(name: str, title: str, own: str, states: tuple[Visibility, ...] 
     return Format(name, title, detect, read, writers, states, EXACT, own)
 
 
-_SAME_KEYPOINTS = "same keypoints, the missing ones filled in with `--fill-gaps`"
-FORMATS: dict[str, Format] = {
-    f.name: f
-    for f in (
-        # The more particular ones first: the first that recognises a file reads it.
-        _coco_style("halpe", "Halpe json (136 keypoints, the first 26)", _SAME_KEYPOINTS),
-        _coco_style("crowdpose", "CrowdPose json", _SAME_KEYPOINTS),
-        _coco_style("wholebody", "COCO-WholeBody json (the body's 17 of 133)", _SAME_KEYPOINTS),
-        _coco_style("posetrack18", "PoseTrack18 json", _SAME_KEYPOINTS, (_V, _A)),
-        _coco_style("jhmdb", "sub-JHMDB json (COCO style, as mmpose's)", _SAME_KEYPOINTS),
-        Format(
-            "coco",
-            "COCO keypoints json, with any known skeleton's names",
-            _lazy("coco.coco_json:detect"),
-            _lazy("coco.coco_json:read"),
-            {"coco": _COCO, **_TOOLS},
-            own="the extended file",
-            verified="pycocotools, FiftyOne, sleap-io",
-        ),
-        Format(
-            "mpii",
-            "MPII json (image, center, scale, joints, joints_vis)",
-            _lazy("mpii.mpii_json:detect"),
-            _lazy("mpii.mpii_json:read"),
-            {"coco": _FROM_ANY, "mpii": _lazy("mpii.mpii_json_write:write"), **_TOOLS},
-            own="`joints_union` beside `joints`",
-        ),
-        Format(
-            "mpii-mat",
-            "MPII .mat (RELEASE.annolist)",
-            _lazy("mpii.mpii_mat:detect"),
-            _lazy("mpii.mpii_mat:read"),
-            {"coco": _FROM_ANY, "mpii-mat": _lazy("mpii.mpii_mat_write:write"), **_TOOLS},
-            (_V, _O, _A, _U),
-            own="`joints_union` beside `annopoints`",
-            ending=".mat",
-        ),
-        Format(
-            "lsp-mat",
-            "LSP joints.mat, (3,14,N) and LSP extended's (14,3,N)",
-            _lazy("lsp:detect"),
-            _lazy("lsp:read"),
-            {"coco": _FROM_ANY, "lsp-mat": _lazy("lsp:write"), **_TOOLS},
-            own="`joints_union` beside `joints`",
-            ending=".mat",
-        ),
-        Format(
-            "aic",
-            "AI Challenger json",
-            _lazy("aic:detect"),
-            _lazy("aic:read"),
-            {"coco": _FROM_ANY, "aic": _lazy("aic:write"), **_TOOLS},
-            own="`keypoint_union` beside `keypoint_annotations`",
-        ),
-        Format(
-            "yolo-pose",
-            "YOLO-pose: data.yaml with label files",
-            _lazy("yolo.yolo_labels:detect"),
-            _lazy("yolo.yolo_labels:read"),
-            {"coco": _FROM_ANY, **_TOOLS},
-            precision="1e-8 of the picture's side",
-            own="a zip of data.yaml and labels",
-            ending=".zip",
-            verified="Ultralytics, sleap-io",
-        ),
-        Format(
-            "datumaro",
-            "CVAT skeletons: Datumaro 1.0 json",
-            _lazy("datumaro.datumaro_json:detect"),
-            _lazy("datumaro.datumaro_json:read"),
-            {"coco": _FROM_ANY, **_TOOLS},
-            own="skeletons with more points",
-            verified="cvat-sdk (its labels)",
-        ),
-        Format(
-            "cvat-xml",
-            'CVAT skeletons: XML 1.1 ("CVAT for images")',
-            _lazy("tools.cvat_xml:detect"),
-            _lazy("tools.cvat_xml:read"),
-            {"coco": _FROM_ANY, **_TOOLS},
-            ending=".xml",
-        ),
-        Format(
-            "label-studio",
-            "Label Studio json (rectangles with keypoints)",
-            _lazy("tools.label_studio:detect"),
-            _lazy("tools.label_studio:read"),
-            {"coco": _FROM_ANY, **_TOOLS},
-            precision="1e-13 of the picture's side",
-            own="regions with more keypoints",
-            verified="label-studio-sdk",
-        ),
-        Format(
-            "labelme",
-            "labelme, X-AnyLabeling json (a file or a folder)",
-            _lazy("tools.labelme:detect"),
-            _lazy("tools.labelme:read"),
-            {"coco": _FROM_ANY, **_TOOLS},
-            (_V, _O, _A),
-        ),
-        Format(
-            "openpose",
-            "OpenPose json (predictions; a file or a folder)",
-            _lazy("tools.openpose:detect"),
-            _lazy("tools.openpose:read"),
-            {"coco": _FROM_ANY, **_TOOLS},
-            (_V, _A),
-            own="a zip of BODY_25",
-            ending=".zip",
-        ),
-        Format(
-            "coco-results",
-            "COCO results json (predictions)",
-            _lazy("coco.results:detect"),
-            _lazy("coco.results:read"),
-            {"coco-results": _lazy("coco.results:write"), "coco": _FROM_ANY, **_TOOLS},
-            (_V, _A),
-            own="predictions with more keypoints",
-            verified="pycocotools",
-        ),
-    )
-}
+def _format(
+    name: str,
+    title: str,
+    module: str,
+    own: str = "",
+    *,
+    write: str = "",
+    states: tuple[Visibility, ...] = (_V, _O, _A),
+    precision: str = EXACT,
+    ending: str = ".json",
+    verified: str = "",
+) -> Format:
+    """A format with a module of its own; `write`: the module that writes its files back, where `_TOOLS` has it not."""
+    detect, read = (_lazy(f"{module}:{function}") for function in ("detect", "read"))
+    writers = {"coco": _FROM_ANY, **({name: _lazy(f"{write}:write")} if write else {}), **_TOOLS}
+    if name == "coco":
+        writers["coco"] = _COCO
+    if name == "coco-results":  # results stay results where nothing else is chosen
+        writers = {name: writers[name], **writers}
+    return Format(name, title, detect, read, writers, states, precision, own, ending, verified)
+
+
+_FILLED = "same keypoints, the missing ones filled in with `--fill-gaps`"
+# The more particular ones first: the first that recognises a file reads it.
+_KNOWN = (
+    _coco_style("halpe", "Halpe json (136 keypoints, the first 26)", _FILLED),
+    _coco_style("crowdpose", "CrowdPose json", _FILLED),
+    _coco_style("wholebody", "COCO-WholeBody json (the body's 17 of 133)", _FILLED),
+    _coco_style("posetrack18", "PoseTrack18 json", _FILLED, (_V, _A)),
+    _coco_style("jhmdb", "sub-JHMDB json (COCO style, as mmpose's)", _FILLED),
+    _format(
+        "coco",
+        "COCO keypoints json, with any known skeleton's names",
+        "coco.coco_json",
+        "the extended file",
+        verified="pycocotools, FiftyOne, sleap-io",
+    ),
+    _format(
+        "mpii",
+        "MPII json (image, center, scale, joints, joints_vis)",
+        "mpii.mpii_json",
+        "`joints_union` beside `joints`",
+        write="mpii.mpii_json_write",
+    ),
+    _format(
+        "mpii-mat",
+        "MPII .mat (RELEASE.annolist)",
+        "mpii.mpii_mat",
+        "`joints_union` beside `annopoints`",
+        write="mpii.mpii_mat_write",
+        states=(_V, _O, _A, _U),
+        ending=".mat",
+    ),
+    _format(
+        "lsp-mat",
+        "LSP joints.mat, (3,14,N) and LSP extended's (14,3,N)",
+        "lsp",
+        "`joints_union` beside `joints`",
+        write="lsp",
+        ending=".mat",
+    ),
+    _format("aic", "AI Challenger json", "aic", "`keypoint_union` beside `keypoint_annotations`", write="aic"),
+    _format(
+        "yolo-pose",
+        "YOLO-pose: data.yaml with label files",
+        "yolo.yolo_labels",
+        "a zip of data.yaml and labels",
+        precision="1e-8 of the picture's side",
+        ending=".zip",
+        verified="Ultralytics, sleap-io",
+    ),
+    _format(
+        "datumaro",
+        "CVAT skeletons: Datumaro 1.0 json",
+        "datumaro.datumaro_json",
+        "skeletons with more points",
+        verified="cvat-sdk (its labels)",
+    ),
+    _format("cvat-xml", 'CVAT skeletons: XML 1.1 ("CVAT for images")', "tools.cvat_xml", ending=".xml"),
+    _format(
+        "label-studio",
+        "Label Studio json (rectangles with keypoints)",
+        "tools.label_studio",
+        "regions with more keypoints",
+        precision="1e-13 of the picture's side",
+        verified="label-studio-sdk",
+    ),
+    _format("labelme", "labelme, X-AnyLabeling json (a file or a folder)", "tools.labelme"),
+    _format(
+        "openpose",
+        "OpenPose json (predictions; a file or a folder)",
+        "tools.openpose",
+        "a zip of BODY_25",
+        states=(_V, _A),
+        ending=".zip",
+    ),
+    _format(
+        "coco-results",
+        "COCO results json (predictions)",
+        "coco.results",
+        "predictions with more keypoints",
+        states=(_V, _A),
+        verified="pycocotools",
+    ),
+)
+FORMATS: dict[str, Format] = {known.name: known for known in _KNOWN}
 
 
 def read_annotations(
@@ -239,7 +230,8 @@ def read_annotations(
         categories: names or ids of the categories or classes that are people; empty: see `classes`.
 
     Raises:
-        BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere.
+        BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere,
+            shares of the picture's sides in a format of pixels.
     """
     from poseunion.annotate.formats import unsupported
 
@@ -253,10 +245,21 @@ def read_annotations(
             if kind := unsupported.kind_by_content(source.path):
                 raise BadFileError(f"{path} is {kind}.")
             raise BadFileError(f"{path} is none of the known annotation formats: {_titles()}.")
-        return found[0].read(source, skeleton, report)
+        format_name = found[0].name
     if format_name not in FORMATS:
         raise BadArgumentError(f"No annotation format {format_name!r}: choose one of {', '.join(FORMATS)}.")
-    return FORMATS[format_name].read(source, skeleton, report)
+    annotations = FORMATS[format_name].read(source, skeleton, report)
+    if _are_shares(annotations):
+        (report or refuse(source.path))(Problem("annotations", SHARES))
+    return annotations
+
+
+def _are_shares(annotations: AnnotationSet) -> bool:
+    """Whether all boxes and points lie within one pixel, in places that are not those of a few pixels' corners."""
+    placed = annotations.xy[annotations.visibility > 0]
+    if not len(placed) or placed.max() > 1 or (annotations.box_xywh[:, 2:] > 1.5).any():
+        return False
+    return len(np.unique(placed[placed % 1 != 0])) >= FEWEST_SHARES
 
 
 def writer_for(annotations: AnnotationSet, output_format: str | None) -> tuple[str, Writer]:

@@ -1,8 +1,8 @@
 """The fields that an extended record has beyond its original ones, shared by all formats.
 
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
-`keypoint_confidence`  how far its proposal can be trusted, null where no model was asked (human, derived, impossible).
-`proposals`            every keypoint that was missing and asked for: name, x, y, confidence, accepted, the reason
+`keypoint_confidence`  how far its proposal can be trusted, null where nothing was predicted (human, derived, absent).
+`proposals`            every keypoint that was missing and predicted: name, x, y, confidence, accepted, the reason
                        where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement
                        and, of the face, labelled: the probability that an annotator would label it.
 `proposed_by`          the model that proposed them, where a route chose among several by the person's size.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from poseunion.annotate.formats.coco.coco_json import is_number
@@ -20,6 +20,7 @@ from poseunion.annotate.formats.extension import ORIGIN_NAMES, REASON_NAMES, Com
 from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.models.skeleton import Skeleton, project_indices
 
+PROPOSED = ORIGIN_NAMES[Origin.PROPOSED]
 BLOCK = 512  # records completed and encoded at a time: memory stays flat, arrays stay worthwhile
 
 
@@ -31,9 +32,11 @@ def blocks(n: int, extension: Extension) -> Iterator[tuple[int, Completion]]:
         yield from zip(range(start, stop), itertools.repeat(completion))
 
 
-def own_positions(annotations: AnnotationSet, output: Skeleton) -> list[int]:
-    """Where each of the file's own keypoints stands in the output."""
-    return [int(k) for k in project_indices(output, annotations.skeleton)]
+def own_positions(annotations: AnnotationSet, output: Skeleton) -> Sequence[int]:
+    """Where each of the file's own keypoints stands in the output; a range where they stand first, in their order."""
+    own = [int(k) for k in project_indices(output, annotations.skeleton)]
+    first = range(len(own))
+    return first if own == list(first) else own
 
 
 def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift: int = 0) -> dict[str, Any]:
@@ -42,12 +45,13 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     Args:
         shift: added to x and y: 1 in a file that counts pixels from 1.
     """
-    origin = completion.origin[row].tolist()
+    sources, asked = completion.rows.source[row], completion.rows.asked[row]
+    if not asked:
+        return {"keypoint_source": sources, "keypoint_confidence": [None] * len(names), "proposals": []}
     # NaN is the only value that differs from itself; a Python loop over 21 floats beats numpy's calls here.
     confidence = [None if c != c else c for c in completion.confidence[row].tolist()]
-    xy = completion.xy[row].tolist()
-    nothing = [math.nan] * len(origin)
-    reason = [0] * len(origin) if completion.reason is None else completion.reason[row].tolist()
+    nothing = [math.nan] * len(names)
+    reason = [0] * len(names) if completion.reason is None else completion.reason[row].tolist()
     sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
     disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
     labelled = nothing if completion.labelled is None else completion.labelled[row].tolist()
@@ -57,23 +61,18 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
             "x": round(x + shift, 2),
             "y": round(y + shift, 2),
             "confidence": c,
-            "accepted": o == Origin.PROPOSED,
-            **({"reason": REASON_NAMES[why]} if why and o != Origin.PROPOSED else {}),
+            "accepted": source == PROPOSED,
+            **({"reason": REASON_NAMES[why]} if why and source != PROPOSED else {}),
             **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
             **({"labelled": likely} if likely == likely else {}),
         }
-        for name, (x, y), c, o, why, sd, apart, likely in zip(
-            names, xy, confidence, origin, reason, sd_px, disagreement, labelled, strict=True
+        for name, (x, y), c, source, why, sd, apart, likely in zip(
+            names, completion.xy[row].tolist(), confidence, sources, reason, sd_px, disagreement, labelled, strict=True
         )
         if c is not None
     ]
-    by = {"proposed_by": completion.model[row]} if completion.model is not None and proposals else {}
-    return {
-        "keypoint_source": [ORIGIN_NAMES[o] for o in origin],
-        "keypoint_confidence": confidence,
-        "proposals": proposals,
-        **by,
-    }
+    by = {"proposed_by": completion.model[row]} if completion.model is not None else {}
+    return {"keypoint_source": sources, "keypoint_confidence": confidence, "proposals": proposals, **by}
 
 
 def has_added_fields(record: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from poseunion.annotate.formats.added_fields import added_fields, blocks, own_positions
 from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.coco.coco_json import are_numbers
-from poseunion.annotate.formats.extension import Extension, Origin
+from poseunion.annotate.formats.extension import Extension
 from poseunion.annotate.formats.json_stream import write_list
 from poseunion.annotate.formats.skeleton_match import reordered
 from poseunion.annotate.formats.types import (
@@ -40,10 +40,7 @@ UNLABELLED = [0, 0, 3]
 
 def detect(source: Source) -> bool:
     """Whether this is a list of objects with `keypoint_annotations`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    return isinstance(document, list) and bool(document) and isinstance(document[0], dict) and KEYPOINTS in document[0]
+    return KEYPOINTS in source.first
 
 
 def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:
@@ -131,10 +128,9 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
                 triples = [list(UNLABELLED) for _ in names]
                 for k, place in enumerate(own):
                     triples[place] = points[3 * k : 3 * k + 3]
-                for k, origin in enumerate(completion.origin[row].tolist()):
-                    if origin in (Origin.DERIVED, Origin.PROPOSED):
-                        v = AIC.from_state[Visibility(int(completion.visibility[row, k]))]
-                        triples[k] = [*completion.xy[row, k].tolist(), v]
+                for k in completion.new(row):
+                    v = AIC.from_state[Visibility(int(completion.visibility[row, k]))]
+                    triples[k] = [*completion.xy[row, k].tolist(), v]
                 flat = [value for triple in triples for value in triple]
                 added[human] = {"keypoints": flat, **added_fields(completion, row, names)}
             heading = {"keypoint_names": list(names)} if position == 0 else {}

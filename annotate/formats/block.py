@@ -37,6 +37,28 @@ class _Guarantee(BaseModel):
     keypoints: dict[str, _Kept] = {}
 
 
+class _Bound(BaseModel):
+    model_config = _OPEN
+
+    points: int
+    inspected: int
+    errors: int
+    at_most: float
+    at_least: float
+
+
+class _Certificate(BaseModel):
+    model_config = _OPEN
+
+    statement: str
+    rest: str
+    confidence: float
+    seed: int
+    population: str
+    pooled: _Bound
+    keypoints: dict[str, _Bound]
+
+
 class _Options(BaseModel):
     model_config = _OPEN
 
@@ -53,6 +75,7 @@ class _Block(BaseModel):
     model: _Model = Field(default_factory=_Model)
     thresholds: dict[str, float | None] = {}
     guarantee: _Guarantee | None = None
+    certificate: _Certificate | None = None
     options: _Options = Field(default_factory=_Options)
 
 

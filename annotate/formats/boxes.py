@@ -120,7 +120,7 @@ def person_sizes(
                 found.append(np.where(labelled_NK[:, a] & labelled_NK[:, b], length, np.nan))
     points = np.where(labelled_NK[..., None], xy_NK2, np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all NaN: said by the result
+        warnings.simplefilter("ignore", RuntimeWarning)  # all NaN: so is the result
         longer = (np.nanmax(points, 1) - np.nanmin(points, 1)).max(1)
         size = np.nanmedian(found, 0) if found else np.full(len(xy_NK2), np.nan)
     size = np.where(np.isfinite(size), np.maximum(size, longer), longer / LONGER_SIDE)

@@ -5,17 +5,18 @@ Legend of shape suffixes: N records; K keypoints of the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.skeleton import Skeleton
 
-# Written precision: a hundredth of a pixel and of a per mille is far below what a model knows.
+# Written precision: a hundredth of a pixel and of a per mille is far below a model's errors.
 XY_DIGITS = 2
 CONFIDENCE_DIGITS = 4
 
@@ -44,6 +45,24 @@ class Reason(IntEnum):
 
 
 REASON_NAMES = tuple(reason.name.lower() for reason in sorted(Reason))
+
+
+class Rows(NamedTuple):
+    """What of a completion decides how its records are written, an entry each; most records of a file gain nothing.
+
+    Attributes:
+        source: `keypoint_source`.
+        asked: whether the model proposed anything.
+        new: record -> keypoints that were derived or accepted.
+        derived: whether one was derived.
+        standing: how many keypoints have a point.
+    """
+
+    source: list[list[str]]
+    asked: list[bool]
+    new: dict[int, list[int]]
+    derived: list[bool]
+    standing: list[int]
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,30 @@ class Completion:
     reason: NDArray[np.int8] | None = None
     labelled: NDArray[np.float64] | None = None
     gap: NDArray[np.bool_] | None = None
+
+    def new(self, row: int) -> Sequence[int]:
+        """Keypoints of a record that were derived or accepted."""
+        return self.rows.new.get(row, ())
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What decides how the records are written; computed for all at once.
+
+        Raises:
+            ValueError: a number to be written is not finite, which JSON cannot hold.
+        """
+        asked = ~np.isnan(self.confidence)
+        new = np.isin(self.origin, (Origin.DERIVED, Origin.PROPOSED))
+        given = [a for a in (self.sd_px, self.disagreement, self.labelled) if a is not None]
+        if np.isinf([self.confidence, *given]).any() or not np.isfinite(self.xy[new | asked]).all():
+            raise ValueError(f"a proposal for the records {self.start} to {self.start + len(new) - 1} is not finite")
+        new_of: dict[int, list[int]] = {}
+        for row, keypoint in np.argwhere(new).tolist():
+            new_of.setdefault(row, []).append(keypoint)
+        derived, standing = (self.origin == Origin.DERIVED).any(1), (self.origin != Origin.NONE).sum(1)
+        source = np.array(ORIGIN_NAMES, object)[self.origin]
+        any_asked = np.asarray(asked.any(1))
+        return Rows(source.tolist(), any_asked.tolist(), new_of, derived.tolist(), standing.tolist())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 def is_id(value: Any) -> bool:
     """A whole number (1.0 is 1) or a text."""
+    if type(value) is int:
+        return True
     if isinstance(value, float):
         return value.is_integer()
     return isinstance(value, (int, str)) and not isinstance(value, bool)
@@ -19,10 +21,10 @@ def find(known: Mapping[Any, Any], value: Any) -> Any:
     >>> find({1: "a", "x": "b"}, "1"), find({"7": "a"}, 7.0), find({1: "a"}, "01")
     (1, '7', None)
     """
+    if is_id(value) and value in known:
+        return value
     if not is_id(value):
         return None
-    if value in known:
-        return value
     other: Any = str(int(value)) if isinstance(value, (int, float)) else None
     if isinstance(value, str) and value.lstrip("-").isdecimal() and str(int(value)) == value:
         other = int(value)

@@ -1,12 +1,12 @@
 """A JSON document whose long lists stay text: for files whose parsed form would fill the memory.
 
-Parsed, a person of 600 bytes takes 3,000. `Records` keeps each item as the bytes it was read from and parses it
-whenever it is asked for: twice in the life of an annotation, to be read and to be written. Changing what it gives
-changes nothing in the list, so only `extend`, which changes nothing of its input, reads this way.
+Parsed, a person of 600 bytes takes 3,000. `Records` keeps each item as the bytes it was read from and parses it at
+every access: in the life of an annotation to be read, and where it cannot be written back as text. A change of a parsed
+item changes nothing in the list, so only `extend`, which changes nothing of its input, reads this way.
 
 msgspec finds where the items end, and parses them, in a third of the time that the standard library takes for it
 (`benchmarks/json_speed.py`). What it does not take (numbers beyond a float, half surrogate pairs) the standard library
-reads, or says what is wrong.
+reads, or refuses with a message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import MOST_JSON_BYTES, read_json, read_regular
 
-LONG = 1000  # items; shorter lists are parsed as ever
+LONG = 1000  # items; shorter lists are parsed
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
@@ -40,7 +40,35 @@ class Records(list[Any]):
         return _parsed(super().__getitem__(index))
 
     def __iter__(self) -> Iterator[Any]:
-        return map(_parsed, super().__iter__())
+        return map(_parsed, self.texts())
+
+    def texts(self) -> Iterator[msgspec.Raw]:
+        """The items as they stand in the file."""
+        return super().__iter__()
+
+    def fields(self, index: int) -> dict[str, Any] | None:
+        """One item, its values as they stand in the file; None where msgspec does not take it."""
+        try:
+            return _OBJECT.decode(super().__getitem__(index))
+        except msgspec.MsgspecError:
+            return None
+
+
+def streamed(items: list[Any]) -> Iterator[Any]:
+    """The items to be written: as they stand in the file where they are held as text."""
+    return items.texts() if isinstance(items, Records) else iter(items)
+
+
+def partly(records: list[Any], shape: msgspec.json.Decoder[Any]) -> Iterator[Any]:
+    """The records; of items held as text the fields of `shape` (a TypedDict) alone: outlines are not parsed."""
+    if not isinstance(records, Records):
+        yield from records
+        return
+    for text in records.texts():
+        try:
+            yield shape.decode(text)
+        except msgspec.MsgspecError:
+            yield _parsed(text)
 
 
 def read_lean(path: Path) -> Any:
@@ -48,12 +76,12 @@ def read_lean(path: Path) -> Any:
     try:
         content = read_regular(path, MOST_JSON_BYTES)
         if not content.isascii():
-            content.decode()  # items that are not parsed yet are not looked into
+            content.decode()  # validates: the text of items is decoded later
         if content.lstrip()[:1] == b"{":
             return {key: _value(value) for key, value in _OBJECT.decode(content).items()}
         return _value(content)
     except (OSError, ValueError, RecursionError, BadFileError):
-        return read_json(path)  # says what is wrong, and where
+        return read_json(path)  # its message names the fault and the place
 
 
 def _value(text: bytes | msgspec.Raw) -> Any:

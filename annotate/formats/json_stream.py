@@ -7,6 +7,9 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import msgspec
+
+_ENCODER = msgspec.json.Encoder()
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
 
@@ -16,13 +19,28 @@ def dump(value: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")  # half a surrogate pair stays the escape that it was
 
 
+def dump_fields(fields: Any) -> bytes:
+    """As `dump`, in a tenth of its time: text of JSON is copied, all numbers are finite (others would become null)."""
+    return _ENCODER.encode(fields)
+
+
 def write_list(file: BinaryIO, items: Iterator[Any]) -> None:
-    """A JSON list with one item a line, streamed."""
+    """A JSON list with one item a line, streamed; bytes and `msgspec.Raw` are JSON already."""
     separator = b"[\n"
     for item in items:
-        file.write(separator + dump(item))
+        text = _one_line(bytes(item)) if isinstance(item, (bytes, msgspec.Raw)) else dump(item)
+        file.write(separator + text)
         separator = b",\n"
     file.write(b"[]" if separator == b"[\n" else b"\n]")
+
+
+def _one_line(text: bytes) -> bytes:
+    if b"\n" not in text:
+        return text
+    try:
+        return msgspec.json.format(text, indent=-1)
+    except msgspec.MsgspecError:  # half a surrogate pair
+        return dump(json.loads(text))
 
 
 def write_object(file: BinaryIO, members: Iterator[tuple[str, Any]]) -> None:

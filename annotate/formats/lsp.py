@@ -1,8 +1,8 @@
 """Leeds Sports Pose's `joints.mat`: (3, 14, N) of LSP, (14, 3, N) of LSP extended (Johnson & Everingham 2010, 2011).
 
 One person a picture, `im0001.jpg` … (five digits in the extended set, which has 10,000). There are no boxes: they are
-grown from the labelled joints (`boxes.boxes_of_joints`). Coordinates are taken as they stand: the sets do not say from
-what they count.
+grown from the labelled joints (`boxes.boxes_of_joints`). Coordinates are taken as they stand: from what they count is
+not documented.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.formats.added_fields import blocks, own_positions
 from poseunion.annotate.formats.boxes import fill_boxes
-from poseunion.annotate.formats.extension import ORIGIN_NAMES, Extension, Origin
+from poseunion.annotate.formats.extension import ORIGIN_NAMES, Extension
 from poseunion.annotate.formats.matlab import cell_row, save_mat
 from poseunion.annotate.formats.skeleton_match import reordered
 from poseunion.annotate.formats.types import (
@@ -84,7 +84,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
     `joints_union`         the same layout with the output's keypoints; the file's own ones to the digit
     `keypoint_names`       their names, 1xK cell
     `keypoint_source`      NxK cell of human, proposed, derived, none
-    `keypoint_confidence`  NxK, NaN where no model was asked
+    `keypoint_confidence`  NxK, NaN where nothing was predicted
     """
     source = annotations.source.document
     extended = bool(_layout(source["joints"]))
@@ -94,13 +94,13 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
     n, k = len(annotations), len(names)
     union_NK3 = np.zeros((n, k, 3))
     if not extended:
-        union_NK3[..., :2] = -1.0  # in LSP's layout the third row cannot say that there is no point
+        union_NK3[..., :2] = -1.0  # in LSP's layout the third row cannot mark a point as absent
     union_NK3[:, own] = _by_person(source["joints"])
     origin_NK, confidence_NK = np.zeros((n, k), np.int8), np.full((n, k), np.nan)
     for index, completion in blocks(n, extension):
         row = index - completion.start
         origin_NK[index], confidence_NK[index] = completion.origin[row], completion.confidence[row]
-        for position in np.flatnonzero(np.isin(completion.origin[row], (Origin.DERIVED, Origin.PROPOSED))):
+        for position in completion.new(row):
             state = Visibility(int(completion.visibility[row, position]))
             union_NK3[index, position] = [*completion.xy[row, position], table.from_state[state]]
     source_cells = np.array([ORIGIN_NAMES[o] for o in origin_NK.ravel()], dtype=object).reshape(n, k)

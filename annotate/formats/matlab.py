@@ -40,9 +40,9 @@ def load_mat(path: Path) -> dict[str, Any]:
     return {name: value for name, value in variables.items() if not name.startswith("__")}
 
 
-# scipy's reader is compiled code that a damaged file can crash (declared sizes are believed): the same bytes are read
-# in a child first, so that what dies is the child. Reading twice is the cheap way: of 12,000 pictures' annotations the
-# reader takes 2.1 s, handing its result over as a pickle 13.7 s.
+# scipy's reader is compiled code that a damaged file can crash (declared sizes are not checked): the same bytes are
+# read in a child first, so that what dies is the child. Reading twice is the cheap way: of 12,000 pictures' annotations
+# the reader takes 2.1 s, handing its result over as a pickle 13.7 s.
 _CHILD = """
 import io, sys
 try:
@@ -57,7 +57,7 @@ try:
     content = io.BytesIO(sys.stdin.buffer.read())
     scipy.io.loadmat(content, squeeze_me=False, struct_as_record=True, chars_as_strings=True)
 except Exception:
-    pass  # the parent meets it, too, and says what it is
+    pass  # the parent meets it, too, and reports it
 """
 CHILD_S = 600  # MPII's own file takes half a minute on a slow core
 

@@ -6,9 +6,9 @@ An entry is never changed or removed. Of a keypoint's entries the last one count
      "from": [x, y, v], "to": [x, y, v], "source": "proposed"}
 
 `from` is what the reviewer saw, with v = 0 for a proposal that does not stand; `to` what shall stand: 0, 0, 0 for
-nothing. `needs-fix` says that the point is wrong where it is and is still to be placed: a later entry does that.
+nothing. `needs-fix` marks a point that is wrong where it is; a later entry places it.
 `source` is what the point was (`keypoint_source`; a proposal that does not stand is `proposed`, too). A point
-that a human placed is touched only by an entry with `"human": true`, which a tool writes when somebody said so.
+that a human placed is touched only by an entry with `"human": true`, which a tool writes when a reviewer chose so.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Entry(BaseModel):
 
 def moment(time: str) -> datetime.datetime:
     """An entry's time; raises ValueError when it is no ISO 8601 time with a zone."""
-    parsed = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))  # Python 3.10 does not know Z
+    parsed = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))  # Python 3.10 does not read Z
     if parsed.tzinfo is None:
         raise ValueError(f"{time!r} has no time zone: write 2026-01-31T12:00:00+00:00")
     return parsed
@@ -99,7 +99,7 @@ def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV
 def permitted(entry: Entry, source: str) -> bool:
     """Whether an entry may change a point of this `keypoint_source`; a human's only where it states so.
 
-    A reviewer's own point, where neither a human nor the model had one, is `human` once it is applied; its entries say
+    A reviewer's own point, where neither a human nor the model had one, is `human` once it is applied; its entries have
     `none`.
     """
     return source != HUMAN or bool(entry.get("human")) or entry.get("source") == NONE

@@ -45,8 +45,7 @@ def _matched(names: Sequence[str], skeleton: Skeleton) -> tuple[list[int], dict[
     try:
         return [int(i) for i in match_names(names, skeleton)], {}
     except SkeletonError:
-        places = {canonical(alias): skeleton.index(name) for alias, name in skeleton.aliases.items()}
-        places |= {canonical(name): i for i, name in enumerate(skeleton.keypoints)}
+        places = places_of_spellings(skeleton)
         spelled = [places.get(canonical(name)) for name in names]
         index = [i for i in spelled if i is not None]
         if len(index) < len(names):
@@ -55,20 +54,30 @@ def _matched(names: Sequence[str], skeleton: Skeleton) -> tuple[list[int], dict[
     return index, {n: skeleton.keypoints[i] for n, i in zip(names, index, strict=True) if n not in own}
 
 
+def places_of_spellings(skeleton: Skeleton) -> dict[str, int]:
+    """Canonical spelling of each name and alias -> its position."""
+    places = {canonical(alias): skeleton.index(name) for alias, name in skeleton.aliases.items()}
+    return places | {canonical(name): k for k, name in enumerate(skeleton.keypoints)}
+
+
+def known_skeletons() -> list[str]:
+    """The shipped skeletons, in the order in which they are tried."""
+    return [*PREFERRED, *(name for name in shipped_skeletons() if name not in PREFERRED)]
+
+
 def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) -> Skeleton:
     """The skeleton whose keypoints a file names, in the file's order.
 
     Args:
-        expected: what the user says it is; nothing else is tried.
+        expected: the one that the user gave; no other is tried.
 
     Raises:
         SkeletonError: no skeleton has exactly these keypoints.
     """
     if expected is not None:
         return reordered(expected, names)
-    candidates = [*PREFERRED, *(s for s in shipped_skeletons() if s not in PREFERRED)]
     fitting: list[Skeleton] = []
-    for name in candidates:
+    for name in known_skeletons():
         skeleton = load_skeleton(name)
         try:
             found = reordered(skeleton, names)
@@ -81,7 +90,7 @@ def skeleton_of_names(names: Sequence[str], expected: Skeleton | None = None) ->
         return fitting[0]
     raise SkeletonError(
         f"no known skeleton has the {len(names)} keypoints {', '.join(map(str, names))}; "
-        f"known are {', '.join(sorted(candidates))}, or describe yours in a dataset .toml"
+        f"known are {', '.join(sorted(known_skeletons()))}, or describe yours in a dataset .toml"
     )
 
 

@@ -44,7 +44,7 @@ class Problem(NamedTuple):
     """Something wrong in a file.
 
     Attributes:
-        place: where, in words a person can search for: `annotations[3] (id 17)`.
+        place: where, to be searched for: `annotations[3] (id 17)`.
         text: what, and what is expected.
         fatal: the file cannot be used as it is (otherwise: suspicious, worth a look).
         fix: JSON Patch operations that mend it (see `annotate.check.json_patch`); empty where a person has to decide.
@@ -100,6 +100,17 @@ class Source:
             return load_xml(self.path)
         return read_lean(self.path) if self.lean else read_json(self.path)
 
+    @property
+    def json(self) -> Any:
+        """The document of a json file; None for any other."""
+        return self.document if self.path.suffix.lower() == ".json" else None
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The first item of a json file that is a list of objects; {} for any other."""
+        first = self.json[0] if isinstance(self.json, list) and self.json else None
+        return first if isinstance(first, dict) else {}
+
     @cached_property
     def sha256(self) -> str:
         """Hex SHA-256 of the file."""
@@ -121,7 +132,7 @@ class PersonRecord:
 
     Attributes:
         index: position in the file's list of records.
-        image: the picture, None for a record that names none we know.
+        image: the picture, None for a record that names none of the file.
         xy: (K, 2) float64 image pixels, 0-based; 0 where there is no label.
         visibility: (K,) int8 `Visibility`.
         box_xywh: image pixels, 0-based; NaN where the record has no box.

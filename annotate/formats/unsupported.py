@@ -24,7 +24,7 @@ def kind_by_head(path: Path) -> str | None:
         yamls = sorted(p.name for p in path.glob("*.y*ml"))
         return f"a folder: give the annotation file itself{f', such as {path / yamls[0]}' if yamls else ''}"
     if not path.is_file():
-        return None  # whoever opens it says what is wrong
+        return None  # the reader that opens it reports what is wrong
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head.strip():

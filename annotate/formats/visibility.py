@@ -14,11 +14,11 @@
 | ABSENT (0)     | below 0, (0,0) or NaN  | 0                     | (0,0) or below 0 | score <= 0   |
 
 - COCO's kin here are Halpe, CrowdPose and JHMDB; CVAT is its Datumaro json.
-- MPII's `is_visible` is [] for the two head points, which were clicked as a box: labelled, nothing said, so VISIBLE.
-  Its test people have no annopoints: nobody's points are published, which is UNDEFINED and not ABSENT.
-- LSP's third row says *occluded*, LSP extended's says *labelled*: the same row, the other way round.
-- PoseTrack18 does not tell occluded points; 2 is read too, because proposals are written as COCO's 2.
-- COCO has no -1: a file's skeleton says what it defines, and every keypoint outside it is UNDEFINED. Written to COCO,
+- MPII's `is_visible` is [] for the two head points, which were clicked as a box: labelled without a state, so VISIBLE.
+  Its test people have no annopoints: their points are not published, which is UNDEFINED and not ABSENT.
+- LSP's third row is *occluded*, LSP extended's is *labelled*: the same row, the other way round.
+- PoseTrack18 does not mark occluded points; 2 is read too, because proposals are written as COCO's 2.
+- COCO has no -1: a file's skeleton is what it defines, and every keypoint outside it is UNDEFINED. Written to COCO,
   UNDEFINED becomes 0 with source `none`, so that reading the file back with its `keypoint_source` loses nothing.
 - Where a format cannot hold a state, `from_state` gives the nearest one that keeps the point: OCCLUDED becomes VISIBLE,
   UNDEFINED becomes ABSENT.

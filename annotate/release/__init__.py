@@ -34,7 +34,7 @@ class Request:
 
     Attributes:
         file: the extended, reviewed file.
-        original: the file it was made from; None: where `FILE.run.json` says it was.
+        original: the file it was made from; None: the one that `FILE.run.json` names.
         images: folder of its pictures; they are looked for, not copied.
         out: the folder to be made.
         formats: besides COCO's json: mpii, yolo.
@@ -147,8 +147,8 @@ def _refuse_changes(proof: Proof, corrections: bool) -> None:
 
 def _original_of(file: Path) -> Path:
     run = file.with_name(file.name + ".run.json")
-    said = read_json(run) if run.is_file() else {}
-    report = said.get("report") if isinstance(said, dict) else None
+    content = read_json(run) if run.is_file() else {}
+    report = content.get("report") if isinstance(content, dict) else None
     path = report.get("annotations") if isinstance(report, dict) else None
     if not isinstance(path, str) or not Path(path).is_file():
         raise BadArgumentError(f"It is not known which file {file} was made from: give it with --original.")

@@ -10,6 +10,7 @@ from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.release.counts import KeypointCount, wilson
 from poseunion.annotate.release.integrity import Proof
 
+BOUNDS = ("at_least", "at_most")
 COLUMNS = ("human", "derived", "proposed", "accepted", "hidden", "fixed", "rejected", "none")
 MEANING = {
     "human": "placed by a human of the original file",
@@ -61,6 +62,7 @@ class Card:
             *self._points(),
             *self._humans(),
             *self._proposals(),
+            *self._certificate(),
             *_USE,
             *self._licences(),
         ]
@@ -131,11 +133,39 @@ class Card:
         if isinstance(guarantee, dict):
             return [*lines, *_guaranteed(guarantee), ""]
         thresholds = sorted({float(t) for t in self._block.get("thresholds", {}).values() if t is not None})
-        said = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
+        shown = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
         return [
             *lines,
-            f"Accepted from a confidence of {said}. **No error rate is guaranteed**: look before you use.",
+            f"Accepted from a confidence of {shown}. **No error rate is guaranteed**: look before you use.",
             "",
+        ]
+
+    def _certificate(self) -> list[str]:
+        """The certificate of `annotate certify`, if there is one."""
+        certificate = self._block.get("certificate")
+        if not isinstance(certificate, dict) or not certificate["pooled"]["inspected"]:
+            return []
+        rows = [
+            (
+                name,
+                *(str(row[c]) for c in ("points", "inspected", "errors")),
+                *(f"{100 * row[c]:.1f} %" for c in BOUNDS),
+            )
+            for name, row in certificate["keypoints"].items()
+        ]
+        return [
+            "## Certificate",
+            "",
+            f"**{certificate['statement']}** {certificate['rest']}",
+            "",
+            "The inspected points were drawn by lot. Added points are the model's accepted proposals before "
+            "correction; a gross error was rejected by the reviewer, needs a fix, or was moved beyond its OKS-.5 "
+            "radius. The bounds take the reviewer's decisions as the truth. Those of a keypoint hold for it alone, "
+            "each with "
+            f"{100 * certificate['confidence']:g} % confidence. Seed {certificate['seed']}, points "
+            f"`{certificate['population'][:12]}`; `annotate audit` draws the same sample again.",
+            "",
+            *_table(("keypoint", "added", "inspected", "gross errors", "at least", "at most"), rows),
         ]
 
     def _licences(self) -> list[str]:

@@ -27,10 +27,10 @@ class KeypointCount:
 
     Attributes:
         human: points a human of the original placed, those corrected by a reviewer included.
-        derived, proposed: points of these sources on which nobody decided.
+        derived, proposed: points of these sources without a decision.
         accepted, hidden, fixed: points that stand by a reviewer's decision.
         rejected: points that do not stand by a reviewer's decision, those that still need a fix included.
-        none: no point, and nobody decided.
+        none: no point, and no decision.
         reviewed: the model's proposals that were judged, `right` those that were accepted as they are.
         moved_px: median distance between a proposal and where a reviewer put it; None where none was moved.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -121,7 +122,7 @@ def _compare_fields(before: AnnotationSet, after: AnnotationSet, row: int, coco_
 
 
 def _compare_points(
-    before: AnnotationSet, after: AnnotationSet, row: int, own: list[int], coco_style: bool, proof: Proof
+    before: AnnotationSet, after: AnnotationSet, row: int, own: Sequence[int], coco_style: bool, proof: Proof
 ) -> Counter[str]:
     """A record's points; returns how many of each source the original does not have."""
     old, new = before.records[row], after.records[row]

@@ -13,7 +13,7 @@ from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.release.counts import KeypointCount
 from poseunion.models.errors import MissingExtraError
 
-# Okabe and Ito's palette: told apart by colour-blind readers.
+# Okabe and Ito's palette: distinguished by colour-blind readers.
 COLOURS = {
     "human": "#0072B2",
     "derived": "#56B4E9",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A point on which reviewers' last words differ.
+    """A point on which reviewers' last decisions differ.
 
     Attributes:
         said: reviewer -> decision, the one that counts last.
@@ -87,7 +88,8 @@ def apply(path: Path, out: Path | None = None, *, overwrite: bool = False) -> Ap
     """
     target = out or path
     refuse_output(out, overwrite=overwrite)
-    with one_writer(path.parent):
+    # What is only read needs no lock, and may lie where nothing can be written: files are replaced whole.
+    with one_writer(path.parent) if out is None else contextlib.nullcontext():
         annotations = read_extended(path)
         document, report = applied(annotations)
         if out is not None or report.changes:
@@ -180,11 +182,11 @@ def _origin(record: dict[str, Any], keypoint: str, source: str) -> str:
 
 
 def _conflicts(name: Any, record: dict[str, Any], names: tuple[str, ...]) -> list[Conflict]:
-    """Points on which the last words of different reviewers differ."""
+    """Points on which the last decisions of different reviewers differ."""
     said: dict[str, dict[str, Entry]] = {}
     for entry in review_of(record):
         of_keypoint = said.setdefault(entry["keypoint"], {})
-        of_keypoint.pop(entry["reviewer"], None)  # who speaks again speaks last
+        of_keypoint.pop(entry["reviewer"], None)  # a reviewer who decides again is the last
         of_keypoint[entry["reviewer"]] = entry
     found = []
     for keypoint, by_reviewer in said.items():
@@ -196,6 +198,6 @@ def _conflicts(name: Any, record: dict[str, Any], names: tuple[str, ...]) -> lis
         distance = None
         if all(v > 0 for _, _, v in points):
             distance = round(max(((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5 for a in points for b in points), 2)
-        words = {reviewer: str(entry["decision"]) for reviewer, entry in by_reviewer.items()}
-        found.append(Conflict(name, keypoint, words, distance))
+        decisions = {reviewer: str(entry["decision"]) for reviewer, entry in by_reviewer.items()}
+        found.append(Conflict(name, keypoint, decisions, distance))
     return found

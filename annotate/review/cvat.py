@@ -48,8 +48,8 @@ class Returned:
     Attributes:
         people: that were found again.
         decisions: what was changed, as decisions.
-        human: (annotation, keypoint) of human points that were changed, where that was not asked for: not decided.
-        lost: people of the export that did not come back, or could not be told apart: (annotation or place, reason).
+        human: (annotation, keypoint) of human points that were changed, where that was not requested: not decided.
+        lost: people of the export that did not come back, or could not be distinguished: (annotation or place, reason).
         unmoved: proposals that came back as they went out.
     """
 

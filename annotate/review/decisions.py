@@ -36,7 +36,7 @@ from poseunion.annotate.formats.review_entries import (
     seen_point,
 )
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.files import atomic_writer
+from poseunion.models.files import atomic_writer, lock_file
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Decision:
         annotation_id: the record's `id` in the file.
         keypoint: canonical name.
         decision: accept, reject, fix (the point is at `to_xyv`), hide (accepted, but the joint cannot be seen: v=1) or
-            needs-fix (wrong where it is; somebody has to place it).
-        reviewer: who; not empty.
+            needs-fix (wrong where it is; it has to be placed).
+        reviewer: name; not empty.
         time: ISO 8601 with zone, see `now`.
         from_xyv: what the reviewer saw, image px as in the file; None: what the file has.
         to_xyv: of a fix: where the point is (v 1 or 2); of other decisions None.
@@ -280,9 +280,10 @@ def _same(entry: Entry, old: Entry) -> bool:
 
 @contextlib.contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it is the folder itself, because the file is replaced, not changed."""
+    """Lock of a folder, whose files are replaced and not changed: the folder itself, on Windows a hidden file in it."""
     if sys.platform == "win32":
-        yield
+        with lock_file(folder / ".poseunion.lock"):
+            yield
         return
     import fcntl
 

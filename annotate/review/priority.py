@@ -3,7 +3,7 @@
     gain = uncertainty x weight(disagreement)
 
 `uncertainty` is the probability that what stands now is wrong: 1 - p of an accepted proposal, p of one that was not
-accepted, where p is the confidence, times the probability that an annotator would label the point where the file says
+accepted, where p is the confidence, times the probability that an annotator would label the point where the file states
 it (a face seen from behind is no error to leave out). `disagreement` says, in OKS-.5 radii, how far apart the voices
 lie that placed the point (picture and prior, as the file records; and other extensions of the same file: by a teacher,
 or with mirrored crops).
@@ -48,7 +48,7 @@ class Candidate:
         xy: image px, as in the file.
         confidence, accepted: as in the file.
         uncertainty: probability that accepting it, or not accepting it, was wrong.
-        disagreement: OKS-.5 radii; None where the file does not say.
+        disagreement: OKS-.5 radii; None where the file does not state it.
         swap: left and right may be exchanged here, or one joint have been found twice.
     """
 
@@ -86,7 +86,7 @@ class Person:
 
 
 def weight(disagreement: float | None) -> float:
-    """From 0.5 (all voices agree) to 1.5; 1 for voices one OKS-.5 radius apart, and where nothing is known.
+    """From 0.5 (all predictions agree) to 1.5; 1 for voices one OKS-.5 radius apart, and where nothing is known.
 
     >>> weight(0), weight(1), weight(None), weight(9)
     (0.5, 1.0, 1.0, 1.4)
@@ -95,7 +95,7 @@ def weight(disagreement: float | None) -> float:
 
 
 def voice_of(other: AnnotationSet, annotations: AnnotationSet) -> AlternativePrediction:
-    """Another extension of the file that `annotations` extends, as a voice on where its points are.
+    """Another extension of the file that `annotations` extends, as alternative predictions.
 
     Raises:
         BadArgumentError: it extends another file.
@@ -126,8 +126,8 @@ def queue(
 
     Args:
         annotations: an extended COCO-style file.
-        decided: also proposals that somebody has decided on.
-        voices: see `voice_of`; the one farthest from a proposal tells how much is disputed.
+        decided: also proposals with a decision.
+        voices: see `voice_of`; the one farthest from a proposal sets the disagreement.
 
     Raises:
         BadFileError: a record's proposals or decisions are damaged.
@@ -169,10 +169,10 @@ def _candidates(annotations: AnnotationSet, row: int, voices: Sequence[Alternati
     record, skeleton = annotations.records[row], annotations.skeleton
     image = annotations.images[int(annotations.image_index[row])] if annotations.image_index[row] >= 0 else None
     inside = [p for p in record["proposals"] if image is None or _inside(p, image.width, image.height)]
-    radius_K = _radius_px(annotations, row)
+    radius_K = radius_px(annotations, row)
     points = {p["name"]: (float(p["x"]), float(p["y"])) for p in inside}
     suspects = swap_suspects(skeleton, annotations.xy[row], annotations.visibility[row], points, radius_K)
-    said = [voice.get(record["id"], {}) for voice in voices]
+    alternatives = [voice.get(record["id"], {}) for voice in voices]
     found = []
     for proposal in sorted(inside, key=lambda p: skeleton.index(p["name"])):
         name, radius = proposal["name"], float(radius_K[skeleton.index(proposal["name"])])
@@ -185,7 +185,7 @@ def _candidates(annotations: AnnotationSet, row: int, voices: Sequence[Alternati
                 confidence=confidence,
                 accepted=proposal["accepted"],
                 uncertainty=_uncertainty(confidence, proposal, radius),
-                disagreement=_disagreement(proposal, [v[name] for v in said if name in v], radius),
+                disagreement=_disagreement(proposal, [v[name] for v in alternatives if name in v], radius),
                 swap=name in suspects,
             )
         )
@@ -197,12 +197,18 @@ def _inside(proposal: dict[str, Any], width: int | None, height: int | None) -> 
     return x >= 0 and y >= 0 and (width is None or x <= width - 1) and (height is None or y <= height - 1)
 
 
-def _radius_px(annotations: AnnotationSet, row: int) -> NDArray[np.float64]:
+def radius_px(annotations: AnnotationSet, row: int) -> NDArray[np.float64]:
     """(K,) OKS-.5 radii of one person; NaN where the record has neither area nor box."""
-    area = annotations.records[row].get("area")
+    return oks_radius_px(np.array([area_of(annotations, row)]), annotations.skeleton.sigma_array)[0]
+
+
+def area_of(annotations: AnnotationSet, row: int) -> float:
+    """A person's area, square px: the record's, else that of its box; NaN without either."""
+    record = annotations.records[row]
+    area = record.get("area") if isinstance(record, dict) else None
     if not isinstance(area, int | float) or isinstance(area, bool) or area <= 0:
-        area = float(area_from_box(annotations.box_xywh[row : row + 1])[0])
-    return oks_radius_px(np.array([area]), annotations.skeleton.sigma_array)[0]
+        return float(area_from_box(annotations.box_xywh[row : row + 1])[0])
+    return float(area)
 
 
 def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) -> float:
@@ -217,7 +223,7 @@ def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) 
 
 
 def _disagreement(proposal: dict[str, Any], voices_xy: Sequence[tuple[float, float]], radius_px: float) -> float | None:
-    """The largest distance between two voices, in OKS-.5 radii."""
+    """The largest distance between two predictions, in OKS-.5 radii."""
     own = _number(proposal, "disagreement")
     apart = [math.dist((proposal["x"], proposal["y"]), xy) / radius_px for xy in voices_xy if radius_px > 0]
     return max([*apart] if own is None else [own, *apart], default=None)
@@ -245,7 +251,7 @@ def swap_suspects(
     xy, known = xy_K2.copy(), visibility_K.copy()
     for name, point in proposals.items():
         k = skeleton.index(name)
-        xy[k], known[k] = point, max(known[k], 1)  # not visible: that both eyes are seen, only a human can say
+        xy[k], known[k] = point, max(known[k], 1)  # not visible: that both eyes are visible, only a label states
     suspects = exchanged(skeleton, xy, known) & set(proposals)
     for name in proposals:
         k, other = skeleton.index(name), skeleton.index(mirrored(name))

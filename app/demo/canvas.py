@@ -1,4 +1,4 @@
-"""The stage: a picture one can draw boxes on or move keypoints in. The browser's side is `stage.js` and `stage.css`.
+"""Canvas of the page: a picture to draw boxes on or move keypoints in; its browser side is canvas.html and canvas.js.
 
 Gradio's own editors paint pixels; what is needed here are rectangles and points as numbers, on mouse, pen and finger.
 """
@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-HERE = Path(__file__).parent
+
+def asset(name: str) -> str:
+    """Text of an HTML or JavaScript file of this package."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def choices(html: str, elem_id: str, **options: Any) -> gr.HTML:
+    """List of buttons; its event `choose` has the `index` or `name` of the one that is pressed."""
+    return gr.HTML(html, js_on_load=asset("choose.js"), apply_default_css=False, elem_id=elem_id, **options)
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,8 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """All that the stage shows.
+class CanvasContent:
+    """Content of the canvas.
 
     Attributes:
         picture: data URL; empty: only the sentence is shown.
@@ -38,9 +45,9 @@ class Scene:
         guess: the boxes are only a guess: the first that is drawn replaces them.
         selected: name of the point that a click places.
         keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
-        status: what is seen; `error` colours it as one.
+        status: sentence below the picture; `error` colours it as one.
         downloads: file name -> text that the browser saves, empty for the picture; nothing is stored on the server.
-        alt: what a screen reader says of the picture.
+        alt: description of the picture for screen readers.
     """
 
     picture: str = ""
@@ -57,22 +64,17 @@ class Scene:
     alt: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As the browser takes it."""
+        """Plain values for the browser."""
         return asdict(self)
 
 
-def stage(first: Scene, elem_id: str) -> gr.HTML:
+def canvas(first: CanvasContent, elem_id: str) -> gr.HTML:
     """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `shortcut` {key}."""
     return gr.HTML(
         value=first.to_json(),
-        html_template=(HERE / "stage.html").read_text(encoding="utf-8"),
-        js_on_load=_script(),
+        html_template=asset("canvas.html"),
+        js_on_load=asset("canvas.js"),
         apply_default_css=False,
         elem_id=elem_id,
-        elem_classes="stage-block",
+        elem_classes="canvas-block",
     )
-
-
-@cache
-def _script() -> str:
-    return (HERE / "stage.js").read_text(encoding="utf-8")

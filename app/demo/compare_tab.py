@@ -11,76 +11,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.app.demo.guard.uploads import Bounds, guarded
-from poseunion.app.demo.inference import RESOLUTIONS, Engine, Found, blurred, view_of
-from poseunion.app.demo.pictures import data_url, to_jpeg
+from poseunion.app.demo.inference import RESOLUTIONS, PicturePeople, PoseEstimator, displayed_as, person_downscaled
+from poseunion.app.demo.pictures import figure
 from poseunion.app.pose_records import draw
 from poseunion.models.errors import ItemError
 
-HOW = "The people of <em>Try it</em>, as each model sees them. 64 and 32 px: as if they stood so far away (simulated)."
-TILE_PX = 640
+HOW = "The people of <em>Try it</em>, predicted by each model. 64 and 32 px: at reduced resolution (simulated)."
 POINT_SCALE = 1.6  # tiles are small
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One tile: a model, and how many pixels of a person it gets."""
+    """One tile: a model, and its resolution of a person."""
 
     model: str
     resolution: str
 
     @property
     def title(self) -> str:
-        """What stands below the tile."""
+        """Caption of the tile."""
         return self.model if self.resolution == "Full" else f"{self.model}, {self.resolution}"
 
 
-def variants(engine: Engine) -> list[Variant]:
+def variants(estimator: PoseEstimator) -> list[Variant]:
     """Every model at full resolution, then the first with fewer pixels."""
-    full = [Variant(model, "Full") for model in engine.models]
-    return [*full, *(Variant(engine.models[0], r) for r, side in RESOLUTIONS.items() if side is not None)]
+    full = [Variant(model, "Full") for model in estimator.models]
+    return [*full, *(Variant(estimator.models[0], r) for r, side in RESOLUTIONS.items() if side is not None)]
 
 
-def compare_tab(engine: Engine, found: gr.State, tab: gr.Tab, heavy: dict[str, Any], bounds: Bounds) -> None:
+def compare_tab(estimator: PoseEstimator, found: gr.State, tab: gr.Tab, heavy: dict[str, Any], bounds: Bounds) -> None:
     """Build the tab; it compares when it is opened, within `bounds`."""
     gr.HTML(f"<p>{HOW}</p>", padding=False)
     tiles = gr.HTML("", elem_id="tiles", apply_default_css=False, padding=False)
 
-    @guarded(lambda sentence: f"<p class='stage-status stage-error'>{escape(sentence)}</p>", bounds)
-    def compare(before: Found | None) -> str:
+    @guarded(lambda sentence: f"<p class='canvas-status canvas-error'>{escape(sentence)}</p>", bounds)
+    def compare(before: PicturePeople | None) -> str:
         if before is None:
-            raise ItemError("There is nobody to compare yet: choose a picture in Try it.")
+            raise ItemError("There are no people to compare yet: choose a picture in Try it.")
         image = before.picture.pixels()
         box = before.poses.box_xywh.astype(np.float64)
-        return f"<div class='compare'>{''.join(_tile(engine, image, box, v) for v in variants(engine))}</div>"
+        return f"<div class='compare'>{''.join(_tile(estimator, image, box, v) for v in variants(estimator))}</div>"
 
     tab.select(compare, found, tiles, **heavy)
 
 
-def _tile(engine: Engine, image: NDArray[np.uint8], box_N4: NDArray[np.float64], variant: Variant) -> str:
-    poses, ms = engine.poses(image, box_N4, variant.model, variant.resolution)
+def _tile(estimator: PoseEstimator, image: NDArray[np.uint8], box_N4: NDArray[np.float64], variant: Variant) -> str:
+    poses, ms = estimator.poses(image, box_N4, variant.model, variant.resolution)
     side = RESOLUTIONS[variant.resolution]
     seen = image
     if side is not None:
-        predictor = engine.predictor(variant.model)
+        predictor = estimator.predictor(variant.model)
         for box in box_N4:
-            seen = blurred(seen, box, predictor, side)
-    view = view_of(poses, "Union, 21", "COCO")
-    threshold = engine.threshold(variant.model)
-    drawn = draw(seen, view, threshold, POINT_SCALE)
-    shown = int(view.shown(threshold).sum())
-    caption = f"{escape(variant.title)}<span>{shown} keypoints, {ms:.0f} ms</span>"
-    alt = f"The people's keypoints by {escape(variant.title)}"
-    return (
-        f"<figure><img src='{data_url(to_jpeg(small(drawn)))}' alt='{alt}'><figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """At most `TILE_PX` wide."""
-    import cv2
-
-    height, width = image.shape[:2]
-    if width <= TILE_PX:
-        return image
-    size = TILE_PX, round(height * TILE_PX / width)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            seen = person_downscaled(seen, box, predictor, side)
+    view = displayed_as(poses, "Union, 21", "COCO")
+    threshold = estimator.threshold(variant.model)
+    caption = f"{escape(variant.title)}<span>{int(view.shown(threshold).sum())} keypoints, {ms:.0f} ms</span>"
+    return figure(draw(seen, view, threshold, POINT_SCALE), f"The people's keypoints by {variant.title}", caption)

@@ -1,4 +1,4 @@
-"""What a person far away looks like: the picture around a box with only so many pixels left."""
+"""Reduced resolution of one person: the picture around a box with only so many pixels left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from poseunion.models.codec.crop import Crop
 
 
-def seen_from_afar(image: NDArray[np.uint8], crop: Crop, side_px: int) -> NDArray[np.uint8]:
+def reduce_resolution(image: NDArray[np.uint8], crop: Crop, side_px: int) -> NDArray[np.uint8]:
     """A copy of `image` where the region of `crop` has lost what `side_px` pixels of its longer side cannot hold.
 
     Areas are averaged, as a sensor does, and enlarged again smoothly, as a network's crop would be.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.example import example_dataset
-from poseunion.app.demo.pictures import Picture, take_in
+from poseunion.app.demo.pictures import Picture, read_upload, shrunk
 from poseunion.models.errors import MissingExtraError
 from poseunion.models.files import read_json
 
@@ -24,13 +24,10 @@ class Example:
 
     def thumbnail(self, side_px: int = 160) -> NDArray[np.uint8]:
         """The middle of the picture, square."""
-        import cv2
-
         image = self.picture.pixels()
         side = min(image.shape[:2])
         top, left = 0, (image.shape[1] - side) // 2
-        square = image[top : top + side, left : left + side]
-        return np.asarray(cv2.resize(square, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
+        return shrunk(image[top : top + side, left : left + side], (side_px, side_px))
 
 
 def examples() -> list[Example]:
@@ -45,5 +42,5 @@ def examples() -> list[Example]:
         for image in document["images"]:
             boxes = tuple(tuple(map(float, a["bbox"])) for a in document["annotations"] if a["image_id"] == image["id"])
             content = (pictures / image["file_name"]).read_bytes()
-            found.append(Example(take_in(content, image["file_name"]), boxes))
+            found.append(Example(read_upload(content, image["file_name"]), boxes))
     return found

@@ -25,7 +25,7 @@ from poseunion.models.images import image_size
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.inference.predictor import Predictor
 
-# What one visitor may ask for at a time: half a minute of two cores. The command line has no such limits.
+# Limits of one request: half a minute of two cores. The command line has no such limits.
 MOST_PICTURES = 30
 MOST_PEOPLE = 200
 NOT_GIVEN = "picture not given"
@@ -33,11 +33,11 @@ NOT_GIVEN = "picture not given"
 
 @dataclass(frozen=True)
 class Extended:
-    """What became of an annotation file.
+    """Extended annotation file, with its report.
 
     Attributes:
         content: the extended file.
-        overlays: pictures with everybody on them, (H, W, 3) uint8 RGB, and their names.
+        overlays: names and pictures with all people drawn, (H, W, 3) uint8 RGB.
         bad: picture or record, and why it could not be used.
     """
 
@@ -81,10 +81,10 @@ def _extend(
         raise ItemError(
             f"None of the pictures given is one that the file names and that can be read (its first is {first})."
         )
-    # As the command line does: what people labelled helps to find the rest.
-    told = ConditionedPredictor(predictor) if supports_labels(predictor) else predictor
+    # As on the command line: conditioned on human labels.
+    conditioned = ConditionedPredictor(predictor) if supports_labels(predictor) else predictor
     options = Options(limit=MOST_PEOPLE, max_bad=1.0, fill_gaps=fill_gaps)
-    report = extend(_only(records, placed), images, told, out, options)
+    report = extend(_only(records, placed), images, conditioned, out, options)
     bad += [(str(b["image"]), _without_paths(str(b["reason"]), folder)) for b in report.bad]
     extended = read_annotations(out)
     overlays = [(records.images[i].file_name, _overlay(extended, i, images)) for i in sorted(placed)]

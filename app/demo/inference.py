@@ -1,4 +1,4 @@
-"""The work behind the page, without the page: find people, place their keypoints, draw them, write them down.
+"""Pose estimation behind the page, without the page: people, keypoints, views of them, COCO-style records.
 
 Shapes: N people, K keypoints.
 """
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.app import pose_records
-from poseunion.app.demo.downscale import seen_from_afar
+from poseunion.app.demo.downscale import reduce_resolution
 from poseunion.app.demo.pictures import Picture
-from poseunion.app.pose_records import View
+from poseunion.app.pose_records import DisplayedPoses
 from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.inference.detector import Detector
@@ -26,12 +26,12 @@ from poseunion.models.inference.predictor import Predictor, load_predictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
-# People in one picture: more cannot be told apart on a screen, and each costs the server a network's run.
+# People in one picture: more cannot be distinguished on a screen, and each costs the server a network's run.
 MOST_PEOPLE = 30
 SMALLEST_BOX_PX = 8
 
 # How the page can show people: label -> skeleton. Halpe's feet are not among what the models know.
-VIEWS = {
+SKELETONS = {
     "Union, 21": "union21",
     "COCO, 17": "coco17",
     "MPII, 16": "mpii16",
@@ -45,7 +45,7 @@ RESOLUTIONS: dict[str, int | None] = {"Full": None, "64 px": 64, "32 px": 32}
 
 
 @dataclass(frozen=True)
-class Found:
+class PicturePeople:
     """People of a picture.
 
     Attributes:
@@ -63,12 +63,8 @@ class Found:
     resolution: str
     ms: float
 
-    def by(self, boxes_by: str) -> Found:
-        """The same people, whose boxes were found otherwise."""
-        return dataclasses.replace(self, boxes_by=boxes_by)
 
-
-class Engine:
+class PoseEstimator:
     """Models, each loaded at its first use.
 
     Args:
@@ -103,7 +99,9 @@ class Engine:
         """Load the default model and let it allocate, so that the first visitor does not wait."""
         self.poses(np.zeros((64, 64, 3), np.uint8), np.array([[0.0, 0, 64, 64]]), self.models[0], "Full")
 
-    def find(self, picture: Picture, model: str, resolution: str, boxes: Sequence[Sequence[float]] | None) -> Found:
+    def find(
+        self, picture: Picture, model: str, resolution: str, boxes: Sequence[Sequence[float]] | None
+    ) -> PicturePeople:
         """People in `picture`: in the boxes given, else where the detector sees them, else the whole of it.
 
         Raises:
@@ -118,7 +116,7 @@ class Engine:
         else:
             box, boxes_by = np.array([[0.0, 0.0, *picture.size_wh]]), "whole"
         poses, ms = self.poses(image, box, model, resolution)
-        return Found(picture, poses, boxes_by, model, resolution, ms)
+        return PicturePeople(picture, poses, boxes_by, model, resolution, ms)
 
     def poses(
         self, image: NDArray[np.uint8], box_N4: NDArray[np.float64], model: str, resolution: str
@@ -133,18 +131,18 @@ class Engine:
         if side is None:
             poses = predictor(image, box_N4)
         else:
-            seen = (blurred(image, box, predictor, side) for box in box_N4)
-            cuts = [predictor.cut(far, box) for far, box in zip(seen, box_N4, strict=True)]
+            pictures = (person_downscaled(image, box, predictor, side) for box in box_N4)
+            cuts = [predictor.cut(picture, box) for picture, box in zip(pictures, box_N4, strict=True)]
             poses = predictor.predict_crops(np.stack([pixels for pixels, _ in cuts]), [crop for _, crop in cuts])
             poses = dataclasses.replace(poses, box_xywh=box_N4.astype(np.float32))  # not the crops'
         return poses, (time.perf_counter() - started) * 1000
 
 
-def blurred(
+def person_downscaled(
     image: NDArray[np.uint8], box_xywh: NDArray[np.float64], predictor: Predictor, side_px: int
 ) -> NDArray[np.uint8]:
-    """The picture with one person seen from afar."""
-    return seen_from_afar(image, crop_from_box(box_xywh, predictor.size_wh, predictor.padding), side_px)
+    """The picture with one person at low resolution."""
+    return reduce_resolution(image, crop_from_box(box_xywh, predictor.size_wh, predictor.padding), side_px)
 
 
 def usable_boxes(boxes: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> NDArray[np.float64]:
@@ -154,7 +152,7 @@ def usable_boxes(boxes: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> 
     except (TypeError, ValueError) as error:
         raise ItemError("A box is four numbers: x, y, width, height.") from error
     if len(box) > MOST_PEOPLE:
-        raise ItemError(f"That are {len(box)} boxes: at most {MOST_PEOPLE} people are looked at in one picture.")
+        raise ItemError(f"These are {len(box)} boxes: at most {MOST_PEOPLE} people are predicted in one picture.")
     if not np.isfinite(box).all():
         raise ItemError("A box is four finite numbers.")
     low = np.clip(box[:, :2], 0, size_wh)
@@ -163,14 +161,14 @@ def usable_boxes(boxes: Sequence[Sequence[float]], size_wh: tuple[int, int]) -> 
     return clipped[(clipped[:, 2:] >= SMALLEST_BOX_PX).all(1)]
 
 
-def view_of(poses: PoseBatch, view: str, known: str) -> View:
-    """Reorder people for one of `VIEWS`, beside one of `KNOWN`; raises BadArgumentError for other names."""
-    if view not in VIEWS or known not in KNOWN:
+def displayed_as(poses: PoseBatch, view: str, known: str) -> DisplayedPoses:
+    """Reorder people for one of `SKELETONS`, beside one of `KNOWN`; raises BadArgumentError for other names."""
+    if view not in SKELETONS or known not in KNOWN:
         raise BadArgumentError(f"No skeleton {view!r} beside {known!r} is offered here.")
-    return pose_records.view_of(poses, load_skeleton(VIEWS[view]), load_skeleton(KNOWN[known]))
+    return pose_records.displayed(poses, load_skeleton(SKELETONS[view]), load_skeleton(KNOWN[known]))
 
 
-def as_coco(found: Found, view: View, threshold: float) -> dict[str, Any]:
+def as_coco(found: PicturePeople, view: DisplayedPoses, threshold: float) -> dict[str, Any]:
     """People as a COCO-style document, in pixels of the upload."""
     factor = found.picture.original_px
     width, height = found.picture.original_wh

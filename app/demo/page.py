@@ -1,4 +1,4 @@
-"""The page: its tabs, its looks, and the server that shows it to this machine and no other."""
+"""Page of the demo: tabs, theme, and the server, by default for this machine only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Before gradio is imported: it asks its makers for news otherwise, and keeps uploads in a folder that others share.
+# Before gradio is imported: it contacts its makers otherwise, and keeps uploads in a folder that others share.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-# Gradio sums up its own timings after every event, over all events so far; nobody looks at them here.
+# Gradio sums up its own timings after every event, over all events so far; they are not used here.
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "10"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
@@ -21,10 +21,10 @@ import gradio as gr
 from poseunion.app.demo.compare_tab import compare_tab
 from poseunion.app.demo.examples import examples
 from poseunion.app.demo.extend_tab import extend_tab
-from poseunion.app.demo.guard.door import LOOPBACK, Door
-from poseunion.app.demo.guard.limits import KEPT_S, SWEEP_S, Gate, Limits
+from poseunion.app.demo.guard.hosts import LOOPBACK, HostCheck
+from poseunion.app.demo.guard.limits import KEPT_S, SWEEP_S, LimitCheck, Limits
 from poseunion.app.demo.guard.uploads import Bounds
-from poseunion.app.demo.inference import Engine
+from poseunion.app.demo.inference import PoseEstimator
 from poseunion.app.demo.review_tab import review_tab
 from poseunion.app.demo.try_tab import try_tab
 from poseunion.models.errors import BadArgumentError
@@ -38,7 +38,7 @@ MOST_SESSIONS = 120
 
 
 @dataclass(frozen=True)
-class Settings:
+class PageSettings:
     """How the page is served.
 
     Attributes:
@@ -47,7 +47,7 @@ class Settings:
         allowed_hosts: names that the page is served under, beside this machine's own.
         proxies: addresses of reverse proxies in front of it, whose X-Forwarded-* headers count.
         embed_in: the one other site that may show the page in a frame.
-        review: extended files to be reviewed, whose pictures are in `images`, by `reviewer` if nothing else is said.
+        review: extended files to be reviewed, whose pictures are in `images`, under the name `reviewer` by default.
     """
 
     host: str = "127.0.0.1"
@@ -64,12 +64,12 @@ class Settings:
     @property
     def hosts(self) -> tuple[str, ...]:
         """All names that the page is served under."""
-        # Gradio asks its own server once, under the address that it listens on.
+        # Gradio requests its own page once, under the address that it listens on.
         own = () if self.host in ("0.0.0.0", "::", "") else (self.host,)
         return (*LOOPBACK, *own, *(("*.gradio.live",) if self.share else ()), *self.allowed_hosts)
 
 
-def build(engine: Engine, settings: Settings) -> gr.Blocks:
+def build(estimator: PoseEstimator, settings: PageSettings) -> gr.Blocks:
     """The page."""
     # One heavy piece of work at a time: it uses all cores, and memory stays what one picture needs.
     heavy = {"concurrency_id": "heavy", "concurrency_limit": 1}
@@ -81,25 +81,25 @@ def build(engine: Engine, settings: Settings) -> gr.Blocks:
         )
         with gr.Tabs():
             with gr.Tab("Try it", id="try"):
-                found = try_tab(engine, offered, heavy, bounds)
+                found = try_tab(estimator, offered, heavy, bounds)
             with gr.Tab("Compare", id="compare") as tab:
-                compare_tab(engine, found, tab, heavy, bounds)
+                compare_tab(estimator, found, tab, heavy, bounds)
             with gr.Tab("Extend", id="extend"):
-                extend_tab(engine, heavy, bounds)
+                extend_tab(estimator, heavy, bounds)
             with gr.Tab("Review", id="review"):
                 review_tab(list(settings.review), settings.images, settings.reviewer, page)
-        gr.HTML(f"<p>{where_it_runs(engine, settings)}</p>", elem_id="foot", padding=False)
+        gr.HTML(f"<p>{where_it_runs(estimator, settings)}</p>", elem_id="foot", padding=False)
     page.queue(max_size=settings.limits.waiting, default_concurrency_limit=4)
     return page
 
 
-def where_it_runs(engine: Engine, settings: Settings) -> str:
-    """What runs where, in a sentence or two."""
+def where_it_runs(estimator: PoseEstimator, settings: PageSettings) -> str:
+    """Text on what runs where."""
     place = "on this computer" if settings.host in LOOPBACK and not settings.share else "on the server"
-    provider = engine.predictor(engine.models[0]).provider.removesuffix("ExecutionProvider")
+    provider = estimator.predictor(estimator.models[0]).provider.removesuffix("ExecutionProvider")
     detector = "No person detector is installed: boxes are drawn by hand."
-    if engine.detector is not None:
-        detector = f"People are found by the detector {engine.detector.name}."
+    if estimator.detector is not None:
+        detector = f"People are found by the detector {estimator.detector.name}."
     return (
         f"Everything runs {place} ({provider}); the page fetches nothing from elsewhere. {detector} "
         f"Uploads are decoded, encoded anew and forgotten within {KEPT_S // 60} minutes."
@@ -128,7 +128,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-def serve(page: gr.Blocks, settings: Settings) -> str:
+def serve(page: gr.Blocks, settings: PageSettings) -> str:
     """Start the server, and return the page's address at once; `page.block_thread()` waits until it is interrupted.
 
     Raises:
@@ -137,16 +137,16 @@ def serve(page: gr.Blocks, settings: Settings) -> str:
     from starlette.middleware import Middleware
 
     @contextlib.asynccontextmanager
-    async def behind_the_door(app: Any) -> AsyncIterator[None]:
+    async def check_hosts_first(app: Any) -> AsyncIterator[None]:
         # Outside of Gradio's own CORS middleware, which comes after all that `middleware` names; before any request.
-        app.middleware_stack = Door(app.middleware_stack, settings.hosts, settings.proxies, settings.embed_in)
+        app.middleware_stack = HostCheck(app.middleware_stack, settings.hosts, settings.proxies, settings.embed_in)
         yield
 
     # Else uvicorn takes the client's address from a header whenever the connection comes from this machine.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     app_kwargs = {
-        "middleware": [Middleware(Gate, limits=settings.limits)],
-        "lifespan": behind_the_door,
+        "middleware": [Middleware(LimitCheck, limits=settings.limits)],
+        "lifespan": check_hosts_first,
         "docs_url": None,
         "redoc_url": None,
         "openapi_url": None,

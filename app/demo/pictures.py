@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ MAX_PIXELS = 50_000_000
 # Longest side of what is kept of an upload: screens show less, and crops of a person rarely need more.
 KEPT_SIDE_PX = 2048
 JPEG_QUALITY = 92
+TILE_PX = 640
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Picture:
         return read_image(self.jpeg)
 
 
-def take_in(content: bytes, name: str = "The picture", max_pixels: int = MAX_PIXELS) -> Picture:
+def read_upload(content: bytes, name: str = "The picture", max_pixels: int = MAX_PIXELS) -> Picture:
     """Read an upload.
 
     Raises:
@@ -60,13 +62,17 @@ def take_in(content: bytes, name: str = "The picture", max_pixels: int = MAX_PIX
     height, width = image.shape[:2]
     shrink = max(width, height) / KEPT_SIDE_PX
     if shrink > 1:
-        kept_wh = max(1, round(width / shrink)), max(1, round(height / shrink))
-        image = np.asarray(cv2.resize(image, kept_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        image = shrunk(image, (max(1, round(width / shrink)), max(1, round(height / shrink))))
     return Picture(to_jpeg(image), (image.shape[1], image.shape[0]), (width, height), name)
 
 
+def shrunk(image: NDArray[np.uint8], wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """A smaller copy, areas averaged."""
+    return np.asarray(cv2.resize(image, wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def safe_name(name: str | None) -> str:
-    """What to call an upload: the last part of its name, short and printable; never used as a path.
+    """Name of an upload for messages: the last part, short and printable; never used as a path.
 
     >>> safe_name("../../etc/pass<b>wd.jpg"), safe_name(None)
     ('passbwd.jpg', 'The picture')
@@ -93,3 +99,11 @@ def to_jpeg(image: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
 def data_url(jpeg: bytes) -> str:
     """A JPEG as a data URL in the page: no file is left on the server, and no path is exposed."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def figure(image: NDArray[np.uint8], alt: str, caption: str) -> str:
+    """HTML of a picture, at most `TILE_PX` wide, with its caption (HTML)."""
+    height, width = image.shape[:2]
+    small = image if width <= TILE_PX else shrunk(image, (TILE_PX, round(height * TILE_PX / width)))
+    source, described = data_url(to_jpeg(small)), escape(alt, quote=True)
+    return f"<figure><img src='{source}' alt='{described}'><figcaption>{caption}</figcaption></figure>"

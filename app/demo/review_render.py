@@ -1,4 +1,4 @@
-"""How a person under review is shown: the region around him enlarged, his keypoints by what stands."""
+"""Drawing of a person under review: the region around the box enlarged, keypoints coloured by their state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.extend.image_reader import read_framed
-from poseunion.app.demo.canvas import Point, Scene
+from poseunion.app.demo.canvas import CanvasContent, Point
 from poseunion.app.demo.pictures import data_url, to_jpeg
 from poseunion.app.demo.review_session import Keypoint, ReviewFile
 from poseunion.models.drawing import ROLE_COLOURS, draw_people
@@ -52,7 +52,7 @@ class Region:
 
 
 def region_of(review: ReviewFile, row: int, image_wh: tuple[int, int]) -> Region:
-    """What of the picture shows this person: his box with a margin, the whole picture where he has none."""
+    """Region of a person: the box with a margin, the whole picture where there is no box."""
     width, height = image_wh
     x, y, w, h = review.annotations.box_xywh[row]
     if not np.isfinite([x, y, w, h]).all() or min(w, h) <= 0:
@@ -66,8 +66,12 @@ def region_of(review: ReviewFile, row: int, image_wh: tuple[int, int]) -> Region
     return Region(left, top, right - left, bottom - top, scale)
 
 
-def scene_of(review: ReviewFile, row: int, selected: str, status: str) -> tuple[Scene, Region]:
-    """The person's scene; raises ItemError where the picture cannot be read, BadFileError where it may not be."""
+def content_of(review: ReviewFile, row: int, selected: str, status: str) -> tuple[CanvasContent, Region]:
+    """Canvas of a person under review.
+
+    Raises:
+        ItemError: the picture cannot be read. BadFileError: it may not be.
+    """
     image = review.annotations.person(row).image
     if image is None:
         raise BadFileError(f"Annotation {review.annotations.records[row].get('id')} has no picture.")
@@ -93,7 +97,7 @@ def scene_of(review: ReviewFile, row: int, selected: str, status: str) -> tuple[
         if k.placed
     ]
     return (
-        Scene(
+        CanvasContent(
             picture=data_url(to_jpeg(drawn)),
             size_wh=size,
             mode="points",
@@ -114,7 +118,7 @@ def _role(keypoint: Keypoint) -> str:
 
 
 def state_of(keypoint: Keypoint) -> str:
-    """Notice of a keypoint beside its name."""
+    """State of a keypoint, shown beside its name."""
     if keypoint.decision is not None:
         return STATES.get(keypoint.decision, keypoint.decision)
     if keypoint.source == "human":
@@ -123,7 +127,8 @@ def state_of(keypoint: Keypoint) -> str:
         return "derived"
     if keypoint.confidence is None:
         return "missing"
-    return f"{keypoint.confidence:.2f}" if keypoint.xyv[2] > 0 else f"({keypoint.confidence:.2f})"
+    mark = "audit " if keypoint.audit else ""
+    return f"{mark}{keypoint.confidence:.2f}" if keypoint.xyv[2] > 0 else f"({keypoint.confidence:.2f})"
 
 
 def list_of(keypoints: list[Keypoint], selected: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from poseunion.annotate.audit.sample import audit_queue
 from poseunion.annotate.formats.review_entries import (
     ACCEPT,
     FIX,
@@ -40,7 +41,8 @@ class Keypoint:
         source: human, derived, proposed or none.
         confidence: the model's, None where it has no proposal.
         decision: the last one, if any.
-        open: a proposal that nobody has decided on, or that needs a fix.
+        open: a proposal without a decision, or that needs a fix.
+        audit: open, and in the sample of `annotate audit`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Keypoint:
     confidence: float | None
     decision: str | None
     open: bool
+    audit: bool = False
 
     @property
     def placed(self) -> bool:
@@ -57,8 +60,8 @@ class Keypoint:
 
 
 @dataclass(frozen=True)
-class Before:
-    """How a keypoint stood before a decision: the entry that counted, if any, and what was seen."""
+class PointBefore:
+    """Keypoint before a decision: its last entry, if any, and the point shown."""
 
     row: int
     keypoint: str
@@ -79,15 +82,18 @@ class ReviewFile:
 
     def __init__(self, path: Path, images: Path) -> None:
         self.path, self.images = path, images
-        read_extended(path)  # else there is nothing to fold into
-        self.faults: list[str] = fold(path)  # what a process that was killed had saved
+        read_extended(path)  # raises before anything is folded
+        self.faults: list[str] = fold(path)  # decisions that a killed process had saved
         self.annotations = read_extended(path)
         self.saver = Saver(path)
         self._lock = threading.Lock()
         fixes = list(dict.fromkeys(row for row, _ in waiting(self.annotations)))
         ordered = [person.row for person in queue(self.annotations)]
-        # First what somebody has sent here to be moved, then who gains most from a look.
-        self.rows: tuple[int, ...] = tuple(dict.fromkeys([*fixes, *ordered]))
+        # The audit's sample, in its order.
+        self.audit = audit_queue(self.annotations)
+        self._audited = frozenset(self.audit)
+        # First points to be moved, then the audit's sample, then the others by expected correction gain.
+        self.rows: tuple[int, ...] = tuple(dict.fromkeys([*fixes, *(row for row, _ in self.audit), *ordered]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,11 +101,19 @@ class ReviewFile:
         return self.annotations.skeleton.keypoints
 
     def keypoints(self, row: int) -> list[Keypoint]:
-        """All keypoints of a person, as they stand now."""
+        """Current keypoints of a person."""
         person = self.annotations.records[row]
         review = review_of(person)
         last: dict[str, Entry] = {entry["keypoint"]: entry for entry in review}
-        return [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
+        found = [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
+        return [dataclasses.replace(k, audit=k.open and (row, k.name) in self._audited) for k in found]
+
+    def audit_left(self) -> int:
+        """Drawn points that wait for a decision."""
+        return sum(
+            not any(entry["keypoint"] == keypoint for entry in self.annotations.records[row].get("review") or [])
+            for row, keypoint in self.audit
+        )
 
     def _keypoint(self, person: dict[str, Any], review: list[Entry], last: Entry | None, k: int) -> Keypoint:
         name = self.names[k]
@@ -139,7 +153,7 @@ class ReviewFile:
             self.annotations = dataclasses.replace(self.annotations, records=recorded.document["annotations"])
 
     def new_faults(self) -> str:
-        """What went wrong with saved decisions since the last call, to be shown; empty if nothing did."""
+        """Errors of saving since the last call, to be shown; empty if there are none."""
         found, self.faults = [*self.faults, *self.saver.faults()], []
         return " ".join(found)
 
@@ -165,22 +179,22 @@ class ReviewFile:
         )
 
     def confirm_rest(self, row: int, reviewer: str) -> list[Decision]:
-        """Everything that is open is right as it is shown: what stands is accepted, what does not is rejected."""
+        """Decisions that confirm all open proposals as they are shown: accepted ones, and rejected ones."""
         return [
             self.decision(row, k.name, ACCEPT if k.xyv[2] > 0 else REJECT, reviewer, human=False)
             for k in self.keypoints(row)
             if k.open and k.placed and k.decision is None
         ]
 
-    def before(self, row: int, keypoint: str) -> Before:
-        """How a keypoint stands now, to come back to."""
+    def before(self, row: int, keypoint: str) -> PointBefore:
+        """Keypoint as it is now, for `undoing`."""
         person = self.annotations.records[row]
         review = review_of(person)
         last = next((entry for entry in reversed(review) if entry["keypoint"] == keypoint), None)
-        return Before(row, keypoint, last, current_point(person, review, keypoint, self.names))
+        return PointBefore(row, keypoint, last, current_point(person, review, keypoint, self.names))
 
-    def undoing(self, before: Before, reviewer: str) -> Decision:
-        """The decision that makes a keypoint stand as it did; what was decided in between stays on record."""
+    def undoing(self, before: PointBefore, reviewer: str) -> Decision:
+        """Decision that restores a keypoint; decisions in between stay on record."""
         again = self.decision(before.row, before.keypoint, REJECT, reviewer, human=True)
         if (last := before.last) is not None:
             seen, to = _xyv(last["from"]), _xyv(last["to"])

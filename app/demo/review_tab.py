@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -9,21 +10,13 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import Scene, stage
+from poseunion.app.demo.canvas import CanvasContent, asset, canvas, choices
 from poseunion.app.demo.guard.uploads import guarded
-from poseunion.app.demo.review_actions import Answer, Desk, Place
+from poseunion.app.demo.review_actions import ReviewActions, ReviewOutputs, ReviewState
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
-HOW = """
-<p>Start it with a file to review: <code>poseunion demo --review extended.json --images DIR</code>.</p>
-"""
-CHOOSE = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-name]");
-  if (button) trigger("choose", { name: button.dataset.name });
-});
-"""
-# Shown on the buttons; the stage sends the same keys.
+HOW = "<p>Start it with a file to review: <code>poseunion demo --review extended.json --images DIR</code>.</p>"
+# Shown on the buttons; the canvas sends the same keys.
 BUTTONS = {"a": "Accept", "r": "Reject", "h": "Hide", "p": "Back", "u": "Undo", "n": "Next", "Enter": "Confirm rest"}
 
 
@@ -36,8 +29,8 @@ def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.B
     if not files or images is None:
         gr.HTML(HOW, padding=False)
         return
-    desk = Desk(files, images)
-    place = gr.State(Place(), time_to_live=24 * 3600)
+    actions = ReviewActions(files, images)
+    state = gr.State(ReviewState(), time_to_live=24 * 3600)
     with gr.Row(elem_classes="studio review"):
         with gr.Column(elem_classes="studio-in"):
             file = gr.Dropdown(
@@ -47,81 +40,69 @@ def review_tab(files: list[Path], images: Path | None, reviewer: str, load: gr.B
                 visible=len(files) > 1,
                 elem_id="review-file",
             )
-            listed = gr.HTML("", js_on_load=CHOOSE, apply_default_css=False, padding=False, elem_id="keypoints")
+            listed = choices("", "keypoints", padding=False)
         with gr.Column(elem_classes="studio-result"):
-            shown = stage(Scene(), "review")
+            shown = canvas(CanvasContent(), "review")
             with gr.Row(elem_classes="review-buttons"):
                 buttons = {
-                    key: gr.Button(f"{word}  {'↵' if key == 'Enter' else key.upper()}", size="sm", elem_id=f"key-{key}")
-                    for key, word in BUTTONS.items()
+                    key: gr.Button(
+                        f"{label}  {'↵' if key == 'Enter' else key.upper()}", size="sm", elem_id=f"key-{key}"
+                    )
+                    for key, label in BUTTONS.items()
                 }
         with gr.Column(elem_classes="studio-settings"):
-            who = gr.Textbox(reviewer, label="Reviewer", max_lines=1, max_length=60, elem_id="reviewer")
+            name = gr.Textbox(reviewer, label="Reviewer", max_lines=1, max_length=60, elem_id="reviewer")
             human = gr.Checkbox(False, label="Also change points that people labelled", elem_id="human")
-            gr.HTML(f"<p class='hint'>{KEYS_SAID}</p>", apply_default_css=False, padding=False)
+            gr.HTML(asset("review_help.html"), apply_default_css=False, padding=False)
 
-    outputs = [place, shown, listed]
+    outputs = [state, shown, listed]
 
-    def told(now: Place, error: PoseUnionError) -> Answer:
-        return desk.show(replace(now, note=str(error)))
-
-    @guarded(_failed)
-    def open_file(index: int) -> Answer:
-        return desk.show(Place(file=int(index) % len(files)))
-
-    @guarded(_failed)
-    def on_key(event: gr.EventData, now: Place, reviewer: str, human: bool) -> Answer:
+    def after(now: ReviewState, act: Callable[[], ReviewState]) -> ReviewOutputs:
+        """The page after `act`; where it fails, the page as it was, with the error's sentence."""
         try:
-            return desk.show(desk.key(now, str(event.key), reviewer, human))
+            return actions.show(act())
         except PoseUnionError as error:
-            return told(now, error)
+            return actions.show(replace(now, note=str(error)))
 
     @guarded(_failed)
-    def on_place(event: gr.EventData, now: Place, reviewer: str, human: bool) -> Answer:
-        if now.region is None:
+    def open_file(index: int) -> ReviewOutputs:
+        return actions.show(ReviewState(file=int(index) % len(files)))
+
+    @guarded(_failed)
+    def on_key(event: gr.EventData, now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
+        return after(now, lambda: actions.key(now, str(event.key), reviewer, human))
+
+    @guarded(_failed)
+    def on_place(event: gr.EventData, now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
+        if (region := now.region) is None:
             raise BadArgumentError("No picture is shown.")
-        try:
-            to = now.region.to_image(float(event.x), float(event.y))
-            return desk.show(desk.move(now, str(event.name), to, reviewer, human))
-        except PoseUnionError as error:
-            return told(now, error)
+        to = region.to_image(float(event.x), float(event.y))
+        return after(now, lambda: actions.move(now, str(event.name), to, reviewer, human))
 
     @guarded(_failed)
-    def on_choose(event: gr.EventData, now: Place) -> Answer:
-        names = desk.file(now.file).names
-        return desk.show(replace(now, selected=event.name) if event.name in names else now)
+    def on_choose(event: gr.EventData, now: ReviewState) -> ReviewOutputs:
+        names = actions.file(now.file).names
+        return actions.show(replace(now, selected=event.name) if event.name in names else now)
 
     def press(key: str) -> Any:
         @guarded(_failed)
-        def pressed(now: Place, reviewer: str, human: bool) -> Answer:
-            try:
-                return desk.show(desk.key(now, key, reviewer, human))
-            except PoseUnionError as error:
-                return told(now, error)
+        def pressed(now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
+            return after(now, lambda: actions.key(now, key, reviewer, human))
 
         return pressed
 
     # One reviewer's steps are worked on in their order; they are quick.
     quick: dict[str, Any] = {"concurrency_id": "review", "concurrency_limit": 1, "show_progress": "hidden"}
-    who_and_what = [place, who, human]
+    inputs = [state, name, human]
     load.load(open_file, file, outputs, **quick)
     file.input(open_file, file, outputs, **quick)
-    shown.shortcut(on_key, who_and_what, outputs, **quick)
-    shown.place(on_place, who_and_what, outputs, **quick)
-    shown.choose(on_choose, place, outputs, **quick)
-    listed.choose(on_choose, place, outputs, **quick)
+    shown.shortcut(on_key, inputs, outputs, **quick)
+    shown.place(on_place, inputs, outputs, **quick)
+    shown.choose(on_choose, state, outputs, **quick)
+    listed.choose(on_choose, state, outputs, **quick)
     for key, button in buttons.items():
-        button.click(press(key), who_and_what, outputs, **quick)
+        button.click(press(key), inputs, outputs, **quick)
 
 
-KEYS_SAID = (
-    "Click where the selected keypoint belongs, or drag it. <kbd>A</kbd> accept, <kbd>R</kbd> reject, <kbd>H</kbd> "
-    "hide (there, but not to be seen), <kbd>U</kbd> undo, <kbd>J</kbd> <kbd>K</kbd> next and previous keypoint, "
-    "<kbd>N</kbd> <kbd>P</kbd> next and previous person, <kbd>Enter</kbd> confirms what is open as it is shown, "
-    "arrows move by a pixel, with <kbd>Shift</kbd> by ten. A confidence in "
-    "brackets: the proposal was left out. Every decision is saved at once."
-)
-
-
-def _failed(said: str) -> Answer:
-    return Place(), Scene(status=said, error=True).to_json(), f"<p>{escape(said)}</p>"
+def _failed(sentence: str) -> ReviewOutputs:
+    return ReviewState(), CanvasContent(status=sentence, error=True).to_json(), f"<p>{escape(sentence)}</p>"

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import Point, Scene, stage
+from poseunion.app.demo.canvas import CanvasContent, Point, canvas, choices
 from poseunion.app.demo.examples import Example
 from poseunion.app.demo.guard.uploads import Bounds, guarded, picture_input
-from poseunion.app.demo.inference import KNOWN, RESOLUTIONS, VIEWS, Engine, Found, as_coco, view_of
+from poseunion.app.demo.inference import (
+    KNOWN,
+    RESOLUTIONS,
+    SKELETONS,
+    PicturePeople,
+    PoseEstimator,
+    as_coco,
+    displayed_as,
+)
 from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
-from poseunion.app.pose_records import View, draw
+from poseunion.app.pose_records import DisplayedPoses, draw
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 
 WELCOME = "Drop a picture with people in it, or take one of the examples."
 # Larger than in overlays on disk: the page is narrower than most pictures, a phone much so.
 POINT_SCALE = 1.35
-CHOOSE = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-index]");
-  if (button) trigger("choose", { index: Number(button.dataset.index) });
-});
-"""
-# What the handlers give: the people, and the scene that shows them.
-Answer = tuple[Found | None, dict[str, Any]]
+# The people, and the canvas that shows them.
+TryOutputs = tuple[PicturePeople | None, dict[str, Any]]
 
 
-def failed(sentence: str) -> Answer:
+def failed(sentence: str) -> TryOutputs:
     """An error message; the people found before stay."""
-    return gr.skip(), Scene(status=sentence, error=True).to_json()
+    return gr.skip(), CanvasContent(status=sentence, error=True).to_json()
 
 
-def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bounds: Bounds) -> gr.State:
+def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, Any], bounds: Bounds) -> gr.State:
     """Build the tab.
 
     Args:
@@ -45,7 +48,7 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
         The state that holds the visitor's people, for other tabs.
     """
     found = gr.State(None, time_to_live=3600)
-    least = engine.threshold(engine.models[0])
+    least = estimator.threshold(estimator.models[0])
     with gr.Row(elem_classes="studio"):
         with gr.Column(elem_classes="studio-in"):
             upload = picture_input(
@@ -56,21 +59,15 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
                 buttons=[],
                 elem_id="upload",
             )
-            offer = gr.HTML(
-                thumbnails(offered),
-                js_on_load=CHOOSE,
-                apply_default_css=False,
-                elem_id="examples",
-                visible=bool(offered),
-            )
+            offer = choices(thumbnails(offered), "examples", visible=bool(offered))
         with gr.Column(elem_classes="studio-result"):
-            shown = stage(Scene(status=WELCOME), "result")
+            shown = canvas(CanvasContent(status=WELCOME), "result")
             key = gr.HTML(legend("COCO"), apply_default_css=False, padding=False)
         with gr.Column(elem_classes="studio-settings"):
-            view = gr.Dropdown(list(VIEWS), value=next(iter(VIEWS)), label="Skeleton", elem_id="view")
+            view = gr.Dropdown(list(SKELETONS), value=next(iter(SKELETONS)), label="Skeleton", elem_id="view")
             known = gr.Radio(list(KNOWN), value="COCO", label="Show as new what this dataset lacks", elem_id="known")
             threshold = gr.Slider(0, 1, least, step=0.01, label="Least confidence of a keypoint", elem_id="threshold")
-            model = gr.Dropdown(list(engine.models), value=engine.models[0], label="Model", elem_id="model")
+            model = gr.Dropdown(list(estimator.models), value=estimator.models[0], label="Model", elem_id="model")
             resolution = gr.Radio(list(RESOLUTIONS), value="Full", label="Resolution of a person", elem_id="resolution")
 
     look = [view, known, threshold]
@@ -78,62 +75,55 @@ def try_tab(engine: Engine, offered: list[Example], heavy: dict[str, Any], bound
     @guarded(lambda sentence: (None, failed(sentence)[1], None), bounds)
     def take(
         picture: Any, model: str, resolution: str, view: str, known: str, threshold: float
-    ) -> tuple[Found | None, dict[str, Any], None]:
+    ) -> tuple[PicturePeople | None, dict[str, Any], None]:
         if isinstance(picture, ItemError):
             raise picture
         if not isinstance(picture, Picture):
             raise ItemError("No picture arrived: choose one.")
-        return (*answer(engine.find(picture, model, resolution, None), view, known, threshold), None)
+        return (*outputs_of(estimator.find(picture, model, resolution, None), view, known, threshold), None)
+
+    # `look`: skeleton, known dataset and threshold, as `outputs_of` takes them.
+    @guarded(failed, bounds)
+    def example(event: gr.EventData, model: str, resolution: str, *look: Any) -> TryOutputs:
+        chosen = offered[int(event.index) % len(offered)]
+        return outputs_of(estimator.find(chosen.picture, model, resolution, chosen.boxes), *look)
 
     @guarded(failed, bounds)
-    def example(event: gr.EventData, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
-        taken = offered[int(event.index) % len(offered)]
-        return answer(engine.find(taken.picture, model, resolution, taken.boxes), view, known, threshold)
-
-    @guarded(failed, bounds)
-    def drawn(
-        event: gr.EventData, before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float
-    ) -> Answer:
+    def drawn(event: gr.EventData, before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
         if before is None:
             raise ItemError(WELCOME)
-        return answer(engine.find(before.picture, model, resolution, event.boxes), view, known, threshold)
+        return outputs_of(estimator.find(before.picture, model, resolution, event.boxes), *look)
 
     @guarded(failed, bounds)
-    def redo(before: Found | None, model: str, resolution: str, view: str, known: str, threshold: float) -> Answer:
+    def redo(before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
         if before is None:
-            return None, Scene(status=WELCOME).to_json()
-        after = engine.find(before.picture, model, resolution, before.poses.box_xywh.tolist())
-        return answer(after.by(before.boxes_by), view, known, threshold)
+            return None, CanvasContent(status=WELCOME).to_json()
+        after = estimator.find(before.picture, model, resolution, before.poses.box_xywh.tolist())
+        return outputs_of(dataclasses.replace(after, boxes_by=before.boxes_by), *look)
 
     @guarded(lambda sentence: failed(sentence)[1])
-    def show_again(before: Found | None, view: str, known: str, threshold: float) -> dict[str, Any]:
-        return Scene(status=WELCOME).to_json() if before is None else answer(before, view, known, threshold)[1]
+    def show_again(before: PicturePeople | None, *look: Any) -> dict[str, Any]:
+        return CanvasContent(status=WELCOME).to_json() if before is None else outputs_of(before, *look)[1]
 
     network = [model, resolution]
     upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
     offer.choose(example, [*network, *look], [found, shown], **heavy)
     shown.boxes(drawn, [found, *network, *look], [found, shown], **heavy)
     gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **heavy)
-    gr.on(
-        [view.input, known.input, threshold.input],
-        show_again,
-        [found, *look],
-        shown,
-        trigger_mode="always_last",
-        show_progress="hidden",
-    )
+    often = {"trigger_mode": "always_last", "show_progress": "hidden"}
+    gr.on([view.input, known.input, threshold.input], show_again, [found, *look], shown, **often)
     known.input(legend, known, key, show_progress="hidden")
     return found
 
 
-def answer(found: Found, view: str, known: str, threshold: float) -> Answer:
-    """The scene that shows `found` with these settings."""
-    seen = view_of(found.poses, view, known)
+def outputs_of(found: PicturePeople, view: str, known: str, threshold: float) -> TryOutputs:
+    """The content that shows `found` with these settings."""
+    seen = displayed_as(found.poses, view, known)
     drawn = draw(found.picture.pixels(), seen, threshold, POINT_SCALE)
     document = as_coco(found, seen, threshold)
     stem = found.picture.name.rsplit(".", 1)[0]
     n = len(found.poses)
-    return found, Scene(
+    return found, CanvasContent(
         picture=data_url(to_jpeg(drawn)),
         size_wh=found.picture.size_wh,
         mode="boxes",
@@ -156,8 +146,8 @@ def thumbnails(offered: list[Example]) -> str:
     return f'<div class="examples">{buttons}</div>'
 
 
-def points(view: View, threshold: float) -> list[Point]:
-    """What can be pointed at."""
+def points(view: DisplayedPoses, threshold: float) -> list[Point]:
+    """Keypoints that can be pointed at."""
     shown = view.shown(threshold)
     return [
         Point(name, round(float(x), 1), round(float(y), 1), f"{score:.2f}")
@@ -167,22 +157,22 @@ def points(view: View, threshold: float) -> list[Point]:
     ]
 
 
-def status(found: Found, view: View, threshold: float) -> str:
-    """What is seen, where the boxes are from, and how long it took."""
+def status(found: PicturePeople, view: DisplayedPoses, threshold: float) -> str:
+    """Status line: people and keypoints, model, time, source of the boxes."""
     shown = view.shown(threshold)
     n, drawn, new = len(found.poses), int(shown.sum()), int((shown & view.new).sum())
     if n == 0:
-        return "Nobody was found: drag a box round each person."
+        return "No person was found: drag a box round each person."
     people = "1 person" if n == 1 else f"{n} people"
     pixels = "" if found.resolution == "Full" else f" at {found.resolution}"
-    said = f"{people}, {drawn} keypoints, {new} of them new. {found.model}{pixels}, {found.ms:.0f} ms."
+    status = f"{people}, {drawn} keypoints, {new} of them new. {found.model}{pixels}, {found.ms:.0f} ms."
     if found.boxes_by == "whole":
-        said += " No person detector is installed, so the whole picture counts as one person: drag a box round each."
-    return said
+        status += " No person detector is installed, so the whole picture counts as one person: drag a box round each."
+    return status
 
 
 def legend(known: str) -> str:
-    """What the colours of points and limbs mean."""
+    """Legend of the colours of points and limbs."""
 
     def dot(colour: tuple[int, int, int], text: str) -> str:
         return f'<span><i style="background: rgb{colour}"></i>{text}</span>'

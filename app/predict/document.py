@@ -13,8 +13,8 @@ import numpy as np
 
 from poseunion.annotate.formats.json_stream import dump
 from poseunion.app import pose_records
-from poseunion.app.pose_records import View
-from poseunion.app.predict.finder import People
+from poseunion.app.pose_records import DisplayedPoses
+from poseunion.app.predict.people import People
 from poseunion.models.files import atomic_writer
 
 IN_MEMORY = 1 << 20  # bytes of either list before it goes to a temporary file
@@ -28,7 +28,7 @@ class Document:
         self.images = self.people = self.keypoints = 0
 
     def add(
-        self, name: str, size_wh: tuple[int, int], found: People, view: View, threshold: float, **facts: Any
+        self, name: str, size_wh: tuple[int, int], found: People, view: DisplayedPoses, threshold: float, **facts: Any
     ) -> None:
         """One picture and its people.
 
@@ -73,7 +73,7 @@ def _append(entries: IO[bytes], value: dict[str, Any], *, first: bool) -> None:
     entries.write((b"" if first else b",\n") + dump(value))
 
 
-def _score(found: People, view: View, n: int) -> float:
+def _score(found: People, view: DisplayedPoses, n: int) -> float:
     """Detection score times mean keypoint confidence of a person, by which COCO's AP ranks."""
     known = np.isfinite(view.xy[n]).all(-1)
     box = 1.0 if found.box_score is None else float(found.box_score[n])

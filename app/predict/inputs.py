@@ -26,7 +26,7 @@ PICTURE_ENDINGS = (
 
 
 @dataclass(frozen=True)
-class Given:
+class InputFile:
     """One picture or video.
 
     Attributes:
@@ -50,8 +50,8 @@ class Inputs:
     """
 
     root: Path
-    pictures: list[Given] = field(default_factory=list)
-    videos: list[Given] = field(default_factory=list)
+    pictures: list[InputFile] = field(default_factory=list)
+    videos: list[InputFile] = field(default_factory=list)
     bad: list[tuple[str, str]] = field(default_factory=list)
     others: int = 0
 
@@ -91,15 +91,15 @@ def _files(arguments: Sequence[Path], out: Path) -> Iterator[tuple[Path, bool]]:
 def _sort(path: Path, name: str, named: bool, found: Inputs) -> None:
     ending = path.suffix.lower()
     if ending in VIDEO_ENDINGS:
-        found.videos.append(Given(path, name))
+        found.videos.append(InputFile(path, name))
         return
     try:
         width, height = image_size(path)
-        found.pictures.append(Given(path, name, width * height))
+        found.pictures.append(InputFile(path, name, width * height))
     except ItemError as error:
         if ending in PICTURE_ENDINGS or (named and path.stat().st_size == 0):
             found.bad.append((name, str(error).removeprefix(f"{path} ")))
         elif named:
-            found.videos.append(Given(path, name))
+            found.videos.append(InputFile(path, name))
         else:
             found.others += 1

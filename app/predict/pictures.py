@@ -15,9 +15,9 @@ from poseunion.annotate.show import overlay_name
 from poseunion.app import pose_records
 from poseunion.app.demo.pictures import to_jpeg
 from poseunion.app.predict.document import Document, document
-from poseunion.app.predict.finder import Boxed, People, estimate_poses, usable
-from poseunion.app.predict.inputs import Given
-from poseunion.app.predict.settings import Settings
+from poseunion.app.predict.inputs import InputFile
+from poseunion.app.predict.people import Boxed, People, estimate_poses, usable
+from poseunion.app.predict.settings import PredictSettings
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.files import write_bytes
 from poseunion.models.images import read_image
@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Done:
+class PicturePoses:
     """One picture and its people, and where its overlay lies."""
 
     name: str
@@ -42,7 +42,7 @@ class Done:
 
 @dataclass
 class PicturesReport:
-    """What became of the pictures.
+    """Report of a run on pictures.
 
     Attributes:
         people, keypoints: found, and accepted keypoints of them.
@@ -59,7 +59,9 @@ class PicturesReport:
     bad: list[tuple[str, str]] = field(default_factory=list)
 
 
-def predict_pictures(given: list[Given], out: Path, settings: Settings, progress: Progress) -> PicturesReport:
+def predict_pictures(
+    given: list[InputFile], out: Path, settings: PredictSettings, progress: Progress
+) -> PicturesReport:
     """Find people in pictures and write `out`/poses.json, and overlays beside it."""
     report = PicturesReport(str(out / FILE), str(out / FOLDER) if settings.overlays else None)
     if settings.boxes is not None:
@@ -81,7 +83,7 @@ def predict_pictures(given: list[Given], out: Path, settings: Settings, progress
     return report
 
 
-def targets(given: list[Given], out: Path, settings: Settings) -> Iterator[Path]:
+def targets(given: list[InputFile], out: Path, settings: PredictSettings) -> Iterator[Path]:
     """Every file that `predict_pictures` would write."""
     if given:
         yield out / FILE
@@ -89,9 +91,9 @@ def targets(given: list[Given], out: Path, settings: Settings) -> Iterator[Path]
         yield from (_overlay_path(out, one.name) for one in given)
 
 
-def _parts(given: list[Given]) -> Iterator[list[Given]]:
+def _parts(given: list[InputFile]) -> Iterator[list[InputFile]]:
     """The list in parts that fit into memory."""
-    part: list[Given] = []
+    part: list[InputFile] = []
     pixels = 0
     for one in given:
         if part and (len(part) == PART_PICTURES or pixels + one.pixels > PART_PIXELS):
@@ -103,10 +105,12 @@ def _parts(given: list[Given]) -> Iterator[list[Given]]:
         yield part
 
 
-def _part(part: list[Given], out: Path, settings: Settings) -> tuple[list[Done], list[tuple[str, str]]]:
+def _part(
+    part: list[InputFile], out: Path, settings: PredictSettings
+) -> tuple[list[PicturePoses], list[tuple[str, str]]]:
     """One part from files to people and overlays, and the pictures that could not be used."""
     bad: list[tuple[str, str]] = []
-    read: list[tuple[Given, NDArray[np.uint8], Boxed]] = []
+    read: list[tuple[InputFile, NDArray[np.uint8], Boxed]] = []
     for one in part:
         try:
             image = read_image(one.path)
@@ -124,11 +128,11 @@ def _part(part: list[Given], out: Path, settings: Settings) -> tuple[list[Done],
             except (BadArgumentError, MemoryError) as error:  # larger than a JPEG, or than the memory, can be
                 bad.append((one.name, f"could not be drawn: {error}" if str(error) else "could not be drawn"))
                 continue
-        done.append(Done(one.name, (image.shape[1], image.shape[0]), people))
+        done.append(PicturePoses(one.name, (image.shape[1], image.shape[0]), people))
     return done, bad
 
 
-def _boxes(one: Given, image: NDArray[np.uint8], settings: Settings) -> Boxed:
+def _boxes(one: InputFile, image: NDArray[np.uint8], settings: PredictSettings) -> Boxed:
     if settings.boxes is None:
         assert settings.finder is not None
         return settings.finder.sure(image)
@@ -136,7 +140,7 @@ def _boxes(one: Given, image: NDArray[np.uint8], settings: Settings) -> Boxed:
     return box[usable(box, (image.shape[1], image.shape[0]))], None
 
 
-def _add(written: Document, one: Done, settings: Settings) -> None:
+def _add(written: Document, one: PicturePoses, settings: PredictSettings) -> None:
     written.add(one.name, one.size_wh, one.people, settings.view(one.people.poses), settings.threshold)
 
 

@@ -1,4 +1,4 @@
-"""A whole run of `predict`: what would be written is looked at first, then come the pictures, then video by video."""
+"""Run of `predict`: outputs are checked first, then pictures are predicted, then video by video."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poseunion.app.predict import pictures, videos
 from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.inputs import Inputs
 from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
-from poseunion.app.predict.settings import Settings
+from poseunion.app.predict.settings import PredictSettings
 from poseunion.app.predict.videos import VideoReport, predict_video
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 
@@ -22,7 +22,7 @@ Bar = Callable[[str], AbstractContextManager[Progress]]
 
 @dataclass
 class Report:
-    """What became of everything.
+    """Report of a run.
 
     Attributes:
         root: the folder that names are relative to.
@@ -50,7 +50,7 @@ class Report:
                 f"{_many(done.keypoints, 'keypoint')}: {done.file}{drawn}"
             )
             if done.boxless:
-                yield f"{_many(done.boxless, 'picture')} not in the file of boxes: nobody was looked for there"
+                yield f"{_many(done.boxless, 'picture')} not in the file of boxes: no person was searched there"
         for video in self.videos:
             drawn = f", {video.video} (without sound)" if video.video else ""
             yield (
@@ -63,7 +63,7 @@ class Report:
             yield f"{_many(self.others, 'file')} passed by: neither pictures nor videos"
 
 
-def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bool = False) -> Report:
+def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwrite: bool = False) -> Report:
     """Run the command.
 
     Args:
@@ -96,7 +96,7 @@ def run(given: Inputs, out: Path, settings: Settings, bar: Bar, *, overwrite: bo
     return report
 
 
-def _check_outputs(given: Inputs, out: Path, settings: Settings, *, overwrite: bool) -> None:
+def _check_outputs(given: Inputs, out: Path, settings: PredictSettings, *, overwrite: bool) -> None:
     per_video = [videos.outputs(video, out) for video in given.videos]
     twice = [str(path) for path, count in Counter(path for path, _ in per_video).items() if count > 1]
     if twice:
@@ -119,9 +119,9 @@ def _check_boxes(given: Inputs, boxes: Boxes) -> None:
     names = {one.name for one in given.pictures}
     folders = tuple(videos.frame_name(one, 0).rpartition("/")[0] + "/" for one in given.videos)
     if not any(name in names or (folders and name.startswith(folders)) for name in boxes):
-        ours = given.pictures[0].name if given.pictures else videos.frame_name(given.videos[0], 0)
-        theirs = next(iter(boxes), "none")
-        raise BadArgumentError(f"The file of boxes names nothing that was given: its first is {theirs}, ours {ours}.")
+        own = given.pictures[0].name if given.pictures else videos.frame_name(given.videos[0], 0)
+        first = next(iter(boxes), "none")
+        raise BadArgumentError(f"The file of boxes has none of the inputs: its first is {first}, theirs {own}.")
 
 
 def _many(n: int, what: str) -> str:

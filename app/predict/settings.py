@@ -1,4 +1,4 @@
-"""What both pictures and videos are done with."""
+"""Settings of `predict` that pictures and videos share."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from poseunion.annotate.extend.acceptance import thresholds_for
 from poseunion.app import pose_records
 from poseunion.app.predict.boxes import Boxes
-from poseunion.app.predict.finder import BoxFinder
+from poseunion.app.predict.people import BoxFinder
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 
-UNION = "union"  # what `--skeleton` may say for union21
+UNION = "union"  # short name of union21 for `--skeleton`
 KNOWN = "coco17"  # its keypoints are drawn white, others red
 
 
 @dataclass(frozen=True)
-class Settings:
+class PredictSettings:
     """Models and how their answers are shown.
 
     Attributes:
@@ -29,7 +29,7 @@ class Settings:
         threshold: confidence from which a keypoint is drawn and stands in `keypoints`.
         workers: pictures, or parts of videos, that are worked on at once.
         overlays: draw pictures and videos.
-        every: of a video, look at each so many-th frame.
+        every: of a video, read each so many-th frame.
         smooth: a video's keypoints along their tracks.
     """
 
@@ -48,12 +48,12 @@ class Settings:
         """The dataset beside which keypoints are new."""
         return load_skeleton(KNOWN)
 
-    def view(self, poses: PoseBatch) -> pose_records.View:
+    def view(self, poses: PoseBatch) -> pose_records.DisplayedPoses:
         """People in the requested skeleton."""
-        return pose_records.view_of(poses, self.skeleton, self.known)
+        return pose_records.displayed(poses, self.skeleton, self.known)
 
     def header(self) -> dict[str, Any]:
-        """See `predictions.header`."""
+        """Head of the file, see `pose_records.header`."""
         model: dict[str, Any] = {"name": self.predictor.name, "sha256": self.predictor.sha256}
         if self.predictor.route:
             model["route"] = list(self.predictor.route)

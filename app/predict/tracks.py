@@ -17,7 +17,7 @@ from poseunion.models.errors import MissingExtraError
 from poseunion.models.inference.detector import Detections
 
 NOBODY = 0
-# Overlap from which a box of the frame before is the same person who is followed from this one on; the tracker's own.
+# Overlap from which a box of the frame before is the same person as one whose track begins here; the tracker's own.
 SAME_PERSON_IOU = 0.1
 
 
@@ -26,7 +26,7 @@ class Tracker:
 
     Args:
         threshold: score from which a box begins a track; below it, it only continues one.
-        frames_per_s: of the frames that are looked at; who is not seen for a second is forgotten.
+        frames_per_s: of the frames that are read; a track ends after a second without a box.
 
     Raises:
         MissingExtraError: the package is not installed.
@@ -67,7 +67,7 @@ class Tracker:
     ) -> NDArray[np.int64]:
         """Numbers of the frame before, completed by those of tracks that begin with `now`.
 
-        The tracker gives a number to who is seen twice.
+        The tracker numbers a person from the second box on.
 
         Args:
             before, now: boxes and numbers.
@@ -85,5 +85,5 @@ class Tracker:
             row = int(overlap[:, column].argmax())
             if overlap[row, column] >= SAME_PERSON_IOU:
                 track[unnamed[row]] = track_now[new[column]]
-                overlap[row] = 0  # nobody is two people
+                overlap[row] = 0  # a box belongs to one track
         return track

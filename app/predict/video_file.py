@@ -17,7 +17,7 @@ from poseunion.models.errors import BadFileError, ItemError, MissingExtraError
 from poseunion.models.images import MAX_PIXELS
 
 CLOCK = Fraction(1, 90_000)  # of what is written: the customary clock of video, finer than any frame rate
-USUAL_RATE = Fraction(25)  # of a video that does not tell
+USUAL_RATE = Fraction(25)  # of a video without a stated rate
 # Of H.264: quality 20 looks like the original; a faster preset would save little beside the networks.
 H264 = {"crf": "20", "preset": "veryfast"}
 SMPTE170M = 6  # FFmpeg's number for the matrix by which RGB becomes YUV here, written into the file
@@ -52,7 +52,7 @@ class VideoReader:
 
     Attributes:
         frames_per_s: of those that are given, on average.
-        count: of those, as far as the file tells; 0: it does not.
+        count: of those, as stated by the file; 0: not stated.
         damaged: parts of the file that could not be decoded, so far.
 
     Raises:
@@ -169,5 +169,5 @@ class VideoWriter:
 
 
 def _reason(error: Exception) -> str:
-    """FFmpeg's words without the path."""
+    """FFmpeg's message without the path."""
     return str(getattr(error, "strerror", None) or error).splitlines()[0][:120]

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from poseunion.annotate.extend.executor import ahead
 from poseunion.app import pose_records
 from poseunion.app.predict.document import document
-from poseunion.app.predict.finder import Boxed, People, estimate_poses, usable
-from poseunion.app.predict.inputs import Given
+from poseunion.app.predict.inputs import InputFile
+from poseunion.app.predict.people import Boxed, People, estimate_poses, usable
 from poseunion.app.predict.pictures import Progress
-from poseunion.app.predict.settings import Settings
+from poseunion.app.predict.settings import PredictSettings
 from poseunion.app.predict.smooth import OneEuro
 from poseunion.app.predict.tracks import NOBODY, Tracker
 from poseunion.app.predict.video_file import Frame, VideoReader, VideoWriter
@@ -39,7 +39,7 @@ PART_FRAMES = 8
 PART_PIXELS = 8_000_000
 # More threads wait for Python's lock, and hold frames meanwhile.
 MOST_WORKERS = 8
-# A filter that has not been asked for so long belongs to somebody who left.
+# Seconds without a box after which a track's filter is dropped.
 FORGOTTEN_S = 5.0
 WHITE, BLACK = (255, 255, 255), (25, 25, 30)
 
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrackedFrame:
     """A frame, its boxes with track numbers, and later its people."""
 
     frame: Frame
@@ -64,10 +64,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What became of a video.
+    """Report of a video.
 
     Attributes:
-        frames: that were looked at.
+        frames: that were read.
         tracks: different people that were followed.
         damaged: parts of the file that could not be decoded.
     """
@@ -82,18 +82,18 @@ class VideoReport:
     seconds: float
 
 
-def outputs(given: Given, out: Path) -> tuple[Path, Path]:
+def outputs(given: InputFile, out: Path) -> tuple[Path, Path]:
     """The json and the video that `predict_video` writes."""
     target = out / given.name
     return target.with_suffix(ENDING), target.with_suffix(".mp4")
 
 
-def frame_name(given: Given, index: int) -> str:
-    """What a frame is called in the file: the picture it would be if the video were taken apart."""
+def frame_name(given: InputFile, index: int) -> str:
+    """Name of a frame in the file, as of a picture in a folder of the video's name."""
     return f"{Path(given.name).with_suffix('').as_posix()}/{index:06d}.jpg"
 
 
-def predict_video(given: Given, out: Path, settings: Settings, progress: Progress) -> VideoReport:
+def predict_video(given: InputFile, out: Path, settings: PredictSettings, progress: Progress) -> VideoReport:
     """Find and follow people in a video; its two files appear when both are whole.
 
     Raises:
@@ -138,8 +138,8 @@ def predict_video(given: Given, out: Path, settings: Settings, progress: Progres
 
 
 def _results(
-    frames: Iterator[Frame], reader: VideoReader, given: Given, settings: Settings
-) -> Iterator[tuple[Seen, NDArray[np.uint8]]]:
+    frames: Iterator[Frame], reader: VideoReader, given: InputFile, settings: PredictSettings
+) -> Iterator[tuple[TrackedFrame, NDArray[np.uint8]]]:
     """Every frame with its people, and drawn."""
     workers = min(settings.workers, MOST_WORKERS)
     pool = ThreadPoolExecutor(workers)
@@ -147,14 +147,14 @@ def _results(
     def detect(part: list[Frame]) -> list[tuple[Frame, Boxed]]:
         return [(frame, _boxes(frame, given, settings)) for frame in part]
 
-    def pose(part: list[Seen]) -> list[Seen]:
+    def pose(part: list[TrackedFrame]) -> list[TrackedFrame]:
         found = estimate_poses(settings.predictor, [seen.frame.image for seen in part], [seen.boxes for seen in part])
         return [
             dataclasses.replace(s, people=dataclasses.replace(f, track=s.track))
             for s, f in zip(part, found, strict=True)
         ]
 
-    def draw(part: list[Seen]) -> list[tuple[Seen, NDArray[np.uint8]]]:
+    def draw(part: list[TrackedFrame]) -> list[tuple[TrackedFrame, NDArray[np.uint8]]]:
         return [(seen, _drawn(seen, settings)) for seen in part]
 
     try:
@@ -167,11 +167,11 @@ def _results(
         pool.shutdown(cancel_futures=True)
 
 
-def _image(seen: Seen) -> NDArray[np.uint8]:
+def _image(seen: TrackedFrame) -> NDArray[np.uint8]:
     return seen.frame.image
 
 
-def _boxes(frame: Frame, given: Given, settings: Settings) -> Boxed:
+def _boxes(frame: Frame, given: InputFile, settings: PredictSettings) -> Boxed:
     if settings.boxes is None:
         assert settings.finder is not None
         return settings.finder.all(frame.image)
@@ -180,22 +180,24 @@ def _boxes(frame: Frame, given: Given, settings: Settings) -> Boxed:
     return box, np.ones(len(box), np.float32)
 
 
-def _followed(detected: Iterator[tuple[Frame, Boxed]], settings: Settings, frames_per_s: float) -> Iterator[Seen]:
+def _followed(
+    detected: Iterator[tuple[Frame, Boxed]], settings: PredictSettings, frames_per_s: float
+) -> Iterator[TrackedFrame]:
     """Frames with track numbers, one behind: a track has its number from its first box on."""
     tracker = Tracker(0.5 if settings.finder is None else settings.finder.threshold, frames_per_s)
-    before: Seen | None = None
+    before: TrackedFrame | None = None
     for frame, (box, score) in detected:
         assert score is not None
         boxes, track = tracker((box, score))
         if before is not None:
             named = tracker.name_before((before.boxes[0], before.track), (boxes[0], track))
             yield dataclasses.replace(before, track=named)
-        before = Seen(frame, boxes, track)
+        before = TrackedFrame(frame, boxes, track)
     if before is not None:
         yield before
 
 
-def _smoothed(placed: Iterator[Seen]) -> Iterator[Seen]:
+def _smoothed(placed: Iterator[TrackedFrame]) -> Iterator[TrackedFrame]:
     filters: dict[int, tuple[OneEuro, float]] = {}
     for seen in placed:
         assert seen.people is not None
@@ -212,7 +214,7 @@ def _smoothed(placed: Iterator[Seen]) -> Iterator[Seen]:
         yield dataclasses.replace(seen, people=people)
 
 
-def _drawn(seen: Seen, settings: Settings) -> NDArray[np.uint8]:
+def _drawn(seen: TrackedFrame, settings: PredictSettings) -> NDArray[np.uint8]:
     """The frame with its people drawn and numbered; as it is without overlays."""
     if not settings.overlays:
         return seen.frame.image

@@ -1,1 +1,1 @@
-"""Commands of export and deployment; `main` has export, convert and fp16/int8 options, the others one each."""
+"""Commands of export and deployment: `main` has export and convert, the other modules one each."""

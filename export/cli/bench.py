@@ -1,4 +1,4 @@
-"""`poseunion bench`."""
+"""`poseunion bench`: times whole predictions and bare network calls."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="Where the models run: cpu, cuda or tensorrt.")] = "cpu",
     allow_fallback: Annotated[
-        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best, with a notice.")
+        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best and report it.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Times that the models take turns.")] = 7,
     decoded: Annotated[bool, typer.Option("--decoded", help="Decode pictures beforehand, outside the time.")] = False,
     operators: Annotated[
-        bool, typer.Option("--operators", help="Where each network's time goes, by operator and by module.")
+        bool, typer.Option("--operators", help="Time of each network by operator and by module.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the tables here, too.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -97,7 +97,7 @@ def bench(
 
 
 def _whole(opened: dict[tuple[int, str], Predictor], works: list[Work], rounds: int) -> Iterator[str]:
-    """Table of whole predictions, and where their time goes."""
+    """Table of whole predictions, and of the time of each step."""
     import cv2
 
     from poseunion.export.timing import measure, ours, spread, stages

@@ -1,4 +1,4 @@
-"""`poseunion export-detector`: a trained person detector as ONNX."""
+"""`poseunion export-detector`: exports a trained person detector to ONNX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def export_detector(
     model: Annotated[Path, typer.Option(help="weights.safetensors of `poseunion train-detector`, or an .onnx.")],
-    out: Annotated[Path, typer.Option(help="File to write; it can be trained on from.")],
+    out: Annotated[Path, typer.Option(help="File to write; training can start from it.")],
     score_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Score from which a box is shown; default: the weights file's.")
     ] = None,
@@ -26,7 +26,7 @@ def export_detector(
     revision: Annotated[str, typer.Option(help="Git revision to note in the file.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Write a trained person detector for onnxruntime, and prove that it answers as it was trained to.
+    """Export a trained person detector to ONNX, and verify that its outputs equal the trained network's.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`poseunion export` and `poseunion convert`."""
+"""`poseunion export` and `poseunion convert`: trained students to ONNX and TensorRT, public checkpoints to ONNX."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from poseunion.models.command_line import paired
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Export trained students, convert others.")
@@ -49,7 +50,7 @@ def export(
         ),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, help="Refuse what loses more points of AP (PCKh, PCK) than this.")
+        float, typer.Option(min=0, help="Refuse files that lose more points of AP (PCKh, PCK) than this.")
     ] = 0.5,
     with_preprocess: Annotated[
         str | None,
@@ -67,10 +68,9 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Write a trained network for other runtimes, and prove that it answers as it was trained to.
+    """Export a trained network to ONNX or TensorRT, and verify that its outputs equal the trained network's.
 
-    Each file gets a .manifest.json with what was found. One that breaks the contract is refused, and nothing is
-    written.
+    Each file gets a .manifest.json with the figures. If one breaks the contract, nothing is written.
     """
     if check is not None:
         if check != "tensorrt":
@@ -81,22 +81,20 @@ def export(
         return
     if out is None:
         raise BadArgumentError("Give --out: a file, or a folder.")
-    files, folders = annotations or [], images or []
-    if len(files) != len(folders):
-        raise BadArgumentError(f"{len(files)} --annotations and {len(folders)} --images: give one folder a file.")
+    pairs = paired(annotations or [], images or [])
     try:
-        from poseunion.export.run import Labelled, Request
+        from poseunion.export.run import ExportRequest, Labelled
         from poseunion.export.run import export as export_all
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     from poseunion.models.zoo import weights_path
 
-    request = Request(
+    request = ExportRequest(
         weights=weights_path(model),
         out=out,
         formats=tuple(dict.fromkeys(formats or ["onnx"])),
-        twin=with_preprocess,  # type: ignore[arg-type]  # `targets` refuses what is no form
-        measured=tuple(Labelled(*pair) for pair in zip(files, folders, strict=True)),
+        twin=with_preprocess,  # type: ignore[arg-type]  # `targets` checks it
+        measured=tuple(Labelled(*pair) for pair in pairs),
         calibration=Labelled(*calibration) if calibration else None,
         max_drop=max_drop,
         sensitivity=sensitivity,
@@ -126,7 +124,7 @@ def convert(
     licence: Annotated[str, typer.Option(help="Licence of the weights to note in the files.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Turn public weights into safetensors and a self-describing ONNX file, without running what is in them.
+    """Convert public weights to safetensors and a self-describing ONNX file, without running code from them.
 
     An RTMPose of mmpose becomes the same network; another public network becomes the start of a student: its keypoints
     as they were, those of the union that it lacks untrained.
@@ -155,9 +153,9 @@ def convert(
     print(f"{written[0]}, {written[1]}: {description.skeleton}, input {wh}, bins {bins}")
 
 
-def _portable(word: str) -> str:
-    """A word of the command line for the manifest: of an absolute path file and folder, not the way there."""
-    return "/".join(Path(word).parts[-2:]) if Path(word).is_absolute() else word
+def _portable(argument: str) -> str:
+    """Command-line argument for the manifest: of an absolute path only file and folder."""
+    return "/".join(Path(argument).parts[-2:]) if Path(argument).is_absolute() else argument
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""`poseunion engine`, and what `poseunion export --check tensorrt` prints."""
+"""`poseunion engine` and `poseunion export --check tensorrt`: building and prechecking TensorRT engines."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def engine(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing engine.")] = False,
 ) -> None:
-    """Build a TensorRT engine for the GPU of this machine, and compare its answers with the file's on the CPU.
+    """Build a TensorRT engine for the GPU of this machine, and compare its outputs with the file's on the CPU.
 
-    The file's types are what is computed. `export --format tensorrt` makes the half-precision file by itself.
+    The engine computes in the file's own types. `export --format tensorrt` makes the half-precision file by itself.
     """
     if out.exists() and not overwrite:
         raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
@@ -48,7 +48,7 @@ def engine(
 
 
 def check_tensorrt(model: str | Path) -> None:
-    """Print what speaks for and against an engine of `model`; raises typer.Exit(2) where something speaks against it.
+    """Print the TensorRT precheck of `model`; raises typer.Exit(2) where a check fails.
 
     Raises:
         BadArgumentError: no such shipped model. BadFileError: not an ONNX file.

@@ -1,4 +1,4 @@
-"""The network with everything around it in one graph: pixels in, keypoints in image pixels and confidences out.
+"""End-to-end ONNX export: preprocessing, network and decoder in one graph, from pixels to keypoints and confidences.
 
 Two forms, from the same weights as the plain file:
 
@@ -8,7 +8,7 @@ Two forms, from the same weights as the plain file:
 | picture | `image` (any height, any width, 3) uint8 RGB; `boxes_xywh` (N, 4) float32 |
 
 Both give `keypoints` (N, K, 2) image px, between the bins, and `confidence` (N, K): calibrated where the model is,
-else the network's own score between 0 and 1. No flip test.
+else the raw score between 0 and 1. No flip test.
 
 The picture form samples as `models.codec.crop.cut_crop` does: the picture is halved until a crop pixel covers at most
 1.5 of its pixels, then read bilinearly, black outside. Instead of halving the part that one person needs, the graph
@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
-from poseunion.export.onnx.graph import folded
-from poseunion.export.onnx.graph_export import described, traced
+from poseunion.export.onnx.graph import described, folded
+from poseunion.export.onnx.graph_export import traced
 from poseunion.models.calibration.schema import MAX_SCORE, MIN_SCORE
 from poseunion.models.codec.crop import ANTIALIAS_FROM
 from poseunion.models.codec.simcc import BETA, tolerance_kernels, tolerances_px
@@ -42,7 +42,7 @@ HALVINGS = 4
 
 
 class Keypoints(nn.Module):
-    """Network and decoder: crops and how large their pixels are in the picture -> keypoints and confidences."""
+    """Network and decoder: keypoints and confidences from crops and their pixels' size in the picture."""
 
     weight_KF: Tensor
     kernel_x_KCC: Tensor
@@ -65,7 +65,7 @@ class Keypoints(nn.Module):
             self.size_bounds, self.by_expected_oks = calibration.size_bounds, calibration.by_expected_oks
 
     def forward(self, crop_NHW3: Tensor, scale_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Crops (uint8) and image px per crop px -> (N, K, 2) crop px and (N, K) confidences."""
+        """Keypoints (N, K, 2) in crop px and confidences (N, K) from uint8 crops and image px per crop px."""
         logits = self.network(normalise(crop_NHW3))
         weighed = zip(logits, (self.kernel_x_KCC, self.kernel_y_KCC), self.pooled, strict=True)
         (x_NK, like_x_NK), (y_NK, like_y_NK) = (_expected_position(*axis) for axis in weighed)
@@ -75,23 +75,23 @@ class Keypoints(nn.Module):
             return xy_NK2, score_NK
         return xy_NK2, self._confidence(like_x_NK * like_y_NK if self.by_expected_oks else score_NK, scale_N)
 
-    def _confidence(self, said_NK: Tensor, scale_N: Tensor) -> Tensor:
-        """`models.calibration.schema.Calibration.from_picture`."""
-        score = said_NK.clamp(MIN_SCORE, MAX_SCORE)
+    def _confidence(self, score_NK: Tensor, scale_N: Tensor) -> Tensor:
+        """Confidences, as `models.calibration.schema.Calibration.from_picture`."""
+        score = score_NK.clamp(MIN_SCORE, MAX_SCORE)
         size = scale_N.clamp(*self.size_bounds).log()[:, None].expand_as(score)
         feature_NKF = torch.stack([torch.ones_like(score), score.log(), (1 - score).log(), size], -1)
         return torch.sigmoid((feature_NKF * self.weight_KF).sum(-1))
 
 
 class CropToKeypoints(nn.Module):
-    """Given crops, with the affine map of each back to its picture."""
+    """End-to-end model of given crops, with the affine map of each back to its picture."""
 
     def __init__(self, network: nn.Module, description: ModelDescription) -> None:
         super().__init__()
         self.keypoints = Keypoints(network, description)
 
     def forward(self, crop_NHW3: Tensor, crop_to_image_N23: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 crops and (N, 2, 3) maps -> (N, K, 2) image px and (N, K) confidences."""
+        """Keypoints (N, K, 2) in image px and confidences (N, K) from uint8 crops and (N, 2, 3) maps."""
         linear_N22 = crop_to_image_N23[:, :, :2]
         area_N = linear_N22[:, 0, 0] * linear_N22[:, 1, 1] - linear_N22[:, 0, 1] * linear_N22[:, 1, 0]
         xy_NK2, confidence_NK = self.keypoints(crop_NHW3, area_N.abs().sqrt())
@@ -100,7 +100,7 @@ class CropToKeypoints(nn.Module):
 
 
 class ImageToKeypoints(nn.Module):
-    """A whole picture and the boxes of its people."""
+    """End-to-end model of a whole picture and the boxes of its people."""
 
     from_middle_HW2: Tensor
 
@@ -115,7 +115,7 @@ class ImageToKeypoints(nn.Module):
         self.register_buffer("from_middle_HW2", from_middle.float())
 
     def forward(self, image_HW3: Tensor, boxes_xywh_N4: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 picture and boxes -> (N, K, 2) image px and (N, K) confidences."""
+        """Keypoints (N, K, 2) in image px and confidences (N, K) from a uint8 picture and boxes."""
         width, height = self.size_wh
         center_N2 = boxes_xywh_N4[:, :2] + boxes_xywh_N4[:, 2:] / 2
         extent_N2 = boxes_xywh_N4[:, 2:] * self.padding
@@ -128,7 +128,7 @@ class ImageToKeypoints(nn.Module):
         return center_N2[:, None] + (xy_NK2 - middle) * scale_N[:, None, None], confidence_NK
 
     def _sampled(self, image_HW3: Tensor, xy_NHW2: Tensor, scale_N: Tensor) -> Tensor:
-        """Picture pixels at `xy`, from the size of the picture that each person needs: (N, H, W, 3), whole numbers."""
+        """Sampled pixels (N, H, W, 3), whole numbers, at `xy`, from the size of the picture that each person needs."""
         halvings_N = torch.ceil(torch.log2(scale_N / ANTIALIAS_FROM)).clamp(0, HALVINGS)
         atlas_13hA, left_L, sizes_L2 = _atlas(image_HW3)
         level_N = halvings_N.long()
@@ -148,7 +148,7 @@ class ImageToKeypoints(nn.Module):
 
 
 def twin_graph(network: nn.Module, description: ModelDescription, form: Form) -> onnx.ModelProto:
-    """The twin as an ONNX model with the network's description, and its form under `preprocess`."""
+    """End-to-end ONNX model with the network's description, and its form under `preprocess`."""
     width, height = description.size_wh
     rng = torch.Generator().manual_seed(0)
     module: nn.Module
@@ -168,7 +168,7 @@ def twin_graph(network: nn.Module, description: ModelDescription, form: Form) ->
 
 
 def _expected_position(logit_NKB: Tensor, kernel_KCC: Tensor, pooled: int) -> tuple[Tensor, Tensor]:
-    """(N, K) bins of one axis and its factor of the expected OKS, as in `models.codec.simcc.decode_expected`."""
+    """(N, K) bin of one axis and its factor of the expected OKS, as in `models.codec.simcc.decode_expected`."""
     scaled = BETA * logit_NKB
     mass = pooled * F.avg_pool1d((scaled - scaled.amax(-1, keepdim=True)).exp(), pooled)
     expected = ((mass[:, :, None] @ kernel_KCC)[:, :, 0] + torch.finfo(torch.float32).tiny).log()
@@ -184,7 +184,7 @@ def _expected_position(logit_NKB: Tensor, kernel_KCC: Tensor, pooled: int) -> tu
 
 
 def _atlas(image_HW3: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture in all sizes beside each other, each in a black frame of one pixel.
+    """Image pyramid in one atlas: all sizes of the picture beside each other, each in a black frame of one pixel.
 
     Returns:
         (1, 3, H + 2, A) floats; (L,) where each size's frame begins; (L, 2) width and height of each.
@@ -212,5 +212,5 @@ def _side(map_13hw: Tensor, axis: int) -> Tensor:
 
 
 def _rounded(grey: Tensor) -> Tensor:
-    """To whole numbers, halves up, as OpenCV does."""
+    """Rounding to whole numbers, halves up, as in OpenCV."""
     return torch.floor(grey + 0.5)

@@ -1,4 +1,4 @@
-"""Comparison of the end-to-end graph with `Predictor` on the same people.
+"""Comparison of the end-to-end ONNX file with `Predictor` on the same people.
 
 Shapes: N people, K keypoints.
 """
@@ -13,26 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
+from poseunion.export.calibration_crops import read_picture
 from poseunion.export.onnx.end_to_end import Form
 from poseunion.models.codec.crop import affine_to_crop, crop_from_box, invert_affine
 from poseunion.models.errors import ItemError, ModelError
-from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.onnx import CPU, open_session
 
 PICTURES = 40
 BATCHES = (1, 2, 7)
-# Crop pixels. The crop form sees the same pixels; the picture form halves pictures from another corner, which shifts
-# grey levels a little, and an undecided keypoint may then be seen elsewhere.
+# Crop pixels. The crop form reads the same pixels; the picture form halves pictures from another corner, which shifts
+# grey levels a little, and a keypoint with two similar peaks may then jump.
 MOST_MEDIAN_PX = {"crop": 0.01, "picture": 0.1}
-# Nobody is seen in noise, every keypoint is undecided there: 0.19 px for the shipped network, 0.002 on COCO's people.
-# Half a pixel is what a wrong corner or a wrong centre would make.
+# In noise no keypoint has a clear peak: 0.19 px for the shipped network, 0.002 on COCO's people. A wrong corner or
+# centre would make half a pixel.
 MOST_MEDIAN_GENERATED_PX = {"crop": 0.01, "picture": 0.4}
 
 
 def check_twin(twin: Path, form: Form, model: PoseModel, labelled: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
-    """How far the twin is from `Predictor`, in crop pixels; on generated pictures where no labelled ones are given.
+    """Distance of the end-to-end file from `Predictor`, in crop pixels; on generated pictures without labelled ones.
 
     Raises:
         ModelError: further than `MOST_MEDIAN_PX`, or `MOST_MEDIAN_GENERATED_PX`.
@@ -61,7 +61,7 @@ def check_twin(twin: Path, form: Form, model: PoseModel, labelled: Sequence[tupl
     most = (MOST_MEDIAN_PX if labelled else MOST_MEDIAN_GENERATED_PX)[form]
     if median > most:
         raise ModelError(
-            f"The twin of {predictor.name} is refused: its keypoints are {median:.2f} crop pixels "
+            f"The end-to-end file of {predictor.name} is refused: its keypoints are {median:.2f} crop pixels "
             f"from the predictor's (median), over {most:g}; nothing was written."
         )
     return facts
@@ -88,9 +88,7 @@ def _real(labelled: Sequence[tuple[Path, Path]]) -> list[tuple[NDArray[np.uint8]
         for index in list(boxes)[:PICTURES]:
             ref = annotations.images[index]
             try:
-                wh = (ref.width, ref.height) if ref.width and ref.height else None
-                path = images / ref.file_name
-                picture = read_annotated_image(path, wh) if wh else read_image(path, exif=False)
+                picture = read_picture(images, ref)
             except ItemError:
                 continue
             found.append((picture, np.stack(boxes[index]).astype(np.float32)))
@@ -98,7 +96,7 @@ def _real(labelled: Sequence[tuple[Path, Path]]) -> list[tuple[NDArray[np.uint8]
 
 
 def _generated() -> list[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Smooth random pictures of several sizes, with boxes of several sizes, some across the border."""
+    """Generated test pictures: smooth noise of several sizes, with boxes of several sizes, some across the border."""
     rng = np.random.default_rng(0)
     found = []
     for people in BATCHES:

@@ -1,11 +1,12 @@
-"""Half precision, for GPUs: half the memory, and the tensor cores' speed. Inputs and outputs stay single.
+"""Half-precision (fp16) conversion of an ONNX network, for GPUs; inputs and outputs stay single.
 
-Half precision ends at 65,504. Real crops show how large every value gets; a layer that comes within `HEADROOM` of the
-end stays single. So does the head from its logarithms on, where sums of exponentials need the digits.
+Half precision ends at 65,504. The range of every value is measured on real crops; a layer within `HEADROOM` of the end
+stays single. So does the head from its logarithms on, where sums of exponentials need the digits.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from poseunion.export.onnx.ranges import HALF_LARGEST, largest_activations
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import ModelDescription
 
-LARGEST = 65504.0
-HEADROOM = 8.0  # other pictures than those seen may reach further
-# Operators that mark a log domain; what they feed works there, too.
+HEADROOM = 8.0  # other pictures than those measured may reach further
+# Operators that mark a log domain; the nodes behind them work there, too.
 LOG_DOMAIN = ("Exp", "Log", "ReduceLogSumExp")
 # Squares of long vectors, which a norm sums, leave the range soonest.
 NORMS = ("ReduceL2", "ReduceSumSquare")
@@ -27,7 +28,7 @@ NORMS = ("ReduceL2", "ReduceSumSquare")
 
 @dataclass(frozen=True)
 class Halved:
-    """A half-precision network.
+    """Half-precision network and the ranges of its values.
 
     Attributes:
         largest: the largest absolute value inside, on the crops.
@@ -42,7 +43,7 @@ class Halved:
 def halve(
     model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
 ) -> Halved:
-    """The network in half precision.
+    """Convert a network to half precision.
 
     Args:
         normaliser: turns pixels into the network's input.
@@ -52,8 +53,9 @@ def halve(
         BadArgumentError: no crops.
     """
     if not len(pixel_NHW3):
-        raise BadArgumentError("Half precision needs real crops, to see that nothing overflows.")
-    largest = largest_values(model, description, normaliser, pixel_NHW3)
+        raise BadArgumentError("Half precision needs real crops, to check that nothing overflows.")
+    inputs = (normaliser.normalise(crop[None]) for crop in pixel_NHW3)
+    largest = largest_activations(model, inputs, description.input)
     too_large = [node.name for node in model.graph.node if _is_too_large(node, largest)]
     single = [*too_large, *_log_domain(model)]
     result = _converted(model, set(largest), set(single))
@@ -61,38 +63,15 @@ def halve(
     return Halved(result, max(largest.values()), tuple(too_large))
 
 
-def largest_values(
-    model: onnx.ModelProto, description: ModelDescription, normaliser: PoseModel, pixel_NHW3: NDArray[np.uint8]
-) -> dict[str, float]:
-    """Output of every node that makes floats -> its largest absolute value on the crops."""
-    import onnxruntime
-
-    shapes = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    floats = {v.name for v in shapes.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-    names = [name for node in model.graph.node for name in node.output if name in floats]
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    probe.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    largest = dict.fromkeys(names, 0.0)
-    for crop in pixel_NHW3:
-        values = session.run(names, {description.input: normaliser.normalise(crop[None])})
-        for name, value in zip(names, values, strict=True):
-            largest[name] = max(largest[name], float(np.abs(value).max(initial=0.0)))
-    return largest
-
-
 def _is_too_large(node: onnx.NodeProto, largest: dict[str, float]) -> bool:
     reached = max((largest.get(name, 0.0) for name in [*node.input, *node.output]), default=0.0)
     if node.op_type in NORMS:  # the sum of squares inside is the square of what comes out
         reached = max(reached, reached**2)
-    return reached * HEADROOM > LARGEST
+    return reached * HEADROOM > HALF_LARGEST
 
 
 def _log_domain(model: onnx.ModelProto) -> list[str]:
-    """The first exponential or logarithm and everything after it."""
+    """Nodes in the log domain: the first exponential or logarithm and everything after it."""
     first = next((i for i, node in enumerate(model.graph.node) if node.op_type in LOG_DOMAIN), None)
     if first is None:
         return []
@@ -101,15 +80,14 @@ def _log_domain(model: onnx.ModelProto) -> list[str]:
 
 
 def _converted(model: onnx.ModelProto, floats: set[str], single: set[str]) -> onnx.ModelProto:
-    """Half precision in every node but `single`, with a cast only where one kind reads what the other made.
+    """Convert every node but `single` to half precision, with casts only between the two kinds.
 
     onnxruntime's converter rounds to half precision between neighbouring single nodes, too.
 
     Args:
         floats: values inside that are floating-point.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     graph = result.graph
     constants = {i.name: i for i in graph.initializer if i.data_type == TensorProto.FLOAT}
     kinds = dict.fromkeys((i.name for i in graph.input), TensorProto.FLOAT)
@@ -118,7 +96,7 @@ def _converted(model: onnx.ModelProto, floats: set[str], single: set[str]) -> on
     casts: set[str] = set()
 
     def read(name: str, kind: int) -> str:
-        """The value `name` in the kind that is wanted."""
+        """Name of the value in the required precision."""
         suffix = "/half" if kind == TensorProto.FLOAT16 else "/single"
         if name in constants:
             if kind == TensorProto.FLOAT:

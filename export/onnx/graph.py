@@ -1,9 +1,10 @@
-"""Changes to an ONNX graph that keep what it computes: constants folded, slow operators replaced by fast ones."""
+"""Equivalent rewrites of an ONNX graph: constant folding, and fast operators in place of slow ones."""
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,28 @@ from poseunion.models.errors import MissingExtraError
 IR_VERSION = 8
 
 
+def facts_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Metadata of a model, key -> text."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def described(model: onnx.ModelProto, facts: Mapping[str, str]) -> onnx.ModelProto:
+    """Copy of a model with `facts` as its metadata, checked."""
+    result = copy.deepcopy(model)
+    _set_facts(result, facts)
+    result.producer_name, result.producer_version = "poseunion", ""
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _set_facts(model: onnx.ModelProto, facts: Mapping[str, str]) -> None:
+    del model.metadata_props[:]
+    for key, value in facts.items():
+        model.metadata_props.add(key=key, value=value)
+
+
 def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
-    """The same network with constants computed and folded away, in plain ONNX operators.
+    """Constant folding of an ONNX model, in plain ONNX operators.
 
     Args:
         keep: initialisers that stay as they are, and with them the batch norms that they belong to.
@@ -27,8 +48,7 @@ def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProt
         import onnxruntime
     except ModuleNotFoundError as error:
         raise MissingExtraError("onnxruntime", "cpu") from error
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
+    opened = copy.deepcopy(model)
     # An initialiser that is an input, too, may be overridden by a caller: no optimiser touches it.
     kept = [tensor for tensor in model.graph.initializer if tensor.name in keep]
     opened.graph.input.extend(helper.make_tensor_value_info(i.name, i.data_type, list(i.dims)) for i in kept)
@@ -43,8 +63,7 @@ def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProt
     own = [opset for opset in result.opset_import if opset.domain == ""]
     del result.opset_import[:]
     result.opset_import.extend(own)
-    del result.metadata_props[:]
-    result.metadata_props.extend(model.metadata_props)
+    _set_facts(result, facts_of(model))
     result.ir_version = IR_VERSION
     inputs = [value for value in result.graph.input if value.name not in keep]
     del result.graph.input[:]
@@ -53,9 +72,8 @@ def folded(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProt
 
 
 def with_fixed_scales(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Resizes by the factors that their shapes amount to: sizes computed at run time hide every later shape."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    """Resize operators with constant factors: sizes computed at run time hide every later shape."""
+    result = copy.deepcopy(model)
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     values = [*graph.value_info, *graph.input, *graph.output]
     sides = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
@@ -73,7 +91,7 @@ def with_fixed_scales(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def without_logsumexp(model: onnx.ModelProto) -> onnx.ModelProto:
-    """ReduceLogSumExp as max + log(sum(exp(x - max))), which is what it means.
+    """Replace ReduceLogSumExp by max + log(sum(exp(x - max))).
 
     onnxruntime computes the operator itself one number at a time: a tenth of the student's time, and a fifth once the
     rest is in eight bits. The parts are vectorised.
@@ -81,8 +99,7 @@ def without_logsumexp(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         nodes += _logsumexp_parts(node) if node.op_type == "ReduceLogSumExp" else [node]
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     del result.graph.node[:]
     result.graph.node.extend(nodes)
     return result
@@ -111,9 +128,8 @@ def _logsumexp_parts(node: NodeProto) -> list[NodeProto]:
 
 
 def with_global_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Means over rows and columns as GlobalAveragePool: the form that has an eight-bit kernel."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    """Replace means over rows and columns by GlobalAveragePool, which has an eight-bit kernel."""
+    result = copy.deepcopy(model)
     values = {i.name: numpy_helper.to_array(i) for i in result.graph.initializer}
     for node in result.graph.node:
         if node.op_type != "ReduceMean" or len(node.input) < 2 or node.input[1] not in values:
@@ -127,7 +143,7 @@ def with_global_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _pruned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, changed in place, without what no output needs."""
+    """Prune, in place, nodes and initialisers that no output needs."""
     graph = model.graph
     wanted, kept = {output.name for output in graph.output}, []
     for node in reversed(graph.node):

@@ -1,4 +1,4 @@
-"""Torch weights to a self-describing ONNX file, named as rtmlib and mmdeploy expect.
+"""Export from torch to a self-describing ONNX file, with the names that rtmlib and mmdeploy expect.
 
 Shapes: N crops, H and W input size, K keypoints.
 """
@@ -15,7 +15,7 @@ import onnx
 import torch
 from torch import nn
 
-from poseunion.export.onnx.graph import folded, with_fixed_scales, without_logsumexp
+from poseunion.export.onnx.graph import described, folded, with_fixed_scales, without_logsumexp
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
@@ -27,15 +27,15 @@ from poseunion.models.runtime.onnx import OnnxModel
 
 # 18 brings the reductions with axes as inputs, 17 LayerNormalization; every runtime of the last three years reads it.
 OPSET = 18
-# Batches that a dynamic axis must really take.
+# Batch sizes that every exported file is run with.
 PROVEN_BATCHES = (1, 2, 7)
-# On the beta-10 scale, where a sure keypoint peaks at 1; logits that grow beyond (a teacher's, an untrained network's)
-# may differ by as much of their own size, since that is what single precision keeps.
+# On the beta-10 scale, where a sharp distribution peaks at 1; larger logits (a teacher's, an untrained network's) may
+# differ by as much of their own size, which is the resolution of single precision.
 TOLERANCE = 1e-4
 
 
 def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescription:
-    """Write `out`, folded and in single precision, and prove it: batches of 1, 2 and 7, torch's logits to `TOLERANCE`.
+    """Export to ONNX, folded and in single precision, verified against torch in batches of 1, 2 and 7.
 
     Raises:
         ModelError: the exported network differs from the trained one; nothing is written.
@@ -54,12 +54,12 @@ def export_onnx(weights: Path, out: Path, revision: str = "") -> ModelDescriptio
 
 
 def network_graph(network: nn.Module, description: ModelDescription) -> onnx.ModelProto:
-    """The network as an ONNX model that describes itself, folded, in single precision; any number of crops."""
+    """Self-describing ONNX model of a network, folded, in single precision, for any number of crops."""
     return described(folded(_traced_on_crops(network, description)), {METADATA_KEY: description.model_dump_json()})
 
 
 def packed_graph(network: nn.Module, spec: NetworkSpec, description: ModelDescription) -> onnx.ModelProto:
-    """The same with the network's whole state in it, large weights in half precision: `models.networks.onnx_state`."""
+    """ONNX model with the whole torch state, large weights in half precision: `models.networks.onnx_state`."""
     model = pack(_traced_on_crops(network, description), network.state_dict())
     return described(model, {METADATA_KEY: description.model_dump_json(), NETWORK_KEY: spec.model_dump_json()})
 
@@ -81,21 +81,21 @@ def traced(
     inputs: dict[str, dict[int, str]],
     outputs: dict[str, dict[int, str]],
 ) -> onnx.ModelProto:
-    """A torch module in evaluation mode as an ONNX model without slow operators; weights keep their names.
+    """Trace a torch module in evaluation mode to an ONNX model without slow operators; weights keep their names.
 
-    What is computed from weights alone, batch norms above all, is left in the graph: see `graph.folded`.
+    Operations on weights alone, batch norms above all, are left in the graph: see `graph.folded`.
 
     Args:
         inputs, outputs: name -> its dynamic axes with their names.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # The tracing exporter announces its successor; its graphs are the plain ones that runtimes fuse best.
+        # The tracing exporter warns of its deprecation; its plain graphs are those that runtimes fuse best.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
             example,
-            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object, its stub does not say so
+            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object, its stub lacks it
             dynamo=False,
             training=torch.onnx.TrainingMode.PRESERVE,  # else batch norms are folded, and the folded weights nameless
             do_constant_folding=False,
@@ -109,22 +109,8 @@ def traced(
     return folded(without_logsumexp(with_fixed_scales(plain)), names)
 
 
-def described(model: onnx.ModelProto, facts: dict[str, str]) -> onnx.ModelProto:
-    """The model with `facts` as its metadata, checked."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.metadata_props[:]
-    for key, value in facts.items():
-        entry = result.metadata_props.add()
-        entry.key, entry.value = key, value
-    result.producer_name = "poseunion"
-    result.producer_version = ""
-    onnx.checker.check_model(result, full_check=True)
-    return result
-
-
 def prove(trained: PoseModel, exported: PoseModel) -> float:
-    """Compare on noise, which reaches further than pictures do, in several batch sizes.
+    """Verify an export on noise, whose range is larger than that of pictures, in several batch sizes.
 
     Returns:
         The largest difference of a logit.

@@ -1,14 +1,14 @@
-"""Eight-bit networks: static quantisation with onnxruntime's tools, calibrated on real crops.
+"""Int8 quantisation: static, with onnxruntime's tools, calibrated on real crops.
 
-Weights are signed with one scale an output channel. Activations are unsigned for the CPU, whose fast integer kernels
-want them so; `symmetric` makes everything signed around zero, which is what TensorRT reads.
+Weights are signed with one scale an output channel. Activations are unsigned for the CPU, as its fast integer kernels
+need; `symmetric` makes everything signed around zero, as TensorRT needs.
 
 What stays float, and why:
 
 - the head, from the layer that makes its logits on: it works in the log domain, where eight bits are too coarse;
-- layers that see the picture's three channels: no integer kernel is fast for three;
+- layers with the picture's three input channels: no integer kernel is fast for three;
 - hard sigmoids and the layers around them: they have no integer kernel and work on one cell a channel;
-- the layers that cost the most, one after another, as long as the whole strays more than `BUDGET_NATS`.
+- the layers of the largest divergence, one after another, as long as the whole network's exceeds `BUDGET_NATS`.
 
 Shapes: N crops.
 """
@@ -28,7 +28,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from poseunion.export.onnx.graph import with_global_pooling
+from poseunion.export.onnx.graph import described, facts_of, with_global_pooling
 from poseunion.models.codec.simcc import softmax
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.runtime.description import ModelDescription
@@ -38,7 +38,7 @@ from poseunion.models.runtime.onnx import OnnxModel
 INTEGER_OPS = ("Conv", "Clip", "Relu", "Add", "Mul", "Sigmoid", "Resize", "MaxPool", "Concat", "GlobalAveragePool")
 ACTIVATIONS = ("Clip", "Relu")
 # Mean KL divergence from the float network's distributions, over keypoints and axes. The first student quantised
-# whole strays .014 to .032, by the people it is calibrated on, and loses .1 to .2 AP; keeping five layers float brought
+# whole has .014 to .032, by the people it is calibrated on, and loses .1 to .2 AP; keeping five layers float brought
 # that to .002 nats, saved no AP, and cost a quarter of the speed.
 BUDGET_NATS = 0.06
 MOST_FLOAT = 8  # layers beyond that and the speed is gone: the contract decides
@@ -47,7 +47,7 @@ CHECKED = 32  # crops that a layer's cost is measured on
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer alone in eight bits costs: mean KL divergence of the network's answers, in nats."""
+    """Sensitivity of one layer: mean KL divergence of the network's output with it alone in eight bits, in nats."""
 
     layer: str
     op: str
@@ -56,13 +56,13 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Quantised:
-    """An eight-bit network.
+    """Quantised network and its divergence from the float one.
 
     Attributes:
-        model: with QuantizeLinear and DequantizeLinear around what is to be computed in integers.
-        float_layers: layers kept float because of what they cost.
+        model: with QuantizeLinear and DequantizeLinear around the operators that run in integers.
+        float_layers: layers kept float because of their divergence.
         nats: mean KL divergence of the whole from the float network.
-        costs: of every layer alone, the costliest first; empty if not asked for.
+        costs: of every layer alone, the costliest first; empty if not requested.
     """
 
     model: onnx.ModelProto
@@ -79,16 +79,16 @@ def quantise(
     symmetric: bool = False,
     sensitivity: bool = False,
 ) -> Quantised:
-    """The network in eight bits.
+    """Quantise a network to eight bits.
 
     Args:
         model: the float network, from `graph_export.network_graph`.
         pixel_NHW3: real crops; activations get the range that they have here.
         symmetric: all signed, zero at zero: for TensorRT.
-        sensitivity: measure every layer's cost even where none has to stay float.
+        sensitivity: measure every layer's divergence even where none has to stay float.
 
     Raises:
-        BadArgumentError: too few crops to go by.
+        BadArgumentError: too few crops.
     """
     if len(pixel_NHW3) < CHECKED:
         raise BadArgumentError(
@@ -108,16 +108,11 @@ def quantise(
                 break
             left_out.append(cost.layer)
             result, nats = work.quantised(groups, left_out)
-    del result.metadata_props[:]
-    result.metadata_props.extend(model.metadata_props)
-    result.producer_name = model.producer_name
-    result.producer_version = ""
-    onnx.checker.check_model(result, full_check=True)
-    return Quantised(result, tuple(left_out), nats, tuple(costs))
+    return Quantised(described(result, facts_of(model)), tuple(left_out), nats, tuple(costs))
 
 
 def layer_groups(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """What can be computed in eight bits: a layer's name -> its node and the activation that is computed with it."""
+    """Layers that can be quantised: a layer's name -> its node and the activation that is fused with it."""
     rank = _ranks(model)
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in model.graph.node:
@@ -130,7 +125,7 @@ def layer_groups(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
         grouped = any(a.name == "group" and a.i > 1 for a in node.attribute)
         return node.op_type in INTEGER_OPS and rank.get(node.output[0]) == 4 and not (three_channels and not grouped)
 
-    # Backwards: a node whose answer somebody wants in float is left float, too.
+    # Backwards: a node whose output a float node reads is left float, too.
     chosen: set[str] = set()
     for node in reversed(model.graph.node):
         wanted_by = readers[node.output[0]]
@@ -151,7 +146,7 @@ def layer_groups(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 def computed_in(path: Path) -> Counter[str]:
-    """How many nodes of each operator onnxruntime really runs on this CPU: `QLinear…` are those in eight bits."""
+    """Number of nodes of each operator in onnxruntime's optimised graph: `QLinear…` are those in eight bits."""
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
@@ -166,7 +161,7 @@ def computed_in(path: Path) -> Counter[str]:
 
 
 class _Work:
-    """One network being quantised: files, calibration and reference answers, made once."""
+    """Working state of one quantisation: files, calibration and reference outputs, made once."""
 
     def __init__(
         self,
@@ -188,14 +183,14 @@ class _Work:
     def quantised(
         self, groups: Mapping[str, Sequence[onnx.NodeProto]], left_out: Sequence[str]
     ) -> tuple[onnx.ModelProto, float]:
-        """All layers but `left_out` in eight bits, and how far the answers stray, in nats."""
+        """Network with all layers but `left_out` in eight bits, and its divergence, in nats."""
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
         path = self.folder / "quantised.onnx"
         kind = QuantType.QInt8 if self.symmetric else QuantType.QUInt8
         options: dict[str, Any] = {"ActivationSymmetric": self.symmetric}
         if self.symmetric:
-            # TensorRT fuses what it finds between the pairs; its bias stays float, and so do the activations' nodes.
+            # TensorRT fuses the nodes between the pairs; its bias stays float, and so do the activations' nodes.
             options |= {"QuantizeBias": False, "QDQKeepRemovableActivations": True}
         quantize_static(
             str(self.float_path),
@@ -214,12 +209,12 @@ class _Work:
         return onnx.load(path), _divergence(self.expected, [softmax(logit) for logit in got])
 
     def alone(self, groups: Mapping[str, Sequence[onnx.NodeProto]], layer: str) -> float:
-        """What `layer` alone costs, in nats."""
+        """Divergence with `layer` alone in eight bits, in nats."""
         return self.quantised({layer: groups[layer]}, [])[1]
 
 
 class _Reader:
-    """onnxruntime's `CalibrationDataReader`: one crop after another, then None."""
+    """Calibration data reader for onnxruntime: one crop after another, then None."""
 
     def __init__(self, inputs: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
         self._rest: Iterator[Mapping[str, NDArray[np.float32]]] = iter(inputs)
@@ -243,7 +238,7 @@ def _ranks(model: onnx.ModelProto) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tools' advice to preprocess: the graph comes folded."""
+    """Suppress the tools' advice to preprocess: the graph is already folded."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

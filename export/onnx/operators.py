@@ -1,6 +1,6 @@
 """Inference time of an ONNX file per operator and per module, from onnxruntime's profiler.
 
-What is timed are the kernels of the graph as onnxruntime has optimised it, on one thread of the CPU: activations are
+Timed are the kernels of the graph as onnxruntime has optimised it, on one thread of the CPU: activations are
 fused into convolutions, and `Reorder…` are its own changes of memory layout. The time between nodes, and the profiler's
 own (some microseconds a node), are in no row: whole calls are timed without it.
 """
@@ -33,7 +33,7 @@ _ADDED = re.compile(r"(_output_\d+)?(_nchwc|_token_\d+|_quant|_dequant)*$")
 
 @dataclass(frozen=True)
 class NodeTime:
-    """One node of the optimised graph.
+    """Time of one node of the optimised graph.
 
     Attributes:
         operator: its type; of a convolution, with the size of its kernel.
@@ -47,10 +47,10 @@ class NodeTime:
 
 
 def profile(predictor: Predictor, batch: int, runs: int = RUNS) -> list[NodeTime]:
-    """Times of all nodes at a batch size, on noise.
+    """Profile all nodes at a batch size, on noise.
 
     Raises:
-        BadArgumentError: no ONNX file on the CPU: what else runs a network has profilers of its own.
+        BadArgumentError: no ONNX file on the CPU: other runtimes have profilers of their own.
     """
     model = predictor.model
     if not isinstance(model, OnnxModel) or model.provider != CPU:
@@ -84,7 +84,7 @@ def node_times(events: Iterable[Mapping[str, Any]], batch: int) -> list[NodeTime
 
 
 def operator_of(node: Mapping[str, Any]) -> str:
-    """`Conv 1x1`, `Conv depthwise 5x5`, `QLinearConv 3x3`, `Add`: from an event's arguments.
+    """Operator with its kernel size, from an event's arguments: `Conv 1x1`, `Conv depthwise 5x5`, `Add`.
 
     >>> shapes = [{"float": [1, 32, 64, 48]}, {"float": [32, 1, 3, 3]}]
     >>> operator_of({"op_name": "FusedConv", "input_type_shape": shapes})
@@ -100,7 +100,7 @@ def operator_of(node: Mapping[str, Any]) -> str:
 
 
 def module_of(name: str) -> str:
-    """The first two modules of a node's name.
+    """Module of a node: the first two parts of its name.
 
     >>> module_of("/backbone/blocks.1/blocks.1.0/bn1/act/Clip_output_0_nchwc")
     'backbone/blocks.1'
@@ -113,7 +113,7 @@ def module_of(name: str) -> str:
 
 
 def tables(profiles: Mapping[str, Mapping[int, Sequence[NodeTime]]]) -> Iterator[str]:
-    """Markdown: for each model a table by operator and, where its nodes name modules, one by module.
+    """Markdown tables of node times: for each model by operator and, where its nodes name modules, by module.
 
     Args:
         profiles: model -> batch size -> times.

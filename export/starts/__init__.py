@@ -1,4 +1,4 @@
-"""Starts: public pose networks whose weights a student of ours may begin with.
+"""Public pose networks whose weights can initialise a student.
 
 A start is a described public file, one of our network classes, and a map from the file's layers to the names of that
 class. Another public network is one more module here and one more entry of `STARTS`.
@@ -16,7 +16,7 @@ STARTS: tuple[Start, ...] = (TINYPOSE,)
 
 
 def find_start(layers: list[Layer], origin: str) -> Start:
-    """The start whose layers have these shapes, in this order; raises ModelError naming the first difference."""
+    """Start whose layers have these shapes, in this order; raises ModelError naming the first difference."""
     faults = []
     for start in STARTS:
         fault = start.fault(layers)

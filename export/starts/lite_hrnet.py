@@ -1,9 +1,9 @@
-"""PP-TinyPose's published network (PaddleDetection) as our Lite-HRNet.
+"""Conversion of PP-TinyPose's published network (PaddleDetection) to our Lite-HRNet.
 
-What differs: the order of channels inside a module and behind the stem, whose shuffles are absorbed (see
+Differences: the order of channels inside a module and behind the stem, whose shuffles are absorbed (see
 `models.networks.lite_hrnet`); factors of two, where the published graph adds a map to itself, become part of the
 weights. Then pairs of layers are equalised: folded batch norm leaves rows of very different scale (rms .17 to 131 in
-one depthwise layer), which no learning rate suits.
+one depthwise layer), for which no single learning rate works.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def graph_order() -> list[str]:
 
 
 def to_lite_hrnet(read: State) -> State:
-    """Published weights under our names -> weights that compute the same in `LiteHrnet`."""
+    """Equivalent weights of `LiteHrnet` from published weights under our names."""
     state = {name: value.copy() for name, value in read.items()}
     for name, value in read.items():
         layer, _, kind = name.rpartition(".")
@@ -68,7 +68,7 @@ def _is_last(layer: str) -> bool:
 
 
 def equalised(state: State) -> State:
-    """The same function with even scales in consecutive layers (Nagel et al., ICCV 2019, eq. 11).
+    """Cross-layer equalisation: the same function with even scales in consecutive layers (Nagel et al., 2019, eq. 11).
 
     A channel between two convolutions, with nothing or a ReLU between them, may be divided in the first and multiplied
     in the second.

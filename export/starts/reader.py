@@ -1,6 +1,6 @@
 """Layers of a public ONNX file by graph order, checked shape by shape.
 
-Only initialisers are read: no operator of the file is run, and its own names, which tools rewrite, do not count.
+Only initialisers are read: no operator of the file is run, and its own names, which tools rewrite, are ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ State = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution: weight (out, in / groups, rows, columns) and bias (out,)."""
+    """Convolution of a public file: weight (out, in / groups, rows, columns) and bias (out,)."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -30,17 +30,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Start:
-    """A public network that a student of ours can be made of.
+    """Public network that can initialise a student.
 
     Attributes:
         name: of the public network.
-        network: of our class, as `build_network` takes it.
-        skeleton: whose keypoints the file predicts; ours adds those of its own skeleton.
+        network: name of our class, as `build_network` takes it.
+        skeleton: of the file's keypoints; ours adds those of its own skeleton.
         size_wh: input size.
         shapes: names in our class -> shapes of the weights, in the order of the file's graph.
-        convert: weights and biases under these names, as read, to what our class computes the same with.
-        licence: what its publishers say of the weights.
-        published: sha256 of the files that we know -> where each comes from.
+        convert: from weights and biases under these names, as read, to equivalent ones of our class.
+        licence: of the weights, as stated by the publishers.
+        published: sha256 of the tested files -> source of each.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Start:
     published: dict[str, str]
 
     def fault(self, layers: list[Layer]) -> str | None:
-        """What is different in a file's layers; None where they are this network's."""
+        """First difference of a file's layers from this network; None where there is none."""
         for number, ((name, shape), layer) in enumerate(zip(self.shapes.items(), layers, strict=False), 1):
             if layer.weight.shape != shape:
                 return f"convolution {number} has weights of {layer.weight.shape}, {name} has {shape}"
@@ -62,7 +62,7 @@ class Start:
         return None
 
     def state(self, layers: list[Layer]) -> State:
-        """Weights and biases under the names of our class."""
+        """State dict: weights and biases under the names of our class."""
         read: State = {}
         for name, layer in zip(self.shapes, layers, strict=True):
             read |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
@@ -70,7 +70,7 @@ class Start:
 
 
 def read_layers(path: Path) -> list[Layer]:
-    """The convolutions of an ONNX file, in graph order.
+    """Read the convolutions of an ONNX file, in graph order.
 
     Raises:
         BadFileError: not an ONNX file. ModelError: it holds weights elsewhere than in convolutions with a bias, or

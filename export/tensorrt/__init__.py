@@ -1,1 +1,1 @@
-"""TensorRT engines: building, and what can be checked of a graph without a GPU."""
+"""TensorRT engines: building, and a precheck of ONNX files without a GPU."""

@@ -1,6 +1,6 @@
-"""Building a TensorRT engine from an ONNX file.
+"""Building of a TensorRT engine from an ONNX file.
 
-Networks are strongly typed: what the file says is what is computed, so an fp16 engine comes from an fp16 file and an
+Networks are strongly typed: the engine computes in the file's types, so an fp16 engine comes from an fp16 file and an
 int8 engine from a file of signed, symmetric Q/DQ pairs (not from the CPU's). That holds for TensorRT 10 and 11.
 
 Every name of `tensorrt` used here is checked by a test against the vendor's bindings; the code itself has to run on a
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from poseunion.export.onnx.graph import facts_of
 from poseunion.export.tensorrt.precheck import check, precision_of
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import sha256_of, write_bytes, write_json
@@ -28,9 +29,9 @@ from poseunion.models.runtime.tensorrt import EngineModel, gpu_of, load_librarie
 
 BATCH = (1, 8, 32)  # smallest, usual and largest number of crops a call
 WORKSPACE_MB = 1024
-# Half precision keeps 11 bits: logits near 1 stray by thousandths. An engine further off computes something else.
+# Half precision keeps 11 bits: logits near 1 differ by thousandths. A larger difference is an error of the engine.
 MOST_DIFFERENCE = 0.05
-LEAST_EQUAL_BINS = 0.9  # on synthetic crops, where many keypoints are nowhere; real ones are the contract's business
+LEAST_EQUAL_BINS = 0.9  # on synthetic crops, where many keypoints have no clear peak; the contract checks real ones
 
 
 def build_engine(
@@ -41,20 +42,20 @@ def build_engine(
     workspace_mb: int = WORKSPACE_MB,
     timing_cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Write the engine `out`, and beside it the record of where it may run.
+    """Build a TensorRT engine and write it to `out`, with the record of its GPU and version beside it.
 
     Args:
         source: a self-describing ONNX file; its types become the engine's.
-        batch: smallest, usual (what it is tuned for) and largest number of crops a call.
+        batch: smallest, usual (which it is tuned for) and largest number of crops a call.
         timing_cache: kernels' timings, read where the file exists and written back: the next build is quicker.
 
     Returns:
         The record, JSON-able.
 
     Raises:
-        BadFileError: not a file to build from. BadArgumentError: a batch or name that cannot be. DeviceError: TensorRT
-            or a GPU is missing. ModelError: TensorRT refuses the network, or the engine does not compute the same.
-            Nothing is written then.
+        BadFileError: not a file to build from. BadArgumentError: impossible batch or name. DeviceError: TensorRT or a
+            GPU is missing. ModelError: TensorRT refuses the network, or the engine's output differs. Nothing is
+            written then.
     """
     if out.suffix != ENGINE_SUFFIX:
         raise BadArgumentError(f"--out {out} would hold a TensorRT engine: end its name in {ENGINE_SUFFIX}.")
@@ -98,7 +99,7 @@ def build_engine(
 
 
 def compare(one: PoseModel, other: PoseModel, crops: int = 16) -> tuple[float, float]:
-    """How far two networks are apart on seeded noise: the largest difference of logits, and the share of equal bins."""
+    """Difference of two networks on seeded noise: largest difference of logits, and share of equal bins."""
     width, height = one.description.size_wh
     grain = 8  # noise that survives the network's strides
     small = np.random.default_rng(0).integers(0, 256, (crops, height // grain, width // grain, 3), np.uint8)
@@ -109,11 +110,11 @@ def compare(one: PoseModel, other: PoseModel, crops: int = 16) -> tuple[float, f
 
 
 def _described(source: Path) -> ModelDescription:
-    """The file's description; refuses what must not become an engine, before anything is loaded or built."""
+    """Description of the source file; refuses files that cannot become an engine before anything is built."""
     model = read_onnx(source)
-    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+    text = facts_of(model).get(METADATA_KEY)
     if text is None:
-        raise BadFileError(f"{source} does not describe itself: export it with `poseunion export` first.")
+        raise BadFileError(f"{source} has no description: export it with `poseunion export` first.")
     if precision_of(model) == "int8" and _unsigned(model):
         raise BadFileError(
             f"{source} is quantised for CPUs (unsigned bytes): give the file of --format onnx-int8-symmetric."
@@ -134,7 +135,7 @@ def _built(
     workspace_mb: int,
     timing_cache: Path | None,
 ) -> tuple[bytes, bytes]:
-    """The serialised engine and timing cache."""
+    """Serialised engine and timing cache."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))

@@ -1,28 +1,29 @@
-"""Checks of an ONNX file for TensorRT without TensorRT: evidence that it will build, no proof.
+"""TensorRT precheck: evidence, without TensorRT, that an ONNX file will build; never proof.
 
 Sources: the support list of ONNX-TensorRT 10.15 (docs/operators.md) and the ONNX opset guide of TensorRT 11.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from poseunion.export.onnx.ranges import FLOATS, HALF_LARGEST, largest_activations, magnitude
 from poseunion.models.errors import ModelError
 from poseunion.models.onnx_file import read_onnx
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.runtime.onnx import OnnxModel
 
 OPSETS = (9, 24)  # ONNX-TensorRT 10.15; TensorRT 11 takes 25, too
-# Of the list, those that networks of pictures use; anything else is reported, to be looked up.
+# Operators of the list that image networks use; any other is reported, to be checked by hand.
 OPERATORS = """
 Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
 ConvTranspose Cos DepthToSpace DequantizeLinear Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor Gather
@@ -45,13 +46,12 @@ RESIZE = {
     ),
     "nearest_mode": ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"),
 }
-FP16_LARGEST = 65504.0
 PROBES = 8  # synthetic crops that ranges are measured on
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. `passed` is None where it could not be made."""
+    """Result of one check. `passed` is None where it could not be run."""
 
     question: str
     passed: bool | None
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found of one file."""
+    """Results of all checks of one file."""
 
     path: Path
     precision: str
@@ -68,14 +68,14 @@ class Evidence:
 
     @property
     def passed(self) -> bool:
-        """Nothing speaks against it."""
+        """Whether no check failed."""
         return all(finding.passed is not False for finding in self.findings)
 
     def text(self) -> str:
-        """For a person to read."""
-        marks = {True: "yes", False: "NO", None: "not asked"}
+        """Report as text."""
+        marks = {True: "yes", False: "NO", None: "not run"}
         rows = [f"{marks[f.passed]:>9}  {f.question}: {f.answer}" for f in self.findings]
-        end = "nothing speaks against it" if self.passed else "it will not build as it is"
+        end = "no check failed" if self.passed else "it will not build as it is"
         return "\n".join(
             [
                 f"{self.path} ({self.precision}) for TensorRT: evidence from the file alone; no engine was built here.",
@@ -86,7 +86,7 @@ class Evidence:
 
 
 def check(path: Path, batch: tuple[int, int, int] = (1, 8, 32)) -> Evidence:
-    """All checks that need no TensorRT.
+    """Run all checks that need no TensorRT.
 
     Args:
         batch: smallest, usual and largest number of crops of the engine's profile.
@@ -110,7 +110,7 @@ def check(path: Path, batch: tuple[int, int, int] = (1, 8, 32)) -> Evidence:
 
 
 def precision_of(model: onnx.ModelProto) -> str:
-    """What a strongly typed network of this file computes in: `int8` (quantised), `fp16` or `fp32`."""
+    """Precision of a strongly typed network of this file: `int8` (quantised), `fp16` or `fp32`."""
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
     # Weights that are only stored in half precision are cast before anything is computed.
@@ -158,7 +158,7 @@ def _resize_faults(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _quantisation(model: onnx.ModelProto) -> Finding:
-    """Signed bytes around zero everywhere; biases and everything else stay float."""
+    """Check of Q/DQ pairs: signed bytes around zero everywhere; biases and everything else stay float."""
     tensors = {t.name: t for t in model.graph.initializer}
     faults: Counter[str] = Counter()
     pairs = 0
@@ -174,15 +174,15 @@ def _quantisation(model: onnx.ModelProto) -> Finding:
             faults["zero points that are not 0"] += 1
         elif quantised is not None and quantised.data_type == TensorProto.INT32:
             faults["biases in 32 bits"] += 1
-    said = ", ".join(f"{number} with {fault}" for fault, number in faults.items())
-    return Finding("quantisation is signed, around zero", not faults, said or f"all {pairs} operators")
+    listed = ", ".join(f"{number} with {fault}" for fault, number in faults.items())
+    return Finding("quantisation is signed, around zero", not faults, listed or f"all {pairs} operators")
 
 
 def _shapes(model: onnx.ModelProto, network: OnnxModel, batch: tuple[int, int, int]) -> Iterator[Finding]:
     names = [i for i in model.graph.input if i.name == network.description.input]
     dims = [d.dim_value or d.dim_param or "?" for d in names[0].type.tensor_type.shape.dim]
     fixed = len(dims) == 4 and isinstance(dims[0], str) and all(isinstance(d, int) for d in dims[1:])
-    answer = f"{network.description.input} {dims}, so one profile says all"
+    answer = f"{network.description.input} {dims}, so one profile is enough"
     yield Finding("only the batch is dynamic", fixed, answer if fixed else f"{network.description.input} {dims}")
     try:
         for size in batch:
@@ -194,7 +194,7 @@ def _shapes(model: onnx.ModelProto, network: OnnxModel, batch: tuple[int, int, i
 
 
 def _probes(description: ModelDescription) -> NDArray[np.uint8]:
-    """(PROBES, H, W, 3) synthetic crops: black, white, noise, and noise of ever larger grain."""
+    """Synthetic crops (PROBES, H, W, 3): black, white, noise, and noise of ever larger grain."""
     width, height = description.size_wh
     rng = np.random.default_rng(0)
     crops = [np.zeros((height, width, 3), np.uint8), np.full((height, width, 3), 255, np.uint8)]
@@ -205,61 +205,31 @@ def _probes(description: ModelDescription) -> NDArray[np.uint8]:
     return np.stack(crops)
 
 
-def largest_values(model: onnx.ModelProto, input_N: NDArray[np.float32], name: str) -> dict[str, float]:
-    """Tensor -> the largest magnitude it takes on these inputs; floats only, weights included."""
-    import onnxruntime
-
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
-    made = {tensor for node in model.graph.node for tensor in node.output} - {o.name for o in model.graph.output}
-    typed = onnx.shape_inference.infer_shapes(model).graph.value_info
-    opened.graph.output.extend(v for v in typed if v.name in made and v.type.tensor_type.elem_type in floats)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 3, 1
-    found: dict[str, float] = {}
-    try:
-        session = onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
-        names = [o.name for o in session.get_outputs()]
-        for crop in input_N.astype(kind):  # one by one: all tensors of a batch together are large
-            for tensor, value in zip(names, session.run(names, {name: crop[None]}), strict=True):
-                found[tensor] = max(found.get(tensor, 0.0), _largest(value))
-    except Exception as error:  # onnxruntime's own classes
-        raise ModelError(f"onnxruntime cannot run the network on one crop: {str(error).splitlines()[0]}") from error
-    weights = {t.name: _largest(numpy_helper.to_array(t)) for t in model.graph.initializer if t.data_type in floats}
-    return found | weights
-
-
-def _largest(value: NDArray[Any]) -> float:
-    return float(np.abs(value.astype(np.float64)).max()) if value.size else 0.0
-
-
 def _half_range(model: onnx.ModelProto, input_N: NDArray[np.float32], name: str) -> Finding:
-    largest = largest_values(model, input_N, name)
+    weights = (t for t in model.graph.initializer if t.data_type in FLOATS)
+    largest = largest_activations(model, np.split(input_N, len(input_N)), name)
+    largest |= {t.name: magnitude(numpy_helper.to_array(t)) for t in weights}
     worst = max(largest, key=lambda tensor: largest[tensor])
     answer = f"at most {largest[worst]:.4g} ({worst}) on {PROBES} synthetic crops, half precision ends at 65504"
-    return Finding("values fit half precision", largest[worst] < FP16_LARGEST, answer)
+    return Finding("values fit half precision", largest[worst] < HALF_LARGEST, answer)
 
 
 def _folding(model: onnx.ModelProto) -> Finding:
-    """polygraphy folds what TensorRT would: a graph that it cannot fold is one that the parser stumbles over."""
+    """Check that polygraphy can fold the constants: TensorRT's parser fails on a graph that it cannot fold."""
     question = "polygraphy folds its constants"
     try:
         import onnxruntime
         from polygraphy.logger import G_LOGGER
 
-        G_LOGGER.module_severity = G_LOGGER.CRITICAL  # before the rest of it can talk
+        G_LOGGER.module_severity = G_LOGGER.CRITICAL  # before the rest of it logs
         from polygraphy.backend.onnx import FoldConstants
     except ImportError:
         return Finding(question, None, "not installed (pip install 'poseunion[check-tensorrt]')")
     before = len(model.graph.node)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    onnxruntime.set_default_logger_severity(3)  # it opens sessions that talk
+    onnxruntime.set_default_logger_severity(3)  # it opens sessions that log
     try:
-        # onnxruntime's shape inference wants torch, onnx' own does.
-        folded: onnx.ModelProto = FoldConstants(copy, allow_onnxruntime_shape_inference=False)()
+        # onnxruntime's shape inference needs torch; onnx' own is enough.
+        folded: onnx.ModelProto = FoldConstants(copy.deepcopy(model), allow_onnxruntime_shape_inference=False)()
         onnx.checker.check_model(folded)
     except Exception as error:  # its own classes, and those of what it calls
         return Finding(question, False, str(error).splitlines()[0])

@@ -1,9 +1,8 @@
 """Probability that an annotator would label a keypoint at all, and would label it as occluded.
 
-No pose network predicts visibility. What its confidence means for it, and what a person's labelled joints say of the
-view, is fitted on labelled people (`training.calibration.fit_annotator_model`): COCO's annotators give no nose to a
-person seen from behind (v = 0), and v = 1 to a hip behind a table. Two logistic functions a keypoint, left and right
-alike:
+No pose network predicts visibility. It is fitted on labelled people (`training.calibration.fit_annotator_model`) from
+the confidence and from the view that a person's labelled joints show: COCO's annotators give no nose to a person seen
+from behind (v = 0), and v = 1 to a hip behind a table. Two logistic functions a keypoint, left and right alike:
 
     labelled = sigmoid(w . (1, confidence, shoulders, hips, turn))      face only
     occluded = sigmoid(w . (1, confidence, hidden_near, hidden))        of a keypoint that is labelled
@@ -44,7 +43,7 @@ MOST_TURN = 0.5
 
 
 class AnnotatorModel(BaseModel):
-    """What was fitted of an annotator's labels beside a model's confidences.
+    """Logistic functions for an annotator's labels (present, occluded) given a model's confidences.
 
     Attributes:
         people: the people it was fitted on, in words.
@@ -70,7 +69,7 @@ class AnnotatorModel(BaseModel):
     def labelled_probability(
         self, keypoints: Sequence[str], confidence: NDArray[np.floating], geometry: NDArray[np.floating]
     ) -> NDArray[np.float64]:
-        """(…, K) that an annotator would label each keypoint; 1 where nothing was fitted.
+        """(…, K) probability that an annotator would label each keypoint; 1 where nothing was fitted.
 
         Args:
             keypoints: names along the last axis.
@@ -83,12 +82,12 @@ class AnnotatorModel(BaseModel):
     def occluded_probability(
         self, keypoints: Sequence[str], confidence: NDArray[np.floating], geometry: NDArray[np.floating]
     ) -> NDArray[np.float64]:
-        """(…, K) that an annotator who labels it gives v = 1; 0 where nothing was fitted. Arguments as above."""
+        """(…, K) probability of v = 1 for a labelled keypoint; 0 where nothing was fitted. Arguments as above."""
         feature = labelling_features(OCCLUDED_FEATURES, confidence, geometry)
         return _probability(self.occluded, keypoints, feature, 0.0)
 
     def says_labelled(self, keypoints: Sequence[str]) -> NDArray[np.bool_]:
-        """(K,) keypoints of which `labelled` was fitted."""
+        """(K,) mask of the keypoints for which `labelled` was fitted."""
         return np.array([sideless(name) in self.labelled for name in keypoints], bool)
 
 
@@ -106,7 +105,7 @@ def _probability(
 def labelling_features(
     names: tuple[str, ...], confidence: NDArray[np.floating], geometry: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(…, F) the named features.
+    """(…, F) named features of the annotator model.
 
     Args:
         confidence: (…) calibrated confidences; NaN where there is none.
@@ -121,11 +120,11 @@ def labelling_features(
 def labelling_geometry(
     skeleton: Skeleton, xy_NK2: NDArray[np.floating], visibility_NK: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """(N, K, G) `GEOMETRY`; 0 where the skeleton or the person lacks what a feature is made of.
+    """(N, K, G) view features `GEOMETRY`; 0 where the skeleton or the person lacks the keypoints of a feature.
 
     Args:
         xy_NK2: px; labelled joints where they are labelled, the others where they are proposed.
-        visibility_NK: `Visibility` of the labelled ones, what it says of the others (0 or -1) does not matter.
+        visibility_NK: `Visibility` of the labelled ones; 0 or -1 for the others.
     """
     xy = np.nan_to_num(np.asarray(xy_NK2, np.float64))
     known = np.asarray(visibility_NK) > 0
@@ -148,7 +147,7 @@ def labelling_geometry(
 
 
 def _side(skeleton: Skeleton) -> NDArray[np.float64]:
-    """(K,) 1 left, -1 right, 0 neither."""
+    """(K,) side of each keypoint: 1 left, -1 right, 0 neither."""
     return np.array([k.startswith("left_") - float(k.startswith("right_")) for k in skeleton.keypoints])
 
 
@@ -182,7 +181,7 @@ def _front(
 
 
 def _linked(skeleton: Skeleton) -> NDArray[np.int_]:
-    """(K, K) 1 where two keypoints are linked."""
+    """(K, K) adjacency: 1 where two keypoints are linked."""
     linked = np.zeros((len(skeleton), len(skeleton)), int)
     for a, b in skeleton.links:
         i, j = skeleton.index(a), skeleton.index(b)

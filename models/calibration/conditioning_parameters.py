@@ -1,6 +1,7 @@
-"""How a student's word is to be taken when the known joints of a person are evidence, too (see `evidence`).
+"""Conditioning parameters: temperature, blur and hypothesis priors for fusing logits with labelled keypoints.
 
-Fitted by `poseunion fit-evidence` on people that the student has not seen; kept beside the model's file.
+Used by `models.conditioning`. Fitted by `poseunion fit-evidence` on people outside the student's training set; stored
+beside the model's file.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from poseunion.models.skeleton import sideless
 
 
 class KeypointParameters(BaseModel):
-    """How the student's word on one keypoint (left and right alike) is to be taken.
+    """Parameters of one keypoint, left and right alike.
 
     Attributes:
         temperature: factor on the logits before the softmax.
-        blur: standard deviation of what is added to its distribution, share of the crop's height.
-        swapped, lost: log odds of the hypotheses against `own` when nothing else is known.
+        blur: standard deviation of the Gaussian that its distribution is blurred with, share of the crop's height.
+        swapped, lost: log odds of the hypotheses against `own` without further evidence.
         picture, prior: exponents of the experts.
-        context: factor on the standard deviations of what the picture told of other missing joints; a large one leaves
-            them out.
+        context: factor on the standard deviations of the picture's estimates of other missing joints; a large one
+            leaves them out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -38,16 +39,16 @@ class KeypointParameters(BaseModel):
 
 
 class ConditioningParameters(BaseModel):
-    """All that was fitted of one student on held-out people; see `training.calibration.fit_conditioning`.
+    """Conditioning parameters of one student, fitted on held-out people (`training.calibration.fit_conditioning`).
 
     Attributes:
-        joints: keypoint without its side -> tempering; any other keypoint has the defaults.
+        joints: keypoint without its side -> parameters; any other keypoint has the defaults.
         swapped_mirror: on the log odds of `swapped`, for each nat by which this keypoint's channel explains its known
             mirror better than the mirror's own channel does.
         swapped_pairs: the same for the mean of the known pairs, exchanged against straight.
         lost_error: on the log odds of `lost`, for the student's mean error on the known joints (0 none, 1 all wrong).
-        error_sd, error_length: the student's errors are taken as a Gaussian process over the body: standard deviation
-            and reach in torso lengths; error_noise is what every joint has for itself.
+        error_sd, error_length: the student's errors as a Gaussian process over the body: standard deviation and reach
+            in torso lengths; error_noise is each joint's independent part.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -63,24 +64,24 @@ class ConditioningParameters(BaseModel):
     error_noise: float = 0.1
 
     def of(self, keypoint: str) -> KeypointParameters:
-        """The tempering of a keypoint, left or right."""
+        """Parameters of a keypoint, left or right."""
         return self.joints.get(sideless(keypoint), KeypointParameters())
 
 
 def read_conditioning_parameters(path: str | Path) -> ConditioningParameters:
-    """Read a tempering that `poseunion fit-evidence` wrote; raises BadFileError."""
+    """Read conditioning parameters that `poseunion fit-evidence` wrote; raises BadFileError."""
     try:
         return ConditioningParameters.model_validate(read_json(path))
     except ValidationError as error:
-        raise BadFileError(f"{path} is not a tempering: {first_fault(error, 'file')}.") from error
+        raise BadFileError(f"{path} does not hold conditioning parameters: {first_fault(error, 'file')}.") from error
 
 
 def tempering_path(model: str | Path) -> Path:
-    """Where the tempering of a model file lies."""
+    """Path of the conditioning parameters of a model file: `NAME.evidence.json` beside it."""
     return Path(model).with_suffix(".evidence.json")
 
 
 def parameters_beside(model: str | Path) -> ConditioningParameters:
-    """The tempering that lies beside a model file (`NAME.evidence.json`), else the defaults."""
+    """Conditioning parameters beside a model file (`NAME.evidence.json`), else the defaults."""
     path = tempering_path(model)
     return read_conditioning_parameters(path) if path.is_file() else ConditioningParameters()

@@ -1,18 +1,18 @@
-"""Calibration of confidences: logistic functions of a network's scores, and their risk-coverage tables.
+"""Confidence calibration: logistic functions from raw scores or expected OKS to probabilities of a correct keypoint.
 
 The confidence of a proposal is the probability that the keypoint is in the picture *and* the proposal lies within the
 radius at which its OKS is .5. It is a logistic function of a few features, with weights of its own for every keypoint,
-fitted by `poseunion calibrate` on people that the network never saw:
+fitted by `poseunion calibrate` on people outside the network's training set:
 
     confidence = sigmoid(w0 + w1 log s + w2 log(1 - s) + w3 log u)
 
-u is the size, clipped. s, clipped, is of a heatmap network its raw score; of a SimCC network the OKS that it expects
-itself (`simcc.decode_expected`), which ranks proposals better: how high a peak is says little of how wide it is, or
-whether there is another. Where a person's labelled joints were used as evidence, there are more terms of the same
-kind. All of it are a few tables and the operators log, mul, add and sigmoid, so that it fits into an ONNX graph.
+u is the size, clipped. s, clipped, is the raw score of a heatmap network, and the expected OKS of a SimCC network
+(`simcc.decode_expected`), which ranks proposals better: the height of a peak depends little on its width, or on
+whether there is another. Where labelled joints conditioned the prediction, there are more terms of the same kind.
+All are a few tables and the operators log, mul, add and sigmoid, so that they fit into an ONNX graph.
 
-A calibration also carries what happened on people that neither network nor fit saw, at descending thresholds: from
-that `annotate.extend.acceptance` picks thresholds with a guarantee.
+A calibration also carries risk-coverage tables, measured on people used neither in training nor in the fit:
+`annotate.extend.acceptance` picks thresholds with a guarantee from them.
 
 Shapes: N people, K keypoints, F features.
 """
@@ -27,13 +27,13 @@ from poseunion.models.calibration.annotator_model import AnnotatorModel
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
 from poseunion.models.errors import ModelError
 
-# Beyond these a raw score says no more: the logarithms stay finite.
+# Raw scores are clipped to these bounds, so that the logarithms stay finite.
 MIN_SCORE, MAX_SCORE = 1e-3, 1 - 1e-3
 PICTURE_FEATURES = ("one", "log_score", "log_rest", "log_size")
 # The same of a network's expected OKS instead of its raw score.
 EXPECTED_FEATURES = ("one", "log_expected", "log_rest", "log_size")
-# See `evidence_features`. Chosen among all that `conditioned` says by what each adds to the likelihood of held-out
-# people; the others repeat these.
+# See `evidence_features`. Chosen among all outputs of `fusion.fuse` by what each adds to the likelihood of held-out
+# people; the others are redundant.
 EVIDENCE_FEATURES = (
     *PICTURE_FEATURES,
     "near",
@@ -47,21 +47,21 @@ EVIDENCE_FEATURES = (
 
 
 def logistic(logit: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Of any shape -> the probability, in (0, 1): never quite sure."""
+    """Sigmoid of any shape, clipped so that it stays inside (0, 1)."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
 class RiskCoverage(BaseModel):
-    """One keypoint's fate at descending thresholds, on people set apart for the guarantee: one look at each.
+    """Risk-coverage table of one keypoint: accepted and wrong counts per descending threshold, on held-out people.
 
-    The rungs are placed by the confidences alone, never by what was right.
+    Each person was used once, for this table. Thresholds are placed by the confidences alone, never by the errors.
 
     Attributes:
         people: how many had this keypoint labelled, in the picture or cut off.
-        absent: of them, cut off.
+        absent: of these, cut off.
         threshold: confidences, descending.
-        accepted, wrong: people whose confidence reaches each threshold, and of them those with a gross error.
-        expected: the errors that the confidences themselves predict.
+        accepted, wrong: people whose confidence reaches each threshold, and those among them with a gross error.
+        expected: number of errors that the confidences predict.
         test_people, test_accepted, test_wrong: the same on test people, for orientation; empty if never measured.
     """
 
@@ -88,12 +88,12 @@ class RiskCoverage(BaseModel):
 
 
 class KeypointLogistic(BaseModel):
-    """A logistic function a keypoint, and what is known of it.
+    """Logistic functions of all keypoints, with their risk-coverage tables.
 
     Attributes:
         features: names, in the order of the weights.
         weights: (K, F).
-        ladders: one a keypoint.
+        ladders: risk-coverage tables, one a keypoint.
         labelling: whether an annotator would label a keypoint, and as occluded; None: never fitted.
     """
 
@@ -113,24 +113,24 @@ class KeypointLogistic(BaseModel):
         return self
 
     def probability(self, feature_NKF: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(N, K) in [0, 1]."""
+        """(N, K) confidences in [0, 1]."""
         logit = np.einsum("nkf,kf->nk", feature_NKF, np.asarray(self.weights))
         return logistic(logit)
 
 
 class Calibration(BaseModel):
-    """What turns raw scores into confidences.
+    """Calibration of a model: raw scores or expected OKS to confidences, without and with labelled keypoints.
 
     Attributes:
         keypoints: the model's, in its order.
-        size_bounds: image px per crop px between which sizes were seen; others count as the nearer bound.
-        people: whom it was fitted on, in words that outputs repeat.
-        guarantee_people: whom the guarantee holds for, in words.
-        tempering: how the network's word is taken beside the evidence.
+        size_bounds: image px per crop px, range of sizes in the fit; sizes outside count as the nearer bound.
+        people: description of the people it was fitted on, repeated in outputs.
+        guarantee_people: description of the people that the guarantee holds for.
+        tempering: conditioning parameters.
         prior: sha256 of the prior that the evidence part was fitted with; another one needs another fit.
-        test_people: whom the ladders' test columns speak of, in words.
+        test_people: description of the people of the ladders' test columns.
         picture: from the picture alone.
-        evidence: with the person's labelled joints; None: the model was calibrated without.
+        evidence: conditioned on labelled joints; None: the model was calibrated without.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -170,7 +170,7 @@ class Calibration(BaseModel):
         size_N: NDArray[np.floating],
         oks_NK: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float64]:
-        """(N, K) confidences.
+        """(N, K) confidences from the picture alone.
 
         Args:
             raw_NK: raw scores.
@@ -180,17 +180,17 @@ class Calibration(BaseModel):
         Raises:
             ModelError: the confidences rest on expected OKS, and there is none: the network has heatmaps.
         """
-        said = oks_NK if self.by_expected_oks else raw_NK
-        if said is None:
+        score = oks_NK if self.by_expected_oks else raw_NK
+        if score is None:
             raise ModelError("The calibration is of a SimCC network, the model has heatmaps: run poseunion calibrate.")
-        return self.picture.probability(picture_features(said, size_N, self.size_bounds))
+        return self.picture.probability(picture_features(score, size_N, self.size_bounds))
 
 
 def picture_features(
-    said_NK: NDArray[np.floating], size_N: NDArray[np.floating], size_bounds: tuple[float, float]
+    score_NK: NDArray[np.floating], size_N: NDArray[np.floating], size_bounds: tuple[float, float]
 ) -> NDArray[np.float64]:
     """(N, K, F) `PICTURE_FEATURES` of raw scores, or `EXPECTED_FEATURES` of expected OKS."""
-    score = np.clip(np.asarray(said_NK, np.float64), MIN_SCORE, MAX_SCORE)
+    score = np.clip(np.asarray(score_NK, np.float64), MIN_SCORE, MAX_SCORE)
     size = np.clip(np.asarray(size_N, np.float64), *size_bounds)
     size_NK = np.broadcast_to(np.log(size)[:, None], score.shape)
     return np.stack([np.ones_like(score), np.log(score), np.log1p(-score), size_NK], -1)

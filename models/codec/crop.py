@@ -1,4 +1,4 @@
-"""From a person's box to the network's crop and back: the only place where this is computed.
+"""Top-down crop: affine from a person's box to the network's input and back; the only place where it is computed.
 
 Geometry is mmpose's (`TopdownAffine`): the crop's point (W/2, H/2) lies on the box centre, pixel centres are integers,
 and one scale serves both axes. A crop is therefore a similarity; its inverse is exact, not a matrix inversion.
@@ -21,12 +21,12 @@ ANTIALIAS_FROM = 1.5
 
 @dataclass(frozen=True)
 class Crop:
-    """A region of the picture that is shown to the network.
+    """Region of the picture that becomes the network's input.
 
     Attributes:
         center_xy: image pixels.
         width: image pixels covered by the crop's full width (its height follows from the aspect of `size_wh`).
-        rotation_deg: how far the crop shows the person turned clockwise, as seen (mmpose counts the other way round).
+        rotation_deg: clockwise rotation of the person in the crop (mmpose's sign is the opposite).
         size_wh: network input size, pixels.
         flip: the crop is mirrored left to right.
     """
@@ -39,7 +39,7 @@ class Crop:
 
     @property
     def image_px_per_crop_px(self) -> float:
-        """How many image pixels one crop pixel covers along an axis."""
+        """Image pixels that one crop pixel covers along an axis."""
         return self.width / self.size_wh[0]
 
 
@@ -51,7 +51,7 @@ def corners_of(box_xywh_N4: NDArray[np.floating]) -> NDArray[np.floating]:
 def crop_from_box(
     box_xywh: NDArray[np.floating] | tuple[float, ...], size_wh: tuple[int, int], padding: float = 1.25
 ) -> Crop:
-    """The crop that holds `box_xywh` grown by `padding`, at the aspect of `size_wh` (mmpose's `GetBBoxCenterScale`).
+    """Crop around `box_xywh` grown by `padding`, at the aspect of `size_wh` (mmpose's `GetBBoxCenterScale`).
 
     Raises:
         ItemError: the box has no positive area or is not finite.
@@ -63,7 +63,7 @@ def crop_from_box(
 
 
 def check_in_picture(image: NDArray[np.uint8], box_xywh: NDArray[np.floating] | tuple[float, ...]) -> None:
-    """Raises ItemError where a box does not touch the picture."""
+    """Check that a box touches the picture; raises ItemError."""
     x, y, w, h = (float(v) for v in box_xywh)
     if x >= image.shape[1] or y >= image.shape[0] or x + w <= 0 or y + h <= 0:
         raise ItemError(
@@ -74,7 +74,7 @@ def check_in_picture(image: NDArray[np.uint8], box_xywh: NDArray[np.floating] | 
 def crop_from_center(
     center_xy: tuple[float, float], extent_wh: tuple[float, float], size_wh: tuple[int, int], padding: float = 1.0
 ) -> Crop:
-    """The crop around a centre that holds `extent_wh` (image pixels) grown by `padding`, at the aspect of `size_wh`."""
+    """Crop around a centre and `extent_wh` (image pixels) grown by `padding`, at the aspect of `size_wh`."""
     aspect = size_wh[0] / size_wh[1]
     width = max(extent_wh[0] * padding, extent_wh[1] * padding * aspect)
     return Crop((float(center_xy[0]), float(center_xy[1])), float(width), size_wh)
@@ -149,7 +149,7 @@ def compose(second: NDArray[np.floating], first: NDArray[np.floating]) -> NDArra
 
 
 def _seen_region(image: NDArray[np.uint8], crop: Crop) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of the picture that the crop sees, not copied, and the (2, 3) affine from its pixels to the crop's."""
+    """View of the part of the picture that the crop covers, and the (2, 3) affine from its pixels to the crop's."""
     scale, angle = crop.image_px_per_crop_px, math.radians(crop.rotation_deg)
     cos, sin = abs(math.cos(angle)) * scale, abs(math.sin(angle)) * scale
     reach_w, reach_h = (side / 2 + 2 for side in crop.size_wh)  # with what bilinear sampling reads around it
@@ -166,13 +166,13 @@ def _seen_region(image: NDArray[np.uint8], crop: Crop) -> tuple[NDArray[np.uint8
 
 
 def _within(start: float, end: float, length: int) -> tuple[int, int]:
-    """The pixels from `start` to `end` that there are: at least one."""
+    """Pixel range from `start` to `end` clipped to the picture, at least one pixel."""
     first = min(max(math.floor(start), 0), length - 1)
     return first, min(max(math.ceil(end) + 1, first + 1), length)
 
 
 def _halved(region: NDArray[np.uint8], affine_23: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Average blocks of 2x2 pixels, and the affine from the averages: other ratios take OpenCV twenty times as long.
+    """Halved picture (means of 2x2 pixels), and the affine from it: other ratios take OpenCV twenty times as long.
 
     A last odd row or column is left out.
     """

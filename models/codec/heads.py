@@ -13,14 +13,14 @@ Pixels = Annotated[int, Field(ge=1, le=MOST_INPUT_PX)]
 
 
 class Alignment(str, Enum):
-    """Where heatmap cell u sits on the input."""
+    """Alignment of heatmap cells with input pixels."""
 
     CLASSIC = "classic"  # at input pixel u * stride (HRNet, TinyPose)
     CENTRES = "centres"  # cell areas tile the input: (u + 1/2) * stride - 1/2
 
 
 class HeatmapOutput(BaseModel):
-    """Output of a heatmap network."""
+    """Heatmap head: output name, input size, alignment and label width."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -28,7 +28,7 @@ class HeatmapOutput(BaseModel):
     output: str
     size_wh: tuple[Pixels, Pixels]
     alignment: Alignment
-    # Width of the training labels; 2 is the field's habit.
+    # Width of the training labels; 2 is the common value.
     sigma_cells: float = Field(default=2.0, gt=0, le=MOST_INPUT_PX)
     blur_px: float = Field(default=0.0, ge=0, le=MOST_INPUT_PX)
     # How far the mirrored map of a flip test is moved to the right before averaging.
@@ -36,7 +36,7 @@ class HeatmapOutput(BaseModel):
 
 
 class SimccOutput(BaseModel):
-    """Output of a SimCC network, named as rtmlib and mmdeploy expect."""
+    """SimCC head: output names (as rtmlib and mmdeploy expect), bins and label width."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""Heatmaps: decoding other people's networks, and averaging their flip test.
+"""Heatmap codec: decoding and flip test.
 
 Shapes: N people, K keypoints, h and w cells.
 """
@@ -13,7 +13,7 @@ from poseunion.models.codec.heads import Alignment, HeatmapOutput
 
 
 def unflip(heat_NKhw: NDArray[np.float32], flip_indices: NDArray[np.intp], shift_px: int = 0) -> NDArray[np.float32]:
-    """The heatmaps of mirrored crops, as if of the crops themselves.
+    """Heatmaps of mirrored crops mapped back to the crops themselves, for the flip test.
 
     Args:
         shift_px: cells to move to the right; networks with the classic alignment need 1, since the mirrored picture's
@@ -26,7 +26,7 @@ def unflip(heat_NKhw: NDArray[np.float32], flip_indices: NDArray[np.intp], shift
 
 
 def keys_matrix(out: int, cells: int, scale: float, shift: float = 0.0) -> NDArray[np.float32]:
-    """Cubic resampling of an axis as a matrix (Keys, 1981, a = -1/2): exact at cells, and for parabolas between them.
+    """Matrix of cubic resampling along an axis (Keys, 1981, a = -1/2): exact at cells, and for parabolas between them.
 
     Returns:
         (out, cells), rows summing to one; output i reads the axis at cell `scale * i + shift`. Beyond the ends the
@@ -45,7 +45,7 @@ def keys_matrix(out: int, cells: int, scale: float, shift: float = 0.0) -> NDArr
 def decode(
     heat_NKhw: NDArray[np.float32], output: HeatmapOutput, size_wh: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Maximum with a parabola through its neighbours.
+    """Keypoints from heatmaps: maximum refined by a parabola through its neighbours.
 
     Returns:
         (N, K, 2) crop pixels and (N, K) peak values, not clipped.

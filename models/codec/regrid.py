@@ -1,9 +1,9 @@
-"""From one network's axis of bins to another's: what makes a divergence between two networks defined.
+"""Resampling of SimCC distributions between the bins of two networks, so that divergences between them are defined.
 
-Teachers and students put their bins at different places (size, split, scale, shift, mirroring). Each bin is an interval
-of pixels with its probability spread evenly over it; a linear map between the two axes then says how much of every
-source bin falls into every target bin. Probability outside the target is dropped, not piled up at its border: there is
-nothing to be learned there, and the sum that remains tells how much of the teacher's answer the student can see.
+Teachers and students have bins at different places (size, split, scale, shift, mirroring). Each bin is an interval of
+pixels with its probability spread evenly over it; a linear map between the two axes then gives the share of every
+source bin that falls into every target bin. Probability outside the target is dropped, not piled up at its border: no
+loss is defined there, and the remaining sum is the share of the teacher's distribution inside the student's crop.
 
 Summing m adjacent bins (paper B, eq. 6) is the case of two `Axis.tiling` axes over the same region. Between axes whose
 bins sit at b / split, as mmpose's do, that sum would shift positions by (m - 1) / 2 fine bins; `regrid` does not.
@@ -22,13 +22,13 @@ from poseunion.models.codec.crop import Crop, affine_to_crop, compose, invert_af
 from poseunion.models.codec.simcc import BETA, SimccGrid, softmax
 from poseunion.models.errors import BadArgumentError
 
-# Below this share of the maximum a heatmap's tail is the network's noise, and its logarithm means nothing.
+# Below this share of the maximum a heatmap's tail is noise, and its logarithm is meaningless.
 _TAIL = 1e-6
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of bins.
+    """Axis of SimCC bins.
 
     Attributes:
         bins: how many.
@@ -48,23 +48,23 @@ class Axis:
 
     @classmethod
     def of(cls, grid: SimccGrid, axis: int) -> Axis:
-        """The x (0) or y (1) axis of a SimCC grid: bin b at b / split."""
+        """Axis x (0) or y (1) of a SimCC grid: bin b at b / split."""
         return cls(grid.bins_wh[axis], grid.split)
 
     @classmethod
     def tiling(cls, bins: int, split: float) -> Axis:
-        """Bins that tile the axis from 0 on: bin b covers b / split to (b + 1) / split."""
+        """Axis whose bins tile it from 0 on: bin b covers b / split to (b + 1) / split."""
         return cls(bins, split, 0.5 / split)
 
     @property
     def edges_px(self) -> NDArray[np.float64]:
-        """(bins + 1,) where bins begin and end."""
+        """(bins + 1,) edges of the bins, pixels."""
         return np.asarray(self.first_px + (np.arange(self.bins + 1) - 0.5) / self.split)
 
 
 @dataclass(frozen=True)
 class Regrid:
-    """A sparse redistribution of probability: `weight[i]` of bin `source[i]` goes to bin `target[i]`.
+    """Sparse redistribution matrix: `weight[i]` of bin `source[i]` goes to bin `target[i]`.
 
     Attributes:
         source, target: (M,) bin indices.
@@ -78,18 +78,18 @@ class Regrid:
     shape: tuple[int, int]
 
     def dense(self) -> NDArray[np.float64]:
-        """(S, T) matrix; `p @ matrix` redistributes, in torch as well."""
+        """(S, T) dense matrix; `p @ matrix` redistributes, in torch as well."""
         matrix = np.zeros(self.shape)
         matrix[self.source, self.target] = self.weight
         return matrix
 
     def apply(self, prob_NKS: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(…, S) -> (…, T)."""
+        """Redistribute (…, S) -> (…, T)."""
         return np.asarray(prob_NKS, np.float64) @ self.dense()
 
 
 def regrid(source: Axis, target: Axis, *, scale: float = 1.0, shift_px: float = 0.0) -> Regrid:
-    """The redistribution between two axes.
+    """Redistribution matrix between two axes of bins.
 
     Args:
         scale, shift_px: target pixel = scale * source pixel + shift_px (`axis_map` gives them for two crops); a
@@ -118,7 +118,7 @@ def regrid(source: Axis, target: Axis, *, scale: float = 1.0, shift_px: float = 
 
 
 def axis_map(source: Crop, target: Crop, axis: int) -> tuple[float, float]:
-    """(scale, shift_px) along x (0) or y (1) from one crop's pixels to another's of the same picture, flips included.
+    """Scale and shift along x (0) or y (1) from one crop's pixels to another's of the same picture, flips included.
 
     Raises:
         BadArgumentError: the crops are rotated against each other, so an axis of one is no axis of the other.
@@ -132,10 +132,10 @@ def axis_map(source: Crop, target: Crop, axis: int) -> tuple[float, float]:
 def marginals_from_heatmap(
     heat_NKhw: NDArray[np.floating], *, floor: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A heatmap's distributions along x (N, K, w) and y (N, K, h).
+    """Marginal distributions of a heatmap along x (N, K, w) and y (N, K, h).
 
     Args:
-        floor: values below it count as nothing; networks leave small positive noise everywhere, which a sum collects.
+        floor: values below it count as 0: small positive noise everywhere would add up in a sum.
 
     Returns:
         Distributions that sum to 1, or all zero where nothing is above the floor.
@@ -146,7 +146,7 @@ def marginals_from_heatmap(
 
 
 def upsample(prob_NKS: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
-    """(…, S) -> (…, S * factor): each bin in `factor` parts, by cubic interpolation of the logarithm.
+    """Upsample distributions, (…, S) -> (…, S * factor), by cubic interpolation of the logarithm.
 
     For heatmaps, whose cells are several bins wide: `regrid` alone would make stairs of them. Exact for a Gaussian,
     whose logarithm is a parabola. All-zero distributions stay so.
@@ -173,16 +173,16 @@ def upsample(prob_NKS: NDArray[np.floating], factor: int) -> NDArray[np.float64]
 def sharpen(
     prob_NKT: NDArray[np.floating], sigma_bins: float, target_sigma_bins: float, beta: float = BETA
 ) -> NDArray[np.float64]:
-    """A Gaussian-like distribution as the student's label would be: softmax(beta * Gaussian of the label's width).
+    """Sharpen a Gaussian-like distribution to the student's label form: softmax(beta * Gaussian of the label's width).
 
     The distribution over its maximum, to the power (sigma / target sigma)^2, is a Gaussian of the target width.
 
     Args:
-        sigma_bins: width of what is given, in these bins: the teacher's label sigma, scaled as its axis was.
+        sigma_bins: width of the given distribution, in these bins: the teacher's label sigma, scaled as its axis was.
         target_sigma_bins: the student's, `SimccGrid.sigma_bins`.
 
     Returns:
-        Same shape, summing to 1; all zero where all is zero (there is nothing to learn).
+        Same shape, summing to 1; all zero where all is zero (no target).
     """
     prob = np.asarray(prob_NKT, np.float64)
     peak = prob.max(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""SimCC: a keypoint as two one-dimensional classifications, over columns and over rows (Li et al., ECCV 2022).
+"""SimCC codec: a keypoint as two one-dimensional classifications, over columns and over rows (Li et al., ECCV 2022).
 
 Bin b of an axis sits at b / split crop pixels, as in mmpose and RTMPose. Logits are on mmpose's "beta 10" scale: a
 perfect prediction peaks at about 1, and softmax(beta * logit) is the distribution.
@@ -26,11 +26,13 @@ REACH_OF_HEIGHT = 0.25
 # tolerance: 4 at 192x256.
 POOLED = (4, 2, 1)
 CELL_OF_TOLERANCE = 0.65
+# Keeps the logarithm of a likelihood of 0 finite.
+TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True)
 class SimccGrid:
-    """The two axes of bins of a network.
+    """SimCC bins of both axes.
 
     Attributes:
         size_wh: crop size in pixels.
@@ -50,21 +52,21 @@ class SimccGrid:
 
     @classmethod
     def for_bins(cls, size_wh: tuple[int, int], bins_wh: tuple[int, int]) -> SimccGrid:
-        """The grid with these bins, labels as wide as mmpose's for that many (sigma = sqrt(bins / 16))."""
+        """Grid with these bins, with labels as wide as mmpose's for that many (sigma = sqrt(bins / 16))."""
         return cls(size_wh, bins_wh[0] / size_wh[0], (float(np.sqrt(bins_wh[0] / 16)), float(np.sqrt(bins_wh[1] / 16))))
 
 
 def encode(
     xy_px_NK2: NDArray[np.floating], grid: SimccGrid
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Unnormalised Gaussian labels of height 1 (mmpose `SimCCLabel`, 'gaussian').
+    """SimCC labels: unnormalised Gaussians of height 1 (mmpose `SimCCLabel`, 'gaussian').
 
     Args:
         xy_px_NK2: (N, K, 2) crop pixels.
 
     Returns:
         (N, K, W) and (N, K, H) float32 in [0, 1], and an (N, K) mask of what lies within three sigma of the crop;
-        the others have all-zero labels and must carry no loss.
+        the others have all-zero labels and must not enter the loss.
     """
     centre = np.round(np.asarray(xy_px_NK2, np.float64) * grid.split)
     sigma = np.asarray(grid.sigma_bins)
@@ -80,7 +82,7 @@ def encode(
 
 
 def softmax(logit: NDArray[np.floating], beta: float = BETA) -> NDArray[np.float64]:
-    """softmax(beta * logit) over the last axis."""
+    """Softmax of beta * logit over the last axis."""
     scaled = beta * np.asarray(logit, np.float64)
     scaled -= scaled.max(-1, keepdims=True)
     exp = np.exp(scaled)
@@ -94,7 +96,7 @@ def decode(
     *,
     refine: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keypoints from logits: where the distributions are highest.
+    """Keypoints from logits: argmax of both distributions.
 
     Args:
         refine: add the sub-bin offset of a parabola through the three bins around the maximum (exact for a Gaussian
@@ -109,7 +111,8 @@ def decode(
         bin_index = logit.argmax(-1)
         position = bin_index.astype(np.float64)
         if refine:
-            position += _parabola(logit, bin_index)[0]
+            middle, around = _around(logit, bin_index)
+            position += _parabola(around, bin_index == middle)[0]
         xy.append(position / grid.split)
         peaks.append(np.take_along_axis(logit, bin_index[..., None], -1)[..., 0])
     score = np.minimum(*peaks)
@@ -122,15 +125,15 @@ def decode_expected(
     grid: SimccGrid,
     tolerance_px_K: Sequence[float],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keypoints from logits: where the expected value of OKS is highest. For a sharp distribution it is the same place.
+    """Keypoints from logits: argmax of the expected OKS; for a sharp distribution the same place as `decode`.
 
-    OKS is a Gaussian of the distance along x times one along y, so that each axis goes by itself.
+    OKS is a Gaussian of the distance along x times one along y, so that the axes are independent.
 
     Args:
         tolerance_px_K: OKS's standard deviations, see `tolerances_px`.
 
     Returns:
-        (N, K, 2) crop pixels, and (N, K) in [0, 1] the expected OKS there, by the network's own distributions.
+        (N, K, 2) crop pixels, and (N, K) in [0, 1] the expected OKS there, under the network's own distributions.
     """
     tolerance = tuple(tolerance_px_K)
     (x, like_x), (y, like_y) = (
@@ -140,13 +143,13 @@ def decode_expected(
 
 
 def tolerances_px(oks_sigmas: Sequence[float], grid: SimccGrid) -> tuple[float, ...]:
-    """(K,) standard deviations, in crop px, with which `decode_expected` weighs a keypoint's places."""
+    """(K,) standard deviations of OKS in crop px, for `decode_expected`."""
     return tuple(2 * sigma * REACH_OF_HEIGHT * grid.size_wh[1] for sigma in oks_sigmas)
 
 
 @lru_cache(maxsize=16)
 def tolerance_kernels(bins: int, split: float, tolerance_px_K: tuple[float, ...]) -> tuple[int, NDArray[np.float64]]:
-    """Bins a cell, and (K, C, C): OKS's Gaussian between any two cells of an axis."""
+    """Bins per cell, and (K, C, C) OKS kernels between any two cells of an axis."""
     tolerance_bins_K = np.asarray(tolerance_px_K) * split
     finest = CELL_OF_TOLERANCE * tolerance_bins_K.min()
     pooled = next(size for size in POOLED if size == 1 or (bins % size == 0 and size <= finest))
@@ -158,38 +161,52 @@ def tolerance_kernels(bins: int, split: float, tolerance_px_K: tuple[float, ...]
 def _expected_position(
     logit_NKB: NDArray[np.floating], tolerance_px_K: tuple[float, ...], split: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, K) bins, and the expected value of this axis' factor of OKS there."""
-    n, k, bins = logit_NKB.shape
-    pooled, kernel_KCC = tolerance_kernels(bins, split, tolerance_px_K)
+    """(N, K) bin of the highest expected OKS factor of one axis, and its value."""
+    pooled, kernel_KCC = tolerance_kernels(logit_NKB.shape[-1], split, tolerance_px_K)
     scaled = BETA * np.asarray(logit_NKB, np.float32)
-    mass = np.exp(scaled - scaled.max(-1, keepdims=True)).reshape(n, k, -1, pooled).sum(-1, dtype=np.float64)
+    exponential = np.exp(scaled - scaled.max(-1, keepdims=True))
     # Sums in 64 bits: a wide kernel is so flat at its top that rounding would move the place.
-    expected = np.log((mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2) + np.finfo(np.float32).tiny)
-    cell = expected.argmax(-1)
-    offset, rise = _parabola(expected, cell)
+    mass = exponential[..., ::pooled].astype(np.float64)
+    for start in range(1, pooled):
+        mass += exponential[..., start::pooled]
+    likelihood = (mass.transpose(1, 0, 2) @ kernel_KCC).transpose(1, 0, 2)
+    cell = likelihood.argmax(-1)
+    middle, around = _around(likelihood, cell)
+    offset, rise = _parabola(np.log(around + TINY), cell == middle)
     position = np.asarray((cell + offset) * pooled + (pooled - 1) / 2)
-    return position, np.minimum(np.exp(expected.max(-1) + rise) / mass.sum(-1), 1.0)
+    return position, np.minimum(np.exp(np.log(likelihood.max(-1) + TINY) + rise) / mass.sum(-1), 1.0)
+
+
+def _around(value_NKB: NDArray[np.floating], bin_NK: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The bins, moved off the ends of the axis, and (3, N, K) values of each with its neighbours."""
+    last = value_NKB.shape[-1] - 1
+    middle = np.minimum(np.maximum(bin_NK, 1), max(last - 1, 1))
+    first = np.arange(bin_NK.size).reshape(bin_NK.shape) * (last + 1)
+    flat = value_NKB.reshape(-1)
+    index = np.stack([middle - 1, middle, np.minimum(middle + 1, last)]) + first
+    return middle, flat[index].astype(np.float64)
 
 
 def _parabola(
-    logit: NDArray[np.floating], bin_index: NDArray[np.intp]
+    around_3NK: NDArray[np.float64], is_inside_NK: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Offset in bins, at most half of one, of the parabola's top around a maximum, and how far it rises above it."""
-    last = logit.shape[-1] - 1
-    middle = np.clip(bin_index, 1, max(last - 1, 1))
-    left, centre, right = (
-        np.take_along_axis(logit, np.clip(middle + step, 0, last)[..., None], -1)[..., 0].astype(np.float64)
-        for step in (-1, 0, 1)
-    )
+    """Sub-bin offset, at most half a bin, of a parabola's top around a maximum, and its rise above the maximum.
+
+    Args:
+        around_3NK: the maximum and its neighbours.
+        is_inside_NK: false where the maximum is at an end of the axis: no offset.
+    """
+    left, centre, right = around_3NK
     curvature = left - 2 * centre + right
-    with np.errstate(divide="ignore", invalid="ignore"):
-        offset = np.where(curvature < -1e-9, 0.5 * (left - right) / curvature, 0.0)
-    offset = np.where(bin_index == middle, np.clip(np.nan_to_num(offset), -0.5, 0.5), 0.0)
+    is_curved = is_inside_NK & (curvature < -1e-9)
+    offset = 0.5 * (left - right) / np.where(is_curved, curvature, 1.0)
+    # A maximum of infinite or undefined logits has no top: a NaN fails both comparisons.
+    offset = np.where(is_curved & (offset >= -np.inf), np.minimum(np.maximum(offset, -0.5), 0.5), 0.0)
     return offset, 0.25 * (right - left) * offset
 
 
 def unflip_x(logit_x_NKW: NDArray[np.floating], grid: SimccGrid) -> NDArray[np.float32]:
-    """The x logits of mirrored crops, as if of the crops themselves (left/right keypoints are exchanged elsewhere).
+    """X logits of mirrored crops mapped back to the crops themselves, for the flip test (no exchange of left/right).
 
     A mirrored pixel u is W - 1 - u, so bin b is bin W * split - split - b: at split 2 reversing alone, as mmpose does,
     is one bin off.

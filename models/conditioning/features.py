@@ -22,13 +22,13 @@ BORDER = 0.1
 
 @dataclass(frozen=True)
 class Conditioned:
-    """Keypoints with the labelled ones taken into account.
+    """Keypoints conditioned on the labelled ones, with posterior deviations and features.
 
     Attributes:
         xy_NK2: image px; a known keypoint is the label itself.
         sd_px_NK: image px, per axis, of the posterior; 0 where known.
-        features: what tells how far to trust it, (N, K) unless said otherwise, see `FEATURES`.
-        score_NK: the network's own word, the lower of the two peaks.
+        features: inputs of the confidence, (N, K) unless stated otherwise, see `FEATURES`.
+        score_NK: the network's raw score, the lower of the two peaks.
     """
 
     xy_NK2: NDArray[np.float64]
@@ -42,7 +42,7 @@ FEATURES = {
     "known_error": "(N,) the student's mean error on the known joints: 1 - OKS of them; 0.5 where none is known",
     "near_error": "the same, the joints next to the keypoint counting more",
     "swapped": "posterior share of the hypothesis that left and right are exchanged",
-    "lost": "posterior share of the hypothesis that the student looks elsewhere",
+    "lost": "posterior share of the hypothesis that the student's peak is on something else",
     "surprise": "distance of picture and prior in units of their joint standard deviation",
     "disagreement": "distance of the picture's estimate and the prior's mean in OKS-.5 radii",
     "picture_sd_px": "image px, of the picture's expert alone",
@@ -60,11 +60,11 @@ def evidence_features(
     wh_N2: NDArray[np.floating],
     sigma_K: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(N, K, F) `EVIDENCE_FEATURES`.
+    """(N, K, F) confidence features `EVIDENCE_FEATURES` of conditioned keypoints.
 
     Args:
-        raw_NK: the network's own scores.
-        found: what `fusion.conditioned` says, told the pictures' sizes `wh_N2`, px.
+        raw_NK: the network's raw scores.
+        found: result of `fusion.fuse` with the pictures' sizes `wh_N2`, px.
     """
     size = np.array([crop.image_px_per_crop_px for crop in crops])
     _, height = box_of_crops(crops)

@@ -1,15 +1,15 @@
-"""The joints that humans labelled as evidence for the others: picture and prior as a product of experts.
+"""Keypoint conditioning: missing keypoints from logits, labelled keypoints and a pose prior as a product of experts.
 
-Two experts speak of a missing keypoint. The *picture*: the student's distributions over columns and rows, tempered to
-be as sure as it proved to be on people it had not seen. The *prior*: what the known joints say without the picture
-(`models.conditioning.prior`); in a second round also what the picture told of the other missing joints in the first.
-The known joints also tell how the student fares on this very person, because there its error can be seen; so the
-picture's expert is a mixture of three hypotheses, weighed by that:
+There are two experts for a missing keypoint. The *picture*: the student's distributions over columns and rows, with
+temperatures fitted on people outside its training set. The *prior*: the distribution given the known joints without
+the picture (`models.conditioning.prior`); in a second round also given the picture's estimates of the other missing
+joints in the first. At the known joints the student's error on this very person can be measured; so the picture's
+expert is a mixture of three hypotheses, weighed by that:
 
-- own: the keypoint is where its channel says, corrected by the errors of the known joints (errors of one person go
-  together);
-- swapped: left and right are exchanged, and it is where its mirror's channel says;
-- lost: the student looks at something else (another person, say), and its word is worth nothing.
+- own: the keypoint is at the peak of its own channel, corrected by the errors at the known joints (errors of one
+  person are correlated);
+- swapped: left and right are exchanged, and it is at the peak of its mirror's channel;
+- lost: the peak is on something else (another person, for example), and the distribution is uninformative.
 
 posterior(u, v) is proportional to picture(u, v)^a * prior(u, v)^b on a grid of cells over the crop. The estimate is the
 point of the highest expected OKS, not the highest peak.
@@ -55,18 +55,18 @@ def fuse(
     use_prior: bool = True,
     use_picture: bool = True,
 ) -> Conditioned:
-    """Keypoints from the student's logits, the known joints, and the prior.
+    """Keypoints from the student's logits, the labelled keypoints and the prior.
 
     Args:
         logit_x_NKW, logit_y_NKH: on mmpose's beta-10 scale, as the network gives them.
         crops: what each person's network input showed; upright, as `Predictor.cut` makes them.
         known_xy_NK2: image px, in the model's definitions; what an unknown keypoint holds does not matter.
-        skeleton: of the K keypoints; None: the prior's. What the prior does not know is left to the picture.
+        skeleton: of the K keypoints; None: the prior's. Keypoints that the prior lacks come from the picture alone.
         area_N: the people's areas, px^2, for OKS; None: .53 of the crop's box.
         image_wh_N2: sizes of the pictures, for `prior_inside`.
-        wanted_NK: which missing keypoints are asked for; the others get what the first round found
+        wanted_NK: which missing keypoints to predict; the others get the result of the first round
             (without the picture: nothing). None: all.
-        use_prior, use_picture: off leaves an expert out, to see what each is worth.
+        use_prior, use_picture: off leaves an expert out, for ablations.
     """
     skeleton, tempering = skeleton or prior.skeleton, tempering or ConditioningParameters()
     scene = PosteriorFusion(
@@ -75,10 +75,12 @@ def fuse(
     missing = ~scene.known
     wanted = missing if wanted_NK is None else missing & wanted_NK
     experts, fine = (use_picture, use_prior), CropGrid(grid, FINE)
-    if not use_picture:  # no picture tells anything of other joints
+    if not use_picture:  # without the picture there are no estimates of other joints, and no second round
         alone = scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)
         return Conditioned(*scene.conclude(alone), scene.score)
-    first = scene.posteriors(missing, scene.prior_of_known, CropGrid(grid, COARSE), experts, image_wh_N2)
+    all_again = bool((wanted == missing).all())
+    coarse = CropGrid(grid, COARSE)
+    first = scene.posteriors(missing, scene.prior_of_known, coarse, experts, image_wh_N2, only_moments=all_again)
     second = scene.posteriors(wanted, scene.prior_in_context(wanted, first), fine, experts, image_wh_N2)
     final = {name: np.where(wanted, second[name], first[name]) for name in first}
     return Conditioned(*scene.conclude(final), scene.score)

@@ -1,4 +1,4 @@
-"""Posterior of missing keypoints: state of one fusion in crop px, prior given known joints, both experts' maps.
+"""Posterior maps of missing keypoints: tempered SimCC distributions times a pose prior, with errors at labelled ones.
 
 Shapes: N people, K keypoints, W and H bins, P missing keypoints of all people, U and V cells across and down.
 """
@@ -15,36 +15,38 @@ from poseunion.models.calibration.conditioning_parameters import ConditioningPar
 from poseunion.models.codec import simcc
 from poseunion.models.codec.crop import Crop, affine_to_crop
 from poseunion.models.codec.simcc import SimccGrid
-from poseunion.models.conditioning.prior import Mixture, Prior, box_of_crops, frame_of, trust_of
+from poseunion.models.conditioning.prior import BOX_PADDING, Mixture, Prior, box_of_crops, frame_of, trust_of
 from poseunion.models.conditioning.probability_maps import (
     OKS_HALF,
     CropGrid,
     at_bins,
     best_point,
+    cumulated,
+    marginals,
     mass_around,
     mass_between,
+    mass_in_cells,
     moments,
-    picture_map,
     prior_map,
     tempered,
 )
 from poseunion.models.metrics import AREA_OF_BOX
 from poseunion.models.skeleton import Skeleton, mirrored, project_indices
 
-# What the student excludes altogether would otherwise stay excluded: this share of the picture's word is uniform.
+# Share of the picture's distribution that is uniform, so that no place has a probability of 0.
 FLOOR = 1e-3
-# A missing keypoint of whose precision the picture has given less than this share of the prior's tells others nothing.
+# The picture's estimate of a missing keypoint conditions others only if it adds this share of the prior's precision.
 LITTLE = 0.2
-# Missing keypoints that are worked on at a time: their maps take 50 MB.
-CHUNK = 128
+# Missing keypoints that are worked on at a time: their maps stay in the second cache (twice as fast as 128).
+CHUNK = 16
 # The hypotheses' order in arrays.
 OWN, SWAPPED, LOST = range(3)
-_PLACES = ("x", "y", "mean_x", "mean_y", "sd_px")
-_SUMMARIES = (*_PLACES, "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
+_MOMENTS = ("mean_x", "mean_y", "sd_px")
+_SUMMARIES = (*_MOMENTS, "x", "y", "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
 
 
 class PosteriorFusion:
-    """State of one fusion: arrays in crop px and the student's error on the known joints."""
+    """Arrays of one `fusion.fuse` call in crop px, the student's errors at known joints, and the posteriors."""
 
     def __init__(
         self,
@@ -66,18 +68,22 @@ class PosteriorFusion:
         self.px = np.array([crop.image_px_per_crop_px for crop in crops], np.float64)  # image px a crop px
         center, height = box_of_crops(crops)
         if area is None:
-            area = AREA_OF_BOX * height**2 * grid.size_wh[0] / grid.size_wh[1]
+            width, box_height = grid.size_wh[0] / BOX_PADDING, grid.size_wh[1] / BOX_PADDING
+            root = np.full(len(self.px), np.sqrt(AREA_OF_BOX * width * box_height))
+        else:
+            root = np.sqrt(np.asarray(area, np.float64)) / self.px
         # Standard deviation of OKS's Gaussian, crop px.
-        self.oks_sd = 2 * skeleton.sigma_array * np.sqrt(np.asarray(area, np.float64))[:, None] / self.px[:, None]
+        self.oks_sd = 2 * skeleton.sigma_array * root[:, None]
         self.mirror = np.array([skeleton.index(mirrored(k)) for k in skeleton.keypoints])
         self.paired = self.mirror != np.arange(len(skeleton))
-        # The prior works in crop px: its answers need no turning back.
+        # The prior works in crop px: its output needs no rotation back.
         self.xy = self._to_crop(self.image_xy)
         self.center, self.height = self._to_crop(center[:, None])[:, 0], height / self.px
         self.joints = [tempering.of(k) for k in skeleton.keypoints]
         temperature = np.array([j.temperature for j in self.joints])
         blur = np.array([j.blur for j in self.joints]) * grid.size_wh[1] * grid.split
         self.axes = tempered(logit_x, temperature, blur), tempered(logit_y, temperature, blur)
+        self.exponents = np.array([[j.picture, j.prior] for j in self.joints], np.float32).reshape(-1, 2)
         student, self.score = simcc.decode(logit_x, logit_y, grid, refine=True)
         self.student = student.astype(np.float64)
         self.index = project_indices(prior.skeleton, skeleton)
@@ -89,59 +95,69 @@ class PosteriorFusion:
 
     @cached_property
     def torso(self) -> NDArray[np.float64]:
-        """(N,) crop px: the prior's frame unit."""
+        """(N,) torso lengths in crop px: the unit of the prior's frame."""
         xy, sd = self._for_prior(self.xy, np.where(self.known, 0.0, np.inf))
         trust = trust_of(sd, self.height)
         return frame_of(xy * (trust > 0)[..., None], trust, self.center, self.height, self.prior.template_K2).scale_N
 
-    # The prior's word.
+    # The prior.
 
     def _for_prior(
         self, xy: NDArray[np.float64], sd: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N, K, …) in the prior's order; keypoints that the model lacks are unknown."""
+        """(N, K, …) in the prior's keypoint order; keypoints that the model lacks are unknown."""
         absent = self.back < 0
         return xy[:, self.back], np.where(absent, np.inf, sd[:, self.back])
 
     @cached_property
     def prior_of_known(self) -> Mixture:
-        """Of all keypoints, given the known ones."""
+        """Prior of all keypoints given the known ones."""
         xy, sd = self._for_prior(self.xy, np.where(self.known, 0.0, np.inf))
         mixture = self.prior.conditional(xy, sd, self.center, self.height)
         return mixture.keypoints(np.maximum(self.index, 0))
 
+    @cached_property
+    def mean_of_known(self) -> NDArray[np.float64]:
+        """(N, K, 2) mean of `prior_of_known`."""
+        return self.prior_of_known.mean()
+
+    @cached_property
+    def covariance_of_known(self) -> NDArray[np.float64]:
+        """(N, K, 2, 2) covariance of `prior_of_known`."""
+        return self.prior_of_known.covariance()
+
     def prior_in_context(self, wanted: NDArray[np.bool_], first: dict[str, NDArray[np.float64]]) -> Mixture:
-        """Prior of each wanted keypoint given the known ones and the first round's posterior of the others."""
+        """Prior of each wanted keypoint given the known ones and the picture's estimates of the other missing ones."""
         people, joints = np.nonzero(wanted)
-        told, told_sd = self._told_by_picture(first)
-        xy = np.where(self.known[..., None], self.xy, told)[people]
+        estimate, estimate_sd = self._picture_estimates(first)
+        xy = np.where(self.known[..., None], self.xy, estimate)[people]
         context = np.array([joint.context for joint in self.joints])
-        sd = np.where(self.known, 0.0, told_sd)[people] * context[joints, None]
+        sd = np.where(self.known, 0.0, estimate_sd)[people] * context[joints, None]
         sd[np.arange(len(people)), joints] = np.inf
         xy_prior, sd_prior = self._for_prior(xy, sd)
-        mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people])
-        rows, columns = np.arange(len(people)), np.maximum(self.index, 0)[joints]
+        only = np.maximum(self.index, 0)[joints]
+        mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people], only)
         plain = self.prior_of_known
-        # Whom more knowledge makes less certain is told something unheard of: such a context is left out.
-        before, after = plain.covariance()[people, joints], mixture.covariance()[rows, columns]
+        # If conditioning increases the covariance, the context is outside the prior's training data: it is left out.
+        before, after = self.covariance_of_known[people, joints], mixture.covariance()[:, 0]
         helped = np.trace(after, axis1=-2, axis2=-1) < np.trace(before, axis1=-2, axis2=-1)
-        people, joints, rows, columns = people[helped], joints[helped], rows[helped], columns[helped]
+        people, joints = people[helped], joints[helped]
         weight, mean, cov = plain.weight_NKM.copy(), plain.mean_NKM2.copy(), plain.cov_NKM22.copy()
-        weight[people, joints] = mixture.weight_NKM[rows, columns]
-        mean[people, joints] = mixture.mean_NKM2[rows, columns]
-        cov[people, joints] = mixture.cov_NKM22[rows, columns]
+        weight[people, joints] = mixture.weight_NKM[helped, 0]
+        mean[people, joints] = mixture.mean_NKM2[helped, 0]
+        cov[people, joints] = mixture.cov_NKM22[helped, 0]
         return Mixture(weight, mean, cov)
 
-    def _told_by_picture(
+    def _picture_estimates(
         self, first: dict[str, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N, K, 2) and (N, K) crop px: what a posterior has beyond the prior, as a place and its standard deviation.
+        """(N, K, 2) mean and (N, K) standard deviation, crop px, of the posterior divided by the prior.
 
-        Gaussians stand for both (a message of expectation propagation, Minka 2001): told again, the known joints would
-        count twice. Where the picture adds little, the standard deviation is infinite.
+        Gaussians stand for both (a message of expectation propagation, Minka 2001): without the division the known
+        joints would count twice. Where the picture adds little, the standard deviation is infinite.
         """
-        prior_mean, prior_cov = self.prior_of_known.mean(), self.prior_of_known.covariance()
-        prior_precision = 2 / np.trace(prior_cov, axis1=-2, axis2=-1)
+        prior_mean = self.mean_of_known
+        prior_precision = 2 / np.trace(self.covariance_of_known, axis1=-2, axis2=-1)
         with np.errstate(divide="ignore"):
             precision = 1 / first["sd_px"] ** 2
         gained = precision - prior_precision
@@ -152,11 +168,11 @@ class PosteriorFusion:
         sd = np.where(useful, 1 / np.sqrt(gained), np.inf)
         return np.where(useful[..., None], place, 0.0), sd
 
-    # What the known joints say of the student.
+    # The student's errors at the known joints.
 
     @cached_property
     def wrong(self) -> NDArray[np.float64]:
-        """(N, K) 1 - OKS of the student's word on each known joint; 0 where unknown."""
+        """(N, K) error 1 - OKS of the student's peak at each known joint; 0 where unknown."""
         squared = ((self.xy - self.student) ** 2).sum(-1)
         return np.where(self.known, 1 - np.exp(-squared / (2 * self.oks_sd**2)), 0.0)
 
@@ -167,24 +183,24 @@ class PosteriorFusion:
 
     @cached_property
     def distance(self) -> NDArray[np.float64]:
-        """(N, K, K) between joints, torso lengths; unknown ones are where the prior expects them."""
-        place = np.where(self.known[..., None], self.xy, self.prior_of_known.mean())
+        """(N, K, K) distance between joints, torso lengths; unknown ones are at the prior's mean."""
+        place = np.where(self.known[..., None], self.xy, self.mean_of_known)
         apart = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1)
         return np.asarray(apart / self.torso[:, None, None])
 
     @cached_property
     def near_error(self) -> NDArray[np.float64]:
-        """(N, K) mean of `wrong` over the known joints, the closest counting most."""
+        """(N, K) mean error over the known joints, the closest counting most."""
         return _mean(self.wrong[:, None], self.closeness * self.known[:, None], 0.5)
 
     @cached_property
     def shift(self) -> NDArray[np.float64]:
-        """(N, K, 2) crop px by which the student's word is corrected; see `shift_by`."""
+        """(N, K, 2) correction of the student's estimate, crop px; see `shift_by`."""
         t = self.tempering
         return self.shift_by(t.error_sd, t.error_length, t.error_noise)
 
     def shift_by(self, error_sd: float, error_length: float, error_noise: float) -> NDArray[np.float64]:
-        """(N, K, 2) crop px: a Gaussian process over the errors on the known joints; torso lengths."""
+        """(N, K, 2) correction, crop px: a Gaussian process over the errors at the known joints, in torso lengths."""
         away = (self.xy - self.student) / self.torso[:, None, None]
         error = np.where(self.known[..., None], away, 0.0)
         size = np.linalg.norm(error, axis=-1, keepdims=True)
@@ -198,7 +214,7 @@ class PosteriorFusion:
 
     @cached_property
     def swap_evidence(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Nats for an exchange of left and right: (N, K) from the keypoint's known mirror, (N,) from known pairs."""
+        """Evidence for a left/right swap, nats: (N, K) from the keypoint's known mirror, (N,) from known pairs."""
         own, other = self._log_at_known(np.arange(len(self.skeleton))), self._log_at_known(self.mirror)
         gain = np.where(self.known & self.paired, other - own, 0.0)
         both = self.known & self.known[:, self.mirror] & self.paired
@@ -213,7 +229,7 @@ class PosteriorFusion:
 
     @cached_property
     def hypotheses(self) -> NDArray[np.float64]:
-        """(N, K, 3) weights of own, swapped, lost, before the prior has spoken."""
+        """(N, K, 3) weights of own, swapped, lost, before the prior is applied."""
         t = self.tempering
         mirror_gain, pair_gain = self.swap_evidence
         swapped = t.swapped_mirror * mirror_gain + t.swapped_pairs * pair_gain[:, None]
@@ -224,6 +240,11 @@ class PosteriorFusion:
 
     # Both experts.
 
+    @cached_property
+    def cumulated(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N, K, W + 1) and (N, K, H + 1) cumulative distributions of both axes."""
+        return cumulated(self.axes[0]), cumulated(self.axes[1])
+
     def posteriors(
         self,
         wanted: NDArray[np.bool_],
@@ -231,15 +252,20 @@ class PosteriorFusion:
         cells: CropGrid,
         experts: tuple[bool, bool],
         image_wh: NDArray[np.floating] | None,
+        *,
+        only_moments: bool = False,
     ) -> dict[str, NDArray[np.float64]]:
-        """(N, K) `x`, `y` in crop px and summaries of the wanted keypoints' posteriors; 0 elsewhere."""
+        """(N, K) `x`, `y` in crop px and summaries of the posteriors of the wanted keypoints; 0 elsewhere.
+
+        `only_moments` leaves all but `mean_x`, `mean_y` and `sd_px` at 0.
+        """
         bounds = self._bounds(image_wh)
-        people, joints = np.nonzero(wanted)
+        joints, people = np.nonzero(wanted.T)  # by keypoint: those of one share the kernel of their OKS
         result = {name: np.zeros(self.known.shape) for name in _SUMMARIES}
         for start in range(0, len(people), CHUNK):
             i, j = people[start : start + CHUNK], joints[start : start + CHUNK]
             part = Mixture(mixture.weight_NKM[i, j], mixture.mean_NKM2[i, j], mixture.cov_NKM22[i, j])
-            for name, value in self._posterior(i, j, part, cells, experts, bounds[i]).items():
+            for name, value in self._posterior(i, j, part, cells, experts, bounds[i], only_moments).items():
                 result[name][i, j] = value
         return result
 
@@ -251,40 +277,47 @@ class PosteriorFusion:
         cells: CropGrid,
         experts: tuple[bool, bool],
         bounds: NDArray[np.float64],
+        only_moments: bool,
     ) -> dict[str, NDArray[np.floating]]:
-        """Summaries (P,) of the keypoints j of the people i."""
-        weight = self.hypotheses[i, j].astype(np.float32)[:, :, None, None]
-        shift = self.shift[i, j]
-        own, swapped = (
-            picture_map(self.axes[0][i, channel], self.axes[1][i, channel], shift, cells)
-            for channel in (j, self.mirror[j])
+        """Posterior summaries (P,) of the keypoints j of the people i."""
+        weight = self.hypotheses[i, j].astype(np.float32)
+        # Own and swapped, products of a distribution across and one down, (P, 2, U) and (P, 2, V).
+        across, down = (
+            np.stack([mass_in_cells(total[i, k], centre - shift[:, None], cells) for k in (j, self.mirror[j])], 1)
+            for total, centre, shift in zip(self.cumulated, (cells.x_U, cells.y_V), self.shift[i, j].T, strict=True)
         )
-        swapped *= weight[:, SWAPPED]
+        down *= weight[:, [OWN, SWAPPED], None]
         lost = (weight[:, LOST] + np.float32(FLOOR)) * np.float32(cells.uniform)
-        picture = own * weight[:, OWN] + swapped + lost
+        picture = np.swapaxes(down, 1, 2) @ across
+        picture += lost[:, None, None]
         prior = prior_map(mixture, cells)
         prior[~self.in_prior[j]] = cells.uniform
-        a, b = (
-            np.array([getattr(joint, name) for joint in self.joints], np.float32)[j, None, None] * used
-            for name, used in zip(("picture", "prior"), experts, strict=True)
-        )
-        posterior = a * np.log(picture) + b * np.log(prior + np.float32(FLOOR * cells.uniform))
-        posterior = np.exp(posterior - posterior.max((1, 2), keepdims=True))
+        a, b = (self.exponents[j] * np.array(experts, np.float32)).T[:, :, None, None]
+        posterior = np.log(picture)
+        posterior *= a
+        log_prior = np.log(prior + np.float32(FLOOR * cells.uniform))
+        log_prior *= b
+        posterior += log_prior
+        posterior -= posterior.max((1, 2), keepdims=True)
+        np.exp(posterior, out=posterior)
         posterior /= posterior.sum((1, 2), keepdims=True)
+        mean, sd = moments(*marginals(posterior), cells)
+        found: dict[str, NDArray[np.floating]] = {"mean_x": mean[:, 0], "mean_y": mean[:, 1], "sd_px": sd}
+        if only_moments:
+            return found
         xy = best_point(posterior, cells, np.maximum(self.oks_sd[i, j], cells.side / 2))
-        share = posterior / picture
-        mean, sd = moments(posterior, cells)
-        return {
+        share = np.divide(posterior, picture, out=log_prior)
+        mass = across.sum(-1)  # 1 but for rounding, 0 where a shift moves all of it out of the crop
+        picture_across = np.einsum("pc,pcu->pu", down.sum(-1), across) + (lost * len(cells.y_V))[:, None]
+        picture_down = np.einsum("pc,pcv->pv", mass, down) + (lost * len(cells.x_U))[:, None]
+        return found | {
             "x": xy[:, 0],
             "y": xy[:, 1],
-            "mean_x": mean[:, 0],
-            "mean_y": mean[:, 1],
-            "sd_px": sd,
             "near": mass_around(posterior, cells, xy, self.oks_sd[i, j] * OKS_HALF),
-            "swapped": (share * swapped).sum((1, 2)),
-            "lost": (share * lost).sum((1, 2)),
-            "picture_sd_px": moments(picture, cells)[1],
-            "prior_sd_px": moments(prior, cells)[1],
+            "swapped": ((down[:, 1, None] @ share)[:, 0] * across[:, 1]).sum(1),
+            "lost": share.sum((1, 2)) * lost,
+            "picture_sd_px": moments(picture_across, picture_down, cells)[1],
+            "prior_sd_px": moments(*marginals(prior), cells)[1],
             "prior_inside": np.minimum(mass_between(prior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
         }
 
@@ -298,14 +331,14 @@ class PosteriorFusion:
     def conclude(
         self, found: dict[str, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-        """xy (N, K, 2) and sd (N, K) in image px, with the known joints in their places, and the features."""
+        """Keypoints (N, K, 2) and deviations (N, K) in image px, known joints at their labels, and the features."""
         xy = np.stack([found.pop("x"), found.pop("y")], -1)
         del found["mean_x"], found["mean_y"]
         inverse = np.linalg.inv(self.affine[..., :2])
         image = np.einsum("nij,nkj->nki", inverse, xy - self.affine[:, None, :, 2])
         for name in ("near", "prior_inside"):
             found[name] = np.where(self.known, 1.0, found[name])
-        gap = np.linalg.norm(self.student - self.prior_of_known.mean(), axis=-1) * (~self.known & self.in_prior)
+        gap = np.linalg.norm(self.student - self.mean_of_known, axis=-1) * (~self.known & self.in_prior)
         joint_sd = np.hypot(found["picture_sd_px"], found["prior_sd_px"])
         found["surprise"] = np.divide(gap, joint_sd, out=np.zeros_like(gap), where=joint_sd > 0)
         found["disagreement"] = gap / (self.oks_sd * OKS_HALF)
@@ -318,7 +351,7 @@ class PosteriorFusion:
         return xy_image, found.pop("sd_px"), found
 
 
-def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], nobody: float) -> NDArray[np.float64]:
-    """Weighted mean over the last axis, shrunk to a default that stands alone where there is no weight."""
+def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], default: float) -> NDArray[np.float64]:
+    """Weighted mean over the last axis, shrunk a little towards `default`, which is the mean where weights are 0."""
     little = 0.1
-    return np.asarray(((value * weight).sum(-1) + little * nobody) / (weight.sum(-1) + little))
+    return np.asarray(((value * weight).sum(-1) + little * default) / (weight.sum(-1) + little))

@@ -1,11 +1,11 @@
-"""Pose prior: Gaussian distribution of missing keypoints given labelled ones, without the picture, p(missing | known).
+"""Pose prior: mixture density network for p(missing keypoints | labelled keypoints), without the picture.
 
-A small network, fitted by `poseunion fit-prior` on skeletons alone, gives a mixture of Gaussians for every keypoint
-from whatever subset is known, none and all included; a joint may also be known to within a standard deviation. It works
-in a frame of the person's own, so that position and size do not matter: the similarity that lays the mean pose on the
-known joints, with a weak pull towards the upright pose that fills the person's box, which decides where little is
-known. What is up in the picture is an input, so that a person who is upside down may be known to be so. The answer is
-averaged with the mirrored person's: left and right are exchanged exactly.
+A small network, fitted by `poseunion fit-prior` on poses alone, gives a mixture of Gaussians for every keypoint from
+any known subset, none and all included; a joint may also be known to within a standard deviation. It works in a frame
+of the person's own, so that position and size do not matter: the similarity that lays the mean pose on the known
+joints, with a weak pull towards the upright pose that fills the person's box, which decides where little is known.
+The direction of up in the picture is an input, so that inverted people can be recognised. The output is averaged with
+the mirrored person's: left and right are exchanged exactly.
 
 Shapes: N people, K keypoints of the prior's skeleton, M components, F input features.
 """
@@ -35,6 +35,8 @@ PRIOR_PATH = WEIGHTS / "prior.npz"
 BOX_PULL, CENTER_PULL = 0.05, 0.02
 # A joint known to within so many torso lengths counts half of one that is labelled.
 HALF_KNOWN = 0.1
+# Padding of the boxes that crops are made from, mmpose's.
+BOX_PADDING = 1.25
 # Torso lengths to the height of a box: the median over the COCO people with all 17 keypoints.
 BOX_TORSOS = 3.7
 # A joint known worse than to within so many torso lengths is unknown: the prior was fitted on none worse.
@@ -45,12 +47,12 @@ MIN_SD, MAX_SD = 0.01, 3.0
 
 @dataclass(frozen=True)
 class Frame:
-    """A similarity a person: image px = origin + scale * rotation(angle) @ frame coordinates.
+    """Similarity transform of each person: image px = origin + scale * rotation(angle) @ frame coordinates.
 
     Attributes:
         origin_N2: image px.
         scale_N: px a frame unit (about a torso length).
-        angle_N: radians; how far the person is turned against the upright pose, x towards y.
+        angle_N: radians; the person's rotation against the upright pose, x towards y.
     """
 
     origin_N2: NDArray[np.float64]
@@ -58,7 +60,7 @@ class Frame:
     angle_N: NDArray[np.float64]
 
     def rotation(self) -> NDArray[np.float64]:
-        """(N, 2, 2)."""
+        """(N, 2, 2) rotation matrices."""
         cos, sin = np.cos(self.angle_N), np.sin(self.angle_N)
         return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
 
@@ -70,7 +72,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of M Gaussians for every keypoint, image px.
+    """Mixture of M Gaussians for every keypoint, image px.
 
     Attributes:
         weight_NKM: >= 0, summing to one.
@@ -87,25 +89,25 @@ class Mixture:
         return np.asarray((self.weight_NKM[..., None] * self.mean_NKM2).sum(-2))
 
     def covariance(self) -> NDArray[np.float64]:
-        """(N, K, 2, 2) of the whole mixture."""
+        """(N, K, 2, 2) covariance of the whole mixture."""
         away = self.mean_NKM2 - self.mean()[..., None, :]
         spread = self.cov_NKM22 + away[..., :, None] * away[..., None, :]
         return np.asarray((self.weight_NKM[..., None, None] * spread).sum(-3))
 
     def keypoints(self, index: NDArray[np.intp]) -> Mixture:
-        """Some keypoints, in another order."""
+        """Mixture of selected keypoints, in the order of `index`."""
         return Mixture(self.weight_NKM[:, index], self.mean_NKM2[:, index], self.cov_NKM22[:, index])
 
 
 @dataclass(frozen=True)
 class Prior:
-    """A fitted prior.
+    """Fitted pose prior.
 
     Attributes:
         skeleton: the K keypoints' names and order.
         template_K2: the mean upright pose, torso lengths, origin at mid-hip, y down.
         layers: (weight (in, out), bias (out,)) of each layer; all but the first and the last add to their input.
-        components: M of one answer; the mirrored answer adds as many.
+        components: M of one output; the mirrored output adds as many.
     """
 
     skeleton: Skeleton
@@ -119,53 +121,75 @@ class Prior:
         sd_px_NK: NDArray[np.floating],
         box_center_N2: NDArray[np.floating],
         box_height_N: NDArray[np.floating],
+        only_N: NDArray[np.intp] | None = None,
     ) -> Mixture:
-        """Conditional distribution of every keypoint given the known ones (of these themselves it is of no use).
+        """Distribution of every keypoint given the known ones (of a known one itself it is meaningless).
 
         Args:
             xy_NK2: image px; what an unknown keypoint holds does not matter.
-            sd_px_NK: how far from there it may be, per axis: 0 for a label, infinite for an unknown keypoint.
+            sd_px_NK: standard deviation per axis: 0 for a label, infinite for an unknown keypoint.
             box_center_N2, box_height_N: image px, of the person's box or of the box that its crop shows.
+            only_N: the one keypoint of each person that is wanted; the result has K = 1. None: all.
         """
         sd = np.asarray(sd_px_NK, np.float64)
         if sd.shape[1:] != (len(self.skeleton),):
-            raise SkeletonError(f"The prior knows {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
+            raise SkeletonError(f"The prior has {len(self.skeleton)} keypoints, not {sd.shape[1:]}.")
         center, height = np.asarray(box_center_N2, np.float64), np.asarray(box_height_N, np.float64)
         trust = trust_of(sd, height)
         xy = np.where(trust[..., None] > 0, np.asarray(xy_NK2, np.float64), 0.0)
-        plain = self._one_side(xy, trust, center, height)
-        mirror, order = np.array([-1.0, 1.0]), self.skeleton.flip_indices
-        other = self._one_side(xy[:, order] * mirror, trust[:, order], center * mirror, height).keypoints(order)
-        sign = mirror[:, None] * mirror[None, :]
+        # The mirrored people come after the others.
+        n, order, mirror = len(xy), self.skeleton.flip_indices, np.array([-1.0, 1.0])
+        weight, mean, factor = self._components(
+            np.concatenate([xy, xy[:, order] * mirror]),
+            np.concatenate([trust, trust[:, order]]),
+            np.concatenate([center, center * mirror]),
+            np.concatenate([height, height]),
+            None if only_N is None else np.concatenate([only_N, np.asarray(order)[only_N]]),
+        )
+        if only_N is None:
+            weight[n:], mean[n:], factor[n:] = weight[n:, order], mean[n:, order], factor[n:, order]
+        mean[n:, ..., 0] *= -1
+        factor[n:, ..., 0, :] *= -1
+        cov = np.empty_like(factor)
+        cov[..., 0, 0] = factor[..., 0, 0] ** 2 + factor[..., 0, 1] ** 2
+        cov[..., 1, 1] = factor[..., 1, 0] ** 2 + factor[..., 1, 1] ** 2
+        cov[..., 0, 1] = factor[..., 0, 0] * factor[..., 1, 0] + factor[..., 0, 1] * factor[..., 1, 1]
+        cov[..., 1, 0] = cov[..., 0, 1]
         return Mixture(
-            np.concatenate([plain.weight_NKM, other.weight_NKM], -1) / 2,
-            np.concatenate([plain.mean_NKM2, other.mean_NKM2 * mirror], -2),
-            np.concatenate([plain.cov_NKM22, other.cov_NKM22 * sign], -3),
+            np.concatenate([weight[:n], weight[n:]], -1) / 2,
+            np.concatenate([mean[:n], mean[n:]], -2),
+            np.concatenate([cov[:n], cov[n:]], -3),
         )
 
-    def _one_side(
+    def _components(
         self,
         xy: NDArray[np.float64],
         trust: NDArray[np.float64],
         center: NDArray[np.float64],
         height: NDArray[np.float64],
-    ) -> Mixture:
+        only: NDArray[np.intp] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (N, K, M), means (N, K, M, 2) and factors of covariances (N, K, M, 2, 2), image px."""
         frame = frame_of(xy, trust, center, height, self.template_K2)
-        out = _forward(self.layers, features(xy, trust, center, height, frame, self.template_K2))
-        n, k = trust.shape
-        raw = out.reshape(n, k, self.components, 6).astype(np.float64)
-        weight, mean, factor = components_of(raw, self.template_K2)
-        turn = frame.rotation() * frame.scale_N[:, None, None]
-        factor = np.einsum("nij,nkmjl->nkmil", turn, factor)
-        return Mixture(
-            weight,
-            np.einsum("nij,nkmj->nkmi", turn, mean) + frame.origin_N2[:, None, None],
-            factor @ np.swapaxes(factor, -1, -2),
-        )
+        hidden = _hidden(self.layers[:-1], features(xy, trust, center, height, frame, self.template_K2))
+        (weight, bias), (n, k) = self.layers[-1], trust.shape
+        if only is None:
+            out, template = hidden @ weight + bias, self.template_K2
+        else:  # only the columns of the wanted keypoints
+            out = np.empty((n, weight.shape[1] // k), np.float32)
+            for keypoint in np.unique(only):
+                rows, columns = only == keypoint, slice(keypoint * out.shape[1], (keypoint + 1) * out.shape[1])
+                out[rows] = hidden[rows] @ weight[:, columns] + bias[columns]
+            template = self.template_K2[only][:, None]
+        raw = out.reshape(n, out.shape[1] // (6 * self.components), self.components, 6).astype(np.float64)
+        share, mean, factor = components_of(raw, template)
+        turn = (frame.rotation() * frame.scale_N[:, None, None])[:, None]
+        mean = np.einsum("nij,nkmj->nkmi", turn[:, 0], mean) + frame.origin_N2[:, None, None]
+        return share, mean, turn[:, :, None] @ factor
 
 
 def trust_of(sd_px_NK: NDArray[np.float64], box_height_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, K) how much a joint counts: 1 for a label, falling with its standard deviation, 0 where unknown."""
+    """(N, K) weight of a joint: 1 for a label, falling with its standard deviation, 0 where unknown."""
     sd = sd_px_NK / (np.maximum(box_height_N, 1e-6)[:, None] / BOX_TORSOS)
     return np.where(sd <= UNKNOWN_FROM, 1 / (1 + (sd / HALF_KNOWN) ** 2), 0.0)
 
@@ -177,7 +201,7 @@ def frame_of(
     box_height_N: NDArray[np.float64],
     template_K2: NDArray[np.float64],
 ) -> Frame:
-    """The similarity that lays the template on the known joints (Procrustes), with the box's pull."""
+    """Procrustes similarity from the template to the known joints, with the box's pull."""
     weight = trust_NK[..., None]
     count = weight.sum(1) + CENTER_PULL
     center_t = (template_K2.min(0) + template_K2.max(0)) / 2
@@ -203,7 +227,7 @@ def features(
     frame: Frame,
     template_K2: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """(N, F) what the network sees: known joints against the template, how well known, where up is, and the box."""
+    """(N, F) input features of the prior: known joints against the template, their weights, up, and the box."""
     n, known = len(xy_NK2), trust_NK > 0
     away = np.clip(frame.inward(xy_NK2) - template_K2, -4, 4) * known[..., None]
     box = np.clip(frame.inward(box_center_N2[:, None])[:, 0], -4, 4)
@@ -217,27 +241,30 @@ def features(
 def components_of(
     raw_NKM6: NDArray[np.float64], template_K2: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The network's numbers as weights (N, K, M), means (N, K, M, 2) and Cholesky factors (N, K, M, 2, 2)."""
+    """Mixture weights (N, K, M), means (N, K, M, 2) and Cholesky factors (N, K, M, 2, 2) from the network's output."""
     logit = raw_NKM6[..., 0] - raw_NKM6[..., 0].max(-1, keepdims=True)
     weight = np.exp(logit)
     factor = np.zeros((*raw_NKM6.shape[:-1], 2, 2))
     log_sd = np.clip(raw_NKM6[..., 3:5], np.log(MIN_SD), np.log(MAX_SD))
     factor[..., 0, 0], factor[..., 1, 1] = np.exp(log_sd[..., 0]), np.exp(log_sd[..., 1])
     factor[..., 1, 0] = raw_NKM6[..., 5] * factor[..., 1, 1]
-    return weight / weight.sum(-1, keepdims=True), raw_NKM6[..., 1:3] + template_K2[:, None], factor
+    return weight / weight.sum(-1, keepdims=True), raw_NKM6[..., 1:3] + template_K2[..., None, :], factor
 
 
-def _forward(
+def _hidden(
     layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    for number, (weight, bias) in enumerate(layers[:-1]):
+    """Values of the last hidden layer."""
+    for number, (weight, bias) in enumerate(layers):
         z = x @ weight + bias
         z = z / (1 + np.exp(-np.clip(z, -60, 60)))  # SiLU
         x = z if number == 0 else x + z
-    return x @ layers[-1][0] + layers[-1][1]
+    return x
 
 
-def box_of_crops(crops: Sequence[Crop], padding: float = 1.25) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def box_of_crops(
+    crops: Sequence[Crop], padding: float = BOX_PADDING
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres (N, 2) and heights (N,) of the boxes that crops were made from, image px."""
     center = np.array([crop.center_xy for crop in crops], np.float64).reshape(-1, 2)
     height = np.array([crop.image_px_per_crop_px * crop.size_wh[1] for crop in crops], np.float64) / padding
@@ -245,7 +272,7 @@ def box_of_crops(crops: Sequence[Crop], padding: float = 1.25) -> tuple[NDArray[
 
 
 def save_prior(prior: Prior, path: str | Path) -> None:
-    """Write a prior, in half precision, atomically."""
+    """Write a pose prior, in half precision, atomically."""
     arrays: dict[str, NDArray[np.generic]] = {
         "skeleton": np.array(prior.skeleton.name),
         "keypoints": np.array(prior.skeleton.keypoints),
@@ -260,7 +287,7 @@ def save_prior(prior: Prior, path: str | Path) -> None:
 
 @functools.cache
 def load_prior(path: str | Path = PRIOR_PATH) -> Prior:
-    """The shipped prior, or one that `poseunion fit-prior` wrote.
+    """Read the shipped pose prior, or one that `poseunion fit-prior` wrote.
 
     Raises:
         BadFileError: absent, or no prior.

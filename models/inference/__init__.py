@@ -1,4 +1,4 @@
-"""Predictors: pictures and boxes to keypoints with confidences.
+"""Pose predictors: pictures and boxes to keypoints with confidences.
 
 `predictor`: one described model. `conditioned`: the same, given a person's labelled keypoints. `size_routing`: one of
 several models for each person, by box size. `detector`: person boxes of a picture.

@@ -23,13 +23,13 @@ from poseunion.models.pose_batch import PoseBatch
 
 
 class ConditionedPredictor(Predictor):
-    """A calibrated SimCC model and the shipped prior.
+    """Predictor that fuses a calibrated SimCC model with the shipped prior and a person's labelled keypoints.
 
     Args:
         predictor: the model and its options.
 
     Raises:
-        ModelError: the model was not calibrated with evidence, or with another prior.
+        ModelError: the model was not calibrated with labelled keypoints, or with another prior.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -56,12 +56,12 @@ class ConditionedPredictor(Predictor):
 
     @property
     def calibration_part(self) -> KeypointLogistic:
-        """Where the confidences come from."""
+        """Part of the calibration that the confidences come from."""
         return self.evidence
 
     @property
     def prior_sha256(self) -> str:
-        """Of the pose prior."""
+        """SHA-256 of the pose prior."""
         return self._prior_sha256
 
     def predict_crops(
@@ -71,7 +71,7 @@ class ConditionedPredictor(Predictor):
         labels_NK3: NDArray[np.floating] | None = None,
         image_wh_N2: NDArray[np.floating] | None = None,
     ) -> PoseBatch:
-        """Keypoints given those that are labelled, with `sd_px` and `disagreement`; see `PosePredictor`.
+        """Keypoints conditioned on the labelled ones, with `sd_px` and `disagreement`; see `PosePredictor`.
 
         Without labels as `Predictor.predict_crops`.
         """
@@ -104,6 +104,6 @@ class ConditionedPredictor(Predictor):
 
 
 def supports_labels(predictor: PosePredictor) -> bool:
-    """Whether the model was calibrated with labelled joints."""
+    """Whether a model was calibrated with labelled keypoints, so that they can condition its prediction."""
     calibration = predictor.metadata.calibration
     return calibration is not None and calibration.evidence is not None

@@ -1,10 +1,10 @@
-"""Person detectors: a picture in, boxes of people out, from any described ONNX file of a known kind.
+"""Person detectors: ONNX files of YOLOX, RTMDet, RF-DETR and mmdeploy, with their descriptions.
 
     detect = load_detector()                  # the shipped one; or an .onnx file of YOLOX, RTMDet, RF-DETR …
     box_xywh_N4, score_N = detect(image)
 
-Four kinds of outputs cover what is exported in the field; a description (`DetectorDescription`) says which, inside the
-ONNX's metadata or in a TOML beside it, as with pose models.
+Four kinds of outputs cover common exports; a description (`DetectorDescription`), inside the ONNX's metadata or in a
+TOML beside it as with pose models, has the kind.
 
 Shapes: N boxes kept, M candidates, C classes. Coordinates of boxes are edges: x = 0 is the picture's left edge.
 """
@@ -31,18 +31,18 @@ Detections = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Detector(Protocol):
-    """Finds people."""
+    """Interface of person detectors."""
 
     name: str
     provider: str
 
     def __call__(self, image: NDArray[np.uint8]) -> Detections:
-        """(H, W, 3) uint8 RGB -> boxes (N, 4) x, y, width, height in pixels, and scores (N,), best first."""
+        """Boxes (N, 4) x, y, width, height in px, and scores (N,), best first, of an (H, W, 3) uint8 RGB picture."""
         ...
 
 
 class DistanceOutput(BaseModel):
-    """RTMDet's raw maps: for each cell a score and the distances from its corner to the box's four sides, in pixels."""
+    """RTMDet head: for each cell a score and the distances from its corner to the box's four sides, in pixels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -53,7 +53,7 @@ class DistanceOutput(BaseModel):
 
 
 class YoloxOutput(BaseModel):
-    """YOLOX's head without decoding: centre and log size in cells, then objectness and classes after their sigmoid."""
+    """YOLOX head without decoding: centre and log size in cells, then objectness and classes after their sigmoid."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -63,7 +63,7 @@ class YoloxOutput(BaseModel):
 
 
 class BoxesOutput(BaseModel):
-    """mmdeploy's end-to-end file: corners and score after its own suppression, in pixels of the input."""
+    """mmdeploy end-to-end output: corners and score after its own suppression, in pixels of the input."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -73,7 +73,7 @@ class BoxesOutput(BaseModel):
 
 
 class QueriesOutput(BaseModel):
-    """A DETR's queries (RF-DETR): centre and size as shares of the input, and class logits; no suppression needed."""
+    """DETR queries (RF-DETR): centre and size as shares of the input, and class logits; no suppression needed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -83,14 +83,15 @@ class QueriesOutput(BaseModel):
 
 
 class DetectorDescription(BaseModel):
-    """What a detector file is.
+    """Description of a detector file: input, normalisation, head and thresholds.
 
     Attributes:
         mean, std: of pixel values divided by 255, in `colour` order; YOLOX takes plain values: mean 0, std 1/255.
         resize: `letterbox` keeps the aspect, the picture in the upper left corner; `stretch` does not.
         border: grey value of a letterbox's rest.
         person: number of the class.
-        score_threshold, iou_threshold: below the one a box is dropped, above the other the weaker of two.
+        score_threshold: a box with a lower score is dropped.
+        iou_threshold: of two boxes that overlap more, the one with the lower score is dropped.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -115,10 +116,10 @@ class DetectorDescription(BaseModel):
 
 
 class OnnxDetector:
-    """A described ONNX detector.
+    """Detector that runs a described ONNX file.
 
     Raises:
-        BadFileError: no such file. ModelError: it is not what it is described as. MissingExtraError: no runtime.
+        BadFileError: no such file. ModelError: it differs from its description. MissingExtraError: no runtime.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class OnnxDetector:
             outputs = self.session.run(self._outputs, fed)
             corners_M4, score_M = decode(outputs, self.description)
         except (ValueError, IndexError) as error:
-            raise ModelError(f"{self.path} does not give the shapes that its description promises: {error}.") from error
+            raise ModelError(f"{self.path} does not give the shapes of its description: {error}.") from error
         if not (np.isfinite(corners_M4).all() and np.isfinite(score_M).all()):
             raise ModelError(f"{self.path} returned values that are not finite: the file is damaged or overflows.")
         height, width = image.shape[:2]
@@ -164,7 +165,7 @@ def shipped_detectors() -> list[str]:
 def load_detector(
     name_or_path: str | Path | None = None, *, providers: Sequence[str] | None = None, threads: int | None = None
 ) -> OnnxDetector:
-    """A detector from a shipped one's name or any described `.onnx` file; None: the first that is shipped.
+    """Load a detector by the name of a shipped one or from any described `.onnx` file; None: the first shipped one.
 
     Raises:
         BadArgumentError: nothing of that name is shipped. And see `OnnxDetector`.
@@ -182,7 +183,7 @@ def load_detector(
 
 
 def parse_description(data: Any, origin: str) -> DetectorDescription:
-    """Validate a description; raises ModelError naming `origin` and the field at fault."""
+    """Validate a detector's description; raises ModelError naming `origin` and the field at fault."""
     try:
         if isinstance(data, (str, bytes)):
             return DetectorDescription.model_validate_json(data)
@@ -200,7 +201,7 @@ def _own_description(session: Any, path: Path) -> DetectorDescription:
         if described.is_file():
             return parse_description(read_toml(described), str(described))
     raise ModelError(
-        f"{path} does not say what it is: it has no '{METADATA_KEY}' metadata, there is no {beside.name} beside it, "
+        f"{path} has no description: it has no '{METADATA_KEY}' metadata, there is no {beside.name} beside it, "
         f"and no description of {path.stem} comes with poseunion."
     )
 
@@ -214,7 +215,7 @@ def _output_names(description: DetectorDescription) -> list[str]:
 
 
 def fitted(image: NDArray[np.uint8], description: DetectorDescription) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The picture at the input's size, and input pixels per picture pixel along x and y."""
+    """Picture resized to the input (letterbox or stretch), and input pixels per picture pixel along x and y."""
     (width, height), (h, w) = description.size_wh, image.shape[:2]
     wanted = np.array([width / w, height / h])
     if description.resize == "letterbox":
@@ -227,7 +228,7 @@ def fitted(image: NDArray[np.uint8], description: DetectorDescription) -> tuple[
 
 
 def normalised(content: NDArray[np.uint8], description: DetectorDescription) -> NDArray[np.float32]:
-    """(H, W, 3) RGB at the input's size -> (1, 3, H, W) float32."""
+    """Normalised input (1, 3, H, W) float32 from (H, W, 3) RGB at the input's size."""
     x = content if description.colour == "RGB" else content[..., ::-1]
     mean, std = (np.asarray(v, np.float32) * 255 for v in (description.mean, description.std))
     return np.ascontiguousarray(((x.astype(np.float32) - mean) / std).transpose(2, 0, 1)[None])
@@ -236,7 +237,7 @@ def normalised(content: NDArray[np.uint8], description: DetectorDescription) -> 
 def decode(
     outputs: list[NDArray[np.float32]], description: DetectorDescription
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Raw outputs -> (M, 4) corners in input pixels and (M,) scores of the person class."""
+    """Decode raw outputs to (M, 4) corners in input pixels and (M,) scores of the person class."""
     head, size = description.head, description.size_wh
     if isinstance(head, DistanceOutput):
         maps = [o.reshape(-1, 5).astype(np.float64) for o in outputs]
@@ -263,7 +264,7 @@ def kept(
     image_wh: tuple[int, int],
     description: DetectorDescription,
 ) -> Detections:
-    """Boxes in the picture's pixels that score high enough and are not another's double, best first."""
+    """Boxes in picture pixels after score threshold and non-maximum suppression, best first."""
     corners = np.clip(corners_M4, 0, np.tile(image_wh, 2))
     box = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).astype(np.float32)
     usable = (score_M >= description.score_threshold) & (box[:, 2:] >= 1).all(1)

@@ -1,4 +1,4 @@
-"""The interface of all predictors: one model, one given labelled keypoints, or several chosen by box size.
+"""Predictor interface: one model, one conditioned on labelled keypoints, or several chosen by box size.
 
 Shapes: N people, K keypoints of the model.
 """
@@ -19,15 +19,15 @@ from poseunion.models.skeleton import Skeleton
 
 
 class PosePredictor(Protocol):
-    """Keypoints of people in boxes.
+    """Top-down pose predictor: keypoints of people in boxes.
 
     Attributes:
         sha256: of the model file.
-        provider: what it runs on; another one differs in the last digits.
+        provider: execution provider; another one differs in the last digits.
         metadata: the model's description.
         uses_labels: labelled keypoints condition the prediction of the others.
-        calibration_part: where its confidences come from; None: not calibrated.
-        prior_sha256: of the pose prior that it conditions with; None: it does not.
+        calibration_part: part of the calibration for its confidences; None: not calibrated.
+        prior_sha256: of the pose prior used in conditioning; None: no conditioning.
         route: for files made with it, the models that it chooses among; empty for one model.
     """
 
@@ -58,7 +58,7 @@ class PosePredictor(Protocol):
     def __call__(
         self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """`predict` of one picture."""
+        """Keypoints of the people in one picture, see `predict`."""
 
     def predict(
         self,
@@ -79,10 +79,10 @@ class PosePredictor(Protocol):
         """
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
-        """The crop of one person, and where it was cut; raises ItemError."""
+        """Pixels of one person's crop and its geometry; raises ItemError."""
 
     def assign(self, crops: Sequence[Crop]) -> Sequence[tuple[PosePredictor, NDArray[np.intp]]]:
-        """Which model predicts which of the crops that `cut` made: (model, rows) pairs."""
+        """Assignment of crops that `cut` made to models: (model, rows) pairs."""
 
     def predict_crops(
         self,

@@ -44,14 +44,14 @@ BATCH_SIZE = 8
 
 
 class Predictor:
-    """Runs one described model on crops of people.
+    """Top-down predictor that runs one described model on crops of people.
 
     Args:
         model: the loaded file.
         flip: average with the mirrored crop (twice the time).
-        refine: places of the highest expected OKS, between the bins; off gives the likeliest bin, as mmpose and rtmlib.
+        refine: argmax of expected OKS, between the bins; off gives the most probable bin, as mmpose and rtmlib.
         antialias: average areas when shrinking a picture; off samples like mmpose and rtmlib.
-        batch_size: people a network call; a GPU wants more.
+        batch_size: people a network call; larger for a GPU.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class Predictor:
 
     @property
     def calibration_part(self) -> KeypointLogistic | None:
-        """Where the confidences come from; None: the model is not calibrated."""
+        """Part of the calibration that the confidences come from; None: the model is not calibrated."""
         return None if self.metadata.calibration is None else self.metadata.calibration.picture
 
     @property
     def prior_sha256(self) -> str | None:
-        """Of the pose prior, where one is used."""
+        """SHA-256 of the pose prior, where one is used."""
         return None
 
     @property
     def route(self) -> Sequence[dict[str, Any]]:
-        """The models to choose among: there is one."""
+        """Models to choose among: none besides this one."""
         return ()
 
     def __call__(
@@ -130,7 +130,7 @@ class Predictor:
         at_once = self.model.threads
         if 1 < at_once <= len(people):
             # Calls of one thread each, side by side, finish sooner than calls that share the threads one by one; and
-            # so does what surrounds them.
+            # so do cropping and decoding.
             beside = copy.copy(self)
             beside.model = self.model.alone()
             shares = _parts(people, min(self.batch_size, -(-len(people) // at_once)))
@@ -146,7 +146,7 @@ class Predictor:
         ]
 
     def _predict_share(self, people: list[_Person]) -> PoseBatch:
-        """Keypoints of people given as picture, box and labels, in one network call."""
+        """Keypoints of people, each a picture, box and labels, in one network call."""
         crops, regions = zip(*(self.cut(image, box) for image, box, _ in people), strict=True)
         if not self.uses_labels:
             return self.predict_crops(np.stack(crops), regions)
@@ -156,7 +156,7 @@ class Predictor:
         return self.predict_crops(np.stack(crops), regions, labels, size_wh)
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
-        """The crop of one person, and where it was cut.
+        """Pixels of one person's crop and its geometry.
 
         Raises:
             ItemError: the box has no area, is not finite, or does not touch the picture.
@@ -167,11 +167,11 @@ class Predictor:
         return self.cut_crop(image, crop), crop
 
     def cut_crop(self, image: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
-        """The pixels of a crop that was placed otherwise than by a box (MPII: centre and scale)."""
+        """Pixels of a crop that does not come from a box (MPII: centre and scale)."""
         return cut_crop(image, crop, antialias=self.antialias)
 
     def assign(self, crops: Sequence[Crop]) -> Sequence[tuple[PosePredictor, NDArray[np.intp]]]:
-        """All crops to this model, see `PosePredictor.assign`."""
+        """Assignment of all crops to this model, see `PosePredictor.assign`."""
         return [(self, np.arange(len(crops)))]
 
     def predict_crops(
@@ -198,7 +198,7 @@ class Predictor:
         return PoseBatch(self.skeleton, xy.astype(np.float32), confidence, boxes, raw)
 
     def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The network's raw outputs, averaged with those of the mirrored crops when `flip` is on."""
+        """Raw outputs of the network, averaged with those of the mirrored crops when `flip` is on."""
         outputs = self.model.run(crop_NHW3)
         if not self.flip:
             return outputs
@@ -212,12 +212,12 @@ class Predictor:
         return [np.asarray((a + b) / 2, np.float32) for a, b in zip(outputs, mirrored, strict=True)]
 
     def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Raw outputs -> (N, K, 2) crop pixels and (N, K) raw scores."""
+        """Decode raw outputs to (N, K, 2) crop pixels and (N, K) raw scores."""
         xy, score, _ = self._decode(outputs)
         return xy, score
 
     def expected_oks(self, outputs: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-        """(N, K) the OKS that a SimCC network expects of its own places (`simcc.decode_expected`); else None."""
+        """(N, K) expected OKS of a SimCC network (`simcc.decode_expected`); None for heatmaps."""
         if self.metadata.head.kind == "heatmap":
             return None
         return simcc.decode_expected(outputs[0], outputs[1], self.metadata.grid, self._tolerance_px)[1]
@@ -225,7 +225,7 @@ class Predictor:
     def _decode(
         self, outputs: list[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
-        """Crop pixels, raw scores, and of SimCC the highest expected OKS."""
+        """Crop pixels, raw scores, and for SimCC the highest expected OKS."""
         head = self.metadata.head
         if head.kind == "heatmap":
             return *heatmap.decode(outputs[0], head, self.size_wh), None
@@ -243,7 +243,7 @@ def open_model(
     threads: int | None = None,
     allow_fallback: bool = False,
 ) -> PoseModel:
-    """The network of a shipped model's name, of a described `.onnx` file, or of an `.engine` built by TensorRT.
+    """Open a model for inference: a shipped model's name, a described `.onnx` file, or a TensorRT `.engine`.
 
     Raises:
         As `OnnxModel` and `EngineModel`; an engine runs on its GPU or nowhere.
@@ -266,7 +266,7 @@ def load_predictor(
     batch_size: int = BATCH_SIZE,
     description: ModelDescription | None = None,
 ) -> Predictor:
-    """A predictor from a shipped model's name or any described file.
+    """Load a predictor by a shipped model's name or from any described file.
 
     Args:
         device: cpu, cuda or tensorrt; where it is absent: an error, or with `allow_fallback` the next best, which
@@ -274,7 +274,7 @@ def load_predictor(
         threads: CPU cores that may work at once; default: all.
 
     Raises:
-        BadFileError: no such model. ModelError: the file is not what it says. MissingExtraError: no runtime installed.
+        BadFileError: no such model. ModelError: the file differs from its description. MissingExtraError: no runtime.
     """
     model = open_model(name_or_path, description, device=device, threads=threads, allow_fallback=allow_fallback)
     return Predictor(model, flip=flip, refine=refine, antialias=antialias, batch_size=batch_size)
@@ -283,7 +283,7 @@ def load_predictor(
 def boxes_of_pictures(
     images: Sequence[NDArray[np.uint8]], boxes_xywh: Sequence[ArrayLike]
 ) -> list[NDArray[np.float64]]:
-    """(N, 4) boxes of each picture; raises BadArgumentError where there are not as many lists as pictures."""
+    """Validated (N, 4) boxes of each picture; raises BadArgumentError unless there is one list a picture."""
     per_image = [np.asarray(b, np.float64).reshape(-1, 4) for b in boxes_xywh]
     if len(per_image) != len(images):
         raise BadArgumentError(f"{len(images)} pictures and {len(per_image)} lists of boxes: give one list a picture.")
@@ -291,7 +291,7 @@ def boxes_of_pictures(
 
 
 def box_of_crop(crop: Crop, padding: float) -> tuple[float, float, float, float]:
-    """x, y, width and height, image px, of the unpadded box that a crop was made from."""
+    """Unpadded box of a crop: x, y, width, height, image px."""
     width = crop.width / padding
     height = width * crop.size_wh[1] / crop.size_wh[0]
     return crop.center_xy[0] - width / 2, crop.center_xy[1] - height / 2, width, height

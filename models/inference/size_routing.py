@@ -32,11 +32,11 @@ ROUTES = ("off", "auto")
 
 
 class Student(BaseModel):
-    """A model for people whose longer side is below `below_px`.
+    """Low-resolution model of a route, for people whose longer box side is below `below_px`.
 
     Attributes:
         sha256: of the file that was measured.
-        flip: its answers are averaged with those of the mirrored crop, whether the base's are or not.
+        flip: its outputs are averaged with those of the mirrored crop, whether the base's are or not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,11 +48,11 @@ class Student(BaseModel):
 
 
 class Route(BaseModel):
-    """A `NAME.route.json` beside a model.
+    """Size route of a model, stored as `NAME.route.json` beside it.
 
     Attributes:
-        sha256: of the model that takes everybody else, as measured.
-        students: the smallest people's first.
+        sha256: of the model for all larger people, as measured.
+        students: the one for the smallest people first.
         how: the command and the people that the thresholds were found with.
         found: what was measured of the whole route.
     """
@@ -74,12 +74,12 @@ class Route(BaseModel):
 
 
 class RoutedPredictor:
-    """Several models behind the predictor interface: box size chooses the model, the order of people is kept.
+    """Predictor that chooses one of several models by box size; the order of people is kept.
 
     Name, description and padding are those of the base.
 
     Args:
-        base: predicts everyone above the last threshold.
+        base: predicts all people above the last threshold.
         small: models and the longer side in image px below which each is used, rising.
 
     Raises:
@@ -121,17 +121,17 @@ class RoutedPredictor:
 
     @property
     def calibration_part(self) -> KeypointLogistic | None:
-        """Where the base's confidences come from."""
+        """Part of the calibration that the base's confidences come from."""
         return self.base.calibration_part
 
     @property
     def prior_sha256(self) -> str | None:
-        """Of the pose prior, where one is used."""
+        """SHA-256 of the pose prior, where one is used."""
         return self.base.prior_sha256
 
     @property
     def route(self) -> Sequence[dict[str, Any]]:
-        """The models and the sizes below which each is used, for files that are made with it."""
+        """Models and the sizes below which each is used, for files that are made with it."""
         rows = zip(self.models, [*self.below_px.tolist(), None], strict=True)
         return [{"model": m.name, "sha256": m.sha256, "below_px": below, "flip": m.flip} for m, below in rows]
 
@@ -144,7 +144,7 @@ class RoutedPredictor:
     def __call__(
         self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """`predict` of one picture."""
+        """Keypoints of the people in one picture, see `predict`."""
         return self.predict([image], [boxes_xywh], None if labels_NK3 is None else [labels_NK3])[0]
 
     def predict(
@@ -153,7 +153,7 @@ class RoutedPredictor:
         boxes_xywh: Sequence[ArrayLike],
         labels: Sequence[NDArray[np.floating]] | None = None,
     ) -> list[PoseBatch]:
-        """See `PosePredictor.predict`; `PoseBatch.model` names each person's model."""
+        """Keypoints of the people in several pictures; `PoseBatch.model` names each person's model."""
         per_image = boxes_of_pictures(images, boxes_xywh)
         taken = [self.model_of(boxes) for boxes in per_image]
         parts: list[list[PoseBatch]] = [[] for _ in images]
@@ -174,11 +174,11 @@ class RoutedPredictor:
         ]
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
-        """The crop of one person at the size of the box's model, and where it was cut; raises ItemError."""
+        """Pixels of one person's crop, at the size of the box's model, and its geometry; raises ItemError."""
         return self.models[int(self.model_of(box_xywh)[0])].cut(image, box_xywh)
 
     def assign(self, crops: Sequence[Crop]) -> Sequence[tuple[PosePredictor, NDArray[np.intp]]]:
-        """Crops to models by their size, see `PosePredictor.assign`."""
+        """Assignment of crops to models by their size, see `PosePredictor.assign`."""
         by_model = ((m, [i for i, crop in enumerate(crops) if crop.size_wh == m.size_wh]) for m in self.models)
         return [(model, np.array(rows, np.intp)) for model, rows in by_model if rows]
 
@@ -189,7 +189,7 @@ class RoutedPredictor:
         labels_NK3: NDArray[np.floating] | None = None,
         image_wh_N2: NDArray[np.floating] | None = None,
     ) -> PoseBatch:
-        """See `PosePredictor.predict_crops`; crops of different sizes come as a list, one network call a size."""
+        """Keypoints in image px from crops; crops of different sizes come as a list, one network call a size."""
         parts, rows = [], []
         for model, mine in self.assign(crops):
             rows.append(mine)
@@ -202,17 +202,17 @@ class RoutedPredictor:
 
 
 def _ordered(parts: list[PoseBatch], rows: list[NDArray[np.intp]]) -> PoseBatch:
-    """Batches of some people each as one of all: `rows` are each person's place."""
+    """Concatenation of batches in the order of `rows`, the index of each person."""
     return PoseBatch.concatenate(parts).rows(np.argsort(np.concatenate(rows)))
 
 
 def route_path(name: str) -> Path:
-    """Where the route of a shipped model is."""
+    """Path of a shipped model's route."""
     return WEIGHTS / f"{name}.route.json"
 
 
 def read_route(path: Path) -> Route:
-    """A route file; raises BadFileError."""
+    """Read a route file; raises BadFileError."""
     try:
         return Route.model_validate(read_json(path))
     except ValidationError as error:
@@ -220,7 +220,7 @@ def read_route(path: Path) -> Route:
 
 
 def find_route(name: str) -> Route:
-    """The route of a shipped model; BadArgumentError where it has none."""
+    """Route of a shipped model; raises BadArgumentError where it has none."""
     path = route_path(name)
     if not path.is_file():
         raise BadArgumentError(
@@ -231,13 +231,13 @@ def find_route(name: str) -> Route:
 
 
 def outdated(route: Route, routed: RoutedPredictor) -> list[str]:
-    """Models that are not the ones the thresholds were found with."""
+    """Names of models whose weights differ from those that the thresholds were found with."""
     measured = {student.model: student.sha256 for student in route.students} | {route.model: route.sha256}
     return [model.name for model in routed.models if measured.get(model.name) != model.sha256]
 
 
 def with_route(base: Predictor, route: Route, *, device: str = "cpu", threads: int | None = None) -> RoutedPredictor:
-    """A predictor and its route's students, with the same options but for their `flip`.
+    """Routed predictor of a base and its route's students, with the same options but for their `flip`.
 
     Where the base uses labelled keypoints, so do they.
 
@@ -259,19 +259,19 @@ def with_route(base: Predictor, route: Route, *, device: str = "cpu", threads: i
     return RoutedPredictor(base, students)
 
 
-def check_route(asked: str) -> None:
-    """Raises BadArgumentError where a command's `--route` is neither of `ROUTES`."""
-    if asked not in ROUTES:
-        raise BadArgumentError(f"No route {asked!r}: choose {' or '.join(ROUTES)}.")
+def check_route(option: str) -> None:
+    """Check a command's `--route` option; raises BadArgumentError unless it is one of `ROUTES`."""
+    if option not in ROUTES:
+        raise BadArgumentError(f"No route {option!r}: choose {' or '.join(ROUTES)}.")
 
 
 def predictor_for_option(
     route_option: str, name: str, base: Predictor, say: Callable[[str], None], *, device: str, threads: int | None
 ) -> PosePredictor:
-    """A command's predictor: `base`, or with `--route auto` the route of the shipped model `name`.
+    """Predictor for a command's `--route` option: `base`, or with `auto` the route of the shipped model `name`.
 
     Args:
-        say: told where the route's thresholds were found with other weights.
+        say: receives a warning where the route's thresholds were found with other weights.
 
     Raises:
         As `find_route` and `with_route`.

@@ -1,1 +1,1 @@
-"""Networks, as torch modules. Importing this package imports no torch; importing one of its modules does."""
+"""Pose networks and the person detector as torch modules. This package imports no torch; its modules do."""

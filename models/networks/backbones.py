@@ -25,10 +25,10 @@ ENDS = {"8": 2, "16": 3}
 
 
 def build_backbone(name: str) -> nn.Module:
-    """`cspnext-t|s|m|l` or a timm feature extractor, random weights: `forward` gives the maps of strides 4, 8, 16, 32.
+    """Backbone `cspnext-t|s|m|l` or a timm feature extractor, random weights; gives the maps of strides 4, 8, 16, 32.
 
-    `feature_info.channels()` tells their channels. `efficientnet_lite0:16` ends at stride 16: at 64x64 pixels, what
-    follows has 2x2 cells, and three quarters of the parameters.
+    `feature_info.channels()` has their channels. `efficientnet_lite0:16` ends at stride 16: at 64x64 pixels, the rest
+    has 2x2 cells, and three quarters of the parameters.
 
     Raises:
         BadArgumentError: no such backbone.
@@ -49,7 +49,7 @@ def build_backbone(name: str) -> nn.Module:
 
 
 def drop_unread(backbone: nn.Module) -> None:
-    """Removes the stages after the last map that is used, which EfficientNets keep and compute."""
+    """Drop EfficientNet's layers behind the last map in use, which timm keeps and computes."""
     if isinstance(blocks := getattr(backbone, "blocks", None), nn.Sequential):
         last = str(backbone.feature_info.get_dicts()[-1]["module"])  # type: ignore[operator, union-attr]
         backbone.blocks = blocks[: int(last.split(".")[1]) + 1]
@@ -66,7 +66,7 @@ def lite0_imagenet_state() -> dict[str, Tensor]:
 
 
 def load_in_order(backbone: nn.Module, state: Mapping[str, Tensor]) -> int:
-    """Copy tensors by position, for a checkpoint with the same layers under other names; returns how many were used.
+    """Load tensors by position, for a checkpoint with the same layers under other names; returns how many were used.
 
     The feature extractor lacks the classifier, so the tail of `state` is left over. Every shape must match.
     """
@@ -83,7 +83,7 @@ def load_in_order(backbone: nn.Module, state: Mapping[str, Tensor]) -> int:
 def fold_normalisation(
     stem: nn.Conv2d, norm: nn.BatchNorm2d, trained_mean: Sequence[float], trained_std: Sequence[float]
 ) -> None:
-    """Change the stem so that ImageNet-normalised pictures give what `trained_mean/std` pictures gave.
+    """Fold a change of input normalisation, from `trained_mean/std` to ImageNet's, into the stem.
 
     x_trained = x_imagenet * (std_i / std_t) + (mean_i - mean_t) / std_t; the scale goes into the kernel and the
     constant into the batch norm's running mean. Exact away from the zero-padded border.
@@ -97,7 +97,7 @@ def fold_normalisation(
 
 
 def imagenet_lite0(name: str = "efficientnet_lite0") -> nn.Module:
-    """efficientnet_lite0, whole or ending early, with ImageNet weights, for ImageNet-normalised RGB input."""
+    """Backbone efficientnet_lite0, whole or ending early, with ImageNet weights, for ImageNet-normalised RGB input."""
     backbone = build_backbone(name)
     load_in_order(backbone, lite0_imagenet_state())
     stem, norm = backbone.conv_stem, backbone.bn1

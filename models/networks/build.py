@@ -1,4 +1,4 @@
-"""Builds a network from its name in a recipe or weights file."""
+"""Network factory: builds a pose network from its name in a recipe or a weights file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poseunion.models.networks.equivariant import EquivariantSimcc
 def build_network(
     network: str, backbone: str, keypoints: int, grid: SimccGrid, *, pretrained: bool = False
 ) -> nn.Module:
-    """`equivariant` on a backbone, `lite-hrnet`, `rtmpose-t|s|m|l`, or a head on one map of a backbone: `simcc-8` …
+    """Build `equivariant` on a backbone, `lite-hrnet`, `rtmpose-t|s|m|l`, or a head on a backbone's map: `simcc-8` …
 
     Args:
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).

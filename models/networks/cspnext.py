@@ -58,7 +58,7 @@ class DepthwiseSeparableConv(nn.Module):
 
 
 class CSPNeXtBlock(nn.Module):
-    """3x3 convolution, 5x5 depthwise separable convolution, and the identity where `add_identity`."""
+    """CSPNeXt block: 3x3 convolution, 5x5 depthwise separable convolution, identity where `add_identity`."""
 
     def __init__(self, channels: int, add_identity: bool) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class CSPNeXtBlock(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Each channel times the hard sigmoid of a linear function of all channels' means."""
+    """Channel attention: each channel times the hard sigmoid of a linear function of all channels' means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -121,17 +121,17 @@ class SPPBottleneck(nn.Module):
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What heads ask a backbone, as timm's answer it."""
+    """Channels of a backbone's maps, with timm's `feature_info` interface."""
 
     widths: tuple[int, ...]
 
     def channels(self) -> list[int]:
-        """Of the maps of strides 4, 8, 16 and 32."""
+        """Channels of the maps of strides 4, 8, 16 and 32."""
         return list(self.widths)
 
 
 class CSPNeXt(nn.Module):
-    """The backbone: a stem of stride 2 and four stages of stride 2.
+    """CSPNeXt backbone: a stem of stride 2 and four stages of stride 2.
 
     Args:
         deepen: factor on the number of blocks.
@@ -167,7 +167,7 @@ class CSPNeXt(nn.Module):
 
 
 def build_cspnext(size: str) -> CSPNeXt:
-    """The backbone of RTMPose-t, -s, -m or -l.
+    """Backbone of RTMPose-t, -s, -m or -l.
 
     Raises:
         BadArgumentError: unknown size.

@@ -1,8 +1,8 @@
-"""A SimCC network that need not learn every position by itself.
+"""Translation-equivariant SimCC network: heatmaps from a feature pyramid, whose marginals are the SimCC axes.
 
 RTMPose flattens the last feature map and learns a linear layer over positions. Here a feature pyramid gives one small
 heatmap of log-probabilities per keypoint, and the two SimCC axes are its marginals; a shift of the person shifts the
-output, so a few thousand people are enough to learn from. Same outputs, labels, losses and export as RTMPose.
+output, so a few thousand people are enough for training. Same outputs, labels, losses and export as RTMPose.
 
 Shapes: N people, C channels, h and w cells of a feature map, K keypoints, W and H bins, P = bins per cell.
 """
@@ -37,7 +37,7 @@ class SeparableBlock(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Top-down feature pyramid: maps of strides 4, 8, 16, 32 (or fewer) -> one map of stride 4 that has seen all."""
+    """Top-down feature pyramid: maps of strides 4, 8, 16, 32 (or fewer) -> one map of stride 4 from all of them."""
 
     def __init__(self, in_channels: list[int], channels: int, blocks: tuple[int, ...] = (2, 1, 1, 2)) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class Pyramid(nn.Module):
 
 
 class AxisUpsampler(nn.Module):
-    """Log-probabilities of cells -> logits of bins, one small network for all keypoints.
+    """Upsampling of cells' log-probabilities to logits of bins, one small network for all keypoints.
 
-    Linear interpolation peaks only at cell centres; the learned part, which sees five cells to either side, places the
-    peak between them.
+    Linear interpolation peaks only at cell centres; the learned part, with a receptive field of five cells to either
+    side, places the peak between them.
 
     Args:
         cubic_cells: number of cells of the axis, to interpolate by a cubic instead, with the classic alignment (bin b
-            at cell b / P): it peaks between cells by itself, as a network trained with Gaussian heatmaps needs.
+            at cell b / P): its peak may lie between cells, as a network trained with Gaussian heatmaps needs.
     """
 
     def __init__(self, bins_per_cell: int, hidden: int = 24, *, cubic_cells: int = 0) -> None:
@@ -97,7 +97,7 @@ class AxisUpsampler(nn.Module):
 
     @torch.no_grad()
     def halve(self) -> AxisUpsampler:
-        """The upsampler for twice the input size and the same bins: each new bin is the mean of two old ones."""
+        """Upsampler for twice the input size and the same bins: each new bin is the mean of two old ones."""
         half = AxisUpsampler(self.bins_per_cell // 2, self.inner.out_channels)
         half.inner.load_state_dict(self.inner.state_dict())
         half.middle.load_state_dict(self.middle.state_dict())
@@ -109,7 +109,7 @@ class AxisUpsampler(nn.Module):
 
     @torch.no_grad()
     def double(self) -> AxisUpsampler:
-        """The upsampler for half the input size and the same bins: each bin serves twice, so that `halve` undoes it."""
+        """Upsampler for half the input size and the same bins: each bin is used twice; `halve` is the inverse."""
         twice = AxisUpsampler(self.bins_per_cell * 2, self.inner.out_channels)
         twice.inner.load_state_dict(self.inner.state_dict())
         twice.middle.load_state_dict(self.middle.state_dict())
@@ -121,7 +121,7 @@ class AxisUpsampler(nn.Module):
 
 
 class MarginalSimcc(nn.Module):
-    """SimCC logits as the marginals of heatmaps; a network adds what gives the heatmaps.
+    """Base class of SimCC networks whose logits are the marginals of heatmaps.
 
     Attributes:
         grid: the bins of the output; bins per cell must be a whole number.
@@ -135,21 +135,21 @@ class MarginalSimcc(nn.Module):
     upsample_y: AxisUpsampler
 
     def features(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised -> the last map before the heatmaps, (N, C, H/4, W/4)."""
+        """Last map before the heatmaps, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""
         raise NotImplementedError
 
     def heatmaps(self, features_NChw: Tensor) -> Tensor:
-        """What `features` gives -> (N, K, h, w)."""
+        """Heatmaps (N, K, h, w) from the map of `features`."""
         raise NotImplementedError
 
     def heatmap_logits(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised -> (N, K, H/4, W/4); softmax over all cells is the keypoint's distribution."""
+        """Heatmap logits (N, K, H/4, W/4) from (N, 3, H, W); softmax over all cells is a keypoint's distribution."""
         return self.heatmaps(self.features(image_N3HW))
 
     def axes(self, heat_NKhw: Tensor) -> tuple[Tensor, Tensor]:
-        """Heatmap logits -> SimCC logits (N, K, W) and (N, K, H) on the beta-10 scale, each with mean zero.
+        """SimCC logits (N, K, W) and (N, K, H) on the beta-10 scale, each with mean zero, from heatmap logits.
 
-        The mean over bins is removed since a softmax ignores it: what remains peaks near 1 where the model is sure, as
+        The mean over bins is removed since a softmax ignores it: the peak is then near 1 for a sharp distribution, as
         runtimes that threshold logits expect.
         """
         logp = heat_NKhw - torch.logsumexp(heat_NKhw.flatten(2), -1)[..., None, None]
@@ -158,12 +158,12 @@ class MarginalSimcc(nn.Module):
         return (x - x.mean(-1, keepdim=True)) / BETA, (y - y.mean(-1, keepdim=True)) / BETA
 
     def forward(self, image_N3HW: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) normalised -> simcc_x (N, K, W), simcc_y (N, K, H)."""
+        """SimCC logits simcc_x (N, K, W), simcc_y (N, K, H) from (N, 3, H, W) normalised."""
         return self.axes(self.heatmap_logits(image_N3HW))
 
 
 class EquivariantSimcc(MarginalSimcc):
-    """Backbone, pyramid, heatmap, marginals.
+    """Equivariant SimCC network: backbone, pyramid, heatmap, marginals.
 
     Args:
         backbone: gives the maps of strides 4, 8, 16, 32, or the first of them, for an (N, 3, H, W) picture; has
@@ -185,19 +185,19 @@ class EquivariantSimcc(MarginalSimcc):
         self.upsample_y = AxisUpsampler(bins_per_cell)
 
     def features(self, image_N3HW: Tensor) -> Tensor:
-        """See `MarginalSimcc.features`."""
+        """Last map before the heatmaps, see `MarginalSimcc.features`."""
         return self.pyramid(self.backbone(image_N3HW))
 
     def heatmaps(self, features_NChw: Tensor) -> Tensor:
-        """See `MarginalSimcc.heatmaps`."""
+        """Heatmaps, see `MarginalSimcc.heatmaps`."""
         return self.heatmap(features_NChw)
 
     def grown(self) -> EquivariantSimcc:
-        """This network for an input twice as wide and high with the same bins; everything learned is kept."""
+        """Network for an input twice as wide and high with the same bins and the same weights."""
         return self._resized(2.0, self.upsample_x.halve(), self.upsample_y.halve())
 
     def shrunk(self) -> EquivariantSimcc:
-        """This network for an input half as wide and high with the same bins; `grown` undoes it."""
+        """Network for an input half as wide and high with the same bins; `grown` is the inverse."""
         return self._resized(0.5, self.upsample_x.double(), self.upsample_y.double())
 
     def _resized(self, factor: float, upsample_x: AxisUpsampler, upsample_y: AxisUpsampler) -> EquivariantSimcc:

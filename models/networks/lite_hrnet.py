@@ -1,4 +1,4 @@
-"""Lite-HRNet, naive and wide: the body of a small heatmap network that keeps a stride-4 branch throughout.
+"""Lite-HRNet, naive and wide: body of a small heatmap network with a stride-4 branch throughout.
 
 Yu et al., "Lite-HRNet: A Lightweight High-Resolution Network", CVPR 2021, in the "naive" form (plain ShuffleNetV2 units
 in place of conditional channel weighting) and the width of 40 channels that PaddleDetection trained and published. Up
@@ -26,7 +26,7 @@ STAGES = ((2, 2), (3, 4), (4, 2))  # branches and modules of each stage
 
 
 class Separable(nn.Sequential):
-    """Depthwise 3x3 and pointwise 1x1 convolution; nothing between them, ReLU behind them on request."""
+    """Depthwise separable convolution: 3x3 and 1x1, nothing between them, optional ReLU behind them."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, relu: bool = True) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Separable(nn.Sequential):
 
 
 class Stem(nn.Module):
-    """3x3 convolution and a ShuffleNetV2 unit of stride 2, to a quarter of the input's size."""
+    """Lite-HRNet stem: 3x3 convolution and a ShuffleNetV2 unit of stride 2, to a quarter of the input's size."""
 
     def __init__(self, width: int = STEM_WIDTH) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Stem(nn.Module):
 
 
 class Unit(nn.Module):
-    """The convolved half of a ShuffleNetV2 unit: 1x1, ReLU, depthwise 3x3, 1x1, ReLU."""
+    """ShuffleNetV2 unit, its convolved half: 1x1, ReLU, depthwise 3x3, 1x1, ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -90,14 +90,14 @@ class UnitPair(nn.Module):
 
 
 def interleaved(parts: list[Tensor]) -> Tensor:
-    """Maps (N, C, h, w) as one (N, C * parts, h, w) whose channels alternate among them: concatenation and shuffle."""
+    """Channel shuffle: maps (N, C, h, w) interleaved into one (N, C * parts, h, w)."""
     if parts[0].shape[1] > 1 and parts[0].stride(1) == 1:  # channels last: the same without leaving that layout
         return torch.stack([part.permute(0, 2, 3, 1) for part in parts], -1).flatten(-2).permute(0, 3, 1, 2)
     return torch.stack(parts, 2).flatten(1, 2)
 
 
 class Exchange(nn.Module):
-    """Each branch becomes the sum of all: coarser ones convolved and enlarged, finer ones convolved and shrunk.
+    """Multi-resolution fusion: each branch plus all others, coarser ones enlarged and finer ones shrunk.
 
     As in the published network, branch 0 counts twice in its own sum, and it is this sum (before its ReLU) that the
     coarser branches receive of it, twice again: there the factor is part of the weights.
@@ -136,7 +136,7 @@ class Exchange(nn.Module):
 
 
 class Module(nn.Module):
-    """One module: a pair of units on every branch, then the exchange."""
+    """Lite-HRNet module: a pair of units on every branch, then the fusion."""
 
     def __init__(self, branches: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Module(nn.Module):
 
 
 class TopDown(nn.Module):
-    """Head: from the coarsest branch, a separable convolution, enlarged and added to the next finer one, four times."""
+    """Top-down head: from the coarsest branch, separable convolution, enlarged, added to the next finer, four times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,11 +187,11 @@ class LiteHrnet(nn.Module):
         self.heatmap = nn.Conv2d(WIDTHS[0], keypoints, 1)
 
     def forward(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised, sides divisible by 32 -> (N, K, H/4, W/4)."""
+        """Heatmaps (N, K, H/4, W/4) from (N, 3, H, W) normalised, sides divisible by 32."""
         return self.heatmap(self.pyramid(image_N3HW)[0])
 
     def pyramid(self, image_N3HW: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> the head's maps of strides 4, 8, 16 and 32, with `PYRAMID_WIDTHS` channels."""
+        """Maps of the head, strides 4, 8, 16 and 32 with `PYRAMID_WIDTHS` channels, from (N, 3, H, W)."""
         stem = self.stem(image_N3HW)
         maps = [self.to_stride_4(stem)]
         for stage, begin in zip(self.stages, self.begin, strict=True):

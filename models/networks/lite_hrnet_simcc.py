@@ -1,8 +1,8 @@
-"""Lite-HRNet as a SimCC network: published heatmaps as marginals, and a branch for keypoints that they lack.
+"""Lite-HRNet as a SimCC network: marginals of the published heatmaps, and a branch for added keypoints.
 
-The published keypoints stay the rows of the published last layer, so that a converted network predicts what it
-predicted before; the others have convolutions of their own on the head's maps. As further rows of the last layer they
-would have to be read off features that were never trained for them.
+The published keypoints stay the rows of the published last layer, so that a converted network predicts the same as
+before; the others have convolutions of their own on the head's maps. As further rows of the last layer they would
+depend on features that were never trained for them.
 
 Shapes: N people, C channels, h and w cells, K keypoints.
 """
@@ -23,7 +23,7 @@ BRANCH_BLOCKS = (3, 2, 1, 1)  # at strides 4, 8, 16, 32
 
 
 class AddedKeypoints(nn.Module):
-    """Heatmaps of further keypoints from the head's maps of strides 4 to 32."""
+    """Heatmap branch for added keypoints, from the head's maps of strides 4 to 32."""
 
     def __init__(self, keypoints: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class AddedKeypoints(nn.Module):
 
 
 class LiteHrnetSimcc(MarginalSimcc):
-    """Lite-HRNet body, its heatmaps and those of added keypoints, marginals.
+    """Lite-HRNet SimCC network: body, its heatmaps and those of added keypoints, marginals.
 
     Args:
         keypoints: K, of which the first `PUBLISHED` are the body's own.
@@ -53,12 +53,12 @@ class LiteHrnetSimcc(MarginalSimcc):
         self.upsample_y = AxisUpsampler(bins_per_cell, cubic_cells=height)
 
     def features(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised -> the last map of the body and, behind it, of the branch, (N, C, H/4, W/4)."""
+        """Last maps of body and branch, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""
         maps = self.backbone.pyramid(image_N3HW)
         return maps[0] if self.added is None else torch.cat([maps[0], self.added.pyramid(maps)], 1)
 
     def heatmaps(self, features_NChw: Tensor) -> Tensor:
-        """What `features` gives -> (N, K, h, w)."""
+        """Heatmaps (N, K, h, w) from the map of `features`."""
         if self.added is None:
             return self.backbone.heatmap(features_NChw)
         own, added = features_NChw.split([PYRAMID_WIDTHS[0], BRANCH_CHANNELS], 1)

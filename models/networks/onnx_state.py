@@ -7,7 +7,7 @@ same graph as from a file of folded weights), training reads the state dict back
 |---|---|
 | large floats, read by the graph | half-precision initialiser `NAME`, and its Cast to `NAME/single` |
 | other tensors, read by the graph | initialiser `NAME` as it is: batch norms, biases |
-| what the graph does not read: counts of batches | `training_info`, which is ONNX's place for what inference ignores |
+| tensors outside the graph: counts of batches | `training_info`, ONNX's place for state that inference ignores |
 
 Initialisers that are not of the state dict, constants of the graph, have names that begin with "/".
 """
@@ -36,14 +36,17 @@ SINGLE = "/single"
 
 
 def is_halved(tensor: Tensor) -> bool:
-    """Weights of convolutions and linear layers are; batch norms and biases, a twentieth of all bytes, stay exact."""
+    """Whether a tensor is stored in half precision: weights of convolutions and linear layers are.
+
+    Batch norms and biases, a twentieth of all bytes, stay exact.
+    """
     if not tensor.is_floating_point() or tensor.ndim < 2 or tensor.numel() < LEAST_HALVED:
         return False
     return bool(tensor.abs().amax() <= LARGEST_HALF)
 
 
 def pack(model: onnx.ModelProto, state: Mapping[str, Tensor]) -> onnx.ModelProto:
-    """A graph whose initialisers carry the names of `state`, with the whole of `state` stored in it.
+    """Pack a torch state dict into an ONNX graph, whose initialisers get the names of `state`.
 
     Args:
         model: from `export.onnx.graph_export.traced`: batch norms and weights are not folded.
@@ -85,7 +88,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def read_packed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """State dict, large floats in half precision, and metadata of a packed file; of another what initialisers it has.
+    """State dict, large floats in half precision, and metadata of a packed file; of another file its initialisers.
 
     Raises:
         BadFileError: not an ONNX file.
@@ -97,6 +100,6 @@ def read_packed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     named = [tensor for tensor in model.graph.initializer if not tensor.name.startswith(CONSTANT)]
     try:
         state = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in [*named, *unread]}
-    except (ValueError, TypeError, KeyError) as error:  # fewer values than its shape says, a type that torch has not
+    except (ValueError, TypeError, KeyError) as error:  # fewer values than its shape needs, a type that torch lacks
         raise BadFileError(f"{path} is damaged: {str(error).splitlines()[0]}.") from error
     return state, {entry.key: entry.value for entry in model.metadata_props}

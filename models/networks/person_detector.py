@@ -1,6 +1,6 @@
-"""A small person detector without anchors, after RTMDet and NanoDet: lite0 backbone, two-way pyramid, one shared head.
+"""Anchor-free person detector after RTMDet and NanoDet: lite0 backbone, two-way pyramid, shared head.
 
-Every cell of three maps (strides 8, 16, 32) says how well its box would fit a person, and how far that box's sides are.
+For every cell of three maps (strides 8, 16, 32) it predicts a score and the distances to the four sides of a box.
 
 Shapes: N pictures, C channels, h and w cells of a map.
 """
@@ -30,16 +30,16 @@ STRIDES = (8, 16, 32)
 STAGE_OF_STRIDE = (2, 4, 5)
 DEEPEST_BLOCKS = 2
 CHANNELS = 64
-# A score that starts at 1 %: cells without anybody are a thousand to one (Lin et al., Focal Loss, section 4.1).
+# A score that starts at 1 %: background cells are a thousand to one (Lin et al., Focal Loss, section 4.1).
 SCORE_BIAS = -4.6
-# Distances start at e^1 strides: a person's half height on the level that will be in charge of them.
+# Distances start at e^1 strides: half the height of a person that is assigned to the level.
 DISTANCE_BIAS = 1.0
 # Distances are at most e^5 strides, so that no step early in training makes them infinite.
 LARGEST_LOG_DISTANCE = 5.0
 
 
 class DetectorSpec(BaseModel):
-    """Which network a weights file's tensors belong to."""
+    """Specification of the network that a detector's tensors belong to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,14 +48,14 @@ class DetectorSpec(BaseModel):
 
 
 class LiteBackbone(nn.Module):
-    """The part of efficientnet_lite0 that a detector needs."""
+    """Backbone of the detector: efficientnet_lite0 without its last stages."""
 
     channels = (40, 112, 192)
 
     def __init__(self) -> None:
         super().__init__()
         whole = build_backbone("efficientnet_lite0")
-        # Named as in the whole network, so that its weights are found.
+        # Named as in the whole network, so that its weights load.
         self.conv_stem: nn.Module = whole.get_submodule("conv_stem")
         self.bn1: nn.Module = whole.get_submodule("bn1")
         stages = [whole.get_submodule(f"blocks.{i}") for i in range(STAGE_OF_STRIDE[-1] + 1)]
@@ -63,11 +63,11 @@ class LiteBackbone(nn.Module):
         self.blocks = nn.ModuleList([*stages[:-1], deepest])
 
     def in_order(self) -> list[nn.Module]:
-        """Stem and blocks, from the input on."""
+        """Layers from the input on: stem and blocks."""
         return [self.conv_stem, self.bn1, *(block for stage in self.blocks for block in stage.children())]
 
     def forward(self, image_N3HW: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) normalised -> maps of strides 8, 16, 32."""
+        """Maps of strides 8, 16, 32 from (N, 3, H, W) normalised."""
         x = self.bn1(self.conv_stem(image_N3HW))
         maps = []
         for i, stage in enumerate(self.blocks):
@@ -78,7 +78,7 @@ class LiteBackbone(nn.Module):
 
 
 class Down(nn.Module):
-    """Half the resolution: 5x5 depthwise of stride 2, then 1x1."""
+    """Downsampling to half the resolution: 5x5 depthwise of stride 2, then 1x1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Down(nn.Module):
 
 
 class TwoWayPyramid(nn.Module):
-    """What is seen from afar goes down to the fine maps, what is seen near goes back up (PANet)."""
+    """Two-way feature pyramid: top-down, then bottom-up (PANet)."""
 
     def __init__(self, in_channels: tuple[int, ...], channels: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class TwoWayPyramid(nn.Module):
 
 
 class SharedBlock(nn.Module):
-    """A separable block whose convolutions serve all levels, each with batch statistics of its own (RTMDet's head)."""
+    """Separable block shared by all levels, with batch statistics of each level's own (RTMDet's head)."""
 
     def __init__(self, channels: int, levels: int) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class SharedBlock(nn.Module):
 
 
 class PersonDetector(nn.Module):
-    """Backbone, pyramid, head."""
+    """Person detector: backbone, pyramid, shared head."""
 
     def __init__(self, channels: int = CHANNELS) -> None:
         super().__init__()
@@ -145,14 +145,14 @@ class PersonDetector(nn.Module):
         self.box_block = SharedBlock(channels, len(STRIDES))
         self.score = nn.Conv2d(channels, 1, 1)
         self.distances = nn.Conv2d(channels, 4, 1)
-        # What a level's distances are multiplied by, as a logarithm.
+        # Logarithm of a level's factor on distances.
         self.log_scale = nn.Parameter(torch.zeros(len(STRIDES)))
         for convolution, bias in ((self.score, SCORE_BIAS), (self.distances, DISTANCE_BIAS)):
             nn.init.normal_(convolution.weight, std=0.01)
             nn.init.constant_(convolution.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, image_N3HW: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) normalised, sides multiples of 32 -> for each stride (N, cells, 5), row by row.
+        """Outputs (N, cells, 5) of each stride, row by row, from (N, 3, H, W) normalised, sides multiples of 32.
 
         The five are the score's logit, then the distances left, top, right and bottom from the cell's upper left
         corner to the sides of its box, in input pixels: `models.inference.detector.DistanceOutput`.
@@ -167,14 +167,14 @@ class PersonDetector(nn.Module):
 
 
 def start_from_pose(detector: PersonDetector, pose: nn.Module) -> int:
-    """Copy backbone and pyramid weights of a pose network. Returns how many tensors.
+    """Initialise backbone and pyramid from a pose network of ours; returns how many tensors were copied.
 
     Raises:
-        BadArgumentError: it is another network.
+        BadArgumentError: the pose network is of another kind.
     """
     given = pose.state_dict()
     names = {
-        # The pose network's pyramid has a level of stride 4 before ours; its coarsest lateral saw more channels.
+        # The pose network's pyramid has a level of stride 4 before ours; its coarsest lateral has more input channels.
         **{f"pyramid.lateral.{i}.{rest}": f"pyramid.lateral.{i + 1}.{rest}" for i in (0, 1) for rest in _LATERAL},
         **{f"pyramid.smooth.{i}.{rest}": f"pyramid.smooth.{i + 1}.0.{rest}" for i in (0, 1, 2) for rest in _BLOCK},
     }
@@ -194,12 +194,12 @@ _BLOCK = ("depthwise.weight", "pointwise.weight", *(f"norm{i}.{name}" for i in (
 
 
 def save_detector(path: Path, state: Mapping[str, Tensor], description: DetectorDescription) -> None:
-    """Write weights as safetensors, atomically."""
+    """Write a detector's weights as safetensors, atomically."""
     write_tensors(path, state, DetectorSpec(), description)
 
 
 def read_detector(path: Path) -> tuple[PersonDetector, DetectorDescription]:
-    """A trained detector in evaluation mode, and its description.
+    """Read a trained detector, in evaluation mode, and its description.
 
     Raises:
         BadFileError: neither ONNX nor safetensors. ModelError: it holds no detector.

@@ -22,14 +22,14 @@ HIDDEN, EXPANSION, ATTENTION = 256, 2, 128
 
 
 class Simcc(NamedTuple):
-    """Logits on the beta-10 scale, (N, K, W) and (N, K, H); the names are those of the exported file's outputs."""
+    """SimCC logits on the beta-10 scale, (N, K, W) and (N, K, H); named as the outputs of the exported file."""
 
     simcc_x: Tensor
     simcc_y: Tensor
 
 
 class ScaleNorm(nn.Module):
-    """g x / RMS(x) over the last axis, with one learned number g (Nguyen and Salazar, 2019)."""
+    """Scale norm: g x / RMS(x) over the last axis, with one learned number g (Nguyen and Salazar, 2019)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ScaleNorm(nn.Module):
 
 
 class Scale(nn.Module):
-    """A learned factor for each channel."""
+    """Learned factor for each channel."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class GatedAttention(nn.Module):
 
 
 class RTMCCHead(nn.Module):
-    """Last feature map -> SimCC logits."""
+    """RTMPose head: SimCC logits from the last feature map."""
 
     def __init__(self, in_channels: int, keypoints: int, grid: SimccGrid, stride: int = STRIDE) -> None:
         super().__init__()
@@ -124,16 +124,16 @@ class RTMPose(nn.Module):
         self.head = RTMCCHead(self.backbone.channels[-1], keypoints, grid)
 
     def features(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) ImageNet-normalised RGB -> the last map before the head, (N, C, H/32, W/32)."""
+        """Last map before the head, (N, C, H/32, W/32), from (N, 3, H, W) ImageNet-normalised RGB."""
         return self.backbone(image_N3HW)[-1]
 
     def forward(self, image_N3HW: Tensor) -> Simcc:
-        """(N, 3, H, W) ImageNet-normalised RGB -> simcc_x (N, K, W), simcc_y (N, K, H)."""
+        """SimCC logits simcc_x (N, K, W), simcc_y (N, K, H) from (N, 3, H, W) ImageNet-normalised RGB."""
         return self.head(self.features(image_N3HW))
 
     @torch.no_grad()
     def grown(self) -> RTMPose:
-        """This network for an input twice as wide and high with the same bins.
+        """Network for an input twice as wide and high with the same bins.
 
         Only the linear layer over cells changes: each new cell gets its weight from the old map, resampled, and a
         quarter of it since there are four times as many.

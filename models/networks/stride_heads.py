@@ -1,7 +1,7 @@
-"""Low-resolution students: a head on an early map of a backbone, whose cells are fine enough.
+"""Low-resolution students: a SimCC or heatmap head on a backbone's map of stride 4, 8 or 16.
 
-A map of stride 32 has 2x2 cells at 64x64 pixels and one at 32x32. These take a map of stride 4, 8 or 16: HRNet's finest
-branch, another network up to that stride, or a ResNet whose later stages are dilated instead of strided.
+A map of stride 32 has 2x2 cells at 64x64 pixels and one at 32x32. These use HRNet's finest branch, another network up
+to that stride, or a ResNet whose later stages are dilated instead of strided.
 
 Shapes: N people, C channels, h and w cells of the map, K keypoints, W and H bins.
 """
@@ -28,7 +28,7 @@ HEATMAP_STD = 0.001
 
 
 class FlatSimcc(nn.Module):
-    """The head of SimCC (Li et al., 2022): 1x1 convolution to K maps, flatten, one linear layer an axis."""
+    """SimCC head (Li et al., 2022): 1x1 convolution to K maps, flatten, one linear layer an axis."""
 
     def __init__(self, channels: int, keypoints: int, grid: SimccGrid, stride: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class FlatSimcc(nn.Module):
 
 
 class EarlyNetwork(nn.Module):
-    """A backbone's map of one stride, and a head.
+    """Pose network of a backbone up to one stride, and a head.
 
     Args:
         head: `simcc` (flatten and linear), `rtmcc` (RTMPose's) or `heatmap` (1x1 convolution, HRNet's).
@@ -75,22 +75,22 @@ class EarlyNetwork(nn.Module):
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def features(self, image_N3HW: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised -> the last map before the head, (N, C, H / stride, W / stride)."""
+        """Last map before the head, (N, C, H / stride, W / stride), from (N, 3, H, W) normalised."""
         maps = self.backbone(image_N3HW)
         return maps if isinstance(maps, Tensor) else maps[-1]
 
     def forward(self, image_N3HW: Tensor) -> Simcc | Tensor:
-        """(N, 3, H, W) normalised -> simcc_x and simcc_y, or the heatmap (N, K, h, w)."""
+        """Outputs simcc_x and simcc_y, or the heatmap (N, K, h, w), from (N, 3, H, W) normalised."""
         return self.head(self.features(image_N3HW))
 
 
 def cells_of(grid: SimccGrid, stride: int) -> tuple[int, int]:
-    """(h, w) of the map of a stride."""
+    """Cells (h, w) of the map of a stride."""
     return -(-grid.size_wh[1] // stride), -(-grid.size_wh[0] // stride)
 
 
 def early_backbone(name: str, stride: int) -> nn.Module:
-    """A backbone up to the map of a stride, random weights."""
+    """Backbone up to the map of a stride, random weights."""
     level = LEVELS[stride]
     if name.startswith("cspnext-"):
         whole = build_cspnext(name.removeprefix("cspnext-"))
@@ -114,14 +114,14 @@ def early_backbone(name: str, stride: int) -> nn.Module:
 
 
 def _only_branch(hrnet: nn.Module, branch: int) -> None:
-    """Drop the layers of the last exchange's other branches, which no head uses."""
+    """Drop the layers of the unused branches of HRNet's last fusion."""
     last = hrnet.get_submodule("stage4")[-1]  # type: ignore[index]
     last.fuse_layers = nn.ModuleList([last.fuse_layers[branch]])
 
 
 @torch.no_grad()
 def _channels(backbone: nn.Module, grid: SimccGrid, stride: int, name: str) -> int:
-    """Channels of the map; BadArgumentError where its size is not that of the stride."""
+    """Channels of the map of a stride; raises BadArgumentError where its size is another."""
     training = backbone.training
     maps = backbone.eval()(torch.zeros(1, 3, grid.size_wh[1], grid.size_wh[0]))
     backbone.train(training)

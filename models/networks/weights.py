@@ -1,6 +1,6 @@
-"""Weights files: tensors, what network they belong to, and what model that is.
+"""Weights files: tensors with their network specification and model description.
 
-A training run writes safetensors; what is shipped or exported is an ONNX file that holds the same (`onnx_state`).
+A training run writes safetensors; a shipped or exported file is an ONNX that holds the same (`onnx_state`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NETWORK_KEY = "network"
 
 
 class NetworkSpec(BaseModel):
-    """Which network the tensors belong to; see `build_network`."""
+    """Specification of the network that the tensors belong to; see `build_network`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,14 +40,14 @@ def save_weights(path: Path, state: Mapping[str, Tensor], spec: NetworkSpec, des
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor], spec: BaseModel, description: BaseModel) -> None:
-    """Write tensors of any network as safetensors, atomically, with what network and what model they are."""
+    """Write tensors of any network as safetensors, atomically, with its specification and description."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     facts = {METADATA_KEY: description.model_dump_json(), NETWORK_KEY: spec.model_dump_json()}
     write_bytes(path, save_tensors(tensors, facts))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and facts of an .onnx or a safetensors file; raises BadFileError where it is none."""
+    """Read tensors and metadata of an .onnx or a safetensors file; raises BadFileError where it is neither."""
     if path.suffix == ".onnx":
         return read_packed(path)
     refuse_irregular(path)
@@ -59,10 +59,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescription]:
-    """Tensors, network and description of a weights file.
+    """Read tensors, network specification and description of a weights file.
 
     Raises:
-        BadFileError: neither ONNX nor safetensors. ModelError: it does not say what it holds.
+        BadFileError: neither ONNX nor safetensors. ModelError: it has no specification or description.
     """
     state, facts = read_tensors(path)
     try:
@@ -77,13 +77,13 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec, ModelDescr
 
 
 def load_network(path: Path) -> tuple[nn.Module, ModelDescription]:
-    """A trained network in evaluation mode, and its description."""
+    """Load a trained network, in evaluation mode, and its description."""
     network, _, description = load_described(path)
     return network, description
 
 
 def load_described(path: Path) -> tuple[nn.Module, NetworkSpec, ModelDescription]:
-    """A trained network in evaluation mode, which network that is, and its description."""
+    """Load a trained network, in evaluation mode, its specification and its description."""
     state, spec, description = read_weights(path)
     keypoints = len(description.resolved_skeleton)
     # A heatmap network has no bins: of the grid only the size of the crop counts.

@@ -1,9 +1,9 @@
-"""A small RTMPose as a bigger one that answers the same, so that the bigger one need not begin from nothing.
+"""Function-preserving widening (Net2Net) of a small RTMPose, to initialise a bigger one.
 
-Net2Net's idea (Chen, Goodfellow and Shlens, 2016) with another construction: their copies of a channel must be told
-apart by noise, and copying is exact no longer where channels are squeezed together (channel attention). Here the old
-channels keep their weights and get nothing from the new ones, which start as a fresh network's; what reads the new ones
-has weights of 0 that learn from the first step.
+Net2Net's idea (Chen, Goodfellow and Shlens, 2016) with another construction: their copies of a channel need noise to
+diverge, and copying is not exact where channels are squeezed together (channel attention). Here the old channels keep
+their weights and have weights of 0 from the new ones, which start as a fresh network's; the weights that read the new
+channels start at 0 and get gradients from the first step.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PARTS = {
 
 
 def can_widen(small: str, size: str) -> bool:
-    """Whether an RTMPose of size `small` can become one of `size`.
+    """Whether an RTMPose of size `small` can be widened to `size`.
 
-    The last stage has no identities: a block that is added there would change the answer.
+    The last stage has no identities: a block that is added there would change the output.
     """
     order = list(SIZES)
     if small not in order or size not in order or order.index(small) >= order.index(size):
@@ -41,7 +41,7 @@ def _last_blocks(size: str) -> int:
 
 @torch.no_grad()
 def widened(network: RTMPose, size: str) -> RTMPose:
-    """`network` as an RTMPose of a bigger size, with the same answer to every picture.
+    """Widened RTMPose with the same output for every picture.
 
     Raises:
         BadArgumentError: not a bigger size, or one whose last stage has more blocks.
@@ -59,13 +59,13 @@ def widened(network: RTMPose, size: str) -> RTMPose:
             old = network.get_submodule(name)
             assert isinstance(old, CSPLayer)
             for block in list(module.blocks)[len(old.blocks) :]:
-                # SiLU(0) is 0: the block adds nothing to its identity, and learns all the same (SiLU'(0) is 1/2).
+                # SiLU(0) is 0: the block adds nothing to its identity, but gets a gradient (SiLU'(0) is 1/2).
                 torch.nn.init.zeros_(block.conv2.pointwise_conv.bn.weight)  # type: ignore[union-attr, arg-type]
     return bigger.train(network.training)
 
 
 def _put(old: Tensor, new: Tensor, parts_out: int, parts_in: int) -> None:
-    """Write `old` into `new`'s first channels, part by part; there the other inputs count for nothing."""
+    """Copy `old` into `new`'s first channels, part by part; there the weights of the other inputs are 0."""
     if not new.dim():
         new.copy_(old)
         return

@@ -1,5 +1,5 @@
 """Model files: their description, and running them with onnxruntime or TensorRT.
 
-`description`: the schema inside the ONNX or in a TOML beside it. `base`: what every runtime offers. `onnx`, `tensorrt`:
-the two. `engine_record`: what a TensorRT engine was built for. `write_calibration`: a new calibration in an old file.
+`description`: the schema inside the ONNX or in a TOML beside it. `base`: the interface. `onnx`, `tensorrt`: the two
+runtimes. `engine_record`: GPU and version of a TensorRT engine. `write_calibration`: a new calibration in an old file.
 """

@@ -1,4 +1,4 @@
-"""What every backend shares: a described network that takes pixels of crops and gives raw outputs.
+"""Base class of runtimes: a described network from pixels of crops to raw outputs.
 
 Shapes: N crops, H and W input size, K keypoints, X and Y bins or cells of the output axes.
 """
@@ -17,16 +17,16 @@ from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import sha256_of
 from poseunion.models.runtime.description import ModelDescription
 
-MOST_THREADS = 1024  # more than any machine has cores; a slip of the finger beyond
+MOST_THREADS = 1024  # more than any machine has cores; beyond it is a typing error
 
 
 class PoseModel(ABC):
-    """A network that is ready to run.
+    """Pose network that is ready to run.
 
     Attributes:
         path: its file.
-        description: what the file is.
-        provider: who really computes: an onnxruntime execution provider, or TensorRT.
+        description: of the file.
+        provider: the device actually used: an onnxruntime execution provider, or TensorRT.
         threads: CPU cores that may work on one call; 1 where the CPU only waits for another device.
         sha256: of the file.
     """
@@ -39,19 +39,19 @@ class PoseModel(ABC):
 
     @abstractmethod
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
-        """The normalised input, in the network's layout -> the outputs that `output_names` lists."""
+        """Outputs in the order of `output_names` for a normalised input in the network's layout."""
 
     def alone(self) -> PoseModel:
-        """This model with one core a call, for concurrent calls. The same object every time."""
+        """Single-threaded version of this model, for several calls at once; the same object every time."""
         return self
 
     @property
     def output_names(self) -> list[str]:
-        """[simcc_x, simcc_y] or [heatmap], by their names in the file."""
+        """Output names in the file: [simcc_x, simcc_y] or [heatmap]."""
         return self.description.output_names
 
     def normalise(self, crop_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) uint8 RGB -> the network's float32 input in its own layout and colour order."""
+        """Normalised float32 input, in the network's layout and colour order, from (N, H, W, 3) uint8 RGB."""
         rgb = self.description.colour == "RGB"
         mean, std = (np.asarray(values, np.float32) * 255 for values in (self.description.mean, self.description.std))
         if self.description.layout == "NHWC":
@@ -70,7 +70,7 @@ class PoseModel(ABC):
         return normalised
 
     def run(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Crops -> [simcc_x (N,K,X), simcc_y (N,K,Y)] or [heatmap (N,K,Y,X)].
+        """Raw outputs of crops: [simcc_x (N,K,X), simcc_y (N,K,Y)] or [heatmap (N,K,Y,X)].
 
         Raises:
             ModelError: the output has another shape than described, or is not finite.
@@ -87,7 +87,7 @@ class PoseModel(ABC):
             expected = [(len(crop_NHW3), k, bins) for bins in self.description.grid.bins_wh]
         for output, shape in zip(outputs, expected, strict=True):
             if output.shape != shape:
-                raise ModelError(f"{self.path} returned {output.shape}, but its description promises {shape}.")
+                raise ModelError(f"{self.path} returned {output.shape}, but its description has {shape}.")
             if not np.isfinite(output).all():
                 raise ModelError(f"{self.path} returned values that are not finite: the file is damaged or overflows.")
         return [np.asarray(o, np.float32) for o in outputs]
@@ -103,14 +103,14 @@ class PoseModel(ABC):
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """Number of CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def model_file(path: str | Path) -> tuple[Path, str]:
-    """An existing model file and its SHA-256; raises BadFileError."""
+    """Path and SHA-256 of an existing model file; raises BadFileError."""
     path = Path(path)
     if not path.is_file():
         raise BadFileError(f"No model file {path}: give the path of a model or the name of a shipped one.")
@@ -118,6 +118,6 @@ def model_file(path: str | Path) -> tuple[Path, str]:
 
 
 def check_threads(threads: int | None) -> None:
-    """Raises BadArgumentError for more threads than can be started."""
+    """Check the number of threads; raises BadArgumentError outside 1 to `MOST_THREADS`."""
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise BadArgumentError(f"{threads} threads cannot be had: give 1 to {MOST_THREADS}.")

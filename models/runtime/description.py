@@ -1,6 +1,6 @@
-"""How a model file describes itself: everything needed to run it correctly, inside the ONNX or in a TOML beside it.
+"""Model description: skeleton, normalisation, bins and calibration, in the ONNX metadata or in a TOML beside it.
 
-Our own exports carry the description in `metadata_props` under the key `poseunion`; someone else's model (a teacher, a
+Our own exports carry the description in `metadata_props` under the key `poseunion`; any other model (a teacher, a
 public RTMPose) gets a small TOML file of the same schema.
 """
 
@@ -32,16 +32,16 @@ Mean = Annotated[float, Field(ge=-1e3, le=1e3)]
 
 
 class ModelDescription(BaseModel):
-    """What a pose model file is.
+    """Description of a pose model file.
 
     Attributes:
         keypoints: names in output order, when the model's order is not that of `skeleton`.
         mean, std: of pixel values divided by 255, in `colour` order.
-        padding: how much of the surroundings the crop shows, as a factor on the person's box.
+        padding: of the crop, as a factor on the person's box.
         score_threshold: of the raw score: below it a keypoint is usually wrong. Counts only without a calibration.
         licence, source: terms of the weights, and how the file was made. A network that was fine-tuned from another
             project's names its SHA-256 and copyright here.
-        calibration: what turns raw scores into probabilities; `poseunion calibrate` writes it.
+        calibration: from raw scores to probabilities; `poseunion calibrate` writes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -73,12 +73,12 @@ class ModelDescription(BaseModel):
 
     @property
     def confidence_threshold(self) -> float:
-        """Where a keypoint is more likely right than wrong: a probability of .5, or the raw score in its stead."""
+        """Default threshold: a probability of .5, or the raw score's threshold without a calibration."""
         return self.score_threshold if self.calibration is None else EVEN_ODDS
 
     @property
     def resolved_skeleton(self) -> Skeleton:
-        """The skeleton in the model's own output order."""
+        """Skeleton in the model's output order."""
         base = load_skeleton(self.skeleton)
         if self.keypoints is None:
             return base
@@ -95,23 +95,23 @@ class ModelDescription(BaseModel):
 
     @property
     def output_names(self) -> list[str]:
-        """[simcc_x, simcc_y] or [heatmap], by their names in the file."""
+        """Output names in the file: [simcc_x, simcc_y] or [heatmap]."""
         head = self.head
         return [head.output] if isinstance(head, HeatmapOutput) else [head.output_x, head.output_y]
 
     @property
     def grid(self) -> SimccGrid:
-        """The bins of a SimCC head."""
+        """Bins of a SimCC head."""
         if not isinstance(self.head, SimccOutput):
             raise ModelError(f"Model {self.name} has a heatmap head and no bins.")
         return SimccGrid(self.size_wh, self.head.split, self.head.sigma_bins)
 
 
 def parse_description(data: Any, origin: str) -> ModelDescription:
-    """Validate a description; raises ModelError naming `origin` and the field at fault."""
+    """Validate a pose model's description; raises ModelError naming `origin` and the field at fault."""
     if isinstance(data, (str, bytes)) and len(data) > MOST_DESCRIPTION_CHARS:
         raise ModelError(
-            f"{origin} describes itself in {len(data) / 1e6:.1f} MB, more than the {MOST_DESCRIPTION_CHARS / 1e6:g} "
+            f"{origin} has a description of {len(data) / 1e6:.1f} MB, more than the {MOST_DESCRIPTION_CHARS / 1e6:g} "
             "that a description may have: it is damaged."
         )
     try:

@@ -1,4 +1,4 @@
-"""What stands beside a TensorRT engine: an engine is for one version of TensorRT and one kind of GPU only."""
+"""Record beside a TensorRT engine: it runs on one version of TensorRT and one kind of GPU only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENGINE_SUFFIX = ".engine"
 
 
 class Gpu(BaseModel):
-    """A kind of GPU."""
+    """GPU name and compute capability."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class Gpu(BaseModel):
 
 
 class EngineRecord(BaseModel):
-    """How an engine was built; written as `FILE.engine.json` beside `FILE.engine`.
+    """Build record of an engine; written as `FILE.engine.json` beside `FILE.engine`.
 
     Attributes:
         sha256: of the engine.
@@ -54,15 +54,15 @@ class EngineRecord(BaseModel):
 
 
 def record_path(engine: Path) -> Path:
-    """The file beside an engine."""
+    """Path of the record beside an engine."""
     return engine.with_name(f"{engine.name}.json")
 
 
 def read_record(engine: Path) -> EngineRecord:
-    """What stands beside an engine; raises BadFileError."""
+    """Read the record beside an engine; raises BadFileError."""
     path = record_path(engine)
     if not path.is_file():
-        raise BadFileError(f"{engine} has no {path.name} beside it, which says where it may run: build it again.")
+        raise BadFileError(f"{engine} has no {path.name} beside it, the record of its GPU: build it again.")
     try:
         return EngineRecord.model_validate(read_json(path))
     except ValidationError as error:
@@ -70,7 +70,7 @@ def read_record(engine: Path) -> EngineRecord:
 
 
 def refuse_elsewhere(engine: Path, record: EngineRecord, sha256: str, tensorrt: str, gpu: Gpu) -> None:
-    """Raises where an engine is not to be loaded.
+    """Check that an engine matches its record, TensorRT and GPU.
 
     Raises:
         BadFileError: it is not the file that was recorded. DeviceError: it is for another TensorRT or GPU.

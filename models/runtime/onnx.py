@@ -1,4 +1,4 @@
-"""Running a described ONNX file with onnxruntime, with one honest answer to "where does it run?"."""
+"""ONNX runtime: runs a described ONNX file with onnxruntime, and reports the execution provider actually used."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from poseunion.models.runtime.description import METADATA_KEY, ModelDescription,
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
-# What a device's name asks onnxruntime for, best first. What one provider cannot compute falls to the next.
+# Execution providers of each device, best first. Operators that one provider lacks run on the next.
 DEVICES = {"cpu": (CPU,), "cuda": (CUDA, CPU), "tensorrt": (TENSORRT, CUDA, CPU)}
-# Descriptions of well-known models that do not describe themselves, by file stem.
+# Descriptions of well-known models whose files have none, by file stem.
 DESCRIPTIONS = Path(__file__).parents[1] / "descriptions"
 
 
 class OnnxModel(PoseModel):
-    """An ONNX pose model with its description.
+    """ONNX pose model with its description.
 
     Args:
         path: the `.onnx` file.
-        description: overrides what the file says of itself; where it says nothing, a `.toml` of the same stem beside it
-            counts, then one that comes with the package.
+        description: overrides the file's own; where the file has none, a `.toml` of the same stem beside it counts,
+            then one that comes with the package.
         device: `cpu`, `cuda` or `tensorrt` (onnxruntime's own TensorRT provider).
         threads: of one call on the CPU; default: onnxruntime's choice.
-        allow_fallback: where the device is absent, run on the next best; `provider` says which. Off: an error.
+        allow_fallback: where the device is absent, run on the next best, which `provider` names. Off: an error.
 
     Raises:
-        BadFileError: no such file. ModelError: it is not what it is described as. DeviceError: the device is not there.
-        BadArgumentError: no such device, or a number of threads that nobody has.
+        BadFileError: no such file. ModelError: it differs from its description. DeviceError: the device is not there.
+        BadArgumentError: no such device, or a number of threads outside 1 to `MOST_THREADS`.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class OnnxModel(PoseModel):
         self.provider = str(self.session.get_providers()[0])
         self.threads = (threads or cores()) if self.provider == CPU else 1
         self._check_names([i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()])
-        # Networks exported in half precision may also want their input so.
+        # Networks exported in half precision may also take their input so.
         self._dtype = np.float16 if self.session.get_inputs()[0].type == "tensor(float16)" else np.float32
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its path and options: another process opens a session of its own."""
+        """Pickle as path and options: another process opens a session of its own."""
         return partial(self._again, threads=self._given_threads), ()
 
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
-        """See `PoseModel.forward`."""
+        """Outputs for a normalised input, see `PoseModel.forward`."""
         fed = {self.description.input: input_N.astype(self._dtype, copy=False)}
         try:
             return list(self.session.run(self.output_names, fed))
@@ -81,7 +81,7 @@ class OnnxModel(PoseModel):
             ) from error
 
     def alone(self) -> PoseModel:
-        """A session of one thread, opened at its first use."""
+        """Single-threaded session, opened at the first use."""
         if self.threads == 1:
             return self
         with self._lock:
@@ -91,7 +91,7 @@ class OnnxModel(PoseModel):
 
 
 def check_device(device: str) -> None:
-    """Raises BadArgumentError for a name that is no device's."""
+    """Check a device's name; raises BadArgumentError."""
     if device not in DEVICES:
         raise BadArgumentError(f"No device {device!r}: choose {', '.join(DEVICES)}.")
 
@@ -104,9 +104,9 @@ def open_session(
     allow_fallback: bool = False,
     profile: Path | None = None,
 ) -> Any:
-    """An onnxruntime session on the first of `providers` or, with `allow_fallback`, on the next that is there.
+    """Open an onnxruntime session on the first of `providers` or, with `allow_fallback`, on the next available one.
 
-    With `profile` it notes the time of every node, in a file whose name begins so.
+    With `profile` it writes the time of every node to a file whose name begins so.
 
     Raises:
         ModelError: the file cannot be loaded. DeviceError: it would run elsewhere. MissingExtraError: no onnxruntime.
@@ -124,17 +124,17 @@ def open_session(
         options.inter_op_num_threads = 1
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a provider is not built in is said below, in one sentence
+            warnings.simplefilter("ignore")  # a provider that is not built in raises a DeviceError below
             session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # onnxruntime raises its own classes, and ValueError for unknown providers
         first_line = str(error).strip().splitlines()[0]
         raise ModelError(f"onnxruntime cannot load {path}: {first_line}") from error
-    # Available providers are compiled in, not present: only the created session knows.
+    # Available providers are compiled in, not present: only the created session has the ones in use.
     got = session.get_providers()[0]
     if got != providers[0] and not allow_fallback:
         raise DeviceError(
-            f"{providers[0]} was asked for, but {path.name} would run on {got}: install its libraries "
-            "(pip install 'poseunion[gpu]' in place of onnxruntime), ask for the CPU, or allow a fallback."
+            f"{providers[0]} was requested, but {path.name} would run on {got}: install its libraries "
+            "(pip install 'poseunion[gpu]' in place of onnxruntime), choose the CPU, or allow a fallback."
         )
     return session
 
@@ -148,6 +148,6 @@ def _own_description(session: Any, path: Path) -> ModelDescription:
         if described.is_file():
             return read_description(described)
     raise ModelError(
-        f"{path} does not say what it is: it has no '{METADATA_KEY}' metadata, there is no {beside.name} beside it, "
+        f"{path} has no description: it has no '{METADATA_KEY}' metadata, there is no {beside.name} beside it, "
         f"and no description of {path.stem} comes with poseunion."
     )

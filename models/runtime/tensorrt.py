@@ -1,4 +1,4 @@
-"""Running a TensorRT engine that `poseunion export --format tensorrt` built.
+"""TensorRT runtime: runs an engine that `poseunion export --format tensorrt` built.
 
 Every name of `tensorrt` and `cuda` used here is checked by a test against the vendor's bindings; the code itself has to
 run on a machine with an NVIDIA GPU.
@@ -20,7 +20,7 @@ from poseunion.models.runtime.engine_record import Gpu, read_record, refuse_else
 
 
 class EngineModel(PoseModel):
-    """An engine with the record beside it.
+    """TensorRT pose model: an engine with the record beside it.
 
     Raises:
         BadFileError: no such file, or no record beside it that fits. DeviceError: TensorRT or a GPU is missing, or the
@@ -51,11 +51,11 @@ class EngineModel(PoseModel):
             self._buffers[name] = int(checked(cuda.cudaMalloc(int(np.prod(shape)) * self._dtypes[name].itemsize)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its path: another process loads the engine for itself."""
+        """Pickle as path: another process loads the engine for itself."""
         return partial(EngineModel, self.path.absolute()), ()
 
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
-        """See `PoseModel.forward`; more crops than the engine takes at once are given to it in turn."""
+        """Outputs for a normalised input; more crops than the engine takes at once are split into several calls."""
         most = self.record.batch[2]
         with self._lock:  # a context serves one caller at a time
             parts = [self._call(input_N[i : i + most]) for i in range(0, len(input_N), most)]
@@ -81,7 +81,7 @@ class EngineModel(PoseModel):
 
 
 def load_libraries() -> tuple[Any, Any]:
-    """The modules `tensorrt` and `cuda.bindings.runtime`.
+    """Import the modules `tensorrt` and `cuda.bindings.runtime`.
 
     Raises:
         DeviceError: one of them, or a library that it loads, is missing.
@@ -99,7 +99,7 @@ def load_libraries() -> tuple[Any, Any]:
 
 
 def gpu_of(cuda: Any) -> Gpu:
-    """The first GPU; raises DeviceError where there is none."""
+    """First GPU's name and compute capability; raises DeviceError where there is none."""
     status, count = cuda.cudaGetDeviceCount()
     if status != cuda.cudaError_t.cudaSuccess or not count:
         raise DeviceError(f"TensorRT needs an NVIDIA GPU with its driver, and there is none here ({status.name}).")
@@ -108,7 +108,7 @@ def gpu_of(cuda: Any) -> Gpu:
 
 
 def checked(result: Any) -> Any:
-    """The value of a call of the CUDA runtime; raises DeviceError where it failed."""
+    """Return value of a CUDA runtime call; raises DeviceError where it failed."""
     status, *values = result
     if int(status) != 0:
         raise DeviceError(f"CUDA failed ({status.name}): is the GPU's memory full?")

@@ -1,4 +1,4 @@
-"""A calibration for a model file that is there, without touching a weight."""
+"""Writing a calibration into an existing model file, without changing its weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stamp(source: Path, out: Path, calibration: Calibration, description: ModelD
     """Write `source`, an `.onnx` or `.safetensors`, to `out` with this calibration in its description; atomically.
 
     Args:
-        description: for an `.onnx` that does not describe itself.
+        description: for an `.onnx` without one.
 
     Raises:
         BadFileError: `source` cannot be read, or is neither.
@@ -53,12 +53,15 @@ def _onnx(source: Path, calibration: Calibration, description: ModelDescription)
 
 
 def _safetensors(source: Path, calibration: Calibration) -> bytes:
-    """The file's head is eight bytes of length and JSON (https://github.com/huggingface/safetensors, "Format")."""
+    """Copy of a safetensors file with a new calibration in its head.
+
+    The head is eight bytes of length and JSON (https://github.com/huggingface/safetensors, "Format").
+    """
     try:
         content = read_regular(source)
         length = struct.unpack("<Q", content[:8])[0]
         if length > min(MOST_HEAD_BYTES, len(content) - 8):
-            raise ValueError(f"its head is said to have {length} bytes")
+            raise ValueError(f"the stated length of its head is {length} bytes")
         head = json.loads(content[8 : 8 + length])
         facts = head.get("__metadata__", {})
         if not isinstance(facts, dict):
@@ -66,7 +69,7 @@ def _safetensors(source: Path, calibration: Calibration) -> bytes:
     except (struct.error, ValueError, AttributeError, RecursionError) as error:
         raise BadFileError(f"{source} is not a safetensors file: {error}.") from error
     if METADATA_KEY not in facts:
-        raise ModelError(f"{source} does not say which model it holds: train it with poseunion train.")
+        raise ModelError(f"{source} has no description of its model: train it with poseunion train.")
     facts[METADATA_KEY] = _calibrated(facts[METADATA_KEY], source, calibration)
     text = json.dumps(head, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors stay aligned

@@ -212,7 +212,8 @@ def test_places_that_contradict_their_visibility_are_reported(folder: Any, coco:
 
 def test_shares_instead_of_pixels_are_reported(folder: Any, coco: Any) -> None:
     document = coco(1)
-    document["annotations"][0] |= {"keypoints": [0.25, 0.5, 2] * 17, "bbox": [0.1, 0.1, 0.5, 0.5]}
+    keypoints = [v for k in range(17) for v in (0.2 + 0.02 * k, 0.3 + 0.01 * k, 2)]
+    document["annotations"][0] |= {"keypoints": keypoints, "bbox": [0.1, 0.1, 0.5, 0.5]}
     assert "shares instead of pixels" in looks(folder, document)
     assert "shares" not in looks(folder, coco(1))
 

@@ -20,7 +20,7 @@ from poseunion.annotate.extend.run import journal_path, run_path
 
 OPERATIONS = ("write", "fsync", "chmod", "replace", "unlink")
 A_LINE = 2  # operations of a line of the journal: write, fsync
-LAST = 7  # at the end of a run: fsync, chmod, replace of the file and of FILE.run.json, unlink of the journal
+LAST = 8  # at the end of a run: fsync, chmod, replace of the file and of FILE.run.json, unlink of the lock, the journal
 
 SCRIPT = """
 import os, signal, sys

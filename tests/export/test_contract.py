@@ -10,7 +10,8 @@ import pytest
 from onnx import numpy_helper
 
 from poseunion.export.contract import AccuracyContract, agreement, check_exact, main_score
-from poseunion.export.onnx.graph_export import described, network_graph, prove
+from poseunion.export.onnx.graph import described
+from poseunion.export.onnx.graph_export import network_graph, prove
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import ModelError
 from poseunion.models.runtime.description import METADATA_KEY

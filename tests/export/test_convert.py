@@ -165,7 +165,7 @@ def test_arguments_that_contradict_the_file(network: RTMPose, tmp_path: Path) ->
         ({"skeleton": "union21"}, "predicts 17 keypoints, but skeleton union21 has 21"),
         ({"skeleton": "coco17", "network": "rtmpose-m"}, "is an rtmpose-t, not rtmpose-m"),
         ({"skeleton": "coco17", "size_wh": (96, 64)}, "does not fit an input of 96x64"),
-        ({"skeleton": "coco17", "size_wh": (128, 192)}, "sees 6 cells"),
+        ({"skeleton": "coco17", "size_wh": (128, 192)}, "has 6 cells"),
     ]:
         with pytest.raises(ModelError, match=message):
             convert(checkpoint, tmp_path / "out", **arguments)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from poseunion.export.cli.main import app
 from poseunion.export.manifest import manifest_path
 from poseunion.export.onnx import int8
 from poseunion.export.onnx.int8 import Quantised
-from poseunion.export.run import Labelled, Request, export
+from poseunion.export.run import ExportRequest, Labelled, export
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import sha256_of
 from poseunion.models.inference.predictor import load_predictor
@@ -69,7 +69,7 @@ def test_all_files_or_none(
 
     monkeypatch.setattr(pipeline, "quantise", refused)
     with pytest.raises(ModelError, match="refused"):
-        export(Request(weights, tmp_path / "set", ("onnx", "onnx-int8"), calibration=Labelled(*people)))
+        export(ExportRequest(weights, tmp_path / "set", ("onnx", "onnx-int8"), calibration=Labelled(*people)))
     assert not (tmp_path / "set").exists()
 
 
@@ -78,7 +78,7 @@ def test_accuracy_is_measured_and_an_over_quantised_file_refused(
     people: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels, images = people
-    request = Request(
+    request = ExportRequest(
         weights_path("unified"), tmp_path / "set", ("onnx", "onnx-int8"), measured=(Labelled(labels, images),)
     )
 
@@ -129,7 +129,7 @@ def test_names_and_endings(weights: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_shipped_weights_keep_the_contract(shared: Path, tmp_path: Path) -> None:
     coco = shared / "data" / "coco"
-    request = Request(
+    request = ExportRequest(
         weights_path("unified"),
         tmp_path,
         ("onnx", "onnx-fp32", "onnx-fp16", "onnx-int8", "onnx-int8-symmetric"),

@@ -244,9 +244,9 @@ def _export() -> Case:
         samples.small_weights(folder / "w.safetensors", backbone="mobilenetv4_conv_small_050")
 
     def do(folder: Path) -> None:
-        from poseunion.export.run import Request, export
+        from poseunion.export.run import ExportRequest, export
 
-        export(Request(folder / "w.safetensors", folder / "m.onnx", overwrite=True))
+        export(ExportRequest(folder / "w.safetensors", folder / "m.onnx", overwrite=True))
 
     def result(folder: Path) -> Any:
         return (folder / "m.onnx").read_bytes()

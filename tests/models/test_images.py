@@ -81,7 +81,7 @@ def test_exif_orientation(orientation: int, file_format: str) -> None:
 
 def test_an_annotation_of_another_size_is_refused() -> None:
     content = encoded(Image.fromarray(RGB))
-    with pytest.raises(ItemError, match=r"is 11x7, but its annotation says 7x11"):
+    with pytest.raises(ItemError, match=r"is 11x7, but its annotation has 7x11"):
         read_annotated_image(content, (7, 11))
 
 

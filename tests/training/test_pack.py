@@ -86,7 +86,7 @@ def test_packed_is_prepared_as_unpacked(
 ) -> None:
     recipe = changed(RECIPE, mend_sides=mend_sides, alpha=alpha)
     plain, packed = prepare(data, recipe, cache), prepare(only(lossless), recipe, tmp_path)
-    assert [len(one.lessons) for one in packed.train] == [int(alpha < 1)] * 3
+    assert [len(one.distilled) for one in packed.train] == [int(alpha < 1)] * 3
     for ours, theirs in zip(packed.train + packed.held_out, plain.train + plain.held_out, strict=True):
         assert ours.store.dataset == theirs.store.dataset
         assert (ours.sampling, ours.exchanged) == (theirs.sampling, theirs.exchanged)
@@ -95,13 +95,13 @@ def test_packed_is_prepared_as_unpacked(
         assert [Path(n).name for n in theirs.store.image_name] == list(ours.store.image_name)
         assert (ours.weight == theirs.weight).all()
         np.testing.assert_allclose(ours.xy, theirs.xy, atol=1e-4)
-        for one, other in zip(ours.lessons, theirs.lessons, strict=True):
-            assert (one.believed == other.believed).all()
-            assert (one.taught.skeleton, one.taught.teacher) == (other.taught.skeleton, other.taught.teacher)
-            known = other.taught.modes.weight > 0
-            assert (one.taught.modes.weight == other.taught.modes.weight).all()
-            np.testing.assert_allclose(one.taught.modes.xy[known], other.taught.modes.xy[known], atol=1e-3)
-            np.testing.assert_allclose(one.taught.modes.cov[known], other.taught.modes.cov[known], rtol=1e-4)
+        for one, other in zip(ours.distilled, theirs.distilled, strict=True):
+            assert (one.agrees == other.agrees).all()
+            assert (one.peaks.skeleton, one.peaks.teacher) == (other.peaks.skeleton, other.peaks.teacher)
+            known = other.peaks.modes.weight > 0
+            assert (one.peaks.modes.weight == other.peaks.modes.weight).all()
+            np.testing.assert_allclose(one.peaks.modes.xy[known], other.peaks.modes.xy[known], atol=1e-3)
+            np.testing.assert_allclose(one.peaks.modes.cov[known], other.peaks.modes.cov[known], rtol=1e-4)
         for i in range(len(ours.store)):
             assert (ours.store.pixels(i) == theirs.store.pixels(i)).all()
 

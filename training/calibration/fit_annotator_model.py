@@ -1,6 +1,6 @@
 """Fit of the annotator model: whether annotators would label a proposed keypoint, and whether as occluded.
 
-Both are fitted on whole held-out people, of the rounds in which their joints are hidden and asked for again
+Both are fitted on whole held-out people, of the rounds in which their joints are masked and predicted back
 (`training.calibration.masking`): occluded on labelled joints (v = 1 against v = 2), labelled on the face (v > 0 against
 v = 0), of people with enough other labels that leaving the face out was a decision and not a person left out. A
 keypoint of which too few samples are of either kind is left out: it is always taken to be labelled, and visible.
@@ -21,12 +21,14 @@ from poseunion.models.calibration.annotator_model import (
     AnnotatorModel,
     labelling_features,
 )
+from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.skeleton import Skeleton, Visibility, sideless
 from poseunion.training.calibration.logistic import fit_logistic
-from poseunion.training.calibration.masking import FACE, Hidden
+from poseunion.training.calibration.masking import Hidden
 from poseunion.training.calibration.samples import OWN, Answers
+from poseunion.training.data.arrays import take
 
-# Labelled keypoints beside the face from which on a face without labels was looked at and left out.
+# Labelled keypoints beside the face from which on a face without labels was left out on purpose.
 ENOUGH_LABELLED = 5
 # Samples of the rarer kind below which nothing is fitted of a keypoint (both sides together).
 FEWEST = 8
@@ -40,7 +42,7 @@ ACCEPTED = 0.5
 
 @dataclass(frozen=True)
 class LabelSamples:
-    """Proposals of which it is known what an annotator did.
+    """Proposals with the annotator's own visibility.
 
     Attributes:
         view, keypoint: (S,) indices.
@@ -56,17 +58,6 @@ class LabelSamples:
     feature: NDArray[np.float64]
     geometry: NDArray[np.float64]
     tells_occluded: NDArray[np.bool_]
-
-    def where(self, chosen: NDArray[np.bool_]) -> LabelSamples:
-        """Some of them."""
-        return LabelSamples(
-            self.view[chosen],
-            self.keypoint[chosen],
-            self.visibility[chosen],
-            self.feature[chosen],
-            self.geometry[chosen],
-            self.tells_occluded[chosen],
-        )
 
 
 def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:
@@ -90,7 +81,7 @@ def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
     dataset = np.array([v.dataset for v in answers.views])[hidden.view]
     tells = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
     samples = LabelSamples(hidden.view, hidden.keypoint, visibility, hidden.feature, hidden.geometry, tells)
-    return samples.where(whole)
+    return take(samples, whole)
 
 
 def fit_labelling(

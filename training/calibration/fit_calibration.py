@@ -1,9 +1,9 @@
-"""Fitting a calibration: from labelled people that the network never saw to probabilities, and to what they promise.
+"""Fitting a calibration: from labelled people that the network never saw to probabilities, and risk–coverage tables.
 
 The held-out people are parted by picture (`is_for_guarantee`). One part fits the logistic functions of
-`models.calibration.schema`, everyone whole and cut at a border, and who has a face also in MPII's form (`mpii_form`).
+`models.calibration.schema`, all whole and cut at a border, and those with a face also in MPII's form (`mpii_form`).
 The other part fits nothing: it fills the ladders from which `annotate extend --risk` picks its thresholds, and there
-every person counts once, because two looks at one person are not independent: whole or cut, and in the form of the
+every person counts once, because two views of one person are not independent: whole or cut, and in the form of the
 files that lack the keypoint, which is MPII's for the face and the people's own for the rest.
 
 Shapes: N views, K keypoints, S samples, F features.
@@ -31,6 +31,7 @@ from poseunion.models.calibration.schema import (
     logistic,
     picture_features,
 )
+from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import sha256_of
@@ -38,9 +39,19 @@ from poseunion.models.inference.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, mirrored
 from poseunion.training.calibration.fit_annotator_model import LabelSamples, fit_labelling, label_samples, left_out
 from poseunion.training.calibration.logistic import fit_logistic
-from poseunion.training.calibration.masking import FACE, Hidden, ask_hidden
+from poseunion.training.calibration.masking import Hidden, ask_hidden
 from poseunion.training.calibration.mpii_form import ask_in_forms
-from poseunion.training.calibration.samples import MPII, OWN, Answers, View, ask, cut_at_border, is_the_look, read_views
+from poseunion.training.calibration.samples import (
+    MPII,
+    OWN,
+    Answers,
+    View,
+    ask,
+    counts_for_guarantee,
+    cut_at_border,
+    read_views,
+)
+from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
 # How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
@@ -66,7 +77,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Samples:
-    """Proposals of which it is known whether they are right.
+    """Proposals and whether they are right.
 
     Attributes:
         view, keypoint: (S,) indices.
@@ -85,18 +96,6 @@ class Samples:
     placed: NDArray[np.bool_]
     geometry: NDArray[np.float64] | None = None
 
-    def where(self, chosen: NDArray[np.bool_]) -> Samples:
-        """Some of them."""
-        return Samples(
-            self.view[chosen],
-            self.keypoint[chosen],
-            self.feature[chosen],
-            self.right[chosen],
-            self.absent[chosen],
-            self.placed[chosen],
-            None if self.geometry is None else self.geometry[chosen],
-        )
-
 
 def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = False) -> list[View]:
     """Labelled people of the held-out pictures (or of all), whole and cut, those of one picture together.
@@ -110,7 +109,7 @@ def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = 
         whole = read_views(source.name, source.annotations, source.images, skeleton, wanted)
         if not whole:
             raise BadFileError(
-                f"Nobody labelled in {source.annotations} is on a held-out picture: "
+                f"No labelled person of {source.annotations} is on a held-out picture: "
                 "give the file the model was trained on, or --all if it was never trained on this one."
             )
         views += whole + [cut for view in whole if (cut := cut_at_border(view)) is not None]
@@ -125,9 +124,9 @@ def picture_samples(
     Args:
         features: `PICTURE_FEATURES`, or `EXPECTED_FEATURES` of a SimCC model.
     """
-    said = answers.expected_oks if features == EXPECTED_FEATURES else answers.raw_score
-    assert said is not None
-    feature = picture_features(said, answers.size, size_bounds)
+    raw = answers.expected_oks if features == EXPECTED_FEATURES else answers.raw_score
+    assert raw is not None
+    feature = picture_features(raw, answers.size, size_bounds)
     view, keypoint = np.nonzero(answers.labelled)
     return _samples(answers, skeleton, view, keypoint, feature[view, keypoint], answers.xy[view, keypoint])
 
@@ -161,7 +160,7 @@ def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
     weights = np.tile(everything, (len(skeleton), 1))
     for k, name in enumerate(skeleton.keypoints):
         both = [k, skeleton.index(mirrored(name))]
-        chosen = samples.where(np.isin(samples.keypoint, both))
+        chosen = take(samples, np.isin(samples.keypoint, both))
         if len(chosen.view):
             weights[k] = fit_logistic(chosen.feature, chosen.right, everything, PULL)
     return weights.round(5)
@@ -182,30 +181,30 @@ def fit_part(
         labels: what annotators did, for `models.calibration.annotator_model`; None: not fitted.
     """
     apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
-    counts = np.array([is_the_look(v) for v in views])
-    weights = fit_weights(samples.where(~apart[samples.view]), skeleton)
-    promised = as_lacking(samples.where((apart & counts)[samples.view]), views, skeleton)
+    counts = np.array([counts_for_guarantee(v) for v in views])
+    weights = fit_weights(take(samples, ~apart[samples.view]), skeleton)
+    guaranteed = as_lacking(take(samples, (apart & counts)[samples.view]), views, skeleton)
     part = KeypointLogistic(
         features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton))
     )
     if labels is not None:
-        mine = labels.where(~apart[labels.view])
+        mine = take(labels, ~apart[labels.view])
         whole = [v for v, kept in zip(views, apart, strict=True) if v.form == OWN and not kept]
         labelling = fit_labelling(mine, confidence_of(part, mine), skeleton, _named(whole, "each whole"))
         part = part.model_copy(update={"labelling": labelling})
-    promised, test = acceptable(part, promised, skeleton), test and acceptable(part, test, skeleton)
-    ladders = [ladder_of(part, promised, test, k) for k in range(len(skeleton))]
+    guaranteed, test = acceptable(part, guaranteed, skeleton), test and acceptable(part, test, skeleton)
+    ladders = [ladder_of(part, guaranteed, test, k) for k in range(len(skeleton))]
     return part.model_copy(update={"ladders": tuple(ladders)})
 
 
 def as_lacking(samples: Samples, views: Sequence[View], skeleton: Skeleton) -> Samples:
     """Each keypoint in the form of the files that lack it: the face in MPII's, the rest in the people's own.
 
-    Without anybody in MPII's form the face counts in their own, too.
+    Without people in MPII's form the face counts in their own, too.
     """
     mpii = np.array([v.form == MPII for v in views])
     face = np.isin(skeleton.keypoints, FACE) & bool(mpii.any())
-    return samples.where(mpii[samples.view] == face[samples.keypoint])
+    return take(samples, mpii[samples.view] == face[samples.keypoint])
 
 
 def _no_ladders(k: int) -> tuple[RiskCoverage, ...]:
@@ -230,7 +229,7 @@ def acceptable(part: KeypointLogistic, samples: Samples, skeleton: Skeleton) -> 
 
 def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k: int) -> RiskCoverage:
     """The ladder of one keypoint; a proposal that is not `placed` is accepted on no rung."""
-    mine = samples.where(samples.keypoint == k)
+    mine = take(samples, samples.keypoint == k)
     confidence = np.where(mine.placed, confidence_of(part, mine), -1.0)
     ordered = np.sort(confidence[confidence >= 0])[::-1]
     thresholds: list[float] = []
@@ -250,7 +249,7 @@ def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k:
     )
     if test is None or not (test.keypoint == k).any():
         return ladder
-    theirs = test.where(test.keypoint == k)
+    theirs = take(test, test.keypoint == k)
     reached = np.where(theirs.placed, confidence_of(part, theirs), -1.0) >= np.array(thresholds)[:, None]
     measured = {
         "test_people": len(theirs.view),
@@ -282,7 +281,7 @@ def try_out(
     size_bounds: tuple[float, float] | None = None,
     features: tuple[str, ...] | None = None,
 ) -> tuple[Tried, tuple[float, float]]:
-    """Ask a model about views, with and (SimCC only) without their joints, and about those with a face in MPII's form.
+    """Predict views, with and (SimCC only) without their joints, and those with a face in MPII's form.
 
     Args:
         size_bounds: of the calibration; None: those of 98 % of these views.
@@ -323,7 +322,7 @@ def calibrate(
     tried, size_bounds = try_out(predictor, views_of(sources, skeleton, everyone=everyone), tempering)
     seen = tried.answers.views
     if all(is_for_guarantee(v.person.image.name) for v in seen):
-        raise BadFileError("All of these people are kept for the guarantee, nobody is left to fit on: give more.")
+        raise BadFileError("All of these people are kept for the guarantee, none are left to fit on: give more.")
     tested = None
     if tests:
         tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
@@ -354,8 +353,8 @@ def _named(views: Sequence[View], how: str) -> str:
     whole = [v for v in views if v.window_xyxy is None]
     counts = Counter(v.dataset for v in whole if v.form != MPII)
     also = Counter(v.dataset for v in whole if v.form == MPII)
-    said = [
+    parts = [
         f"{n} people of {name}" + (f" ({also[name]} also in MPII's form)" if also[name] else "")
         for name, n in counts.items()
     ]
-    return ", ".join([*said, how])
+    return ", ".join([*parts, how])

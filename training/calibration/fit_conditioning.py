@@ -43,7 +43,7 @@ TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0)
 BLURS = (0.004, 0.008, 0.012, 0.02, 0.03, 0.045)
 ERROR_SDS, ERROR_LENGTHS = (0.0, 0.03, 0.06, 0.1), (0.35, 0.7, 1.4)
 CONTEXTS, PRIORS, PICTURES = (1.0, 2.0, 100.0), (0.5, 0.7, 1.0), (0.6, 1.0)
-# A keypoint's own exponents are believed as far as its samples outweigh so many of everybody's.
+# A keypoint's own exponents are shrunk to the pooled ones with the weight of so many samples.
 PULL = 50
 # Beyond so many torso lengths an error is no worse.
 MISSED = 0.5
@@ -52,7 +52,7 @@ WEIGHT_SD = 2.0
 BLOCK = 64
 # Step 4 estimates everything anew for every option: so many people are enough for a few options.
 ENOUGH = 150
-# Rounds that hide a single joint of everybody.
+# Rounds that mask a single joint of each person.
 SINGLES = 4
 
 
@@ -79,7 +79,7 @@ class People:
 
 
 def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) -> People:
-    """Ask a model about the held-out people of (annotations, pictures), those with a face also in MPII's form.
+    """Predict the held-out people of (annotations, pictures), those with a face also in MPII's form.
 
     Raises:
         BadFileError: no picture of a file is held out.
@@ -89,7 +89,7 @@ def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) ->
     for file, images in files:
         chosen = read_views(file.stem, file, images, skeleton, lambda n: is_held_out(n) and not is_for_guarantee(n))
         if not chosen:
-            raise BadFileError(f"Nobody in {file} is held out: give the files that the model was trained on.")
+            raise BadFileError(f"No person of {file} is held out: give the files that the model was trained on.")
         views += chosen
     # What the heads of MPII's form rest on has to come before the fit: the defaults.
     answers = ask_in_forms(predictor, views, ConditioningParameters())
@@ -237,7 +237,7 @@ def fit_exponents(
             mine = np.stack([error[:, kinds == kind] for error in tried])
             count = int(np.isfinite(mine[0]).sum())
             own = np.nansum(mine, (1, 2)) / max(count, 1)
-            # As if PULL further samples had this keypoint's mean error, and the options' merits were everybody's.
+            # As if PULL further samples had this keypoint's mean error, and the pooled merits of the options.
             merit = count * own + PULL * own[0] * everyone / everyone[0]
             joints[kind] = joint.model_copy(update=dict(zip(names, options[int(np.argmin(merit))], strict=True)))
         start = start.model_copy(update={"joints": joints})

@@ -1,8 +1,8 @@
 """Fitting of the prior p(missing | known joints), see `models.conditioning.prior`.
 
 Every person of every step is turned at random, gets a box like those that crops are made from, and loses some of its
-labelled joints: the network is to say where they were. Some others it sees blurred, as a student would place them. A
-joint that a data set lacks is neither shown nor asked for.
+labelled joints: the network predicts these. Some others are displaced, as a student's
+predictions are. A joint that a dataset lacks is neither input nor target.
 
 Shapes: B people of a batch, K keypoints, M components.
 """
@@ -31,12 +31,13 @@ from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.metrics import torso_lengths
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton
+from poseunion.training.data.arrays import take
 from poseunion.training.data.pose_files import Skeletons
 
 if TYPE_CHECKING:
     import torch
 
-# Joints that MPII, COCO and LSP share: what a person of the one usually knows when the other's are asked for.
+# Joints that MPII, COCO and LSP share: the usual labels when the others are predicted.
 LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 HEAD = ("upper_neck", "head_top", *FACE)
@@ -81,8 +82,8 @@ def mean_pose(people: Skeletons, skeleton: Skeleton) -> NDArray[np.float64]:
     upright = known[:, corners].all(1) & (torso > 1) & (hips[:, 1] - shoulders[:, 1] > 0.9 * torso)
     pose = (xy[upright] - hips[upright, None]) / torso[upright, None, None]
     pose = np.where(known[upright, :, None], pose, np.nan)
-    if nobody := [name for name, seen in zip(skeleton.keypoints, known[upright].any(0), strict=True) if not seen]:
-        raise BadArgumentError(f"No upright person with a torso has {nobody[0]}: add a file in which it is labelled.")
+    if absent := [name for name, seen in zip(skeleton.keypoints, known[upright].any(0), strict=True) if not seen]:
+        raise BadArgumentError(f"No upright person with a torso has {absent[0]}: add a file in which it is labelled.")
     middle = np.nanmedian(pose, 0)
     return np.asarray((middle + middle[skeleton.flip_indices] * [-1, 1]) / 2)
 
@@ -199,7 +200,7 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
     for _ in track(range(config.steps), "prior"):
         counts = rng.multinomial(config.batch_size, share / share.sum())
         chosen = np.concatenate([rng.choice(file, count) for file, count in zip(files, counts, strict=True)])
-        seen, target, asked = lesson(rng, people.rows(chosen), masks, template, config)
+        seen, target, asked = training_batch(rng, take(people, chosen), masks, template, config)
         x = torch.from_numpy(seen)
         for number, layer in enumerate(layers[:-1]):
             z = torch.nn.functional.silu(layer(x))
@@ -217,7 +218,7 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
     return Prior(skeleton, template, arrays, config.components)
 
 
-def lesson(
+def training_batch(
     rng: np.random.Generator, batch: Skeletons, masks: Masks, template: NDArray[np.float64], config: PriorConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Network input (B, F), targets in its frame less the template (B, K, 2), and the mask of predicted joints."""
@@ -229,7 +230,7 @@ def lesson(
     low, high = np.log(config.blur)
     middle = rng.uniform(low, high, (b, 1)) + 0.4 * rng.normal(size=(b, k))
     sd = np.exp(np.clip(middle, low, high)) * height[:, None] / BOX_TORSOS
-    # One in ten is three times as far off as its standard deviation says: students are like that.
+    # One in ten is three times as far off as its standard deviation: students' errors are.
     wild = np.where(rng.random((b, k)) < 0.1, 3.0, 1.0)
     placed = xy + blurred[..., None] * (sd * wild)[..., None] * rng.normal(size=(b, k, 2))
     placed = np.where((shown | blurred)[..., None], placed, 0.0)
@@ -243,11 +244,11 @@ def lesson(
 def held_out_error(prior: Prior, people: Skeletons) -> dict[str, float]:
     """Keypoint -> median error, torso lengths, predicted from the person's other labelled joints.
 
-    People without a torso do not count, nor keypoints on which nobody does. A midpoint is asked without its parents,
-    and a parent without the midpoint. At most 2,000 people are asked about, drawn at random.
+    People without a torso do not count, nor keypoints without such people. A midpoint is predicted without its parents,
+    and a parent without the midpoint. At most 2,000 people, drawn at random.
     """
     skeleton = prior.skeleton
-    people = people.rows(np.random.default_rng(0).permutation(len(people))[:2000])
+    people = take(people, np.random.default_rng(0).permutation(len(people))[:2000])
     xy, known = people.xy_NK2.astype(np.float64), people.known_NK
     torso = torso_lengths(xy, np.where(known, 2, 0), skeleton)
     rng, plain = np.random.default_rng(0), PriorConfig(turned=0.0, tilt_deg=0.0)

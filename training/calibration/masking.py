@@ -1,8 +1,6 @@
 """Masks labelled joints and predicts them from the picture and the others, to fit and test evidence confidences.
 
-What a file lacks is rarely one joint alone. So a person is asked for in rounds, each hiding joints that are lacking
-together somewhere: the face (MPII has none), the head (COCO has neither neck nor crown), the limb joints in groups of
-about four drawn at random, and with a hip or shoulder the midpoint that follows from it.
+A person is predicted in rounds, each with a group of joints hidden (`models.conditioning.hiding`).
 
 Shapes: N views, K keypoints of the model, S samples.
 """
@@ -19,14 +17,13 @@ from poseunion.models.calibration.conditioning_parameters import ConditioningPar
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.features import evidence_features
 from poseunion.models.conditioning.fusion import fuse
+from poseunion.models.conditioning.hiding import hiding_rounds
 from poseunion.models.conditioning.prior import Prior
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.calibration.samples import Answers, seed_of
+from poseunion.training.data.arrays import concatenate
 
-FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-HEAD = ("upper_neck", "head_top")
-LIMB_GROUPS = 3
 # People conditioned at a time: arrays stay small.
 BLOCK = 16
 
@@ -51,17 +48,8 @@ class Hidden:
 
 def rounds(skeleton: Skeleton, image_name: str, person_id: int) -> NDArray[np.bool_]:
     """(R, K) what each round hides; the limbs' groups are drawn by the picture's name and the person's number."""
-    special = {*FACE, *HEAD, *skeleton.midpoints}
-    limbs = [k for k, name in enumerate(skeleton.keypoints) if name not in special]
-    order = np.random.default_rng([seed_of(image_name, "limbs"), person_id]).permutation(limbs)
-    groups = [[k for k, name in enumerate(skeleton.keypoints) if name in names] for names in (FACE, HEAD)]
-    groups += [part.tolist() for part in np.array_split(order, LIMB_GROUPS)]
-    hidden = np.zeros((len(groups), len(skeleton)), bool)
-    for row, group in zip(hidden, groups, strict=True):
-        row[group] = True
-        for name, parents in skeleton.midpoints.items():
-            row[skeleton.index(name)] |= any(row[skeleton.index(p)] for p in parents)
-    return hidden
+    rng = np.random.default_rng([seed_of(image_name, "limbs"), person_id])
+    return hiding_rounds(skeleton, rng)
 
 
 def ask_hidden(
@@ -115,10 +103,4 @@ def ask_hidden(
             geometry = labelling_geometry(skeleton, found.xy_NK2, np.where(known[i], visibility[i], 0))
             n, k = np.nonzero(wanted[i])
             parts.append(Hidden(i[n], k, feature[n, k], found.xy_NK2[n, k], geometry[n, k]))
-    return Hidden(
-        np.concatenate([p.view for p in parts]),
-        np.concatenate([p.keypoint for p in parts]),
-        np.concatenate([p.feature for p in parts]),
-        np.concatenate([p.xy for p in parts]),
-        np.concatenate([p.geometry for p in parts]),
-    )
+    return concatenate(parts)

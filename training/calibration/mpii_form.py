@@ -32,11 +32,12 @@ from poseunion.annotate.formats.mpii.mpii_json_write import UNLABELLED
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.fusion import fuse
+from poseunion.models.conditioning.hiding import FACE, HEAD
 from poseunion.models.conditioning.prior import Prior, load_prior
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton, derive_midpoints, load_skeleton, project_indices
-from poseunion.training.calibration.masking import BLOCK, FACE, HEAD
+from poseunion.training.calibration.masking import BLOCK
 from poseunion.training.calibration.samples import MPII, Answers, View, ask, joined
 from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import read_people

@@ -1,6 +1,6 @@
 """Labelled people on which confidences are fitted and measured: whole, and cut at a border so that joints are absent.
 
-A confidence must be low where the joint is not in the picture, and no label says so: what an annotator left out may be
+A confidence must be low where the joint is not in the picture, and no label shows that: a missing label may be
 hidden, tiny or forgotten. So a labelled person is cut: the picture ends between two of its joints, and those beyond
 are known to be absent.
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadFileError, ItemError
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.metrics import oks_radius_px
 from poseunion.models.progress import track
@@ -32,7 +32,7 @@ from poseunion.training.data.labels import TrainingPerson
 from poseunion.training.data.read_people import read_people
 from poseunion.training.evaluation.predictions import person_areas
 
-# A cut leaves at least this share of a person's labelled joints, and never fewer than three: less is nobody's label.
+# A cut leaves at least this share of a person's labelled joints, at least three: fewer are no usable sample.
 LEAST_LEFT = 0.4
 FEWEST_LEFT = 3
 # The labels as their own file has them, and as MPII's would (`mpii_form`).
@@ -44,7 +44,7 @@ _FAR = 1 << 30  # beyond any picture's side
 
 @dataclass(frozen=True)
 class View:
-    """One look at a labelled person.
+    """A labelled person in a window of the picture.
 
     Attributes:
         dataset: name of the file it comes from.
@@ -88,7 +88,7 @@ class View:
 def read_views(
     name: str, annotations: Path, images: Path, target: Skeleton, wanted: Callable[[str], bool] = lambda _: True
 ) -> list[View]:
-    """Everyone labelled in a file, whole, in the target skeleton's order and definitions.
+    """All labelled people of a file, whole, in the target skeleton's order and definitions.
 
     Args:
         wanted: which pictures, by file name.
@@ -129,8 +129,8 @@ def cut_at_border(view: View) -> View | None:
     return View(view.dataset, dataclasses.replace(person, box_xywh=box), view.area * share, (x0, y0, x1, y1))
 
 
-def is_the_look(view: View) -> bool:
-    """Whether this is the one look at its person that counts where every person may count but once: whole or cut."""
+def counts_for_guarantee(view: View) -> bool:
+    """Whether this view, whole or cut, is the one that counts for the guarantee: each person counts once."""
     person = view.person
     drawn = np.random.default_rng([seed_of(person.image.name, "look"), person.person_id]).integers(2)
     return bool(drawn) == (view.window_xyxy is not None)
@@ -146,8 +146,8 @@ class Answers:
     """A model's predictions of views. All places are px of the shown picture, as if that were all there is.
 
     Attributes:
-        views: those that could be looked at.
-        xy: (N, K, 2) where the network alone sees each keypoint.
+        views: those that could be predicted.
+        xy: (N, K, 2) the network's own prediction of each keypoint.
         raw_score: (N, K) the network's own.
         expected_oks: (N, K) of a SimCC network, see `Predictor.expected_oks`; None: it has heatmaps.
         crops: where each was cut.
@@ -199,7 +199,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
     """Run a model on every view; those of one picture stand together, so that it is read once.
 
     Raises:
-        BadFileError: nobody could be looked at.
+        BadFileError: no view could be predicted.
     """
     pixels: list[NDArray[np.uint8]] = []
     crops: list[Crop] = []
@@ -226,7 +226,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
         person = view.person
         try:
             if picture[0] != person.image:
-                picture = (person.image, _read(person))
+                picture = (person.image, read_annotated_image(person.image, person.image_wh))
             x, y, w, h = person.box_xywh
             x0, y0, x1, y1 = view.window_xyxy or (0, 0, _FAR, _FAR)
             shown = picture[1][y0:y1, x0:x1]
@@ -243,7 +243,7 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
     if pixels:
         flush()
     if not seen:
-        raise BadFileError(f"None of {len(views)} people could be looked at: {skipped[:1] or 'no labelled person'}.")
+        raise BadFileError(f"None of {len(views)} people could be predicted: {skipped[:1] or 'no labelled person'}.")
     origin = np.array([v.window_xyxy[:2] if v.window_xyxy else (0, 0) for v in seen], np.float64)
     return Answers(
         tuple(seen),
@@ -280,9 +280,3 @@ def joined(first: Answers, second: Answers) -> Answers:
         skipped=first.skipped + second.skipped,
         **arrays,
     )
-
-
-def _read(person: TrainingPerson) -> NDArray[np.uint8]:
-    if person.image_wh:
-        return read_annotated_image(person.image, person.image_wh)
-    return read_image(person.image, exif=False)

@@ -1,5 +1,5 @@
 """Cross-domain knowledge distillation for small pictures (paper B: Gu et al., CDKD), one module per section.
 
-`sape` aligns features (eq. 1-5), `cca` aligns classes (eq. 6-7), `etht` makes the lesson harder (eq. 9-12), `distiller`
-adds them up (eq. 8). Nothing of it reaches a weights file.
+`sape` aligns features (eq. 1-5), `cca` classes (eq. 6-7), `etht` trains from easy to hard (eq. 9-12), `distiller` sums
+the losses (eq. 8). Weights files hold none of it.
 """

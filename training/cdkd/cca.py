@@ -1,7 +1,7 @@
-"""Classes of two resolutions brought together: paper B, section III-B, and the alternative of its Table V.
+"""Cross-class alignment of bins at two resolutions: paper B, section III-B, and the alternative of its Table V.
 
 The paper sums m adjacent bins of the teacher (eq. 6). Here that sum is `regrid`'s redistribution from the teacher's
-axis to the student's: the same where bins tile the crop, and right where they sit at b / split; any split, any size.
+axis to the student's, for any split and size: the same where bins tile the crop, and exact where they sit at b / split.
 
 Shapes: N people, K keypoints, S teacher's bins, T student's bins of one axis.
 """
@@ -23,7 +23,7 @@ from poseunion.models.codec.simcc import BETA, SimccGrid
 def merging(teacher: SimccGrid, student: SimccGrid, axis: int) -> Tensor:
     """(2, S, T): the redistribution of one axis for crops as they are, and for mirrored ones.
 
-    Mirroring counts pixels from the other end, and the two grids' last pixels do not lie at the same place: hence two.
+    There are two since mirroring counts pixels from the other end, and the two grids' last pixels lie at other places.
     """
     matrices = []
     for flip in (False, True):
@@ -42,12 +42,11 @@ class ClassAlignment(nn.Module):
 
     def __init__(self, student: SimccGrid, teacher: SimccGrid, *, learned: bool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(ours, theirs) for ours, theirs in zip(student.bins_wh, teacher.bins_wh, strict=True)
-        )
-        if not learned:
-            self.layers = nn.ModuleList()
-            for axis in (0, 1):
+        self.layers = nn.ModuleList()
+        for axis, (ours, theirs) in enumerate(zip(student.bins_wh, teacher.bins_wh, strict=True)):
+            if learned:
+                self.layers.append(nn.Linear(ours, theirs))
+            else:
                 self.register_buffer(f"merge_{axis}", merging(teacher, student, axis), persistent=False)
 
     def forward(
@@ -74,7 +73,7 @@ class ClassAlignment(nn.Module):
 def merged(teacher_NKS: Tensor, merge_2ST: Tensor, flip_N: Tensor) -> Tensor:
     """A teacher's distributions on the student's bins (eq. 6), (N, K, T) summing to one.
 
-    What lies beyond the student's last bin is left out, as `regrid` has it; the rest is normalised.
+    Mass beyond the student's last bin is left out, as in `regrid`; the rest is normalised.
     """
     both = torch.stack([teacher_NKS @ matrix for matrix in merge_2ST], 1)
     chosen = both[torch.arange(len(flip_N), device=flip_N.device), flip_N.long()]

@@ -1,7 +1,7 @@
-"""One teacher at full resolution, and what a student of small pictures learns from it (paper B, eq. 8).
+"""Distillation of a low-resolution student from one full-resolution torch teacher (paper B, eq. 8).
 
-The teacher sees the same region as the student, on as many pixels as it was trained for, without the student's
-disturbances. It is a torch network, asked in every step: its features cannot be remembered and then rotated.
+The teacher reads the same region as the student, on as many pixels as it was trained for, without the student's
+disturbances. It runs in every step: its features cannot be cached and then rotated.
 
 Shapes: N people, K keypoints, H and W the teacher's input.
 """
@@ -26,16 +26,16 @@ from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 from poseunion.models.zoo import shipped_models, trainable_models, weights_path
 from poseunion.training.cdkd.cca import ClassAlignment
 from poseunion.training.cdkd.etht import Curriculum, difficulty
-from poseunion.training.cdkd.sape import FeatureAlignment
+from poseunion.training.cdkd.sape import FeatureAlignment, Shape
 from poseunion.training.config.cdkd import Cdkd
 
 Simcc = tuple[Tensor, Tensor]
 
-# Networks without layers over positions, which read crops of any size and aspect.
+# Networks without layers over positions read crops of any size and aspect.
 ANY_SIZE = ("equivariant", "lite-hrnet")
 
-# What a CPU's caches hold of a teacher's maps: at 256x256, 8 people at a time take two thirds of the time of 32.
-ASKED_AT_ONCE = 8
+# So many people's maps fit into a CPU's caches: at 256x256, 8 people at a time take two thirds of the time of 32.
+TEACHER_BATCH = 8
 
 
 class Teacher:
@@ -44,7 +44,7 @@ class Teacher:
     Attributes:
         size_wh: of its input.
         grid: its bins; None for a heatmap network.
-        skeleton: of its answers.
+        skeleton: of its output.
     """
 
     def __init__(self, network: nn.Module, description: ModelDescription, size_wh: tuple[int, int]) -> None:
@@ -56,23 +56,24 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None]:
         """Normalised crops -> the last map before the head, and the logits of a SimCC network."""
-        at_once = ASKED_AT_ONCE if image_N3HW.device.type == "cpu" else max(len(image_N3HW), 1)
-        features, said, _ = zip(*(answers(self.network, part) for part in image_N3HW.split(at_once)), strict=True)
-        axes = [answer for answer in said if answer is not None]
-        answer = (torch.cat([x for x, _ in axes]), torch.cat([y for _, y in axes])) if axes else None
-        return torch.cat(features), answer
+        at_once = TEACHER_BATCH if image_N3HW.device.type == "cpu" else max(len(image_N3HW), 1)
+        features, logits, _ = zip(
+            *(forward_parts(self.network, part) for part in image_N3HW.split(at_once)), strict=True
+        )
+        axes = [simcc for simcc in logits if simcc is not None]
+        return torch.cat(features), (torch.cat([x for x, _ in axes]), torch.cat([y for _, y in axes])) if axes else None
 
 
-def answers(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
+def forward_parts(network: nn.Module, image_N3HW: Tensor) -> tuple[Tensor, Simcc | None, Tensor | None]:
     """Last map, SimCC logits and heatmap of a network, whichever it has."""
     features: Tensor = network.features(image_N3HW)  # type: ignore[operator]
     if isinstance(network, MarginalSimcc):
         heat = network.heatmaps(features)
         return features, network.axes(heat), heat
-    answer = network.head(features)  # type: ignore[operator]
-    if isinstance(answer, Tensor):
-        return features, None, answer
-    x, y = answer
+    output = network.head(features)  # type: ignore[operator]
+    if isinstance(output, Tensor):
+        return features, None, output
+    x, y = output
     return features, (x, y), None
 
 
@@ -93,7 +94,7 @@ def teacher_file(name_or_path: str) -> Path:
 
 
 def teacher_view(description: ModelDescription, network: str, student_wh: tuple[int, int]) -> tuple[int, int]:
-    """The input size at which a teacher sees a student's region: its own height, the student's aspect.
+    """The teacher's input size for a student's region: its own height, the student's aspect.
 
     Raises:
         BadArgumentError: the network reads one aspect only, and it is another.
@@ -124,10 +125,10 @@ def load_teacher(name_or_path: str, student_wh: tuple[int, int]) -> Teacher:
 
 
 class Distiller(nn.Module):
-    """The modules of training that no export has: alignments and curriculum, beside a teacher.
+    """Alignments and curriculum of a training with a teacher; no export has them.
 
     Args:
-        student: the network that is trained; asked once here, for the shape of its last map.
+        student: the network that is trained; it runs once here, for the shape of its last map.
         grid: its bins.
 
     Raises:
@@ -139,11 +140,11 @@ class Distiller(nn.Module):
         self.config, self.teacher = config, teacher
         self.curriculum = Curriculum(config)
         self.features = self.classes = None
+        student_shape, has_classes = _probe(student, grid.size_wh)
         if config.features != "off":
-            shapes = (_map_shape(network, size) for network, size in _both(student, grid, teacher))
-            self.features = FeatureAlignment(config, *shapes)
+            self.features = FeatureAlignment(config, student_shape, _probe(teacher.network, teacher.size_wh)[0])
         if config.classes != "off":
-            if teacher.grid is None or _is_heatmap(student, grid):
+            if teacher.grid is None or not has_classes:
                 raise BadArgumentError("A heatmap network has no classes to align: set cdkd.classes=off.")
             self.classes = ClassAlignment(grid, teacher.grid, learned=config.classes == "linear")
         index = project_indices(teacher.skeleton, skeleton)
@@ -152,55 +153,52 @@ class Distiller(nn.Module):
         self.register_buffer("index_K", torch.from_numpy(index), persistent=False)
 
     def forward(
-        self, features: Tensor, answer: Simcc | None, wide_NHW3: Tensor, flip_N: Tensor, progress: float
+        self, features: Tensor, simcc: Simcc | None, wide_NHW3: Tensor, flip_N: Tensor, progress: float
     ) -> dict[str, Tensor]:
         """Distillation losses of one step.
 
         Args:
-            features, answer: the student's last map and logits.
-            wide_NHW3: uint8 RGB, the teacher's view of the same crops; `flip_N` tells which are mirrored.
+            features, simcc: the student's last map and logits.
+            wide_NHW3: uint8 RGB, the teacher's crops of the same regions; `flip_N`: which of them are mirrored.
             progress: share of the budget that is spent.
 
         Returns:
-            `cdkd`, which is added to the loss (alpha L_fea + beta L_logit), and what it is made of.
+            `cdkd`, which is added to the loss (alpha L_fea + beta L_logit), and its parts.
         """
         self.teacher.network.to(wide_NHW3.device)
-        # Teachers answer in autocast's precision; lessons are losses, and those are counted in 32 bits.
+        # Teachers run in autocast's precision; losses are computed in 32 bits.
         half = torch.autocast(wide_NHW3.device.type, torch.bfloat16) if self.config.half_teacher else nullcontext()
         with half:
-            their_features, their_answer = _in_32_bits(self.teacher(normalise(wide_NHW3)))
+            teacher = _in_32_bits(*self.teacher(normalise(wide_NHW3)))
         with torch.autocast(features.device.type, enabled=False):
-            ours = _in_32_bits((features, answer))
-            return self._compared(*ours, their_features, their_answer, flip_N, progress)
+            return self._losses(_in_32_bits(features, simcc), teacher, flip_N, progress)
 
-    def _compared(
+    def _losses(
         self,
-        features: Tensor,
-        answer: Simcc | None,
-        their_features: Tensor,
-        their_answer: Simcc | None,
+        student: tuple[Tensor, Simcc | None],
+        teacher: tuple[Tensor, Simcc | None],
         flip_N: Tensor,
         progress: float,
     ) -> dict[str, Tensor]:
         now = self.curriculum(difficulty(progress), flip_N.device)
         parts: dict[str, Tensor] = {}
-        lesson = features.new_zeros(())
+        total = student[0].new_zeros(())
         if self.features is not None:
-            parts["cdkd_features"] = self.features(features, their_features)
-            lesson = lesson + now["alpha"] * parts["cdkd_features"]
+            parts["cdkd_features"] = self.features(student[0], teacher[0])
+            total = total + now["alpha"] * parts["cdkd_features"]
         if self.classes is not None:
-            assert answer is not None
-            assert their_answer is not None
+            assert student[1] is not None
+            assert teacher[1] is not None
             index = self.get_buffer("index_K")
-            theirs = their_answer[0][:, index], their_answer[1][:, index]
+            theirs = teacher[1][0][:, index], teacher[1][1][:, index]
             weight = (index >= 0).float().expand(len(flip_N), -1)
             if self.config.confidence:
                 peak = torch.minimum(theirs[0].amax(-1), theirs[1].amax(-1))
                 weight = weight * peak.clamp(0, 1)
-            parts["cdkd_classes"] = self.classes(answer, theirs, flip_N, weight, now["tau"])
-            lesson = lesson + now["beta"] * parts["cdkd_classes"]
+            parts["cdkd_classes"] = self.classes(student[1], theirs, flip_N, weight, now["tau"])
+            total = total + now["beta"] * parts["cdkd_classes"]
         learned = {f"cdkd_{name}": now[name].detach() for name in self.curriculum.raw}
-        return {**parts, **learned, "cdkd": lesson}
+        return {**parts, **learned, "cdkd": total}
 
 
 def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGrid) -> Distiller | None:
@@ -210,28 +208,15 @@ def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGr
     return Distiller(config, load_teacher(config.teacher, grid.size_wh), student, load_skeleton(skeleton), grid)
 
 
-def _in_32_bits(said: tuple[Tensor, Simcc | None]) -> tuple[Tensor, Simcc | None]:
-    features, answer = said
-    return features.float(), None if answer is None else (answer[0].float(), answer[1].float())
-
-
-def _both(student: nn.Module, grid: SimccGrid, teacher: Teacher) -> list[tuple[nn.Module, tuple[int, int]]]:
-    return [(student, grid.size_wh), (teacher.network, teacher.size_wh)]
+def _in_32_bits(features: Tensor, simcc: Simcc | None) -> tuple[Tensor, Simcc | None]:
+    return features.float(), None if simcc is None else (simcc[0].float(), simcc[1].float())
 
 
 @torch.no_grad()
-def _map_shape(network: nn.Module, size_wh: tuple[int, int]) -> tuple[int, int, int]:
-    """(C, h, w) of the last map; leaves the network as it was."""
+def _probe(network: nn.Module, size_wh: tuple[int, int]) -> tuple[Shape, bool]:
+    """(C, h, w) of the last map, and whether there are SimCC logits; the network stays as it was."""
     was_training = network.training
-    features: Tensor = network.eval().features(torch.zeros(1, 3, size_wh[1], size_wh[0]))  # type: ignore[operator]
+    features, simcc, _ = forward_parts(network.eval(), torch.zeros(1, 3, size_wh[1], size_wh[0]))
     network.train(was_training)
     c, h, w = features.shape[1:]
-    return c, h, w
-
-
-def _is_heatmap(network: nn.Module, grid: SimccGrid) -> bool:
-    was_training = network.training
-    with torch.no_grad():
-        _, answer, _ = answers(network.eval(), torch.zeros(1, 3, grid.size_wh[1], grid.size_wh[0]))
-    network.train(was_training)
-    return answer is None
+    return (c, h, w), simcc is not None

@@ -1,7 +1,6 @@
-"""Easy-to-hard training: tau, and alpha and beta if wanted, learned against the student (paper B, eq. 9-12; CTKD).
+"""Easy-to-hard training: tau, alpha and beta by gradient ascent against the student (paper B, eq. 9-12; CTKD).
 
-Each is a number within bounds, a sigmoid of what is learned: ascending without bounds, weights of a positive loss would
-grow as long as training lasts.
+Each is a sigmoid within bounds: without them, the weights of a positive loss would grow as long as training lasts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Features of two resolutions brought together: paper B, section III-A, and the alternatives of its Table V.
+"""Scale-adaptive projector ensemble, aligning features of two resolutions: paper B, section III-A, and Table V.
 
 Shapes: N people; C, h, w of the student's last map; D channels, u x v cells of the teacher's; K projectors, B branches.
 """
@@ -35,7 +35,7 @@ class Projector(nn.Module):
 
 
 class ScaleAdaptiveUnit(nn.Module):
-    """How much each projector counts, from the student's map seen through several kernels (eq. 1-3)."""
+    """Weight of each projector, from the student's map through several kernels (eq. 1-3)."""
 
     def __init__(self, channels: int, out_channels: int, kernels: tuple[int, ...], projectors: int) -> None:
         super().__init__()
@@ -45,9 +45,9 @@ class ScaleAdaptiveUnit(nn.Module):
 
     def forward(self, map_NChw: Tensor) -> Tensor:
         """(N, C, h, w) -> weights (N, K, D) that sum to one over the projectors."""
-        seen = torch.cat([branch(map_NChw) for branch in self.branches], 1)  # eq. 1
+        scales = torch.cat([branch(map_NChw) for branch in self.branches], 1)  # eq. 1
         # eq. 2: fully connected layer (at every cell), global pooling, sum over the branches.
-        pooled_NC = self.fusion(seen).mean((2, 3)).unflatten(1, (len(self.branches), -1)).sum(1)
+        pooled_NC = self.fusion(scales).mean((2, 3)).unflatten(1, (len(self.branches), -1)).sum(1)
         return torch.softmax(torch.stack([layer(pooled_NC) for layer in self.select], 1), 1)  # eq. 3
 
 
@@ -83,7 +83,7 @@ class StridedAlignment(nn.Module):
 
 
 class FeatureAlignment(nn.Module):
-    """The feature loss of a recipe: which side is brought to the other, and how."""
+    """The feature loss of a recipe, with the student's map aligned to the teacher's or the reverse."""
 
     def __init__(self, config: Cdkd, student: Shape, teacher: Shape) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class FeatureAlignment(nn.Module):
         if config.features == "conv":
             self.align = StridedAlignment(student, teacher)
         elif config.features == "pointwise":
-            # Little to learn beside the features themselves.
+            # Few parameters beside the features themselves.
             self.align = nn.Conv2d(student[0], teacher[0], 1)
         elif config.features == "linear":
             self.align = Projector(student, teacher, relu=False)
@@ -105,7 +105,7 @@ class FeatureAlignment(nn.Module):
         if self.on_teacher:
             return cosine_loss(student_NChw, self.align(teacher_NDuv))
         ours = self.align(student_NChw)
-        # The same region on more cells: their mean. Alignments that give the teacher's cells leave it as it is.
+        # The same region on more cells: their mean. With alignments to the teacher's cells nothing changes.
         theirs = F.adaptive_avg_pool2d(teacher_NDuv, ours.shape[-2:])
         return cosine_loss(ours, theirs)
 

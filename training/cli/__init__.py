@@ -1,1 +1,1 @@
-"""Commands of training, fitting and evaluation; `main` has train and average, the others one each."""
+"""Commands of training, fitting and evaluation; `main` has those that train, `fit` and `evaluate` the others."""

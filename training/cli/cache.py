@@ -1,4 +1,4 @@
-"""`poseunion cache`: what training keeps on disk. Needs no torch."""
+"""`poseunion cache`: files that training keeps on disk. Needs no torch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MB = 1e6
 
 @app.command()
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete what is listed.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the listed files.")] = False,
     days: Annotated[
-        float | None, typer.Option("--unused-days", min=0, help="Only what was not used for so many days.")
+        float | None, typer.Option("--unused-days", min=0, help="Only files that were not used for so many days.")
     ] = None,
 ) -> None:
-    """List what training keeps on disk: people and pictures, decoded, and teachers' answers.
+    """List the files that training keeps on disk: decoded people and pictures, and teachers' predictions.
 
-    It lies under $POSEUNION_CACHE, by default ~/.cache/poseunion. What is deleted is made anew when a run needs it.
+    They lie under $POSEUNION_CACHE, by default ~/.cache/poseunion. Deleted files are made anew when a run needs them.
 
     Examples:
 
@@ -49,7 +49,7 @@ def cache(
         console.print(f"{delete(kept) / MB:,.0f} MB are free again in {folder}.")
         return
     console.print(_table(kept))
-    console.print(f"{sum(one.size_bytes for one in kept) / MB:,.0f} MB in {folder}; --clear deletes what is listed.")
+    console.print(f"{sum(one.size_bytes for one in kept) / MB:,.0f} MB in {folder}; --clear deletes them.")
 
 
 def _table(kept: list[Kept]) -> Table:

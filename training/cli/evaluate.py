@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poseunion.models.command_line import paired
 from poseunion.models.errors import BadArgumentError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def evaluate(
     flip: Annotated[bool, typer.Option(help="Average with the mirrored crop.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
     ap_engine: Annotated[
-        str, typer.Option(help="pycocotools, hotcoco or faster-coco-eval: the same AP, the latter two sooner.")
+        str, typer.Option(help="pycocotools, hotcoco or faster-coco-eval: the same AP, the latter two faster.")
     ] = "pycocotools",
     plot: Annotated[Path | None, typer.Option(help="Write a per-keypoint plot: .png, .svg or .pdf.")] = None,
     gallery: Annotated[
@@ -54,18 +55,18 @@ def evaluate(
         bool,
         typer.Option(
             "--joint",
-            help="Read the models as one, too: a column for the mean of their densities, and one "
-            "for an oracle of their answers, which is no model.",
+            help="Add a column for the joint model, the mean of their densities, and one for an oracle, the best of "
+            "their predictions by the labels.",
         ),
     ] = False,
     weight: Annotated[
-        list[float] | None, typer.Option(help="Of each model in --joint, in the same order; else all the same.")
+        list[float] | None, typer.Option(help="Weight of each model in --joint, in the same order; else equal.")
     ] = None,
     turns: Annotated[
         str,
         typer.Option(
-            help="Of --joint: none; disagreement: people whose models disagree are read at 90, 180 and 270 "
-            "degrees, too; always: all people are."
+            help="Rotations in --joint: none; disagreement: 90, 180 and 270 degrees, too, where the models disagree "
+            "on a person; always: for all people."
         ),
     ] = "none",
     as_json: Annotated[bool, typer.Option("--json", help="Print json instead of a table.")] = False,
@@ -73,32 +74,29 @@ def evaluate(
     """Measure models on labelled people, in the data set's own keypoint definitions.
 
     A model that does not describe itself needs a .toml of the same name beside it, or one in poseunion's descriptions.
-    With a COCO and an MPII file the rows of paper A's Table 1 are printed, too.
     """
     from poseunion.models.inference.predictor import load_predictor
-    from poseunion.training.evaluation.cross_dataset import table1
     from poseunion.training.evaluation.evaluate import GROUND_TRUTH, measure, read_task
     from poseunion.training.evaluation.joint_rows import measure_joint
     from poseunion.training.evaluation.report_plots import check_plot, plot_keypoints
     from poseunion.training.evaluation.report_table import markdown_table, notes
     from poseunion.training.evaluation.worst_cases import write_gallery
 
-    if len(annotations) != len(images):
-        raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
+    pairs = paired(annotations, images)
     if plot is not None:
         check_plot(plot)
-    datasets = _one_a_file("--dataset", dataset or [None], len(annotations))
-    sources = _one_a_file("--boxes", boxes or [GROUND_TRUTH], len(annotations))
+    datasets = _one_a_file("--dataset", dataset or [None], len(pairs))
+    sources = _one_a_file("--boxes", boxes or [GROUND_TRUTH], len(pairs))
     tasks = [
         read_task(file, folder, dataset=name, skeleton=skeleton, boxes=source, head_boxes=head_boxes, engine=ap_engine)
-        for file, folder, name, source in zip(annotations, images, datasets, sources, strict=True)
+        for (file, folder), name, source in zip(pairs, datasets, sources, strict=True)
     ]
     predictors = [load_predictor(m, flip=flip, threads=threads) for m in model]
-    together = _joint(predictors, weight, turns, joint)
+    joint_teacher = _joint(predictors, weight, turns, joint)
     results: list[list[dict[str, Any]]] = []
     for number, task in enumerate(tasks):
         columns = []
-        found = (measure(p, task) for p in predictors) if together is None else measure_joint(together, task)
+        found = (measure(p, task) for p in predictors) if joint_teacher is None else measure_joint(joint_teacher, task)
         for measured in found:
             columns.append(measured.scores)
             if gallery is not None:
@@ -115,8 +113,6 @@ def evaluate(
     for file, columns in zip(annotations, results, strict=True):
         print(f"{file}{', flip test' if flip else ''}\n\n{markdown_table(columns)}\n")
         print("\n".join(notes(columns[0])), end="\n\n")
-    if table := table1(results):
-        print(f"Paper A's Table 1: PCKh of MPII's keypoints, AP of COCO's\n\n{table}\n")
 
 
 def _joint(members: list[Predictor], weights: list[float] | None, turns: str, wanted: bool) -> JointTeacher | None:
@@ -136,9 +132,9 @@ def _joint(members: list[Predictor], weights: list[float] | None, turns: str, wa
 def _one_a_file(option: str, values: Sequence[Any], files: int) -> list[Any]:
     if len(values) not in (1, files):
         raise BadArgumentError(f"{len(values)} {option} for {files} --annotations: give one for all, or one a file.")
-    return list(values) * (files // len(values)) if len(values) == 1 else list(values)
+    return list(values) * (files if len(values) == 1 else 1)
 
 
 def _gallery_folder(gallery: Path, task: Task, file: int, model: str, column: int) -> Path:
-    """`2-coco-1-unified`: the numbers distinguish files of one data set, and models of one name."""
+    """`2-coco-1-unified`; the numbers distinguish files of one data set, and models of one name."""
     return gallery / f"{file + 1}-{task.dataset}-{column}-{model}".replace("/", "_")

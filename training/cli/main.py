@@ -1,4 +1,4 @@
-"""`poseunion train`, `average`, `evaluate`, `calibrate`, `fit-prior` and `fit-evidence`."""
+"""`poseunion train`, `train-detector`, `pack` and `average`; `evaluate` and the fits are in modules of their own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import typer
 from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
-from poseunion.training.cli import calibrate as cli_calibrate
-from poseunion.training.cli import conditioning as cli_evidence
 from poseunion.training.cli import evaluate as cli_evaluate
+from poseunion.training.cli import fit as cli_fit
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train and evaluate students.")
+# Of people whose crop failed when packing; all are in the index.
+MOST_LISTED = 10
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help="Train and evaluate models."
+)
 
 
 @app.command(
@@ -32,13 +36,13 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Weights to start from, a shipped model or an earlier run's file; else the recipe's own start.",
+            help="Start weights: a shipped model or an earlier run's file; else the recipe's own.",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs of each node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each.")] = 1,
-    list_recipes: Annotated[bool, typer.Option("--list", help="Print the recipes.")] = False,
+    list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> None:
     """Train a student from a recipe."""
     from poseunion.models.zoo import weights_path
@@ -68,7 +72,7 @@ def train(
         torch.set_num_threads(1)
     listed = read_data_file(data)
     check_nodes(nodes)
-    # A run that was stopped before its first checkpoint begins anew, from its start.
+    # A run that was stopped before its first checkpoint starts again from its start weights.
     begin = "" if check_out(out, resume=resume).exists() else init or config.student.start
     start = initial_state(config, weights_path(begin)) if begin else None
     origin = origin_of(weights_path(begin)) if begin else None
@@ -91,6 +95,109 @@ def train(
 
 
 @app.command(
+    epilog="Examples:  poseunion train-detector --data people.yaml --out runs/person minutes=60  ·  "
+    "poseunion train-detector --data people.yaml --out runs/person --resume minutes=60  ·  "
+    "poseunion train-detector --data people.yaml --out runs/fine side=416 steps=20000 --init none",
+)
+def train_detector(
+    data: Annotated[Path, typer.Option(help="Data file (YAML): pictures with boxes, and detectors as teachers.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
+    init: Annotated[
+        str,
+        typer.Option(
+            metavar="imagenet|none|FILE", help="Start: ImageNet's efficientnet_lite0, or weights of unified_imagenet."
+        ),
+    ] = "imagenet",
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a person detector on pictures with boxes.
+
+    The data file is that of `poseunion train`. Its teachers are detectors here: they add boxes of people that have
+    none. Pictures without people, and data sets of kind boxes, can be used.
+    """
+    try:
+        from poseunion.training.detector.loop import fit_detector
+        from poseunion.training.detector.prepare import prepare_pictures, starting_network
+        from poseunion.training.loop.train import check_out
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.training.config.overrides import with_overrides
+    from poseunion.training.data.arrays import cache_folder
+    from poseunion.training.data.data_file import read_data_file
+    from poseunion.training.detector.recipe import DetectorRecipe
+
+    console = Console(stderr=True)
+    recipe = with_overrides(DetectorRecipe(), overrides or [])
+    listed = read_data_file(data)
+    check_out(out, resume=resume)
+    start = starting_network(init, recipe.seed)
+    train, held_out = prepare_pictures(listed, cache_folder())
+    for part in train:
+        people = int((~part.store.ignored).sum())
+        console.print(
+            f"{part.store.dataset}: {len(part.rows)} pictures to train on; of all {len(part.store)}: {people} people, "
+            f"{people - int(part.store.labelled.sum())} detected, {int(part.store.ignored.sum())} boxes in doubt, "
+            f"{len(part.store.skipped)} skipped"
+        )
+    console.print(recipe)
+    weights = fit_detector(recipe, train, held_out, start, out, resume=resume)
+    console.print(f"Weights: {weights}")
+
+
+@app.command(
+    epilog="Examples:  poseunion pack unified --data data.yaml --out packed  ·  "
+    "poseunion pack unified --data data.yaml --out lossless --quality 100 --height-px 256",
+)
+def pack(
+    recipe: Annotated[str, typer.Argument(help="Recipe to train: its skeleton and data sets are packed.")],
+    data: Annotated[Path, typer.Option(help="Data file (YAML): datasets and teachers.")],
+    out: Annotated[Path, typer.Option(help="Folder of the packed set.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of the WebP crops; 100 is lossless.")] = 65,
+    height_px: Annotated[int, typer.Option(min=16, help="Height of a person's box in the crops, at most.")] = 192,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a packed set in --out.")] = False,
+) -> None:
+    """Pack a training set as shards of person crops, labels and teachers' peaks.
+
+    Another machine needs only this folder to train: no pictures, no annotation files, no teachers. Name it in a data
+    file as `datasets: [{packed: FOLDER}]`. A stopped run goes on when it is started again.
+    """
+    try:
+        from poseunion.training.pack import pack as write_packed
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.training.config.recipes import find_recipe
+    from poseunion.training.data.arrays import cache_folder
+    from poseunion.training.data.data_file import read_data_file
+
+    console = Console(stderr=True)
+    index = write_packed(
+        read_data_file(data),
+        find_recipe(recipe, overrides or []),
+        out,
+        cache_folder(),
+        quality=quality,
+        height_px=height_px,
+        overwrite=overwrite,
+    )
+    for dataset in index.datasets:
+        people = sum(shard.people for shard in dataset.shards)
+        size = sum(shard.size_bytes for shard in dataset.shards)
+        everyone = people + len(dataset.skipped) + sum(dataset.left_out.values())
+        console.print(
+            f"{dataset.name}: {people} of {everyone} people, {size / 1e6:.1f} MB, {size / people / 1e3:.1f} kB a person"
+        )
+        for reason, count in dataset.left_out.items():
+            console.print(f"  {count} not packed: {reason}", markup=False)
+        for picture, reason in dataset.skipped[:MOST_LISTED]:
+            console.print(f"  not packed: {picture}: {reason}", markup=False)
+        if len(dataset.skipped) > MOST_LISTED:
+            console.print(f"  and {len(dataset.skipped) - MOST_LISTED} more, all listed in {out / 'index.json'}")
+    console.print(f"Packed set: {out}")
+
+
+@app.command(
     epilog="Examples:  poseunion average runs/first/weights.safetensors runs/second/weights.safetensors "
     "--out mean.safetensors"
     "  ·  poseunion average first.safetensors second.safetensors --share 1 --share 3 --out mean.safetensors",
@@ -99,14 +206,15 @@ def average(
     weights: Annotated[list[str], typer.Argument(help="Weights of two runs or more: files, or shipped models.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The mean, a .safetensors file.")],
     share: Annotated[
-        list[float] | None, typer.Option(help="How much a file counts, once each; else all the same.")
+        list[float] | None, typer.Option(help="Weight of each file in the mean, in the same order; else equal.")
     ] = None,
     part: Annotated[
-        list[str] | None, typer.Option(help="Average this part alone, backbone for example; the rest is the first's.")
+        list[str] | None,
+        typer.Option(help="Average only this part, backbone for example; the rest is the first file's."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write the mean of weights that runs from one start ended at: often better than each of them."""
+    """Average the weights of several runs from one start: often better than each of them."""
     try:
         from poseunion.training.loop.average import average as write_mean
     except ModuleNotFoundError as error:
@@ -118,6 +226,6 @@ def average(
 
 
 app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)
-app.command(epilog=cli_calibrate.EXAMPLES)(cli_calibrate.calibrate)
-app.command("fit-prior", epilog=cli_evidence.PRIOR_EXAMPLES)(cli_evidence.fit_prior)
-app.command("fit-evidence", epilog=cli_evidence.EVIDENCE_EXAMPLES)(cli_evidence.fit_evidence)
+app.command(epilog=cli_fit.CALIBRATE_EXAMPLES)(cli_fit.calibrate)
+app.command("fit-prior", epilog=cli_fit.PRIOR_EXAMPLES)(cli_fit.fit_prior)
+app.command("fit-evidence", epilog=cli_fit.EVIDENCE_EXAMPLES)(cli_fit.fit_evidence)

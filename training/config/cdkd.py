@@ -1,4 +1,4 @@
-"""What of paper B a recipe uses, and how much of it; the paper gives neither alpha, beta, tau nor xi: these are ours.
+"""Settings of paper B's distillation; the paper gives neither alpha, beta, tau nor xi: these are ours.
 
 No torch here: recipes are printed and checked without it.
 """
@@ -20,7 +20,7 @@ Temperature = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 @dataclass(frozen=True, config=CHECKED)
 class Cdkd:
-    """Distillation from one torch network that sees the same region at a higher resolution.
+    """Distillation from one torch network on the same region at a higher resolution.
 
     Attributes:
         teacher: a shipped model's name, a `.safetensors` of a training run or an `.onnx` that was exported of it.

@@ -78,7 +78,7 @@ class Optimizer(groups.Optimizer):
     """Optimiser of a student.
 
     Attributes:
-        relative_steps: steps of the backbone count in shares of each row's size, see `relative_adamw`.
+        relative_steps: steps of the backbone count in shares of each row's size, see `RelativeAdamW`.
     """
 
     relative_steps: bool = False

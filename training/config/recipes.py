@@ -60,7 +60,7 @@ def unified_branch() -> Recipe:
 def unified_imagenet() -> Recipe:
     """ImageNet's efficientnet_lite0 under the translation-equivariant SimCC head, from 96x128 to 192x256.
 
-    Milder than RTMPose's augmentation: a run of hours, not days, learns more from people that look like people.
+    Milder than RTMPose's augmentation: a run of hours, not days, gains more from undistorted people.
     """
     return changed(
         unified(),
@@ -106,12 +106,12 @@ def unified_rtmpose(size: str) -> Recipe:
 
 
 def unified_t() -> Recipe:
-    """RTMPose-t, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
+    """RTMPose-t, 96x128 to 192x256, distilled from `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
     return unified_rtmpose("t")
 
 
 def unified_s() -> Recipe:
-    """RTMPose-s, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
+    """RTMPose-s, 96x128 to 192x256, distilled from `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
     return unified_rtmpose("s")
 
 

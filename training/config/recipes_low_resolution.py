@@ -101,12 +101,12 @@ def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **change
 
 
 def unified_64() -> Recipe:
-    """21 keypoints of people on 64x64 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    """21 keypoints of people on 64x64 pixels: distilled from `unified` and both data sets' teachers; needs --init."""
     return unified_small((64, 64), "unified_64")
 
 
 def unified_32() -> Recipe:
-    """21 keypoints of people on 32x32 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
+    """21 keypoints of people on 32x32 pixels: distilled from `unified` and both data sets' teachers; needs --init."""
     return unified_small((32, 32), "unified_32")
 
 

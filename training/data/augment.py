@@ -1,6 +1,6 @@
 """Augmentation of crops: random crop geometry, low resolution, colour, blur and dropout of pixels.
 
-Shapes: K keypoints.
+Shapes: N people, K keypoints.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def random_crop(
     box = np.asarray(box_xywh, np.float64)
     centre, extent = box[:2] + box[2:] / 2, box[2:] * padding
     if known_K.sum() >= HALF_BODY_MIN_TOTAL and rng.random() < strength.half_body_prob:
-        centre, extent = _half_body(rng, xy_K2, known_K, skeleton) or (centre, extent)
+        prefers_upper = np.array([rng.random() < HALF_BODY_UPPER_PROB])
+        half_centre, half_extent, has_half = half_bodies(xy_K2[None], known_K[None], prefers_upper, skeleton)
+        if has_half[0]:
+            centre, extent = half_centre[0], half_extent[0]
     shift_x, shift_y, scaling, turning = _truncated_normal(rng, 4)
     if rng.random() < strength.shift_prob:
         centre = centre + np.array([shift_x, shift_y]) * strength.shift * extent
@@ -49,18 +52,20 @@ def random_crop(
     return replace(crop, rotation_deg=rotation, flip=bool(rng.random() < strength.flip_prob))
 
 
-def _half_body(
-    rng: np.random.Generator, xy_K2: NDArray[np.floating], known_K: NDArray[np.bool_], skeleton: Skeleton
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Centre and extent of the upper or lower half; None where neither has enough keypoints."""
+def half_bodies(
+    xy_NK2: NDArray[np.floating], known_NK: NDArray[np.bool_], prefers_upper_N: NDArray[np.bool_], skeleton: Skeleton
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Centre and extent of each person's upper or lower half, and whether either has enough keypoints."""
     is_upper = np.array([k.split("_", 1)[-1] in UPPER_BODY or k in UPPER_BODY for k in skeleton.keypoints])
-    upper, lower = known_K & is_upper, known_K & ~is_upper
-    has_upper, has_lower = upper.sum() >= HALF_BODY_MIN_UPPER, lower.sum() >= HALF_BODY_MIN_LOWER
-    prefers_upper = rng.random() < HALF_BODY_UPPER_PROB
-    if not (has_upper or has_lower):
-        return None
-    points = np.asarray(xy_K2[upper if has_upper and (prefers_upper or not has_lower) else lower], np.float64)
-    return points.mean(0), np.maximum(points.max(0) - points.min(0), 1.0) * HALF_BODY_PADDING
+    upper, lower = known_NK & is_upper, known_NK & ~is_upper
+    has_upper, has_lower = upper.sum(1) >= HALF_BODY_MIN_UPPER, lower.sum(1) >= HALF_BODY_MIN_LOWER
+    takes_upper = has_upper & (prefers_upper_N | ~has_lower)
+    chosen = np.where(takes_upper[:, None], upper, lower)[..., None]
+    xy = np.asarray(xy_NK2, np.float64)
+    mean = np.where(chosen, xy, 0).sum(1) / np.maximum(chosen.sum(1), 1)
+    reach = np.where(chosen, xy, -np.inf).max(1) - np.where(chosen, xy, np.inf).min(1)
+    has_half = has_upper | has_lower
+    return mean, np.maximum(np.where(has_half[:, None], reach, 0), 1.0) * HALF_BODY_PADDING, has_half
 
 
 def _truncated_normal(rng: np.random.Generator, count: int) -> NDArray[np.float64]:

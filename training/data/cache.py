@@ -1,7 +1,7 @@
-"""What training keeps on disk to be read again: what it is, how large, when it was last used; and getting rid of it.
+"""Files of the training cache: kind, size, last use, deletion.
 
 Whatever is deleted is made anew by the next run that needs it. A changed data set or teacher has another name in the
-cache, so that what belongs to the old one stays until somebody deletes it.
+cache, so that the files of the old one stay until they are deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMES = (
     (r"\.(?P<of>.+)-[0-9a-f]{16}.*\.(npz|pixels)\..+\.part", "unfinished"),
 )
 DAY_S = 24 * 3600
-# A file that was written to since is not unfinished: a run may be at it.
+# A file that was written to since is not unfinished: a run may be writing it.
 UNFINISHED_AFTER_S = 3600
 
 
@@ -45,7 +45,7 @@ class Kept:
 
 
 def kept_files(folder: Path) -> list[Kept]:
-    """Everything of the cache, the latest first; other files of the folder are not looked at.
+    """Everything of the cache, the latest first; other files of the folder are ignored.
 
     Raises:
         BadFileError: the folder cannot be read.

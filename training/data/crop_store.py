@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.formats.types import NO_HUMAN_KEYPOINT
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import atomic_writer
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.skeleton import Skeleton
-from poseunion.training.data.arrays import picture_state
+from poseunion.training.data.arrays import picture_state, save_arrays
 from poseunion.training.data.labels import TrainingPerson
 from poseunion.training.data.pixel_file import Pixels, PixelsWriter, open_or_build
 
@@ -66,6 +69,34 @@ class CropStore:
     index_sha: str
     _pixels: Pixels
 
+    @classmethod
+    def of(
+        cls,
+        dataset: str,
+        skeleton: Skeleton,
+        index: Mapping[str, NDArray[Any]],
+        skipped: tuple[tuple[str, str], ...],
+        index_sha: str,
+        pixels: Pixels,
+    ) -> CropStore:
+        """A store from the arrays of `save_index`."""
+        visibility = index["visibility"]
+        return cls(
+            dataset,
+            skeleton,
+            box_xywh=index["box_xywh"],
+            xy=index["xy"],
+            visibility=visibility,
+            weight=index["weight"] if "weight" in index else (visibility > 0).astype(np.float64),
+            person_id=index["person_id"],
+            image_name=tuple(str(n) for n in index["image_name"]),
+            image_px_per_store_px=index["scale"],
+            origin_xy=index["origin"],
+            skipped=skipped,
+            index_sha=index_sha,
+            _pixels=pixels,
+        )
+
     def __len__(self) -> int:
         return len(self.box_xywh)
 
@@ -84,10 +115,22 @@ class CropStore:
         return np.asarray(self.origin_xy[index] + (np.asarray(xy_store) + 0.5) * scale - 0.5)
 
 
-def open_store(dataset: str, people: Sequence[TrainingPerson], skeleton: Skeleton, folder: Path) -> CropStore:
+def open_store(
+    dataset: str,
+    people: Sequence[TrainingPerson],
+    skeleton: Skeleton,
+    folder: Path,
+    left_out: Mapping[str, int] | None = None,
+) -> CropStore:
     """The store of these people under `folder`; built when absent or stale.
 
     Pictures that cannot be read are skipped and listed in `skipped`.
+
+    Args:
+        left_out: reasons why others of the file are not among them, for the message.
+
+    Raises:
+        BadFileError: no people, or none whose picture can be read.
     """
     key = _key(dataset, people, skeleton)
     stem = folder / f"{dataset}-{key[:16]}"
@@ -95,26 +138,16 @@ def open_store(dataset: str, people: Sequence[TrainingPerson], skeleton: Skeleto
 
     def build() -> None:
         if not people:
-            raise BadFileError(f"Data set {dataset} has nobody to learn from: its file holds no person with a box.")
+            reasons = "; ".join(f"{count}: {reason}" for reason, count in (left_out or {}).items())
+            advice = ". With teachers, kind: boxes trains on these" if NO_HUMAN_KEYPOINT in (left_out or {}) else ""
+            raise BadFileError(
+                f"Dataset {dataset} has no people to train on ({reasons or 'its file has no person'}){advice}."
+            )
         _build(people, pixels_path, index_path)
 
     pixels, index = open_or_build(pixels_path, index_path, build)
-    visibility = index["visibility"]
-    return CropStore(
-        dataset=dataset,
-        skeleton=skeleton,
-        box_xywh=index["box_xywh"],
-        xy=index["xy"],
-        visibility=visibility,
-        weight=index["weight"] if "weight" in index else (visibility > 0).astype(np.float64),
-        person_id=index["person_id"],
-        image_name=tuple(str(n) for n in index["image_name"]),
-        image_px_per_store_px=index["scale"],
-        origin_xy=index["origin"],
-        skipped=tuple((str(n), str(r)) for n, r in index["skipped"]),
-        index_sha=key,
-        _pixels=pixels,
-    )
+    skipped = tuple((str(n), str(r)) for n, r in index["skipped"])
+    return CropStore.of(dataset, skeleton, index, skipped, key, pixels)
 
 
 def _key(dataset: str, people: Sequence[TrainingPerson], skeleton: Skeleton) -> str:
@@ -134,12 +167,14 @@ def _key(dataset: str, people: Sequence[TrainingPerson], skeleton: Skeleton) -> 
 def _build(people: Sequence[TrainingPerson], pixels_path: Path, index_path: Path) -> None:
     rows: list[tuple[TrainingPerson, float, NDArray[np.float64]]] = []
     skipped: list[tuple[str, str]] = []
+    groups: dict[Path, list[TrainingPerson]] = defaultdict(list)
+    for person in people:
+        groups[person.image].append(person)
     with atomic_writer(pixels_path) as file:
         writer = PixelsWriter(file)
-        for image, group in _by_image(people):
+        for image, group in groups.items():
             try:
-                stated = group[0].image_wh
-                picture = read_annotated_image(image, stated) if stated else read_image(image, exif=False)
+                picture = read_annotated_image(image, group[0].image_wh)
             except ItemError as error:
                 skipped += [(str(image), str(error))] * len(group)
                 continue
@@ -153,36 +188,40 @@ def _build(people: Sequence[TrainingPerson], pixels_path: Path, index_path: Path
                 rows.append((person, scale, origin))
     if not rows:
         raise BadFileError(f"None of {len(people)} people could be read; the first reason: {skipped[0][1]}.")
-    scale_N = np.array([r[1] for r in rows])
-    origin_N2 = np.stack([r[2] for r in rows])
-    box = np.array([r[0].box_xywh for r in rows])
-    xy = np.stack([r[0].xy for r in rows])
-    to_store = lambda points, o, s: (points - o + 0.5) / s - 0.5  # noqa: E731
-    with atomic_writer(index_path) as file:
-        np.savez(
-            file,
-            box_xywh=np.concatenate(
-                [to_store(box[:, :2], origin_N2, scale_N[:, None]), box[:, 2:] / scale_N[:, None]], 1
-            ),
-            xy=to_store(xy, origin_N2[:, None], scale_N[:, None, None]),
-            visibility=np.stack([r[0].visibility for r in rows]),
-            weight=np.stack(
-                [(p.visibility > 0).astype(np.float64) if p.weight is None else p.weight for p, *_ in rows]
-            ),
-            person_id=np.array([r[0].person_id for r in rows]),
-            image_name=np.array([str(r[0].image) for r in rows]),
-            scale=scale_N,
-            origin=origin_N2,
-            skipped=np.array(skipped, dtype=str).reshape(-1, 2),
-            **writer.facts(pixels_path),
-        )
+    save_index(
+        index_path,
+        box_xywh=np.array([r[0].box_xywh for r in rows]),
+        xy=np.stack([r[0].xy for r in rows]),
+        scale=np.array([r[1] for r in rows]),
+        origin=np.stack([r[2] for r in rows]),
+        visibility=np.stack([r[0].visibility for r in rows]),
+        weight=np.stack([(p.visibility > 0).astype(np.float64) if p.weight is None else p.weight for p, *_ in rows]),
+        person_id=np.array([r[0].person_id for r in rows]),
+        image_name=np.array([str(r[0].image) for r in rows]),
+        skipped=np.array(skipped, dtype=str).reshape(-1, 2),
+        **writer.facts(pixels_path),
+    )
 
 
-def _by_image(people: Sequence[TrainingPerson]) -> Iterator[tuple[Path, list[TrainingPerson]]]:
-    groups: dict[Path, list[TrainingPerson]] = {}
-    for person in people:
-        groups.setdefault(person.image, []).append(person)
-    yield from groups.items()
+def save_index(
+    path: Path,
+    *,
+    box_xywh: NDArray[np.float64],
+    xy: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    **others: NDArray[Any],
+) -> None:
+    """Write a store's index; boxes and keypoints are given in image px."""
+    corner = (box_xywh[:, :2] - origin + 0.5) / scale[:, None] - 0.5
+    save_arrays(
+        path,
+        box_xywh=np.concatenate([corner, box_xywh[:, 2:] / scale[:, None]], 1),
+        xy=(xy - origin[:, None] + 0.5) / scale[:, None, None] - 0.5,
+        scale=scale,
+        origin=origin,
+        **others,
+    )
 
 
 def context_half(width: float, height: float, context: float) -> tuple[float, NDArray[np.float64]]:

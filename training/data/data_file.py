@@ -35,7 +35,7 @@ class DatasetEntry(BaseModel):
 
 
 class PackedEntry(BaseModel):
-    """A folder that `poseunion pack` wrote: data sets with their teachers' answers, named in a data file.
+    """A folder that `poseunion pack` wrote: data sets with their teachers' peaks, named in a data file.
 
     Attributes:
         weight: how often a person is drawn, times that of each data set in it.
@@ -48,7 +48,10 @@ class PackedEntry(BaseModel):
 
 
 class DataFile(BaseModel):
-    """What a student is trained on. Relative paths are relative to the file; `packed` are entries of its `datasets`."""
+    """Datasets and teachers of a training. Relative paths are relative to the file.
+
+    In the file, `packed` are entries of its `datasets`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,9 +97,9 @@ def read_data_file(path: Path) -> DataFile:
 
     names = [d.name for d in data.datasets]
     if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise BadFileError(f"{path} names {twice[0]} twice: give each data set a name of its own.")
+        raise BadFileError(f"{path} names {twice[0]} twice: give each dataset its own name.")
     if not any([d.weight for d in data.datasets] + [d.weight for d in data.packed]):
-        raise BadFileError(f"{path} gives every data set the weight 0: nobody would be drawn.")
+        raise BadFileError(f"{path} gives every dataset the weight 0: no people would be drawn.")
 
     return DataFile(
         datasets=[

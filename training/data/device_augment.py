@@ -1,8 +1,7 @@
 """Augmentation on the GPU: affine crop by one `grid_sample`, HSV jitter, blurs, coarse dropout, low resolution.
 
-The twin of `augment` for whole batches. What is drawn at random is drawn on the host, for a whole batch at a time, from
-the same distributions (mmpose's, see `augment.Augmentation`); the device computes pixels and never has to be waited
-for. A few numbers a person travel.
+The twin of `augment` for whole batches. Random numbers are drawn on the host, for a whole batch, from the same
+distributions (mmpose's, see `augment.Augmentation`); the device computes the pixels, without synchronisation.
 
 Shapes: N people of a batch, M of them, K keypoints, H and W crop size, h and w canvas size.
 """
@@ -23,12 +22,9 @@ from poseunion.models.skeleton import Skeleton
 from poseunion.training.config.augmentation import Augmentation
 from poseunion.training.data.augment import (
     BLUR_SIDES_PX,
-    HALF_BODY_MIN_LOWER,
     HALF_BODY_MIN_TOTAL,
-    HALF_BODY_MIN_UPPER,
-    HALF_BODY_PADDING,
     HALF_BODY_UPPER_PROB,
-    UPPER_BODY,
+    half_bodies,
 )
 
 # The inverse of the standard normal distribution between -1 and 1, in steps whose error is below a millionth.
@@ -82,7 +78,7 @@ def draw_crops(
     centre, extent = box[:, :2] + box[:, 2:] / 2, box[:, 2:] * padding
     wants_half = (known_NK.sum(1) >= HALF_BODY_MIN_TOTAL) & (rng.random(n) < strength.half_body_prob)
     prefers_upper = rng.random(n) < HALF_BODY_UPPER_PROB
-    half_centre, half_extent, has_half = _half_bodies(xy_NK2, known_NK, prefers_upper, skeleton)
+    half_centre, half_extent, has_half = half_bodies(xy_NK2, known_NK, prefers_upper, skeleton)
     half = (wants_half & has_half)[:, None]
     centre, extent = np.where(half, half_centre, centre), np.where(half, half_extent, extent)
     bounded = np.interp(rng.uniform(_SHARE[0], _SHARE[-1], (n, 4)), _SHARE, _QUANTILE)
@@ -98,22 +94,6 @@ def draw_crops(
         turned * bounded[:, 3] * strength.rotation_deg,
         rng.random(n) < strength.flip_prob,
     )
-
-
-def _half_bodies(
-    xy_NK2: NDArray[np.floating], known_NK: NDArray[np.bool_], prefers_upper_N: NDArray[np.bool_], skeleton: Skeleton
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Centre and extent of each person's upper or lower half, and whether either has enough keypoints."""
-    is_upper = np.array([k.split("_", 1)[-1] in UPPER_BODY or k in UPPER_BODY for k in skeleton.keypoints])
-    upper, lower = known_NK & is_upper, known_NK & ~is_upper
-    has_upper, has_lower = upper.sum(1) >= HALF_BODY_MIN_UPPER, lower.sum(1) >= HALF_BODY_MIN_LOWER
-    takes_upper = has_upper & (prefers_upper_N | ~has_lower)
-    chosen = np.where(takes_upper[:, None], upper, lower)[..., None]
-    xy = np.asarray(xy_NK2, np.float64)
-    mean = np.where(chosen, xy, 0).sum(1) / np.maximum(chosen.sum(1), 1)
-    reach = np.where(chosen, xy, -np.inf).max(1) - np.where(chosen, xy, np.inf).min(1)
-    has_half = has_upper | has_lower
-    return mean, np.maximum(np.where(has_half[:, None], reach, 0), 1.0) * HALF_BODY_PADDING, has_half
 
 
 def sample(canvas_N3hw: Tensor, affine_N23: NDArray[np.floating], size_wh: tuple[int, int]) -> Tensor:
@@ -144,7 +124,7 @@ def sample(canvas_N3hw: Tensor, affine_N23: NDArray[np.floating], size_wh: tuple
 
 @dataclass(frozen=True)
 class Disturbances:
-    """What is done to the pixels of a batch.
+    """Random changes of a batch's pixels.
 
     Attributes:
         low_N: height of the shrunken crop, 0 to leave it.
@@ -185,8 +165,8 @@ def disturb(image_N3HW: Tensor, drawn: Disturbances) -> Tensor:
     """
     image, device = image_N3HW, image_N3HW.device
     for people, change in (
-        (np.flatnonzero(drawn.low_N), lambda x, who: _coarse(x, drawn.low_N[who])),
-        (np.flatnonzero(drawn.hsv_N3.any(1)), lambda x, who: _jitter_hsv(x, drawn.hsv_N3[who])),
+        (np.flatnonzero(drawn.low_N), lambda x, rows: _coarse(x, drawn.low_N[rows])),
+        (np.flatnonzero(drawn.hsv_N3.any(1)), lambda x, rows: _jitter_hsv(x, drawn.hsv_N3[rows])),
         *((np.flatnonzero(drawn.blur_N == s), lambda x, _, s=s: box_blur(x, s)) for s in BLUR_SIDES_PX),
         *((np.flatnonzero(drawn.median_N == s), lambda x, _, s=s: median_blur(x, s)) for s in BLUR_SIDES_PX),
     ):

@@ -23,7 +23,7 @@ NONE, HUMAN, DERIVED, PROPOSED = ORIGIN_NAMES
 
 @dataclass(frozen=True)
 class Labels:
-    """What training takes from a file.
+    """Points, visibility and weights of a file.
 
     Attributes:
         xy: (N, K, 2) image px.
@@ -39,7 +39,7 @@ class Labels:
 
 
 def labels_of(annotations: AnnotationSet) -> Labels:
-    """The labels of any annotation file; in an extended one each point counts for what it is.
+    """The labels of any annotation file; in an extended one weighted by provenance.
 
     Raises:
         BadFileError: `keypoint_source`, `keypoint_confidence` or `review` is not as `annotate` writes it.
@@ -56,14 +56,14 @@ def labels_of(annotations: AnnotationSet) -> Labels:
         try:
             nowhere[i] = _read_sources(annotations.records[i], i, labels)
             for k, decision in _read_review(annotations.records[i], i, labels, annotations.skeleton.keypoints).items():
-                # Rejected: somebody looked, and no teacher's guess may take the place. Still to be fixed: it may.
+                # Rejected: decided, so no pseudo-label may take its place. Still to be fixed: one may.
                 nowhere[i, k] = decision == NEEDS_FIX
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadFileError(
                 f"{annotations.source.path}, record {i}: keypoint_source, keypoint_confidence or review is not what "
                 f"annotate writes ({' '.join(str(error).split()) or type(error).__name__}): run annotate check."
             ) from error
-    # A dataset in which nobody ever placed a keypoint does not define it.
+    # A dataset without any human label of a keypoint does not define it.
     undefined = nowhere & ~labels.human[extended].any(0) if extended else nowhere
     visibility[undefined & (labels.weight == 0) & (visibility <= 0)] = Visibility.UNDEFINED
     return labels

@@ -12,9 +12,8 @@ import csv
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,12 @@ from poseunion.models.errors import BadFileError
 from poseunion.models.files import check_unpacked, read_json
 from poseunion.models.keypoint_offsets import to_model_keypoints
 from poseunion.models.skeleton import Skeleton, load_skeleton
+from poseunion.training.data.arrays import concatenate, take
 from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import read_people
 from poseunion.training.data.splits import is_held_out
 
-# Fewer joints than this teach nothing about joints given others.
+# Fewer joints than this say nothing about joints given others.
 MIN_KNOWN = 3
 SIZES = "coco_image_sizes.json"
 
@@ -53,12 +53,6 @@ class Skeletons:
     def __len__(self) -> int:
         return len(self.xy_NK2)
 
-    def rows(self, which: NDArray[Any]) -> Skeletons:
-        """Some of the people."""
-        return Skeletons(
-            self.xy_NK2[which], self.known_NK[which], self.box_N4[which], self.picture[which], self.source[which]
-        )
-
 
 def read_skeletons(path: Path, target: Skeleton, definitions: str | None = None) -> Skeletons:
     """The people of one file in the target's order and definitions.
@@ -75,22 +69,16 @@ def read_skeletons(path: Path, target: Skeleton, definitions: str | None = None)
         found = _read_table(path, target)
     else:
         found = _read_annotations(path, target, definitions)
-    return found.rows(found.known_NK.sum(1) >= MIN_KNOWN)
+    return take(found, found.known_NK.sum(1) >= MIN_KNOWN)
 
 
 def split(found: Sequence[Skeletons], exclude: Sequence[str]) -> tuple[Skeletons, Skeletons]:
     """People to fit on and people held out of every fit (`is_held_out`), without the pictures named in `exclude`."""
-    everyone = Skeletons(
-        np.concatenate([f.xy_NK2 for f in found]),
-        np.concatenate([f.known_NK for f in found]),
-        np.concatenate([f.box_N4 for f in found]),
-        np.concatenate([f.picture for f in found]),
-        np.repeat(np.arange(len(found)), [len(f) for f in found]),
-    )
+    everyone = replace(concatenate(found), source=np.repeat(np.arange(len(found)), [len(f) for f in found]))
     names, index = np.unique(everyone.picture, return_inverse=True)
     unwanted = np.isin(names, list(exclude))[index]
     held = np.array([is_held_out(str(name)) for name in names])[index]
-    return everyone.rows(~held & ~unwanted), everyone.rows(held & ~unwanted)
+    return take(everyone, ~held & ~unwanted), take(everyone, held & ~unwanted)
 
 
 def _read_annotations(path: Path, target: Skeleton, definitions: str | None) -> Skeletons:
@@ -99,13 +87,15 @@ def _read_annotations(path: Path, target: Skeleton, definitions: str | None) -> 
     if not people:
         raise BadFileError(f"{path} has no labelled person with a box.")
     visibility = np.stack([p.visibility for p in people])
-    return Skeletons(
-        np.where(visibility[..., None] > 0, np.stack([p.xy for p in people]), 0).astype(np.float32),
-        visibility > 0,
-        np.array([p.box_xywh for p in people], np.float32),
-        np.array([p.image.name for p in people]),
-        np.zeros(len(people), np.intp),
-    )
+    xy, box = np.stack([p.xy for p in people]), np.array([p.box_xywh for p in people])
+    return _skeletons(xy, visibility > 0, box, [p.image.name for p in people])
+
+
+def _skeletons(
+    xy_NK2: NDArray[np.floating], known_NK: NDArray[np.bool_], box_N4: NDArray[np.floating], picture: Sequence[str]
+) -> Skeletons:
+    xy = np.where(known_NK[..., None], xy_NK2, 0).astype(np.float32)
+    return Skeletons(xy, known_NK, box_N4.astype(np.float32), np.array(picture), np.zeros(len(xy), np.intp))
 
 
 def _read_fractions(path: Path, target: Skeleton) -> Skeletons:
@@ -123,15 +113,7 @@ def _read_fractions(path: Path, target: Skeleton) -> Skeletons:
     xy, seen = to_model_keypoints(xy, visibility.astype(np.int8), load_skeleton("coco17"), target)
     box = box * np.tile(wh, 2)
     box[:, :2] -= box[:, 2:] / 2
-    names = np.array([f"{int(i):012d}.jpg" for i in ids])
-    known = (seen > 0) & usable[:, None]
-    return Skeletons(
-        np.where(known[..., None], xy, 0).astype(np.float32),
-        known,
-        box.astype(np.float32),
-        names,
-        np.zeros(len(names), np.intp),
-    )
+    return _skeletons(xy, (seen > 0) & usable[:, None], box, [f"{int(i):012d}.jpg" for i in ids])
 
 
 def _read_table(path: Path, target: Skeleton) -> Skeletons:
@@ -144,12 +126,4 @@ def _read_table(path: Path, target: Skeleton) -> Skeletons:
         raise BadFileError(f"{path} is not a table of a picture and 16 joints a row: {error}.") from error
     visibility = np.where((values > 0).all(-1), 2, 0).astype(np.int8)
     xy, seen = to_model_keypoints(values, visibility, source, target)
-    known = seen > 0
-    nowhere = np.full((len(rows), 4), np.nan, np.float32)
-    return Skeletons(
-        np.where(known[..., None], xy, 0).astype(np.float32),
-        known,
-        nowhere,
-        np.array([row[0] for row in rows]),
-        np.zeros(len(rows), np.intp),
-    )
+    return _skeletons(xy, seen > 0, np.full((len(rows), 4), np.nan), [row[0] for row in rows])

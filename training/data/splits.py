@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-# Share of training pictures that no student sees: validation while training, and calibration afterwards.
+# Share of training pictures that no student is trained on: validation while training, and calibration afterwards.
 HOLDOUT_SHARE = 0.08
 # Share of the held-out pictures that no fit may see, tempering and calibration included: their people only ever decide
-# which thresholds keep a promise (`annotate extend --risk`).
+# which thresholds keep a guarantee (`annotate extend --risk`).
 GUARANTEE_SHARE = 0.65
 
 

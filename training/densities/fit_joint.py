@@ -1,4 +1,4 @@
-"""Ensemble weights per keypoint, fitted by coordinate ascent on OKS of labelled people, kept where others confirm them.
+"""Ensemble weights per keypoint, fitted by coordinate ascent on OKS of labelled people, kept where others gain.
 
 Shapes: N people, M members, K keypoints of the joint skeleton, h and w cells.
 """
@@ -28,7 +28,7 @@ LEAST_LABELS = 30
 
 @dataclass(frozen=True)
 class Labels:
-    """What heatmaps are judged by.
+    """Labels that heatmaps are compared with.
 
     Attributes:
         xy: (N, K, 2) px of the crops whose cells the heatmaps lie on.

@@ -2,8 +2,9 @@
 
 Each network reads its own crop of the person; its heatmaps (of a SimCC network: its probabilities, drawn) are brought
 to the cells of the first one by cubic interpolation, each by its own alignment, and averaged with the members' weights.
-A keypoint is answered by the members that know it. Where members disagree the mean has several peaks, and all of them
-are low: `agreement` measures it, and `turns.Turns` says who is read in turned pictures besides.
+A keypoint is predicted by the members that have it. Where members disagree the mean has several peaks, and all of them
+are low: `agreement` measures it, and `joint_turns.Turns` selects the people
+who are read in turned pictures as well.
 
 Shapes: N people, M members, K keypoints, h and w cells.
 """
@@ -28,7 +29,7 @@ from poseunion.training.densities.joint_cells import Cells, heatmaps_of, moved, 
 from poseunion.training.densities.joint_turns import ANGLES_DEG, TURN_CONSTANTS, Turns, agreement, crop_of, merged
 from poseunion.training.densities.peaks import Peaks, from_heatmaps
 
-# What each member answers by itself, for a caller who wants that too: number of the member, its people.
+# Called with each member's own predictions: number of the member, its people.
 Listener = Callable[[int, PoseBatch], None]
 
 
@@ -41,7 +42,7 @@ class JointTeacher:
         keypoint_weights: of single keypoints of each member, in place of its weight; a name without its side stands
             for both sides. 0 keeps a member out of a keypoint.
         name: of the whole.
-        turns: whose pictures are read turned, too.
+        turns: which people are read in turned pictures as well.
         offsets: of members whose keypoints lie elsewhere than in the union's definitions, by name.
 
     Raises:
@@ -92,7 +93,7 @@ class JointTeacher:
         return PoseBatch.concatenate(parts) if parts else PoseBatch.empty(self.skeleton)
 
     def _facts(self) -> str:
-        """Everything that its answers depend on; what is as it is by default is not named, so that old caches count."""
+        """Everything that its predictions depend on; defaults are left out, so that old caches stay valid."""
         facts = []
         for member, row in zip(self.members, self.weight_MK, strict=True):
             weights = row[:1] if (row == row[0]).all() else row
@@ -118,11 +119,11 @@ class JointTeacher:
         """(N, K, h, w) mean of the members' heatmaps, turned readings included, and the crops whose cells they are."""
         heat_MNKhw, crops = self.member_heatmaps(pictures, boxes_xywh, listener=listener)
         mean = self.mean(heat_MNKhw)
-        who = self.turns.asked(agreement(heat_MNKhw, mean, self.weight_MK, self.skeleton))
-        if len(who):
-            some, boxes = [pictures[i] for i in who], boxes_xywh[who]
+        turned_rows = self.turns.rows(agreement(heat_MNKhw, mean, self.weight_MK, self.skeleton))
+        if len(turned_rows):
+            some, boxes = [pictures[i] for i in turned_rows], boxes_xywh[turned_rows]
             turned = [self.mean(self.member_heatmaps(some, boxes, angle)[0]) for angle in ANGLES_DEG]
-            mean[who] = merged(np.stack([mean[who], *turned]), self.skeleton)
+            mean[turned_rows] = merged(np.stack([mean[turned_rows], *turned]), self.skeleton)
         return mean, crops
 
     def mean(self, heat_MNKhw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,10 +140,10 @@ class JointTeacher:
         """Every member's heatmaps on the common cells, and the upright crops that these lie on.
 
         Args:
-            turned_deg: how far the networks see the people turned; turned people are read without the flip test.
+            turned_deg: rotation of the crops; turned people are read without the flip test.
 
         Returns:
-            (M, N, K, h, w), 0 for keypoints that a member does not know.
+            (M, N, K, h, w), 0 for keypoints that a member lacks.
         """
         crops = [crop_of(box, self.size_wh, self.padding) for box in boxes_xywh]
         w, h = self.cells.head.size_wh

@@ -21,20 +21,20 @@ ANGLES_DEG = (90.0, 180.0, 270.0)
 VIEW_SHARPNESS = 10.0
 UPRIGHT_LEAD = 0.1
 # Members that agree less than this about the limbs are read in turned pictures: of the same people 19 % of LSP's, with
-# nine tenths of what everybody's turns gain.
+# nine tenths of the gain of turning all.
 AGREED = 0.9
 TURN_CONSTANTS = (ANGLES_DEG, VIEW_SHARPNESS, UPRIGHT_LEAD, AGREED)
 
 
 class Turns(str, Enum):
-    """Whose pictures are read turned, besides upright."""
+    """Which people are read in turned pictures, besides upright."""
 
     NONE = "none"
     DISAGREEMENT = "disagreement"
     ALWAYS = "always"
 
-    def asked(self, agreement_N: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Rows of the people who are."""
+    def rows(self, agreement_N: NDArray[np.floating]) -> NDArray[np.intp]:
+        """Indices of the people who are read in turned pictures."""
         if self is Turns.NONE:
             return np.zeros(0, np.intp)
         return np.flatnonzero((agreement_N < AGREED) | (self is Turns.ALWAYS))

@@ -3,7 +3,7 @@
 A teacher's one-dimensional marginals cannot be rotated. Its modes can: position, covariance and weight are found once,
 on the upright crop, kept in the person's own pixels, and rendered to both axes of whatever crop a training step sees.
 A mode is drawn as wide as the student's own label, and wider only by as much as this peak is wider than the teacher's
-peaks usually are: the teacher's resolution is not taught, its doubt is.
+peaks usually are: the teacher's uncertainty is distilled, its resolution is not.
 
 Shapes: N people, K keypoints, M modes, h and w cells, X and Y bins.
 """
@@ -24,7 +24,7 @@ from poseunion.models.keypoint_offsets import DefinitionOffset
 from poseunion.models.skeleton import Skeleton
 
 MODES = 3
-# A second peak below a tenth of the first is noise in every teacher we looked at.
+# A second peak below a tenth of the first is noise in every teacher that was measured.
 MIN_SHARE = 0.1
 # Cells (bins) to either side of a peak over which its centre and covariance are measured.
 REACH_CELLS = 3
@@ -36,7 +36,7 @@ class Peaks:
     """Attributes:
     xy: (N, K, M, 2) px.
     cov: (N, K, M, 3) xx, xy, yy in px^2: how much wider than the teacher's usual peak; >= 0 on the diagonal.
-    weight: (N, K, M) >= 0, summing to one where the teacher knows the keypoint, else 0.
+    weight: (N, K, M) >= 0, summing to one where the teacher predicts the keypoint, else 0.
     confidence: (N, K) in [0, 1], the height of the first peak.
     """
 
@@ -47,10 +47,6 @@ class Peaks:
 
     def __len__(self) -> int:
         return len(self.xy)
-
-    def rows(self, people: slice) -> Peaks:
-        """Some of the people."""
-        return Peaks(self.xy[people], self.cov[people], self.weight[people], self.confidence[people])
 
     def mapped(self, affines_N23: NDArray[np.floating]) -> Peaks:
         """Under one affine map a person."""

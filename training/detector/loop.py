@@ -1,6 +1,7 @@
 """The training loop of the detector.
 
-Every random choice of step s comes from (seed, s): a resumed run draws the same pictures as one that was never stopped.
+The random generator of step s is seeded with (seed, s): a resumed run draws the same pictures as one that was never
+stopped.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,17 +26,17 @@ from poseunion.training.detector.views import PictureBatch, Pictures, draw_pictu
 from poseunion.training.loop.checkpoint import Ema, load_checkpoint, save_checkpoint
 from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
 from poseunion.training.loop.log import RunLog
+from poseunion.training.loop.optimizer import adamw
 from poseunion.training.loop.schedule import Clock, cosine, warm_up
-from poseunion.training.loop.step import adamw
 from poseunion.training.loop.train import NonFiniteLossError, check_out
 
 _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
 
 
 def freeze(network: PersonDetector, blocks: int) -> None:
-    """Keep the stem and the first blocks of the backbone as they are; none of its batch statistics move.
+    """Freeze the stem and the first blocks of the backbone; none of its batch statistics move.
 
-    What they were learnt on are thousands of crops a step; a step here has eight pictures.
+    The statistics were learnt on thousands of crops a step; a step here has eight pictures.
     """
     # The stem is a convolution and its norm.
     for module in network.backbone.in_order()[: blocks + 2 if blocks else 0]:
@@ -64,7 +64,7 @@ def fit_detector(
     `out` gets `last.ckpt` (for resuming), `log.jsonl`, `tensorboard/` and, when the run is over, `weights.safetensors`.
 
     Args:
-        network: what to start from; it is changed. A run that is resumed goes on from its own.
+        network: the start; it is changed. A run that is resumed goes on from its own.
 
     Raises:
         BadArgumentError: `out` holds a run and `resume` is off. BadFileError: `out` cannot be written, or holds another
@@ -80,62 +80,34 @@ def fit_detector(
     network = network.to(memory_format=torch.channels_last)
     freeze(network, recipe.frozen)
     use_fast_kernels(in_training(network))
-    ema = Ema(network, recipe.optimizer.ema_decay)
-    optimizer = optimizer_for(network, recipe)
-    clock = Clock()
+    ema = Ema(network, recipe.optimizer.ema_decay, saved["ema"] if saved else None)
+    optimizer = adamw(network.named_parameters(), recipe.optimizer)
     if saved:
-        ema.state = saved["ema"]
         optimizer.load_state_dict(saved["optimizer"])
-        clock = Clock(saved["step"], saved["seconds"])
-    with RunLog(out, recipe.name, recipe.records.log_every, clock.step, clock.progress(recipe.schedule)) as log:
-        _run(recipe, train, held_out, out, network, ema, optimizer, clock, log)
-    _save(out, clock, network, ema, optimizer)
-    weights = out / "weights.safetensors"
-    hours = f"{clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}"
-    save_detector(weights, ema.state, describe(recipe.name, recipe.side, f"poseunion train-detector: {hours}"))
-    return weights
+    clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
+    schedule, records = recipe.schedule, recipe.records
 
+    def draw(step: int) -> PictureBatch:
+        progress = Clock(step, clock.seconds).progress(schedule)
+        rng, side = np.random.default_rng([recipe.seed, step]), recipe.side_at(progress)
+        return draw_pictures(train, rng, recipe.batch_size, side, recipe, mild=progress >= schedule.mild_from)
 
-def optimizer_for(network: PersonDetector, recipe: DetectorRecipe) -> torch.optim.AdamW:
-    """AdamW; the backbone learns more slowly, and norms, biases and scales do not decay."""
-    learning = ((name, one) for name, one in network.named_parameters() if one.requires_grad)
-    return adamw(
-        learning,
-        lr=recipe.optimizer.lr,
-        backbone_factor=recipe.optimizer.backbone_lr_factor,
-        weight_decay=recipe.optimizer.weight_decay,
-    )
+    def save() -> None:
+        state = {k: v.detach() for k, v in network.state_dict().items()}
+        content = {"step": clock.step, "seconds": clock.seconds, "network": state, "ema": ema.state}
+        save_checkpoint(last, {**content, "optimizer": optimizer.state_dict()})
 
-
-def _run(
-    recipe: DetectorRecipe,
-    train: Sequence[Pictures],
-    held_out: Sequence[Pictures],
-    out: Path,
-    network: PersonDetector,
-    ema: Ema,
-    optimizer: torch.optim.AdamW,
-    clock: Clock,
-    log: RunLog,
-) -> None:
-    """Train until the budget is spent."""
-
-    def draw(step: int, side: int, mild: bool) -> PictureBatch:
-        rng = np.random.default_rng([recipe.seed, step])
-        return draw_pictures(train, rng, recipe.batch_size, side, recipe, mild=mild)
-
-    def ask(step: int) -> Any:
-        progress = Clock(step, clock.seconds).progress(recipe.schedule)
-        return pool.submit(draw, step, recipe.side_at(progress), progress >= recipe.schedule.mild_from)
-
-    started, base, records = time.monotonic(), clock.seconds, recipe.records
+    started, base = time.monotonic(), clock.seconds
     next_save, next_validation = base + 60 * records.checkpoint_minutes, base + 60 * records.validate_minutes
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque([ask(clock.step)])
-        while (progress := clock.progress(recipe.schedule)) < 1.0:
+    with (
+        RunLog(out, recipe.name, records.log_every, clock.step, clock.progress(schedule)) as log,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        pending = deque([pool.submit(draw, clock.step)])
+        while (progress := clock.progress(schedule)) < 1.0:
             batch = pending.popleft().result()
-            pending.append(ask(clock.step + 1))
-            lr = recipe.optimizer.lr * warm_up(recipe.schedule, clock.step) * cosine(recipe.schedule, progress)
+            pending.append(pool.submit(draw, clock.step + 1))
+            lr = recipe.optimizer.lr * warm_up(schedule, clock.step) * cosine(schedule, progress)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]
             parts = step_losses(network, batch)
@@ -148,15 +120,22 @@ def _run(
             clock.step += 1
             ema.update(network, clock.step)
             clock.seconds = base + time.monotonic() - started
-            side = batch.image_NSS3.shape[1]
-            more = {"side": float(side), "lr": lr, "grad_norm": round(float(norm), 3)}
-            log.trained(clock.step, clock.seconds, clock.progress(recipe.schedule), recipe.batch_size, parts, **more)
+            more = {"side": float(batch.image_NSS3.shape[1]), "lr": lr, "grad_norm": round(float(norm), 3)}
+            log.trained(clock.step, clock.seconds, clock.progress(schedule), recipe.batch_size, parts, **more)
             if clock.seconds >= next_save:
                 next_save = clock.seconds + 60 * records.checkpoint_minutes
-                _save(out, clock, network, ema, optimizer)
+                save()
             if held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * records.validate_minutes
-                log.validated(clock.step, clock.seconds, held_out_recall(averaged(ema), recipe.side, held_out))
+                averaged = PersonDetector()
+                averaged.load_state_dict(ema.state)
+                averaged = averaged.to(memory_format=torch.channels_last)
+                log.validated(clock.step, clock.seconds, held_out_recall(averaged, recipe.side, held_out))
+    save()
+    weights = out / "weights.safetensors"
+    hours = f"{clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}"
+    save_detector(weights, ema.state, describe(recipe.name, recipe.side, f"poseunion train-detector: {hours}"))
+    return weights
 
 
 def step_losses(network: PersonDetector, batch: PictureBatch) -> dict[str, Tensor]:
@@ -165,16 +144,3 @@ def step_losses(network: PersonDetector, batch: PictureBatch) -> dict[str, Tenso
     outputs = network(normalise(torch.from_numpy(batch.image_NSS3)))
     corner = [torch.from_numpy(c) for c in batch.corner]
     return detector_losses(outputs, corner, [torch.from_numpy(i) for i in batch.ignored], (width, height))
-
-
-def averaged(ema: Ema) -> PersonDetector:
-    """A network with the averaged weights."""
-    network = PersonDetector()
-    network.load_state_dict(ema.state)
-    return network.to(memory_format=torch.channels_last).eval()
-
-
-def _save(out: Path, clock: Clock, network: nn.Module, ema: Ema, optimizer: torch.optim.AdamW) -> None:
-    state = {k: v.detach() for k, v in network.state_dict().items()}
-    content = {"step": clock.step, "seconds": clock.seconds, "network": state, "ema": ema.state}
-    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer.state_dict()})

@@ -1,7 +1,7 @@
 """Training pictures of the detector: boxes of people, and regions with unlabelled people.
 
-COCO draws no box here around people without keypoints, LSP Extended labels one person of many. To a detector these are
-people all the same: another detector fills them in, and where it is in doubt nothing is learnt.
+COCO's keypoint files have no box here of people without keypoints, LSP Extended labels one person of many. Another
+detector adds boxes of such people; its doubtful boxes are regions without a loss.
 
 Shapes: N boxes.
 """
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.inference.detector import Detections
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.data.box_list import read_listed_boxes
 from poseunion.training.data.data_file import DatasetEntry
+from poseunion.training.data.read_people import is_box_list, read_listed_boxes
 
 # Of RTMDet-nano's boxes on held-out pictures of COCO's training set a labelled person has 93 % above .45, 61 % from .4
-# to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and nobody.
+# to .45, 34 % from .3 to .4 and 9 % from .2 to .3; the rest are people without a label, and mistakes.
 SURE, DOUBTFUL = 0.45, 0.3
 # A box that overlaps a labelled one as much is the same person; in the Pascal challenges half, here a little less since
 # COCO's boxes are partly estimated from keypoints.
 SAME_PERSON_IOU = 0.4
-# A doubtful box that lies to this share inside a person is a part of him, and what a detector has to learn not to say.
+# A doubtful box of which this share lies inside a person is a part of the person, which a detector must not report.
 PART_SHARE = 0.7
 
 
@@ -47,12 +47,12 @@ class BoxedPicture:
 
 
 def read_pictures(entry: DatasetEntry) -> list[BoxedPicture]:
-    """All pictures of a dataset, those without anybody included; crowds are regions to ignore.
+    """All pictures of a dataset, those without people included; crowds are regions to ignore.
 
     Raises:
         BadFileError: not such a file.
     """
-    if entry.kind == "boxes":
+    if entry.kind == "boxes" and is_box_list(entry.annotations):
         return _listed(entry)
     annotations = read_annotations(
         entry.annotations, skeleton=load_skeleton(entry.skeleton) if entry.skeleton else None
@@ -82,7 +82,7 @@ def _listed(entry: DatasetEntry) -> list[BoxedPicture]:
 
 
 def completed(picture: BoxedPicture, found: Detections) -> BoxedPicture:
-    """The picture with the people that another detector sees and no box shows; where it is in doubt, ignored regions.
+    """The picture with the people that another detector finds and no box has; its doubtful boxes are ignored regions.
 
     Args:
         found: boxes (N, 4) and scores (N,), from `DOUBTFUL` upwards.

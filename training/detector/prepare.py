@@ -1,4 +1,4 @@
-"""From a data file to pictures to train on, and the network to start from."""
+"""Pictures of a data file, split into training and held-out ones, and the start network."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from poseunion.training.detector.views import Pictures
 
 
 def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[Pictures]]:
-    """Pictures to train on, and held-out ones whose people humans boxed.
+    """Pictures to train on, and held-out ones with human boxes.
 
     Raises:
         BadArgumentError: a packed set. BadFileError: nothing to train on. ModelError: a teacher is no detector.
     """
     if data.packed:
         raise BadArgumentError(
-            f"The data file names {data.packed[0].packed}, a packed set of person crops, and a detector learns from "
+            f"The data file names {data.packed[0].packed}, a packed set of person crops, and a detector is trained on "
             "whole pictures: name the pictures."
         )
     fillers = [_filler(teacher.model) for teacher in data.teachers if teacher.model is not None]
@@ -42,7 +42,7 @@ def prepare_pictures(data: DataFile, cache: Path) -> tuple[list[Pictures], list[
     if not any(len(part.rows) * part.sampling for part in train):
         raise BadFileError("There is no picture to train on: all are held out, or their data sets have no weight.")
     if all(part.store.ignored.all() for part in train):
-        raise BadFileError("Nobody has a box in the pictures of the data file: add labels, or a detector as a teacher.")
+        raise BadFileError("The pictures of the data file have no box: add labels, or a detector as a teacher.")
     return train, held
 
 
@@ -56,8 +56,8 @@ def starting_network(init: str, seed: int = 0) -> PersonDetector:
     """A detector with ImageNet's backbone (`imagenet`), untrained (`none`), or started from a pose network's weights.
 
     Args:
-        init: or weights of recipe unified_imagenet: its backbone and pyramid are a detector's.
-        seed: of what a start lacks, the head above all.
+        init: or the path of weights of recipe unified_imagenet: its backbone and pyramid are a detector's.
+        seed: of the random weights, the head's above all.
 
     Raises:
         BadArgumentError: no such name, or another kind of network. BadFileError: no such file.

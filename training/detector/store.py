@@ -1,8 +1,7 @@
-"""The picture store: every training picture decoded and shrunk once, its people completed once.
+"""Picture store: every training picture decoded and shrunk once, its people completed once.
 
-One flat file of uint8 pixels, memory-mapped, and one index with a key over everything that they were made from; what
-does not match is built anew. Coordinates: "store px" are the pixels of the stored picture; boxes are edges, as x0, y0,
-x1, y1.
+One flat file of uint8 pixels, memory-mapped, and one index, under a key over all that they were made from; another key
+builds them anew. Coordinates: "store px" are the pixels of the stored picture; boxes are edges, as x0, y0, x1, y1.
 
 Shapes: N boxes of one picture.
 """
@@ -29,7 +28,7 @@ from poseunion.training.data.arrays import picture_state
 from poseunion.training.data.pixel_file import Pixels, PixelsWriter, open_or_build
 from poseunion.training.detector.pictures import DOUBTFUL, PART_SHARE, SAME_PERSON_IOU, SURE, BoxedPicture, completed
 
-# Longer side of a stored picture at most: 1.4 times the input, so that a person can also be seen from nearer.
+# Longer side of a stored picture at most: 1.4 times the input, so that augmentation can also enlarge a person.
 STORE_SIDE_PX = 448
 VERSION = 1
 
@@ -45,7 +44,7 @@ class PictureStore:
         ignored: (M,) which of them are regions that may or may not hold people.
         labelled: (M,) which of them a human drew.
         first: (P + 1,) where each picture's boxes begin.
-        skipped: (picture, reason) of what could not be read.
+        skipped: (picture, reason) of pictures that could not be read.
     """
 
     dataset: str
@@ -65,14 +64,17 @@ class PictureStore:
         return self._pixels[index]
 
     def boxes(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(N, 4) corners and (N,) whether each is only to be ignored."""
-        rows = slice(int(self.first[index]), int(self.first[index + 1]))
+        """(N, 4) corners, and (N,) whether each is a region to ignore."""
+        rows = self._rows(index)
         return self.corner[rows], self.ignored[rows]
 
     def human(self, index: int) -> NDArray[np.float32]:
         """(N, 4) corners of human boxes."""
-        rows = slice(int(self.first[index]), int(self.first[index + 1]))
+        rows = self._rows(index)
         return self.corner[rows][self.labelled[rows]]
+
+    def _rows(self, index: int) -> slice:
+        return slice(int(self.first[index]), int(self.first[index + 1]))
 
 
 def open_pictures(
@@ -81,7 +83,7 @@ def open_pictures(
     """The store of these pictures under `folder`; built when absent or stale.
 
     Args:
-        fillers: detectors that complete the people, see `pictures.completed`; their own threshold is not looked at.
+        fillers: detectors that add people, see `pictures.completed`; their own threshold is not used.
 
     Raises:
         BadFileError: none of the pictures can be read.

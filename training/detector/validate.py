@@ -1,4 +1,4 @@
-"""How many of the people of held-out pictures a detector finds.
+"""Recall of a detector on held-out pictures.
 
 Shapes: P pictures, N boxes.
 """
@@ -25,19 +25,19 @@ from poseunion.models.networks.person_detector import STRIDES
 from poseunion.training.detector.pictures import overlaps
 from poseunion.training.detector.views import Pictures
 
-# Boxes a picture at which recall is told: RTMDet-nano's on COCO's pictures at its usual threshold of .25.
+# Boxes a picture at which recall is measured: RTMDet-nano's on COCO's pictures at its usual threshold of .25.
 BOXES_A_PICTURE = 5.8
 # A person of COCO's 640 px pictures who is 48 px high, as a share of the longer side.
 LEAST_HEIGHT = 48 / 640
 FOUND_IOU = 0.5
 # Of .4, .45, .5, .55, .6 and .65 the one that found most of the held-out people at `BOXES_A_PICTURE`.
 IOU_THRESHOLD = 0.45
-# Below this a box is never of use; what is kept is chosen afterwards.
+# Boxes below this are never used; the threshold is chosen afterwards.
 LOWEST_SCORE = 0.02
 
 
 def describe(name: str, side: int, source: str = "", score_threshold: float = 0.3) -> DetectorDescription:
-    """What a network of ours is."""
+    """Description of a detector with these weights' network."""
     return DetectorDescription(
         name=name,
         size_wh=(side, side),
@@ -51,7 +51,7 @@ def describe(name: str, side: int, source: str = "", score_threshold: float = 0.
 
 @torch.no_grad()
 def detect(network: nn.Module, image: NDArray[np.uint8], description: DetectorDescription) -> Detections:
-    """What `OnnxDetector` does, by the network itself."""
+    """Boxes of one picture; as `OnnxDetector`, with the torch network."""
     content, scale_xy = fitted(image, description)
     outputs = network(torch.from_numpy(normalised(content, description)).to(memory_format=torch.channels_last))
     corners_M4, score_M = decode([o.numpy() for o in outputs], description)
@@ -64,7 +64,7 @@ def held_out_recall(network: nn.Module, side: int, held_out: Sequence[Pictures])
     description = describe("held out", side, score_threshold=LOWEST_SCORE)
     network = network.eval()
     scores: list[float] = []
-    best: list[float] = []  # score of the surest box on each person
+    best: list[float] = []  # highest score of a box on each person
     pictures = 0
     for part in held_out:
         for row in part.rows:

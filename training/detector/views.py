@@ -1,4 +1,4 @@
-"""What a training step sees: pictures at random scales and places, four together in a mosaic, mirrored, recoloured.
+"""Augmentation of whole pictures: random scales and places, mosaics of four, mirroring, colours.
 
 Shapes: N pictures of a batch, M boxes of one of them, S the input's side.
 """
@@ -19,7 +19,7 @@ from poseunion.training.detector.store import PictureStore
 
 # Grey around a picture that does not fill the input, as in `DetectorDescription.border`.
 BORDER = 114
-# A person of whom less is left in view, or who is smaller, is neither learnt nor taken for background.
+# A person with less in view, or smaller, is neither learnt nor taken for background.
 LEAST_IN_VIEW = 0.25
 LEAST_SIDE_PX = 6.0
 # In a mosaic a picture is this many times as large as what fits into its quarter.
@@ -44,12 +44,12 @@ class Pictures:
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """What one step sees.
+    """Pictures of one training step.
 
     Attributes:
         image_NSS3: uint8 RGB.
         corner: for each picture (M, 4) edges of its people, input px.
-        ignored: for each picture (M,) which of them teach nothing.
+        ignored: for each picture (M,) which of them have no loss.
     """
 
     image_NSS3: NDArray[np.uint8]
@@ -105,7 +105,7 @@ def _placed(
     rng: np.random.Generator,
     scale: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Draw a picture into a part (x0, y0, x1, y1) of the canvas; its boxes there, and which of them teach nothing.
+    """Draw a picture into a part (x0, y0, x1, y1) of the canvas; its boxes there, and which of them have no loss.
 
     Args:
         scale: range of its size against the one that just fits.
@@ -118,11 +118,11 @@ def _placed(
     method = cv2.INTER_AREA if fitting < 1 else cv2.INTER_LINEAR
     content = cv2.resize(pixels, size.tolist(), interpolation=method)
     room = high - low - size
-    # Where it is larger than its part a random stretch is seen, where it is smaller it lies at a random place.
+    # Where it is larger than its part, a random stretch of it is visible; where it is smaller, its place is random.
     shift = low + np.round(rng.uniform(np.minimum(room, 0), np.maximum(room, 0))).astype(int)
     start, end = np.maximum(shift, low), np.minimum(shift + size, high)
-    seen = content[start[1] - shift[1] : end[1] - shift[1], start[0] - shift[0] : end[0] - shift[0]]
-    canvas[start[1] : end[1], start[0] : end[0]] = seen
+    visible = content[start[1] - shift[1] : end[1] - shift[1], start[0] - shift[0] : end[0] - shift[0]]
+    canvas[start[1] : end[1], start[0] : end[0]] = visible
     corner, ignored = store.boxes(index)
     moved = corner * np.tile(size / wh, 2) + np.tile(shift, 2)
     return in_view(moved, ignored, start, end)
@@ -139,5 +139,5 @@ def in_view(
     side = cut[:, 2:] - cut[:, :2]
     share = side.prod(1) / np.maximum((corner_M4[:, 2:] - corner_M4[:, :2]).prod(1), 1e-9)
     too_little = (share < LEAST_IN_VIEW) | (side.min(1) < LEAST_SIDE_PX)
-    seen = (side > 0).all(1)
-    return cut[seen], (ignored_M | too_little)[seen]
+    visible = (side > 0).all(1)
+    return cut[visible], (ignored_M | too_little)[visible]

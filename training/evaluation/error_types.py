@@ -1,4 +1,4 @@
-"""What kind of error each keypoint is, after Ronchi and Perona (ICCV 2017), and what each kind costs.
+"""Error types of keypoints after Ronchi and Perona (ICCV 2017), and the OKS that each costs.
 
 With ks(p, q) = exp(-|p - q|^2 / (2 area (2 sigma)^2)), one keypoint's part of OKS, a predicted keypoint is
 
@@ -32,7 +32,7 @@ GOOD_FROM, JITTER_FROM = 0.85, 0.5
 def error_scores(annotations: AnnotationSet, predictions: Predictions) -> dict[str, float]:
     """Share of each kind among the labelled keypoints that the model predicts, and the OKS that it costs, in percent.
 
-    What the kinds cost adds up to 100 less the mean OKS of those keypoints. Empty where nobody is labelled.
+    What the kinds cost adds up to 100 less the mean OKS of those keypoints. Empty without labelled people.
     """
     kind, part, counted = error_kinds(annotations, predictions)
     people = counted.any(1)

@@ -1,15 +1,15 @@
 """Evaluation: which data set is measured how. No torch here: a model is whatever `Predictor` runs.
 
-| data set            | measures                                                                                 |
-|---------------------|------------------------------------------------------------------------------------------|
-| coco                | AP, AR, mean OKS (`protocols_coco`)                                                      |
-| mpii                | PCKh@.5 and @.1, with the head boxes of the .mat or of `--head-boxes` (`protocols_mpii`) |
-| halpe               | AP on the union's 21 keypoints, with our sigmas and with Halpe's (`protocols_halpe`)     |
-| lsp, jhmdb          | PCK@.2 of the torso (`protocols_pck`)                                                    |
-| any other           | AP with its skeleton's sigmas: not always its challenge's own protocol                   |
+| data set            | measures                                                                        |
+|---------------------|---------------------------------------------------------------------------------|
+| coco                | AP, AR, mean OKS (`coco`)                                                       |
+| mpii                | PCKh@.5 and @.1, with the head boxes of the .mat or of `--head-boxes` (`mpii`)  |
+| halpe               | AP on the union's 21 keypoints, with our sigmas and with Halpe's (`halpe`)      |
+| lsp, jhmdb          | PCK@.2 of the torso (`pck`)                                                     |
+| any other           | AP with its skeleton's sigmas: not always its challenge's own protocol          |
 
-PCK@.2 is measured on all of them, the kinds of errors (`protocols_errors`), and the rows of paper A's Table 1
-(`cross_dataset`).
+PCK@.2 is measured on all of them, the kinds of errors (`error_types`), and scores over the keypoints that COCO and MPII
+share (`cross_dataset`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of an evaluation table for an ensemble: every member, the joint of them, and an oracle of their answers.
+"""Rows of an evaluation table for an ensemble: every member, the joint of them, and an oracle of their predictions.
 
 Shapes: N people, M members, K keypoints of the data set.
 """
@@ -20,19 +20,19 @@ from poseunion.training.evaluation.predictions import Predictions
 
 ORACLE = "oracle: nearest member by the labels, no model"
 
-# Who was asked about which boxes of which picture -> what each member answered.
-Heard = dict[tuple[str, int], list[PoseBatch]]
+# Key of a picture with its boxes, number of the member -> its predictions.
+Recorded = dict[tuple[str, int], list[PoseBatch]]
 
 
-class Overheard:
-    """A joint teacher that keeps its members' own answers, so that their rows cost nothing.
+class RecordingTeacher:
+    """A joint teacher that records its members' predictions, so that their rows cost no network call.
 
     Args:
         joint: the teacher.
     """
 
     def __init__(self, joint: JointTeacher) -> None:
-        self.joint, self.heard = joint, Heard()
+        self.joint, self.recorded = joint, Recorded()
         self.name, self.skeleton, self.padding = joint.name, joint.skeleton, joint.padding
 
     def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, /) -> PoseBatch:
@@ -40,28 +40,28 @@ class Overheard:
         key = _key(image, boxes_xywh)
         parts: dict[int, list[PoseBatch]] = {}
         poses = self.joint(image, boxes_xywh, lambda member, batch: parts.setdefault(member, []).append(batch))
-        self.heard |= {(key, member): batches for member, batches in parts.items()}
+        self.recorded |= {(key, member): batches for member, batches in parts.items()}
         return poses
 
 
 class Member:
     """A member of a joint teacher whose network calls are recorded and reused."""
 
-    def __init__(self, network: Predictor, number: int, heard: Heard) -> None:
-        self.network, self.number, self.heard = network, number, heard
+    def __init__(self, network: Predictor, number: int, recorded: Recorded) -> None:
+        self.network, self.number, self.recorded = network, number, recorded
         self.name, self.skeleton, self.padding = network.name, network.skeleton, network.padding
 
     def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, /) -> PoseBatch:
         """As the network."""
-        said = self.heard.pop((_key(image, boxes_xywh), self.number), None)
-        return self.network(image, boxes_xywh) if said is None else PoseBatch.concatenate(said)
+        batches = self.recorded.pop((_key(image, boxes_xywh), self.number), None)
+        return self.network(image, boxes_xywh) if batches is None else PoseBatch.concatenate(batches)
 
 
 def measure_joint(joint: JointTeacher, task: Task) -> list[Evaluation]:
     """The members of a joint teacher, the joint, and, on ground-truth boxes, the oracle; each is read once."""
-    overheard = Overheard(joint)
-    whole = measure(overheard, task)
-    members = [measure(Member(m, i, overheard.heard), task) for i, m in enumerate(joint.members)]
+    recording = RecordingTeacher(joint)
+    whole = measure(recording, task)
+    members = [measure(Member(m, i, recording.recorded), task) for i, m in enumerate(joint.members)]
     if task.boxes is not None:
         return [*members, whole]
     best = oracle(task.annotations, [one.predictions for one in members])
@@ -69,9 +69,9 @@ def measure_joint(joint: JointTeacher, task: Task) -> list[Evaluation]:
 
 
 def oracle(annotations: AnnotationSet, members: Sequence[Predictions]) -> Predictions:
-    """Of each labelled keypoint the member's answer that lies nearest to the label: what choosing could reach.
+    """Of each labelled keypoint the member's prediction nearest to the label: an upper bound of choosing.
 
-    A keypoint without a label has the answer of the first member that knows it.
+    A keypoint without a label has the prediction of the first member that has it.
     """
     rows = members[0].rows
     for one in members[1:]:

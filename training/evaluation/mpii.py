@@ -34,7 +34,7 @@ def pckh_scores(
     """PCKh in percent: `PCKh@.5` of each part and of all, and `PCKh@.1` of all.
 
     A part is the mean of its two sides; the mean of all weights every keypoint by how often it is labelled. A keypoint
-    that the model does not know does not count, and a part that nobody has is left out.
+    that the model does not know does not count, and a part without labels is left out.
 
     Args:
         head_size_N: (N,) pixels, of every record of the file; NaN where unknown: that person does not count.
@@ -45,13 +45,10 @@ def pckh_scores(
     skeleton = annotations.skeleton
     if missing := [k for part in PARTS.values() for k in part if k not in skeleton.keypoints]:
         raise BadArgumentError(f"PCKh is defined on MPII's keypoints: {skeleton.name} has no {', '.join(missing)}.")
-    rows = predictions.rows
     counts = predictions.known & [k not in NOT_COUNTED for k in skeleton.keypoints]
     scores = pckh_parts(annotations, predictions, head_size_N, 0.5)
     for threshold in (0.5, 0.1):
-        hits, counted = pck_hits(
-            predictions.xy, annotations.xy[rows], annotations.visibility[rows], head_size_N[rows], threshold
-        )
+        hits, counted = _hits(annotations, predictions, head_size_N, threshold)
         _, mean = pck_rates(hits & counts, counted & counts)
         scores[f"PCKh@.{threshold * 10:.0f}"] = 100 * mean
     return scores
@@ -61,15 +58,21 @@ def pckh_parts(
     annotations: AnnotationSet, predictions: Predictions, head_size_N: NDArray[np.floating], threshold: float
 ) -> dict[str, float]:
     """PCKh in percent of each part, the mean of its two sides; a part that is not measured is left out."""
-    rows, skeleton = predictions.rows, annotations.skeleton
-    hits, counted = pck_hits(
-        predictions.xy, annotations.xy[rows], annotations.visibility[rows], head_size_N[rows], threshold
-    )
+    skeleton = annotations.skeleton
+    hits, counted = _hits(annotations, predictions, head_size_N, threshold)
     per_keypoint, _ = pck_rates(hits & predictions.known, counted & predictions.known)
     rates = {
         part: float(np.mean([per_keypoint[skeleton.index(name)] for name in names])) for part, names in PARTS.items()
     }
     return {part: 100 * rate for part, rate in rates.items() if np.isfinite(rate)}
+
+
+def _hits(
+    annotations: AnnotationSet, predictions: Predictions, head_size_N: NDArray[np.floating], threshold: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    rows = predictions.rows
+    xy, visibility = annotations.xy[rows], annotations.visibility[rows]
+    return pck_hits(predictions.xy, xy, visibility, head_size_N[rows], threshold)
 
 
 def head_sizes_of(annotations: AnnotationSet, head_boxes: Path | None = None) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.models.errors import BadFileError, ItemError
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.keypoint_offsets import IN_UNION_DEFINITIONS, MODEL_OFFSETS, OFFSETS, apply_offsets
 from poseunion.models.metrics import area_from_box, oks
 from poseunion.models.picture_paths import picture_path
@@ -50,7 +50,7 @@ class Predictions:
 
     Attributes:
         rows: (N,) record index of each person.
-        xy: (N, K, 2) image px; 0 where the model does not know the keypoint, NaN where nobody was found.
+        xy: (N, K, 2) image px; 0 where the model lacks the keypoint, NaN where no person was found.
         score: (N, K).
         known: (K,) which keypoints the model predicts.
         skipped: (picture, reason).
@@ -65,11 +65,11 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Detected:
-    """A model's keypoints in boxes that need not belong to anybody: what AP is measured on.
+    """A model's keypoints in boxes that need not belong to a person: what AP is measured on.
 
     Attributes:
         image: (D,) index of each one's picture.
-        xy: (D, K, 2) image px; 0 where the model does not know the keypoint.
+        xy: (D, K, 2) image px; 0 where the model lacks the keypoint.
         score: (D, K).
         box_score: (D,) of the detector; 1 for a ground-truth box.
         known: (K,) which keypoints the model predicts.
@@ -99,7 +99,7 @@ def predict_people(predictor: PoseReader, annotations: AnnotationSet, images: Pa
     rows, xy, score, skipped = _run(predictor, annotations, images, wanted)
     if not len(rows):
         raise BadFileError(
-            f"Nobody in {annotations.source.path} could be predicted: {skipped[:1] or 'no labelled person'}."
+            f"No person of {annotations.source.path} could be predicted: {skipped[:1] or 'no labelled person'}."
         )
     xy, score, known = in_skeleton(xy, score, predictor.skeleton, annotations.skeleton, predictor.name)
     return Predictions(rows, xy, score, known, tuple(skipped))
@@ -112,7 +112,7 @@ def predict_boxes(predictor: PoseReader, annotations: AnnotationSet, images: Pat
         wanted.setdefault(int(image), []).append((number, box))
     rows, xy, score, skipped = _run(predictor, annotations, images, wanted)
     if not len(rows):
-        raise BadFileError(f"Nobody in the boxes of {boxes.path} could be predicted: {skipped[:1] or 'no box'}.")
+        raise BadFileError(f"No person in the boxes of {boxes.path} could be predicted: {skipped[:1] or 'no box'}.")
     xy, score, known = in_skeleton(xy, score, predictor.skeleton, annotations.skeleton, predictor.name)
     unreadable = {name for name, _ in skipped}
     searched = np.array([i for i, ref in enumerate(annotations.images) if ref.file_name not in unreadable], np.intp)
@@ -131,7 +131,7 @@ def as_detected(annotations: AnnotationSet, predictions: Predictions) -> Detecte
 def matched(annotations: AnnotationSet, detected: Detected) -> Predictions:
     """For every labelled person the pose in the picture that is most like it (OKS); NaN where there is none.
 
-    PCK and the gallery speak of labelled people. Two who overlap may get the same pose: AP is what punishes that.
+    PCK and the gallery concern labelled people. Two that overlap may get the same pose: AP counts that as an error.
     """
     rows = np.array(
         [
@@ -210,7 +210,7 @@ def _run(
         try:
             wh = (ref.width, ref.height) if ref.width and ref.height else None
             path = picture_path(images, ref.file_name)
-            picture = read_annotated_image(path, wh) if wh else read_image(path, exif=False)
+            picture = read_annotated_image(path, wh)
         except ItemError as error:
             skipped.append((ref.file_name, str(error)))
             continue

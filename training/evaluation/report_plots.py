@@ -11,7 +11,7 @@ from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.files import write_bytes
 
 KINDS = (".png", ".svg", ".pdf")
-# Okabe and Ito's palette: told apart by colour-blind readers, and by shape in print without colour.
+# Okabe and Ito's palette: distinct for colour-blind readers, and by shape in print without colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
 
@@ -31,7 +31,7 @@ def plot_keypoints(path: Path, files: list[tuple[str, list[dict[str, Any]]]]) ->
 
     panels = [(title, results) for title, results in files if any(_rates(r)[1] for r in results)]
     if not panels:
-        raise BadArgumentError("There is no keypoint to plot: nobody's torso, or head box, is labelled.")
+        raise BadArgumentError("There is no keypoint to plot: no torso, or head box, is labelled.")
     tallest = max(len(_names(results)) for _, results in panels)
     figure = Figure(figsize=(1 + 4.2 * len(panels), 1.6 + 0.24 * tallest), layout="constrained")
     for axes, (title, results) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

@@ -23,7 +23,7 @@ _AGAIN = dict.fromkeys(("all", "shared12"), ("AP", "AR", "PCKh@.5", "PCKh@.1", "
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:
-    """The results of several models on one file; `–` where a measure does not apply to a model, or to anybody."""
+    """The results of several models on one file; `–` where a measure does not apply to a model, or has no labels."""
     rows: dict[str, list[str]] = {}
     for column, result in enumerate(results):
         for name, value in _measures(result, repeats=_needs_all(results)).items():

@@ -19,13 +19,13 @@ from poseunion.annotate.formats.types import name_of
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.files import write_bytes, write_json
-from poseunion.models.images import read_annotated_image, read_image
+from poseunion.models.images import read_annotated_image
 from poseunion.models.metrics import oks
 from poseunion.models.picture_paths import picture_path
 from poseunion.training.evaluation.predictions import Predictions, person_areas
 
 COUNT = 24
-# Of a person with one or two labels the worst OKS is a coin's toss, and nothing is learned from seeing it.
+# Of a person with one or two labels the worst OKS is chance.
 FEWEST_LABELS = 5
 LONG_SIDE_PX = 720
 MARGIN = 0.25  # of the longer side of what is shown
@@ -86,9 +86,9 @@ def write_gallery(
             "errors_px": case.errors,
         }
         try:
-            wh = (record.image.width, record.image.height)
+            width, height = record.image.width, record.image.height
             path = picture_path(images, record.image.file_name)
-            picture = read_annotated_image(path, (wh[0], wh[1])) if wh[0] and wh[1] else read_image(path, exif=False)
+            picture = read_annotated_image(path, (width, height) if width and height else None)
             drawn = draw_case(picture, annotations, predictions, case.row)
             stem = re.sub(r"[^\w.-]+", "_", Path(record.image.file_name).stem)
             target = folder / f"{rank:02d}-oks{100 * case.oks:02.0f}-{stem}.jpg"

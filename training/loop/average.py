@@ -1,7 +1,7 @@
-"""The mean of several runs' weights: better than either where they share a start (Wortsman et al., Model soups, 2022).
+"""Mean of several runs' weights: better than each where they share a start (Wortsman et al., Model soups, 2022).
 
-Runs that went on from the same weights, say with another augmentation, lie in one valley of the loss; its middle knows
-more of unseen people than its sides. Networks that did not begin at the same weights have no such mean.
+Runs from the same weights, with another augmentation for example, end in one valley of the loss; its middle generalises
+better than its sides. Networks that did not begin at the same weights have no such mean.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def average(
     """
     shares = list(shares) or [1.0] * len(paths)
     if len(paths) < 2:
-        raise BadArgumentError("A mean wants two weights files or more.")
+        raise BadArgumentError("A mean needs two weights files or more.")
     if len(shares) != len(paths):
         raise BadArgumentError(f"{len(shares)} --share for {len(paths)} files: give one a file, or none.")
     if not all(math.isfinite(share) and share > 0 for share in shares):
@@ -50,15 +50,19 @@ def average(
     read = [read_weights(path) for path in paths]
     first, spec, description = read[0]
     for part in parts:
-        if not any(f"{name}.".startswith(f"{part}.") for name in first):
+        if not any(_is_in(name, [part]) for name in first):
             known = ", ".join(dict.fromkeys(name.partition(".")[0] for name in first))
             raise BadArgumentError(f"--part {part!r} is no part of the network: it has {known} and theirs.")
-    # What a head makes of the maps does not matter to the mean of another part.
+
+    def shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(tensor.shape) for name, tensor in state.items() if _is_in(name, parts)}
+
+    # The mean of another part does not depend on the head.
     same = [name for name in _SAME if not parts or name != "head"]
     sources = []
     for path, share, (state, its_spec, its) in zip(paths, shares, read, strict=True):
         differ = [name for name in same if getattr(its, name) != getattr(description, name)]
-        if its_spec != spec or differ or _shapes(state, parts) != _shapes(first, parts):
+        if its_spec != spec or differ or shapes(state) != shapes(first):
             raise BadArgumentError(
                 f"{path} holds {its_spec.network} {its_spec.backbone} at {its.size_wh} for {its.skeleton}, {paths[0]} "
                 f"{spec.network} {spec.backbone} at {description.size_wh} for {description.skeleton}"
@@ -66,9 +70,8 @@ def average(
                 + ": average the same."
             )
         for name, tensor in state.items():
-            in_parts = not parts or any(f"{name}.".startswith(f"{one}.") for one in parts)
-            if not (tensor.is_floating_point() and in_parts):
-                mean.setdefault(name, tensor)  # a count of batches, or what is not averaged
+            if not (tensor.is_floating_point() and _is_in(name, parts)):
+                mean.setdefault(name, tensor)  # a count of batches, or of a part that is not averaged
                 continue
             summand = tensor.float() * (share / sum(shares))
             mean[name] = mean[name] + summand if name in mean else summand
@@ -78,10 +81,6 @@ def average(
     save_weights(out, mean, spec, description.model_copy(update={"source": source, "calibration": None}))
 
 
-def _shapes(state: dict[str, Tensor], parts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors of some parts of a network; none given: of all."""
-    return {
-        name: tuple(tensor.shape)
-        for name, tensor in state.items()
-        if not parts or any(f"{name}.".startswith(f"{part}.") for part in parts)
-    }
+def _is_in(name: str, parts: Sequence[str]) -> bool:
+    """Whether a tensor belongs to one of the parts of a network; none given: to any."""
+    return not parts or any(f"{name}.".startswith(f"{part}.") for part in parts)

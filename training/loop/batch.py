@@ -5,7 +5,7 @@ Shapes: N people of a batch, K keypoints, H and W input size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from poseunion.models.codec.crop import Crop, affine_to_crop, apply_affine, cut_
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.inference.predictor import Predictor
 from poseunion.training.config.augmentation import Augmentation
+from poseunion.training.data.arrays import take
 from poseunion.training.data.augment import jitter_pixels, random_crop
 from poseunion.training.data.crop_store import PADDING, CropStore
 from poseunion.training.densities.peaks import render
@@ -24,10 +25,10 @@ from poseunion.training.teachers.online import ask
 
 @dataclass(frozen=True)
 class DistillationSource:
-    """A teacher's peaks of a store, and the people (N,) that it agrees with the labels on."""
+    """A teacher's peaks of a store's N people, and where they agree with the labels."""
 
-    taught: TeacherPeaks
-    believed: NDArray[np.bool_]
+    peaks: TeacherPeaks
+    agrees: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class LabelledStore:
         weight: (N, K), 1 for labels, less for pseudo-labels, 0 for none.
         rows: people to sample from.
         sampling: relative number of draws of a person.
-        lessons: teachers to distil from.
-        exchanged: people to sample from whose left and right were exchanged, see `slips`.
+        distilled: teachers to distil from.
+        exchanged: people to sample from whose left and right were exchanged, see `left_right_correction`.
     """
 
     store: CropStore
@@ -48,13 +49,29 @@ class LabelledStore:
     weight: NDArray[np.float64]
     rows: NDArray[np.intp]
     sampling: float
-    lessons: tuple[DistillationSource, ...] = ()
+    distilled: tuple[DistillationSource, ...] = ()
     exchanged: int = 0
+
+
+def source_of(labelled: LabelledStore, skeleton: str) -> DistillationSource | None:
+    """The store's teacher that was trained on a skeleton."""
+    return next((one for one in labelled.distilled if one.peaks.skeleton == skeleton), None)
+
+
+def teachers_of(stores: Iterable[LabelledStore]) -> list[str]:
+    """Skeletons of all teachers of some stores."""
+    return sorted({one.peaks.skeleton for labelled in stores for one in labelled.distilled})
+
+
+def chances(stores: Sequence[LabelledStore], sampling_power: float) -> NDArray[np.float64]:
+    """Of each store, the probability that a person is drawn from it; see `Sampling`."""
+    share = np.array([s.sampling * len(s.rows) ** sampling_power if len(s.rows) else 0.0 for s in stores])
+    return share / share.sum()
 
 
 @dataclass(frozen=True)
 class TeacherTarget:
-    """One teacher's word on a batch: distributions over the student's bins, and how much each keypoint's counts."""
+    """One teacher's distributions over the student's bins, and the weight of each keypoint's."""
 
     x_NKW: NDArray[np.float32]
     y_NKH: NDArray[np.float32]
@@ -63,15 +80,15 @@ class TeacherTarget:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees.
+    """People of one training step.
 
     Attributes:
         image_NHW3: uint8 RGB.
         xy_NK2: crop px.
         weight_NK: 0 where there is no label in the crop.
         flip_N: which crops are mirrored.
-        dataset_N: which of the stores they come from.
-        teachers: by the skeleton a teacher was trained on.
+        dataset_N: index of the store of each.
+        teachers: by the skeleton that a teacher was trained on.
         wide_NHW3: the same crops on more pixels, undisturbed, for a teacher of full resolution.
     """
 
@@ -99,15 +116,14 @@ def draw_batch(
     """Draw and augment people. Everything random comes from `rng`, so that a step can be repeated exactly.
 
     Args:
-        agreement_mask: a teacher that cannot be believed of a person teaches nothing of them; off is paper A.
-        sampling_power: see `Recipe`.
-        online: teachers to ask about these very crops, instead of the stores' lessons.
-        wide_wh: size of the batch's wide crops; none are cut without it.
+        agreement_mask: distil from a teacher only where it agrees with a person's labels; off is paper A.
+        sampling_power: see `Sampling`.
+        online: teachers to run on these crops, instead of the stores' cached peaks.
+        wide_wh: size of the batch's wide crops; without it none are cut.
     """
     size_wh = grid.size_wh
-    chances = np.array([s.sampling * len(s.rows) ** sampling_power if len(s.rows) else 0.0 for s in stores])
-    which = rng.choice(len(stores), count, p=chances / chances.sum())
-    images, points, weights = [], [], []
+    which = rng.choice(len(stores), count, p=chances(stores, sampling_power))
+    images, points, weights, wide = [], [], [], []
     drawn: list[tuple[LabelledStore, int, Crop]] = []
     for s in which:
         labelled = stores[s]
@@ -123,28 +139,26 @@ def draw_batch(
         points.append(xy)
         weights.append(weight * inside)
         drawn.append((labelled, i, crop))
+        if wide_wh is not None:
+            wide.append(cut_crop(store.pixels(i), replace(crop, size_wh=wide_wh)))
     return Batch(
         np.stack(images),
         np.stack(points).astype(np.float32),
         np.stack(weights).astype(np.float32),
         np.array([crop.flip for _, _, crop in drawn]),
         which.astype(np.int64),
-        _asked(drawn, grid, online, agreement_mask) if online else _remembered(drawn, grid, agreement_mask),
-        None if wide_wh is None else np.stack([_wide(*one, wide_wh) for one in drawn]),
+        _online(drawn, grid, online, agreement_mask) if online else _cached(drawn, grid, agreement_mask),
+        np.stack(wide) if wide else None,
     )
 
 
-def _wide(labelled: LabelledStore, index: int, crop: Crop, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-    return cut_crop(labelled.store.pixels(index), replace(crop, size_wh=size_wh))
-
-
-def _asked(
+def _online(
     drawn: Sequence[tuple[LabelledStore, int, Crop]],
     grid: SimccGrid,
     teachers: Sequence[Predictor],
     use_confidence: bool,
 ) -> dict[str, TeacherTarget]:
-    """Every teacher's answer on the crops themselves."""
+    """Every teacher's distributions, predicted on the crops themselves."""
     pictures, crops = [labelled.store.pixels(i) for labelled, i, _ in drawn], [crop for _, _, crop in drawn]
     result = {}
     for teacher in teachers:
@@ -153,22 +167,21 @@ def _asked(
     return result
 
 
-def _remembered(
+def _cached(
     drawn: Sequence[tuple[LabelledStore, int, Crop]], grid: SimccGrid, agreement_mask: bool
 ) -> dict[str, TeacherTarget]:
-    """Every teacher's modes of the drawn people, turned with their crops and rendered on the student's bins."""
-    names = sorted({lesson.taught.skeleton for labelled, _, _ in drawn for lesson in labelled.lessons})
+    """Every teacher's peaks of the drawn people, mapped as their crops and rendered on the student's bins."""
     bins_w, bins_h = grid.bins_wh
     result = {}
-    for name in names:
+    for name in teachers_of(labelled for labelled, _, _ in drawn):
         n, k = len(drawn), len(drawn[0][0].store.skeleton)
         x, y = np.full((n, k, bins_w), 1 / bins_w, np.float32), np.full((n, k, bins_h), 1 / bins_h, np.float32)
         weight = np.zeros((n, k), np.float32)
         for row, (labelled, i, crop) in enumerate(drawn):
-            lesson = next((one for one in labelled.lessons if one.taught.skeleton == name), None)
-            if lesson is None or (agreement_mask and not lesson.believed[i]):
+            source = source_of(labelled, name)
+            if source is None or (agreement_mask and not source.agrees[i]):
                 continue
-            modes = lesson.taught.modes.rows(slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
+            modes = take(source.peaks.modes, slice(i, i + 1)).mapped(affine_to_crop(crop)[None])
             if crop.flip:
                 modes = modes.reordered(labelled.store.skeleton.flip_indices)
             (x[row],), (y[row],), (share,) = render(modes, grid)

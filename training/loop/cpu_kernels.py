@@ -1,7 +1,7 @@
-"""The same training step in less time on a CPU; what is computed stays what it was.
+"""Faster CPU kernels for depthwise convolution and ReLU6, with the same results.
 
-Measured by `benchmarks/step_speed.py`. Nothing here matters on a GPU, and nothing of it reaches a weights file: the
-layers that are exchanged keep the names and parameters of those they stand for.
+Measured by `benchmarks/step_speed.py`. They are not used on a GPU and leave no trace in a weights file: the replaced
+layers' names and parameters stay.
 
 Shapes: N people, C channels, h and w cells, k the side of a kernel.
 """
@@ -28,13 +28,13 @@ NEVER, LARGEST_BLOCK = -1, 2**30
 # costs five times as much as a 5x3 and a 5x2 together.
 FAST_COLUMNS = 3
 
-# In bfloat16, oneDNN's weight gradient of a convolution has memory that nobody wrote where half the kernel is wider
-# than the map, as RTMPose's 7x7 on the 2x2 cells of a 64x64 crop; half of a 3x3 never is.
+# In bfloat16, oneDNN's weight gradient of a convolution has uninitialised memory where half the kernel is wider than
+# the map, as RTMPose's 7x7 on the 2x2 cells of a 64x64 crop; half of a 3x3 never is.
 SOUND_SIDE = 3
 
 
 def keep_freed_memory() -> None:
-    """Let the next step reuse this step's memory instead of asking the system for it again, page by page.
+    """Keep freed memory for the next step, which would otherwise get it from the system again, page by page.
 
     Activations are blocks of up to 100 MB, which glibc otherwise returns when they are freed. Elsewhere than on glibc
     this does nothing.
@@ -48,27 +48,27 @@ def keep_freed_memory() -> None:
 
 
 def use_fast_kernels(network: nn.Module) -> None:
-    """Exchange, in place, the layers of a network whose training on a CPU can be faster."""
+    """Replace, in place, the layers of a network whose training on a CPU can be faster."""
     for parent in network.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.ReLU6) and child.inplace:
-                setattr(parent, name, QuickReLU6())
-            elif type(child) is nn.Conv2d and _can_be_quick(child):
-                setattr(parent, name, QuickDepthwise(child))
+                setattr(parent, name, FastReLU6())
+            elif type(child) is nn.Conv2d and _can_be_fast(child):
+                setattr(parent, name, FastDepthwise(child))
             elif type(child) is nn.Conv2d and child.groups == 1 and max(child.kernel_size) > SOUND_SIDE:
                 child.__class__ = WideConvolution
 
 
-class QuickReLU6(nn.Module):
-    """`nn.ReLU6(inplace=True)` that remembers its result; torch's own keeps a copy of what it overwrites."""
+class FastReLU6(nn.Module):
+    """`nn.ReLU6(inplace=True)` that saves its result for the gradient; torch's own saves a copy of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return _ReLU6.apply(x) if x.requires_grad else x.clamp_(0.0, 6.0)
 
 
-class QuickDepthwise(nn.Module):
-    """A depthwise convolution of stride 1, with the parameter of the one it stands for."""
+class FastDepthwise(nn.Module):
+    """A depthwise convolution of stride 1, with the parameter of the one that it replaces."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class QuickDepthwise(nn.Module):
         """(N, C, h, w) -> (N, C, h, w), in autocast's precision where it is on, as any convolution."""
         weight_C1kk: Tensor = self.weight
         if torch.is_autocast_enabled("cpu"):
-            # Here, not in the function: its backward pass runs outside of autocast, and must find one precision.
+            # Here, not in the function: its backward pass runs outside of autocast, and needs one precision.
             lower = torch.get_autocast_dtype("cpu")
             x_NChw, weight_C1kk = x_NChw.to(lower), weight_C1kk.to(lower)
         return _Depthwise.apply(x_NChw, weight_C1kk)
@@ -93,7 +93,7 @@ class WideConvolution(nn.Conv2d):
             return super().forward(x_NChw.to(self.weight.dtype))
 
 
-def _can_be_quick(convolution: nn.Conv2d) -> bool:
+def _can_be_fast(convolution: nn.Conv2d) -> bool:
     side = convolution.kernel_size[0]
     return (
         convolution.groups == convolution.in_channels == convolution.out_channels
@@ -123,8 +123,8 @@ class _ReLU6(torch.autograd.Function):
 
 
 class _Depthwise(torch.autograd.Function):
-    """Stride 1: the gradient of the input is the convolution with the turned kernel; that of the kernel is found for a
-    few of its columns at a time."""
+    """Stride 1: the input's gradient is the convolution with the rotated kernel; the kernel's is computed for a few of
+    its columns at a time."""
 
     @staticmethod
     def forward(ctx: Any, x_NChw: Tensor, weight_C1kk: Tensor) -> Tensor:
@@ -144,11 +144,11 @@ class _Depthwise(torch.autograd.Function):
             parts, at_once = [], FAST_COLUMNS if x_NChw.shape[-1] >= side else side
             for first in range(0, side, at_once):
                 columns = min(at_once, side - first)
-                # The cells that these columns meet, from the first output's to the last one's.
-                seen = F.pad(x_NChw, (half - first, first + columns - 1 - half))
+                # The input cells of these columns, from the first output's to the last one's.
+                padded = F.pad(x_NChw, (half - first, first + columns - 1 - half))
                 part = weight_C1kk[..., first : first + columns].contiguous(memory_format=torch.channels_last)
                 gradients = torch.ops.aten.convolution_backward(
-                    *(grad_NChw, seen, part, None, [1, 1], [half, 0], [1, 1], False, [0, 0], channels),
+                    *(grad_NChw, padded, part, None, [1, 1], [half, 0], [1, 1], False, [0, 0], channels),
                     [False, True, False],
                 )
                 parts.append(gradients[1])

@@ -1,6 +1,6 @@
 """Batches drawn on the GPU: crops stay there as uint8 tensors, labels and teachers' peaks move with them.
 
-`data_file.draw_batch` for `augment_on=device`: the same people, weights and distributions, no loader between disk and
+`batch.draw_batch` for `augment_on=device`: the same people, weights and distributions, no loader between disk and
 step. Every person's pixels are kept with their halved versions (a mip map of OpenCV's area averages), so that one
 `grid_sample` of the right one is anti-aliased as `crop.cut_crop` is.
 
@@ -28,7 +28,7 @@ from poseunion.models.progress import track
 from poseunion.training.config.augmentation import Augmentation
 from poseunion.training.data.crop_store import PADDING
 from poseunion.training.data.device_augment import disturb, draw_crops, draw_disturbances, sample
-from poseunion.training.loop.batch import Batch, LabelledStore, TeacherTarget
+from poseunion.training.loop.batch import LabelledStore, chances, source_of, teachers_of
 
 # Versions of a person's pixels: whole, half, quarter, eighth. A crop of 32 px of the largest stored person needs three.
 LEVELS = 4
@@ -40,7 +40,7 @@ PEOPLE_A_BLOCK = 256
 
 @dataclass(frozen=True)
 class DeviceTarget:
-    """`data_file.TeacherTarget`, on the device."""
+    """`batch.TeacherTarget`, on the device."""
 
     x_NKW: Tensor
     y_NKH: Tensor
@@ -49,7 +49,7 @@ class DeviceTarget:
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """`data_file.Batch`, on the device."""
+    """`batch.Batch`, on the device."""
 
     image_NHW3: Tensor
     xy_NK2: Tensor
@@ -59,25 +59,9 @@ class DeviceBatch:
     teachers: dict[str, DeviceTarget] = field(default_factory=dict)
     wide_NHW3: Tensor | None = None
 
-    def on_host(self) -> Batch:
-        """The same as arrays."""
-        teachers = {
-            name: TeacherTarget(one.x_NKW.cpu().numpy(), one.y_NKH.cpu().numpy(), one.weight_NK.cpu().numpy())
-            for name, one in self.teachers.items()
-        }
-        return Batch(
-            image_NHW3=self.image_NHW3.cpu().numpy(),
-            xy_NK2=self.xy_NK2.cpu().numpy(),
-            weight_NK=self.weight_NK.cpu().numpy(),
-            flip_N=self.flip_N.cpu().numpy(),
-            dataset_N=self.dataset_N.cpu().numpy(),
-            teachers=teachers,
-            wide_NHW3=None if self.wide_NHW3 is None else self.wide_NHW3.cpu().numpy(),
-        )
-
 
 @dataclass(frozen=True)
-class DeviceLesson:
+class DevicePeaks:
     """One teacher's peaks of all people, on the device; `used_P` is 0 where they are not distilled."""
 
     xy_PKM2: Tensor
@@ -100,20 +84,19 @@ class DeviceStore:
 
     def __init__(self, stores: Sequence[LabelledStore], device: torch.device, *, agreement_mask: bool = True) -> None:
         self.device, self.skeleton, self.agreement_mask = device, stores[0].store.skeleton, agreement_mask
-        self._counts, self._sampling = [len(s.rows) for s in stores], [s.sampling for s in stores]
-        self._first = np.concatenate([[0], np.cumsum(self._counts)[:-1]])
+        self._stores, self._counts = stores, np.array([len(s.rows) for s in stores])
+        self._first = np.cumsum(self._counts) - self._counts
         self.box_P4 = np.concatenate([s.store.box_xywh[s.rows] for s in stores])
         self.xy_PK2 = np.concatenate([s.xy[s.rows] for s in stores])
         self.weight_PK = np.concatenate([s.weight[s.rows] for s in stores])
-        self._load_pixels(stores)
+        self._load_pixels()
         self._xy = torch.as_tensor(self.xy_PK2, dtype=torch.float32, device=device)
         self._weight = torch.as_tensor(self.weight_PK, dtype=torch.float32, device=device)
         self._swapped = torch.as_tensor(self.skeleton.flip_indices, device=device)
-        names = sorted({lesson.taught.skeleton for s in stores for lesson in s.lessons})
-        self._lessons = {name: self._lesson(stores, name) for name in names}
+        self._peaks = {name: self._load_peaks(name) for name in teachers_of(stores)}
 
-    def _load_pixels(self, stores: Sequence[LabelledStore]) -> None:
-        everyone = [(s, int(i)) for s in stores for i in s.rows]
+    def _load_pixels(self) -> None:
+        everyone = [(s, int(i)) for s in self._stores for i in s.rows]
         self._blocks: list[Tensor] = []
         shapes, starts = [], []
         free = self._free_bytes()
@@ -137,29 +120,22 @@ class DeviceStore:
     def _free_bytes(self) -> float:
         return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else np.inf
 
-    def _lesson(self, stores: Sequence[LabelledStore], name: str) -> DeviceLesson:
-        parts = []
-        for s in stores:
-            lesson = next((one for one in s.lessons if one.taught.skeleton == name), None)
-            if lesson is not None:
-                modes = lesson.taught.modes
-                used = lesson.believed[s.rows] if self.agreement_mask else np.ones(len(s.rows), bool)
-                parts.append((*(getattr(modes, of)[s.rows] for of in ("xy", "cov", "weight", "confidence")), used))
-            else:
-                parts.append(self._silent(stores, name, len(s.rows)))
-        return DeviceLesson(
-            *(
-                torch.as_tensor(np.concatenate(one), dtype=torch.float32, device=self.device)
-                for one in zip(*parts, strict=True)
-            )
-        )
-
-    def _silent(self, stores: Sequence[LabelledStore], name: str, people: int) -> tuple[NDArray[np.generic], ...]:
-        """An empty distillation source, as wide as the teacher's others."""
-        shape = next(one.taught.modes.xy.shape for s in stores for one in s.lessons if one.taught.skeleton == name)
-        k, m = shape[1:3]
-        zeros = (np.zeros((people, k, m, *tail), np.float32) for tail in ((2,), (3,), ()))
-        return (*zeros, np.zeros((people, k), np.float32), np.zeros(people, bool))
+    def _load_peaks(self, name: str) -> DevicePeaks:
+        """Peaks of all people by one teacher; zeros for people of stores that lack it."""
+        sources = [source_of(s, name) for s in self._stores]
+        k, m = next(one.peaks.modes.xy.shape[1:3] for one in sources if one is not None)
+        parts: list[tuple[NDArray[np.generic], ...]] = []
+        for s, source in zip(self._stores, sources, strict=True):
+            n = len(s.rows)
+            if source is None:
+                shapes = ((n, k, m, 2), (n, k, m, 3), (n, k, m), (n, k), (n,))
+                parts.append(tuple(np.zeros(shape, np.float32) for shape in shapes))
+                continue
+            used = source.agrees[s.rows] if self.agreement_mask else np.ones(n, bool)
+            modes = source.peaks.modes
+            parts.append((*(getattr(modes, of)[s.rows] for of in ("xy", "cov", "weight", "confidence")), used))
+        columns = (np.concatenate(one) for one in zip(*parts, strict=True))
+        return DevicePeaks(*(torch.as_tensor(one, dtype=torch.float32, device=self.device) for one in columns))
 
     def draw(
         self,
@@ -171,8 +147,9 @@ class DeviceStore:
         sampling_power: float = 1.0,
         wide_wh: tuple[int, int] | None = None,
     ) -> DeviceBatch:
-        """Draw and augment people; arguments as `data_file.draw_batch`. Everything random comes from `rng`."""
-        which, people = self._who(rng, count, sampling_power)
+        """Draw and augment people; arguments as `batch.draw_batch`. Everything random comes from `rng`."""
+        which = rng.choice(len(self._stores), count, p=chances(self._stores, sampling_power)).astype(np.int64)
+        people = self._first[which] + rng.integers(0, self._counts[which])
         weight_NK = self.weight_PK[people]
         crops = draw_crops(
             *(rng, self.box_P4[people], self.xy_PK2[people], weight_NK > 0),
@@ -186,28 +163,21 @@ class DeviceStore:
         rows = torch.as_tensor(people, device=self.device)
         affine = torch.as_tensor(affine_N23, dtype=torch.float32, device=self.device)
         flip = torch.as_tensor(crops.flip_N, device=self.device)
-        # Of each crop, which keypoint of the person stands in which place.
+        # Of each crop, the person's keypoint at each index.
         order_NK = torch.where(flip[:, None], self._swapped, torch.arange(len(self.skeleton), device=self.device))
         pick = rows[:, None], order_NK
         xy = _mapped(self._xy[pick], affine)
         inside = _inside(xy, grid.size_wh)
-        teachers = {name: self._target(lesson, pick, affine, grid) for name, lesson in self._lessons.items()}
+        teachers = {name: self._target(peaks, pick, affine, grid) for name, peaks in self._peaks.items()}
         dataset = torch.as_tensor(which, device=self.device)
         return DeviceBatch(_bytes(image), xy, self._weight[pick] * inside, flip, dataset, teachers, wide)
-
-    def _who(self, rng: np.random.Generator, count: int, power: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of which store each person is, and which of all people."""
-        counts = np.array(self._counts)
-        chances = np.array(self._sampling) * np.where(counts > 0, counts.astype(float) ** power, 0.0)
-        which = rng.choice(len(counts), count, p=chances / chances.sum())
-        return which.astype(np.int64), self._first[which] + rng.integers(0, counts[which])
 
     def cut(self, people_N: NDArray[np.int64], affine_N23: NDArray[np.floating], size_wh: tuple[int, int]) -> Tensor:
         """(N, 3, H, W) float32 crops in [0, 255], anti-aliased."""
         store_px_per_crop_px = 1 / np.sqrt(np.abs(np.linalg.det(affine_N23[:, :, :2])))
         with np.errstate(divide="ignore"):
             level = np.ceil(np.log2(store_px_per_crop_px / ANTIALIAS_FROM)).clip(0, LEVELS - 1).astype(np.int64)
-        # A person of few pixels has no smaller version.
+        # A person of few pixels has fewer versions.
         shape = self._shape_PL2[people_N]
         level = np.minimum(level, (shape.min(-1) > 1).sum(1).clip(1) - 1)
         shape = shape[np.arange(len(level)), level]
@@ -223,12 +193,12 @@ class DeviceStore:
         return sample(canvas.permute(0, 3, 1, 2).float(), own, size_wh)
 
     def _target(
-        self, lesson: DeviceLesson, pick: tuple[Tensor, Tensor], affine_N23: Tensor, grid: SimccGrid
+        self, peaks: DevicePeaks, pick: tuple[Tensor, Tensor], affine_N23: Tensor, grid: SimccGrid
     ) -> DeviceTarget:
-        modes_xy, cov = _mapped(lesson.xy_PKM2[pick], affine_N23), _turned(lesson.cov_PKM3[pick], affine_N23)
-        x, y, share = render(modes_xy, cov, lesson.weight_PKM[pick], grid)
-        confidence = lesson.confidence_PK[pick] if self.agreement_mask else 1.0
-        return DeviceTarget(x, y, share * confidence * lesson.used_P[pick[0]])
+        modes_xy, cov = _mapped(peaks.xy_PKM2[pick], affine_N23), _mapped_cov(peaks.cov_PKM3[pick], affine_N23)
+        x, y, share = render(modes_xy, cov, peaks.weight_PKM[pick], grid)
+        confidence = peaks.confidence_PK[pick] if self.agreement_mask else 1.0
+        return DeviceTarget(x, y, share * confidence * peaks.used_P[pick[0]])
 
 
 def pyramid(pixels_hw3: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -263,12 +233,12 @@ def _mapped(xy_NK2: Tensor, affine_N23: Tensor) -> Tensor:
     return (flat @ affine_N23[:, :, :2].mT + affine_N23[:, None, :, 2]).view_as(xy_NK2)
 
 
-def _turned(cov_NKM3: Tensor, affine_N23: Tensor) -> Tensor:
+def _mapped_cov(cov_NKM3: Tensor, affine_N23: Tensor) -> Tensor:
     """Covariances (xx, xy, yy) under one affine map a person."""
     full = cov_NKM3[..., [0, 1, 1, 2]].unflatten(-1, (2, 2))
     linear = affine_N23[:, None, None, :, :2]
-    turned = linear @ full @ linear.mT
-    return torch.stack([turned[..., 0, 0], turned[..., 0, 1], turned[..., 1, 1]], -1)
+    mapped = linear @ full @ linear.mT
+    return torch.stack([mapped[..., 0, 0], mapped[..., 0, 1], mapped[..., 1, 1]], -1)
 
 
 def _inside(xy_px: Tensor, size_wh: tuple[int, int]) -> Tensor:

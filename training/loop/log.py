@@ -29,7 +29,7 @@ class RunLog:
 
     Args:
         every: steps between two rows.
-        step, progress: where the run stands.
+        step, progress: of the run so far.
 
     Raises:
         BadFileError: the folder cannot be written. MissingExtraError: no TensorBoard installed.
@@ -66,7 +66,7 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        # A full disk has been told of already, by the row that did not fit.
+        # A full disk has been reported already, by the row that did not fit.
         with contextlib.suppress(OSError):
             self._board.close()
             self._file.close()
@@ -74,13 +74,13 @@ class RunLog:
     def trained(
         self, step: int, seconds: float, progress: float, people: int, parts: Mapping[str, Tensor], **more: float
     ) -> None:
-        """One step is done.
+        """Log a training step.
 
         Args:
             seconds: of the run so far.
-            people: that the step saw, on all devices.
+            people: of the step, on all devices.
             parts: of the loss, with `total`; written so that a float32 is read back exactly.
-            more: what else belongs in the row.
+            more: further columns.
         """
         self._losses.append(float(parts["total"].detach()))
         self._pace.append((seconds, people))
@@ -94,7 +94,7 @@ class RunLog:
         self._write({**row, "people_per_s": round(speed, 1)})
 
     def validated(self, step: int, seconds: float, score: Mapping[str, float]) -> None:
-        """Held-out people were looked at."""
+        """Log a validation on held-out people."""
         self._write({"step": step, "seconds": round(seconds, 1), **score})
 
     def _people_per_second(self) -> float:

@@ -63,7 +63,7 @@ def distillation_loss(
 
     Args:
         teacher_x_NKW, teacher_y_NKH: its distributions on the student's bins, from `peaks.render` or `regrid`.
-        weight_NK: the teacher's confidence where it is believed, 0 where it is not or does not know the keypoint.
+        weight_NK: the teacher's confidence where it agrees with the labels, else 0, as for a keypoint that it lacks.
 
     Returns:
         `distil_x` and `distil_y`: weighted means.
@@ -126,7 +126,7 @@ def heatmap_loss(
 
 
 def heatmap_output(size_wh: tuple[int, int], stride: int) -> HeatmapOutput:
-    """What a heatmap student gives, as HRNet's: cell u at pixel u * stride.
+    """Output of a heatmap student, as HRNet's: cell u at pixel u * stride.
 
     HRNet's labels are 2 cells wide on 64x64 cells; on 16x16 that would be an eighth of the crop, so they are 1 cell.
     """
@@ -145,7 +145,7 @@ def heatmap_mse(heat_NKhw: Tensor, xy_px_NK2: Tensor, weight_NK: Tensor, size_wh
 
     Returns:
         `heatmap`: the weighted mean over keypoints of the sum over cells; HRNet's mean over cells is this divided by
-        their number, which Adam does not see, but the balance against another loss would.
+        their number, which changes nothing for Adam, but would for the balance against another loss.
     """
     h, w = heat_NKhw.shape[2:]
     sigma = heatmap_output(size_wh, size_wh[0] // w).sigma_cells

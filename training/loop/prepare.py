@@ -1,7 +1,8 @@
-"""From a data file to labelled stores: crops on disk, teachers run once, labels completed."""
+"""Labelled stores of a data file: crops on disk, teachers' cached peaks, pseudo-labels, held-out split."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +34,12 @@ Network: TypeAlias = Predictor | JointTeacher
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run needs besides its recipe.
+    """People and teachers of a run.
 
     Attributes:
         train: labelled stores to draw from.
-        held_out: people of pictures kept apart, with human labels only.
-        online: teachers to ask during training.
+        held_out: people of held-out pictures, with human labels only.
+        online: teachers to run during training.
     """
 
     train: list[LabelledStore]
@@ -51,26 +52,31 @@ class _Source:
     """A data set and its teachers' peaks, from pictures or from shards.
 
     Attributes:
-        taught: by the teachers that have something to say, all that they predict.
-        teaches: (K,) of each of them, what it may teach.
+        peaks: all predictions of the teachers that are needed here.
+        teaches: (K,) of each of them, the keypoints that it may teach.
     """
 
     store: CropStore
     kind: Literal["keypoints", "boxes"]
     sampling: float
-    taught: list[TeacherPeaks]
+    peaks: list[TeacherPeaks]
     teaches: list[NDArray[np.bool_]]
 
 
 def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
-    """Open stores, ask teachers, complete labels."""
+    """Open stores, run teachers, complete labels.
+
+    Raises:
+        BadArgumentError: the recipe's teachers or data sets are not those of the data file.
+        BadFileError: a teacher that shares no keypoint, or no people to train on.
+    """
     if recipe.cdkd.is_on:
-        # Hours of asking the other teachers lie between here and the first step.
+        # Running the other teachers takes hours, and comes before the first step.
         load_teacher(recipe.cdkd.teacher, recipe.stages[0].size_wh)
     skeleton = load_skeleton(recipe.skeleton)
     entries = data.teachers if _needs_teachers(recipe) else []
     teachers = [open_teacher(entry) for entry in entries]
-    teaches = [taught_keypoints(entry, skeleton) for entry in entries]
+    teaches = [distilled_keypoints(entry, skeleton) for entry in entries]
     indices = [read_index(entry.packed) for entry in data.packed]
     for entry, index in zip(data.packed, indices, strict=True):
         check_recipe(index, entry.packed, recipe)
@@ -93,32 +99,33 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         raise BadArgumentError(f"The data file has {twice[0]} twice, packed or not: leave one.")
     train, held = [], []
     weighted = dict(recipe.distillation.betas) if recipe.distillation.alpha < 1 else {}
-    for one in (*_asked(data, recipe, teachers, teaches, cache), *_unpacked(data, indices, recipe, cache)):
+    for one in (*_predicted(data, recipe, teachers, teaches, cache), *_unpacked(data, indices, recipe, cache)):
         store = one.store
         no_exchange = np.zeros(store.weight.shape, bool)
-        labels, exchanged = corrected(store, one.taught) if recipe.losses.mend_sides else (store, no_exchange)
-        beliefs = agrees_with_labels(labels, one.taught)
+        labels, exchanged = corrected(store, one.peaks) if recipe.losses.mend_sides else (store, no_exchange)
+        agrees = agrees_with_labels(labels, one.peaks)
         # Agreement with labels is judged by all that a teacher predicts; it may teach less.
-        taught = [view.only(mask) for view, mask in zip(one.taught, one.teaches, strict=True)]
-        xy, weight = complete(labels, taught, beliefs, recipe.losses.pseudo_weight)
-        lessons = tuple(
-            DistillationSource(t, b) for t, b in zip(taught, beliefs, strict=True) if t.skeleton in weighted
+        peaks = [all_peaks.only(mask) for all_peaks, mask in zip(one.peaks, one.teaches, strict=True)]
+        xy, weight = complete(labels, peaks, agrees, recipe.losses.pseudo_weight)
+        distilled = tuple(
+            DistillationSource(p, a) for p, a in zip(peaks, agrees, strict=True) if p.skeleton in weighted
         )
         apart = np.array([is_held_out(n) for n in store.image_name])
-        useful = (weight.sum(1) > 0) | np.any(beliefs, 0) if lessons else weight.sum(1) > 0
+        useful = (weight.sum(1) > 0) | np.any(agrees, 0) if distilled else weight.sum(1) > 0
         rows = np.flatnonzero(~apart & useful)
-        train.append(LabelledStore(store, xy, weight, rows, one.sampling, lessons, int(exchanged[rows].any(1).sum())))
+        exchanges = int(exchanged[rows].any(1).sum())
+        train.append(LabelledStore(store, xy, weight, rows, one.sampling, distilled, exchanges))
         if one.kind == "keypoints":
             human = store.certain.any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), one.sampling))
     if not any(one.sampling * len(one.rows) for one in train):
         raise BadFileError(
-            f"There is nobody to train on among {sum(len(one.store) for one in train)} people: "
-            "all are held out or have no keypoint that is labelled or that a teacher knows."
+            f"There are no people to train on among {sum(len(one.store) for one in train)}: all are held out or have "
+            "no keypoint that is labelled or that a teacher predicts."
         )
     online = [t for t in teachers if recipe.distillation.online and t.skeleton.name in dict(recipe.distillation.betas)]
     if joint := [t.name for t in online if isinstance(t, JointTeacher)]:
-        raise BadArgumentError(f"Teacher {joint[0]} is a joint one, which cannot be asked in training: online=false.")
+        raise BadArgumentError(f"Teacher {joint[0]} is a joint one, which cannot run in training: set online=false.")
     return Prepared(train, held, [t for t in online if isinstance(t, Predictor)])
 
 
@@ -134,10 +141,10 @@ def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> Non
     """
     if recipe.distillation.alpha >= 1:
         return
-    if silent := [name for name, _ in recipe.distillation.betas if name not in skeletons]:
+    if absent := [name for name, _ in recipe.distillation.betas if name not in skeletons]:
         raise BadArgumentError(
-            f"Recipe {recipe.name} learns from a teacher of {' and one of '.join(silent)}, which "
-            f"{where[0].lower() + where[1:]} lacks: add it under teachers, or set alpha=1 to learn from labels alone."
+            f"Recipe {recipe.name} distils from a teacher of {' and one of '.join(absent)}, which "
+            f"{where[0].lower() + where[1:]} lacks: add it under teachers, or set alpha=1 to train on labels alone."
         )
     if twice := [name for name, _ in recipe.distillation.betas if skeletons.count(name) > 1]:
         raise BadArgumentError(
@@ -146,17 +153,18 @@ def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> Non
         )
 
 
-def _asked(
+def _predicted(
     data: DataFile, recipe: Recipe, teachers: list[Network], teaches: list[NDArray[np.bool_]], cache: Path
 ) -> Iterator[_Source]:
-    """The data sets of pictures, and the teachers' answers about them."""
+    """The data sets of pictures, with the teachers' peaks of their people."""
     skeleton = load_skeleton(recipe.skeleton)
     for entry in (e for e in data.datasets if recipe.sampling.takes(e.name)):
-        people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets)
-        store = open_store(entry.name, people, skeleton, cache)
+        left_out: Counter[str] = Counter()
+        people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets, left_out=left_out)
+        store = open_store(entry.name, people, skeleton, cache, left_out)
         wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.skeleton.keypoints, store, recipe)]
-        taught = [predict_peaks(store, teachers[i], skeleton, cache) for i in wanted]
-        yield _Source(store, entry.kind, entry.weight, taught, [teaches[i] for i in wanted])
+        peaks = [predict_peaks(store, teachers[i], skeleton, cache) for i in wanted]
+        yield _Source(store, entry.kind, entry.weight, peaks, [teaches[i] for i in wanted])
 
 
 def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache: Path) -> Iterator[_Source]:
@@ -165,10 +173,10 @@ def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache:
     for entry, index in zip(data.packed, indices, strict=True):
         teachers = index.teachers if _needs_teachers(recipe) else ()
         for dataset in (d for d in index.datasets if recipe.sampling.takes(d.name)):
-            store, taught = unpack(entry.packed, dataset, index, cache)
+            store, peaks = unpack(entry.packed, dataset, index, cache)
             wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.predicts, store, recipe)]
             teaches = [np.array([name in teachers[i].teaches for name in keypoints]) for i in wanted]
-            yield _Source(store, dataset.kind, entry.weight * dataset.weight, [taught[i] for i in wanted], teaches)
+            yield _Source(store, dataset.kind, entry.weight * dataset.weight, [peaks[i] for i in wanted], teaches)
 
 
 def open_teacher(entry: TeacherEntry) -> Network:
@@ -185,16 +193,18 @@ def open_teacher(entry: TeacherEntry) -> Network:
     return JointTeacher(members, weights, single, turns=entry.turns)
 
 
-def taught_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(K,) which keypoints of the skeleton a teacher may teach."""
+def distilled_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(K,) the keypoints of the skeleton that are distilled from a teacher."""
     wanted = skeleton.keypoints if entry.keypoints is None else entry.keypoints
     if unknown := [name for name in wanted if name not in skeleton.keypoints]:
-        raise BadFileError(f"The data file has a teacher of {unknown[0]}, which {skeleton.name} lacks: mend its name.")
+        raise BadFileError(
+            f"The data file has a teacher of {unknown[0]}, which {skeleton.name} lacks: correct its name."
+        )
     return np.array([name in wanted for name in skeleton.keypoints])
 
 
 def _is_wanted(predicts: Sequence[str], store: CropStore, recipe: Recipe) -> bool:
-    """Whether a teacher is needed: always to distil, else where it predicts a keypoint that has no label at all."""
+    """Whether a teacher is needed: always to distil, else where it predicts a keypoint without any label."""
     if recipe.losses.mend_sides or (recipe.distillation.alpha < 1 and not recipe.distillation.online):
         return True
     unknown = (store.visibility == Visibility.UNDEFINED).all(0)

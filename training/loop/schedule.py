@@ -10,7 +10,7 @@ from poseunion.training.config.groups import Schedule
 
 @dataclass
 class Clock:
-    """Where a run is: steps and seconds, over all sessions."""
+    """Steps and seconds of a run so far, over all sessions."""
 
     step: int = 0
     seconds: float = 0.0
@@ -22,13 +22,13 @@ class Clock:
 
 
 def warm_up(schedule: Schedule, step: int) -> float:
-    """The share of the learning rate that the first steps have reached."""
+    """Factor of the learning rate in the first steps."""
     share = min(1.0, (step + 1) / max(schedule.warmup_steps, 1))
     return schedule.warmup_factor + (1 - schedule.warmup_factor) * share
 
 
 def cosine(schedule: Schedule, progress: float) -> float:
-    """The share of the learning rate that is left at a share of the schedule."""
+    """Factor of the learning rate at a share of the budget."""
     if progress <= schedule.decay_from:
         return 1.0
     share = (progress - schedule.decay_from) / max(1e-9, 1 - schedule.decay_from)

@@ -27,7 +27,7 @@ def grid_of(stage: Stage) -> SimccGrid:
 
 
 def stage_index(recipe: Recipe, progress: float) -> int:
-    """Which stage a share of the budget lies in."""
+    """Index of the stage at a share of the budget."""
     return next((i for i, s in enumerate(recipe.stages) if progress < s.until), len(recipe.stages) - 1)
 
 
@@ -83,9 +83,9 @@ def origin_of(path: Path) -> Origin:
 def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     """Trained weights as the weights of a recipe's first stage.
 
-    The equivariant network knows no positions: it may start at any size from weights with as many bins a cell, or half
-    as many; and without its last stages, where the recipe's backbone ends early. An RTMPose may start from a smaller
-    one, see `widen`.
+    The equivariant network has no layer over positions: it may start at any size from weights with as many bins a
+    cell, or half as many; and without its last stages, where the recipe's backbone ends early. An RTMPose may start
+    from a smaller one, see `widen`.
 
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.

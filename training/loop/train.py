@@ -1,17 +1,17 @@
 """The training loop.
 
-Every random choice of step s on device r comes from the seed (seed, r, s): a resumed run draws the same people as one
-that was never stopped.
+The random generator of step s on device r is seeded with (seed, r, s): a resumed run draws the same people as one that
+was never stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor, nn
+from torch import Tensor
 
 from poseunion.models.codec.heads import HeatmapOutput, SimccOutput
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
@@ -30,23 +30,40 @@ from poseunion.training.cdkd.distiller import distiller_for
 from poseunion.training.config.recipe import Recipe
 from poseunion.training.data.crop_store import PADDING
 from poseunion.training.loop.batch import Batch, draw_batch
-from poseunion.training.loop.checkpoint import Ema, load_checkpoint, save_checkpoint
+from poseunion.training.loop.checkpoint import Ema, RunState, Weights
 from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
 from poseunion.training.loop.device_batch import DeviceBatch, DeviceStore
-from poseunion.training.loop.freeze import freeze
 from poseunion.training.loop.log import RunLog
 from poseunion.training.loop.losses import heatmap_output
+from poseunion.training.loop.optimizer import freeze
 from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.schedule import Clock, cosine, warm_up
 from poseunion.training.loop.stages import Origin, grid_of, grown_state, network_for, stage_index
-from poseunion.training.loop.step import ASIDE, Trained, losses, optimizer_for
+from poseunion.training.loop.step import Trained, losses, optimizer_for
 from poseunion.training.loop.validate import held_out_pck
 
 LICENCE = "Apache-2.0 (code); trained on pictures licensed for research only"
 
 
 class NonFiniteLossError(PoseUnionError):
-    """The loss or its gradient stopped being a number."""
+    """The loss or its gradient is not a number."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same over the stages of a run.
+
+    Attributes:
+        resident: people on the device, where they are augmented there.
+        log: on the first process only.
+    """
+
+    fabric: Fabric
+    recipe: Recipe
+    data: Prepared
+    resident: DeviceStore | None
+    out: Path
+    log: RunLog | None
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
@@ -75,7 +92,7 @@ def fit(
 
     Args:
         init: weights to start from, see `initial_state`; a run that is resumed goes on from its own.
-        origin: what these are, see `origin_of`.
+        origin: origin of `init`, see `origin_of`.
         devices: processes or GPUs of each node.
         nodes: machines; the same command is started on each (see `_fabric`).
 
@@ -88,51 +105,28 @@ def fit(
     if fabric.device.type == "cpu":
         keep_freed_memory()
     last = check_out(out, resume=resume)
-    saved = load_checkpoint(last) if last.exists() else None
-    if saved and not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
-        raise BadFileError(f"{last} is not a checkpoint of a run: give the folder of one, or take the file away.")
+    state = RunState.load(last) if last.exists() else RunState(network=init, ema=init, origin=origin or Origin())
     resident = None
     if recipe.sampling.augment_on == "device":
         resident = DeviceStore(data.train, fabric.device, agreement_mask=recipe.distillation.agreement_mask)
-    clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
-    current = saved["stage"] if saved else 0
-    weights = saved["network"] if saved else init
-    ema_state = saved["ema"] if saved else init
-    optimizer_state = saved["optimizer"] if saved else None
-    aside = {name: saved[name] for name in ASIDE if saved.get(name)} if saved else {}
-    origin = Origin(**saved.get("origin", {})) if saved else origin or Origin()
+    clock, schedule = state.clock, recipe.schedule
     with contextlib.ExitStack() as stack:
         log = None
         if fabric.is_global_zero:
-            log = RunLog(out, recipe.name, recipe.records.log_every, clock.step, clock.progress(recipe.schedule))
+            log = RunLog(out, recipe.name, recipe.records.log_every, clock.step, clock.progress(schedule))
             stack.enter_context(log)
-        while clock.progress(recipe.schedule) < 1.0:
-            torch.manual_seed(recipe.sampling.seed)
-            network = network_for(current, recipe, weights)
-            weights, ema_state = _run_stage(
-                fabric,
-                recipe,
-                current,
-                network,
-                ema_state,
-                optimizer_state,
-                aside,
-                data,
-                resident,
-                clock,
-                out,
-                log,
-                origin,
-            )
-            optimizer_state, aside = None, {}
-            finished = current
-            if clock.progress(recipe.schedule) < 1.0:
-                weights, ema_state = grown_state(recipe, current, weights), grown_state(recipe, current, ema_state)
-                current = stage_index(recipe, clock.progress(recipe.schedule))
+        run = _Run(fabric, recipe, data, resident, out, log)
+        while (progress := clock.progress(schedule)) < 1.0:
+            number = state.stage
+            network, ema = _train_stage(run, state)
+            state = RunState(clock, number, network, ema, origin=state.origin)
+            if (progress := clock.progress(schedule)) < 1.0:
+                state.network, state.ema = grown_state(recipe, number, network), grown_state(recipe, number, ema)
+                state.stage = stage_index(recipe, progress)
             if fabric.is_global_zero:
-                _save(out, clock, current, weights, ema_state, None, {}, origin)
-                if clock.progress(recipe.schedule) >= 1.0:
-                    _save_weights(out, recipe, finished, ema_state, clock, origin)
+                state.save(last)
+                if progress >= 1.0:
+                    _save_weights(out, recipe, state)
             fabric.barrier()
     return out / "weights.safetensors"
 
@@ -164,10 +158,10 @@ def check_out(out: Path, *, resume: bool) -> Path:
 def _fabric(accelerator: str, devices: int, nodes: int, precision: Any) -> Fabric:
     """The processes that train together, launched.
 
-    Several nodes find each other as torchrun, SLURM and Lightning have it: MASTER_ADDR, MASTER_PORT and NODE_RANK.
+    Several nodes find each other as with torchrun, SLURM and Lightning: by MASTER_ADDR, MASTER_PORT and NODE_RANK.
 
     Raises:
-        BadArgumentError: a node does not know the others, or devices are not there.
+        BadArgumentError: a node cannot find the others, or devices are not there.
     """
     check_nodes(nodes)
     together = devices * nodes > 1
@@ -186,35 +180,24 @@ def _fabric(accelerator: str, devices: int, nodes: int, precision: Any) -> Fabri
     return fabric
 
 
-def _run_stage(
-    fabric: Fabric,
-    recipe: Recipe,
-    number: int,
-    network: nn.Module,
-    ema_state: dict[str, Tensor] | None,
-    optimizer_state: dict[str, Any] | None,
-    aside: dict[str, dict[str, Tensor]],
-    data: Prepared,
-    resident: DeviceStore | None,
-    clock: Clock,
-    out: Path,
-    log: RunLog | None,
-    origin: Origin,
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _train_stage(run: _Run, start: RunState) -> tuple[Weights, Weights]:
+    """Train until the stage or the budget ends, and move the clock; returns the weights and their average."""
+    fabric, recipe, data, clock, number = run.fabric, run.recipe, run.data, start.clock, start.stage
     stage, grid = recipe.stages[number], grid_of(recipe.stages[number])
-    network = network.to(memory_format=torch.channels_last).train()
+    torch.manual_seed(recipe.sampling.seed)
+    network = network_for(number, recipe, start.network).to(memory_format=torch.channels_last).train()
     if fabric.device.type == "cpu":
         use_fast_kernels(network)
-    freeze(network, recipe.student.frozen)
-    ema = Ema(network, recipe.optimizer.ema_decay)
-    if ema_state is not None:
-        ema.state = {k: v.clone() for k, v in ema_state.items()}
+    ema = Ema(network, recipe.optimizer.ema_decay, start.ema)
     distiller = distiller_for(recipe.cdkd, network, recipe.skeleton, grid)
+    # Last, since frozen batch norms are in evaluation mode, which the distiller's probe of the network would end.
+    freeze(network, recipe.student.frozen)
+    if distiller is not None and start.distiller is not None:
+        distiller.load_state_dict(start.distiller)
     trained = Trained(network, distiller)
-    trained.load_aside(aside)
     optimizer = optimizer_for(trained, recipe)
-    if optimizer_state is not None:
-        optimizer.load_state_dict(optimizer_state)
+    if start.optimizer is not None:
+        optimizer.load_state_dict(start.optimizer)
     wrapped, optimizer = fabric.setup(trained, optimizer)
     per_device = max(1, stage.batch_size // fabric.world_size)
 
@@ -227,13 +210,13 @@ def _run_stage(
             strength = strength.mild()
         rng = np.random.default_rng([recipe.sampling.seed, fabric.global_rank, step])
         wide_wh = distiller.teacher.size_wh if distiller is not None else None
-        if resident is not None:
-            drawing = (rng, per_device, grid, strength)
-            return resident.draw(*drawing, sampling_power=recipe.sampling.sampling_power, wide_wh=wide_wh)
+        power = recipe.sampling.sampling_power
+        if run.resident is not None:
+            return run.resident.draw(rng, per_device, grid, strength, sampling_power=power, wide_wh=wide_wh)
         return draw_batch(
             *(data.train, rng, per_device, grid, strength),
             agreement_mask=recipe.distillation.agreement_mask,
-            sampling_power=recipe.sampling.sampling_power,
+            sampling_power=power,
             online=data.online,
             wide_wh=wide_wh,
         )
@@ -251,13 +234,13 @@ def _run_stage(
                 group["lr"] = lr * group["factor"]
             parts = losses(wrapped, batch, grid, recipe, fabric.device, progress)
             if not torch.isfinite(parts["total"]):
-                _save_bad_batch(out, batch, clock.step, "loss")
+                _save_bad_batch(run.out, batch, clock.step, "loss")
             optimizer.zero_grad()
             fabric.backward(parts["total"])
             limit = recipe.optimizer.clip_norm
             norm = fabric.clip_gradients(wrapped, optimizer, max_norm=limit, error_if_nonfinite=False)
             if norm is not None and not torch.isfinite(norm):
-                _save_bad_batch(out, batch, clock.step, "gradient")
+                _save_bad_batch(run.out, batch, clock.step, "gradient")
             optimizer.step()
             if distiller is not None:
                 distiller.curriculum.step(lr)
@@ -266,50 +249,30 @@ def _run_stage(
             # All devices must agree on when a stage ends: the first one's clock counts.
             seconds = base_seconds + time.monotonic() - started
             clock.seconds = float(fabric.broadcast(seconds)) if fabric.world_size > 1 else seconds
-            if log is not None:
+            if run.log is not None:
                 more = {"stage": number, "lr": lr, "grad_norm": round(float(norm or 0), 3)}
-                seen = per_device * fabric.world_size
-                log.trained(clock.step, clock.seconds, clock.progress(recipe.schedule), seen, parts, **more)
+                people = per_device * fabric.world_size
+                run.log.trained(clock.step, clock.seconds, clock.progress(recipe.schedule), people, parts, **more)
             if clock.seconds >= next_save:
                 next_save = clock.seconds + 60 * records.checkpoint_minutes
                 if fabric.is_global_zero:
-                    state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
-                    _save(out, clock, number, state, ema.state, optimizer.state_dict(), trained.aside(), origin)
+                    weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+                    learned = distiller.state_dict() if distiller is not None else None
+                    state = RunState(clock, number, weights, ema.state, optimizer.state_dict(), learned, start.origin)
+                    state.save(run.out / "last.ckpt")
                 fabric.barrier()
             if data.held_out and clock.seconds >= next_validation:
                 next_validation = clock.seconds + 60 * records.validate_minutes
-                if log is not None:
+                if run.log is not None:
                     score = held_out_pck(network_for(number, recipe, ema.state), grid, data.held_out)
-                    log.validated(clock.step, clock.seconds, score)
+                    run.log.validated(clock.step, clock.seconds, score)
                 fabric.barrier()
     return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}, ema.state
 
 
-def _save(
-    out: Path,
-    clock: Clock,
-    stage: int,
-    network: dict[str, Tensor],
-    ema: dict[str, Tensor],
-    optimizer: dict[str, Any] | None,
-    aside: dict[str, dict[str, Tensor]],
-    origin: Origin,
-) -> None:
-    content = {
-        "origin": dataclasses.asdict(origin),
-        "step": clock.step,
-        "seconds": clock.seconds,
-        "stage": stage,
-        "network": network,
-        "ema": ema,
-    }
-    save_checkpoint(out / "last.ckpt", {**content, "optimizer": optimizer, **aside})
-
-
-def _save_weights(
-    out: Path, recipe: Recipe, stage: int, state: dict[str, Tensor], clock: Clock, origin: Origin
-) -> None:
-    grid, student = grid_of(recipe.stages[stage]), recipe.student
+def _save_weights(out: Path, recipe: Recipe, state: RunState) -> None:
+    assert state.ema is not None
+    grid, student, clock, origin = grid_of(recipe.stages[state.stage]), recipe.student, state.clock, state.origin
     head: SimccOutput | HeatmapOutput = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
     if student.network.startswith("heatmap-"):
         head = heatmap_output(grid.size_wh, int(student.network.removeprefix("heatmap-")))
@@ -326,21 +289,21 @@ def _save_weights(
         + (f"; fine-tuned from ({origin.source})" if origin.source else ""),
     )
     spec = NetworkSpec(network=student.network, backbone=student.backbone)
-    save_weights(out / "weights.safetensors", state, spec, description)
+    save_weights(out / "weights.safetensors", state.ema, spec, description)
 
 
 def _licence(origin: Origin) -> str:
-    """Of the trained weights: the code's, the pictures', and that of weights from elsewhere that they began as."""
+    """Licence of the trained weights: the code's, the pictures', and that of start weights from elsewhere."""
     if not origin.licence or origin.licence.startswith(LICENCE):
         return origin.licence or LICENCE
     return f"{LICENCE}; began as weights under {origin.licence}"
 
 
 def _save_bad_batch(out: Path, batch: Batch | DeviceBatch, step: int, what: str) -> None:
-    batch = batch.on_host() if isinstance(batch, DeviceBatch) else batch
     path = out / f"not-finite-{step}.npz"
+    image, xy, weight = (torch.as_tensor(a).cpu().numpy() for a in (batch.image_NHW3, batch.xy_NK2, batch.weight_NK))
     with atomic_writer(path) as file:
-        np.savez(file, image=batch.image_NHW3, xy=batch.xy_NK2, weight=batch.weight_NK)
+        np.savez(file, image=image, xy=xy, weight=weight)
     raise NonFiniteLossError(
-        f"The {what} at step {step} is not a number; its batch is in {path}: lower lr or look at it."
+        f"The {what} at step {step} is not a number; its batch is in {path}: lower lr, or inspect the batch."
     )

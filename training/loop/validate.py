@@ -1,4 +1,4 @@
-"""A quick look at a student while it trains: PCK on people held out by picture."""
+"""Validation of a student during training: PCK on people held out by picture."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledS
             part = rows[start : start + BATCH]
             crops = [crop_from_box(store.box_xywh[i], grid.size_wh, PADDING) for i in part]
             pixels = np.stack([cut_crop(store.pixels(int(i)), c) for i, c in zip(part, crops, strict=True)])
-            answer = network(normalise(torch.from_numpy(pixels)))
-            if isinstance(answer, torch.Tensor):
-                head = heatmap_output(grid.size_wh, grid.size_wh[0] // answer.shape[-1])
-                xy, _ = heatmap.decode(answer.numpy(), head, grid.size_wh)
+            output = network(normalise(torch.from_numpy(pixels)))
+            if isinstance(output, torch.Tensor):
+                head = heatmap_output(grid.size_wh, grid.size_wh[0] // output.shape[-1])
+                xy, _ = heatmap.decode(output.numpy(), head, grid.size_wh)
             else:
-                xy, _ = simcc.decode(answer[0].numpy(), answer[1].numpy(), grid, refine=True)
+                xy, _ = simcc.decode(output[0].numpy(), output[1].numpy(), grid, refine=True)
             for j, (points, crop) in enumerate(zip(xy, crops, strict=True)):
                 predicted[start + j] = to_image(points, crop)
         human = store.certain[rows]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -21,8 +22,8 @@ from poseunion.models.files import atomic_writer, first_fault, read_json, sha256
 from poseunion.models.progress import track
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.config.recipe import Recipe
-from poseunion.training.data.arrays import read_arrays
-from poseunion.training.data.crop_store import CropStore
+from poseunion.training.data.arrays import concatenate, read_arrays, save_arrays
+from poseunion.training.data.crop_store import CropStore, save_index
 from poseunion.training.data.pixel_file import PixelsWriter, open_or_build
 from poseunion.training.densities.peaks import Peaks
 from poseunion.training.shards.samples import Sample, decode, read_shard
@@ -41,7 +42,7 @@ class PackedTeacher(_Entry):
 
     Attributes:
         skeleton: of what it was trained on.
-        predicts: the keypoints that it knows; teaches: those that it may teach.
+        predicts: the keypoints that it predicts; teaches: those that it may teach.
     """
 
     name: str
@@ -112,7 +113,7 @@ def read_index(folder: Path) -> PackedIndex:
 
 
 def check_recipe(index: PackedIndex, folder: Path, recipe: Recipe) -> None:
-    """Refuse a recipe that the labels of a packed set were not made for.
+    """Refuses a recipe whose skeleton or definitions are not those of the packed labels.
 
     Raises:
         BadArgumentError: another skeleton, or other definitions.
@@ -128,7 +129,7 @@ def check_recipe(index: PackedIndex, folder: Path, recipe: Recipe) -> None:
 def unpack(
     folder: Path, dataset: PackedDataset, index: PackedIndex, cache: Path
 ) -> tuple[CropStore, list[TeacherPeaks]]:
-    """A packed data set as a store, and each teacher's answers; unpacked into `cache` where that was not done before.
+    """A packed data set as a store, and each teacher's peaks; unpacked into `cache` where that was not done before.
 
     Raises:
         BadFileError: a shard is absent or damaged.
@@ -158,21 +159,7 @@ def unpack(
         build()
         saved = [read_arrays(path) for path in modes_paths]
     pixels, arrays = open_or_build(pixels_path, index_path, build)
-    store = CropStore(
-        dataset=dataset.name,
-        skeleton=skeleton,
-        box_xywh=arrays["box_xywh"],
-        xy=arrays["xy"],
-        visibility=arrays["visibility"],
-        weight=arrays["weight"],
-        person_id=arrays["person_id"],
-        image_name=tuple(str(n) for n in arrays["image_name"]),
-        image_px_per_store_px=arrays["scale"],
-        origin_xy=arrays["origin"],
-        skipped=dataset.skipped,
-        index_sha=key,
-        _pixels=pixels,
-    )
+    store = CropStore.of(dataset.name, skeleton, arrays, dataset.skipped, key, pixels)
     taught = []
     for teacher, path, one in zip(index.teachers, modes_paths, saved, strict=True):
         if one is None:
@@ -197,37 +184,31 @@ def _build(
                     modes.append(
                         tuple(one.mapped(_to_sample(sample)) for one in sample.modes)  # as the store keeps them
                     )
-                    samples.append(_without_pixels(sample))
+                    # What is kept while the pixels of others are read.
+                    samples.append(replace(sample, pixels=np.empty((0, 0, 3), np.uint8), modes=()))
             except ItemError as error:
                 raise BadFileError(
                     f"Shard {folder / shard.file} is not as poseunion pack writes it: {error}."
                 ) from error
             if len(samples) - before != shard.people:
                 raise BadFileError(
-                    f"Shard {folder / shard.file} has {len(samples) - before} people, {INDEX} says {shard.people}: "
+                    f"Shard {folder / shard.file} has {len(samples) - before} people, {shard.people} in {INDEX}: "
                     "pack anew."
                 )
     for number, path in enumerate(modes_paths):
-        with atomic_writer(path) as file:
-            parts = {name: np.concatenate([getattr(one[number], name) for one in modes]) for name in PARTS}
-            np.savez(file, allow_pickle=False, **parts)
-    scale = np.array([one.scale for one in samples])
-    origin = np.stack([one.origin_xy for one in samples])
-    box, xy = np.stack([one.box_xywh for one in samples]), np.stack([one.xy for one in samples])
-    corner = (box[:, :2] - origin + 0.5) / scale[:, None] - 0.5
-    with atomic_writer(index_path) as file:
-        np.savez(
-            file,
-            box_xywh=np.concatenate([corner, box[:, 2:] / scale[:, None]], 1),
-            xy=(xy - origin[:, None] + 0.5) / scale[:, None, None] - 0.5,
-            visibility=np.stack([one.visibility for one in samples]),
-            weight=np.stack([one.weight for one in samples]),
-            person_id=np.array([one.person_id for one in samples]),
-            image_name=np.array([one.image for one in samples]),
-            scale=scale,
-            origin=origin,
-            **writer.facts(pixels_path),
-        )
+        save_arrays(path, **vars(concatenate([one[number] for one in modes])))
+    save_index(
+        index_path,
+        box_xywh=np.stack([one.box_xywh for one in samples]),
+        xy=np.stack([one.xy for one in samples]),
+        scale=np.array([one.scale for one in samples]),
+        origin=np.stack([one.origin_xy for one in samples]),
+        visibility=np.stack([one.visibility for one in samples]),
+        weight=np.stack([one.weight for one in samples]),
+        person_id=np.array([one.person_id for one in samples]),
+        image_name=np.array([one.image for one in samples]),
+        **writer.facts(pixels_path),
+    )
 
 
 def _to_sample(sample: Sample) -> np.ndarray:
@@ -235,8 +216,3 @@ def _to_sample(sample: Sample) -> np.ndarray:
     s = 1 / sample.scale
     shift = (0.5 - sample.origin_xy) * s - 0.5
     return np.array([[[s, 0, shift[0]], [0, s, shift[1]]]])
-
-
-def _without_pixels(sample: Sample) -> Sample:
-    """What is kept while the pixels of others are read."""
-    return Sample(**{**vars(sample), "pixels": np.empty((0, 0, 3), np.uint8), "modes": ()})

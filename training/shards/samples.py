@@ -25,6 +25,7 @@ from PIL import Image
 
 from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.images import read_image
+from poseunion.training.data.arrays import take
 from poseunion.training.data.crop_store import CropStore, context_half
 from poseunion.training.densities.peaks import MODES, Peaks
 
@@ -38,7 +39,7 @@ PEAK = ("teacher", "keypoint", "mode", "x", "y", "xx", "xy", "yy", "weight", "co
 
 @dataclass(frozen=True)
 class Sample:
-    """One person as training sees them.
+    """One training person: pixels, labels, teachers' peaks.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
@@ -87,7 +88,7 @@ def cut_sample(store: CropStore, index: int, modes: Sequence[Peaks], height_px: 
         xy=store.to_image(index, store.xy[index]),
         visibility=store.visibility[index],
         weight=store.weight[index],
-        modes=tuple(one.rows(slice(index, index + 1)).mapped(back) for one in modes),
+        modes=tuple(take(one, slice(index, index + 1)).mapped(back) for one in modes),
     )
 
 

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.codec.crop import affine_to_crop, crop_from_box, cut_crop, invert_affine
-from poseunion.models.files import atomic_writer
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.keypoint_offsets import MODEL_OFFSETS
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton, project_indices
-from poseunion.training.data.arrays import read_arrays
+from poseunion.training.data.arrays import concatenate, read_arrays, save_arrays
 from poseunion.training.data.crop_store import PADDING, CropStore
 from poseunion.training.densities.joint import JointTeacher
 from poseunion.training.densities.peaks import Peaks, from_heatmaps, from_simcc
@@ -32,7 +31,7 @@ BATCHES_A_PART = 32
 
 @dataclass(frozen=True)
 class TeacherPeaks:
-    """A teacher's view of a store.
+    """A teacher's predictions of a store.
 
     Attributes:
         teacher: its name; `skeleton`: of what it was trained on.
@@ -77,7 +76,7 @@ def predict_peaks(store: CropStore, teacher: Predictor | JointTeacher, target: S
     if saved is None:
         parts = list(_run(store, teacher, path))
         saved = {name: np.concatenate([part[name] for _, part in parts]) for name in PARTS}
-        _save(path, saved)
+        save_arrays(path, **saved)
         for part_path, _ in parts:
             part_path.unlink(missing_ok=True)
     own = Peaks(*(saved[name] for name in PARTS))
@@ -99,23 +98,18 @@ def _run(
         part = read_arrays(part_path)
         if part is None or len(part[PARTS[0]]) != len(people):
             batches = [
-                _ask(store, teacher, people[start : start + teacher.batch_size])
+                _predict(store, teacher, people[start : start + teacher.batch_size])
                 for start in range(0, len(people), teacher.batch_size)
             ]
-            part = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in PARTS}
-            _save(part_path, part)
+            part = vars(concatenate(batches))
+            save_arrays(part_path, **part)
         yield part_path, part
 
 
-def _ask(store: CropStore, teacher: Predictor | JointTeacher, people: range) -> Peaks:
+def _predict(store: CropStore, teacher: Predictor | JointTeacher, people: range) -> Peaks:
     if isinstance(teacher, JointTeacher):
         return teacher.modes([store.pixels(i) for i in people], store.box_xywh[people.start : people.stop])
     crops = [crop_from_box(store.box_xywh[i], teacher.size_wh, PADDING) for i in people]
     pixels = np.stack([cut_crop(store.pixels(i), crop) for i, crop in zip(people, crops, strict=True)])
     back = np.stack([invert_affine(affine_to_crop(crop)) for crop in crops])
     return modes_of(teacher, teacher.outputs(pixels)).mapped(back)
-
-
-def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    with atomic_writer(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)

@@ -1,9 +1,9 @@
 """Left and right that an annotator confused, found by teachers and exchanged for training.
 
-Who labels a person seen from behind, or upside down, easily takes the left side for the right. With TinyPose and
+Annotators often confuse the sides of people seen from behind or upside down. With TinyPose and
 EfficientPose as teachers, 7 % of LSP Extended's people are concerned, which a crowd labelled, and 1 % of COCO's
 (`poseunion train` prints how many). Of the pairs that TinyPose exchanges and EfficientPose finds too, it exchanges six
-in seven. A student that believes such labels learns to confuse the sides itself.
+in seven. A student trained on such labels confuses the sides as well.
 
 Only training sees the exchange: files keep what humans wrote, and so do validation and evaluation.
 
@@ -25,13 +25,13 @@ from poseunion.training.teachers.pseudo_labels import MIN_SCORE, person_length
 
 
 def corrected(store: CropStore, taught: Sequence[TeacherPeaks]) -> tuple[CropStore, NDArray[np.bool_]]:
-    """The store with left and right exchanged where most teachers find them so, and (N, K) the changed labels.
+    """The store with left and right exchanged where most teachers predict them so, and (N, K) the changed labels.
 
-    Where teachers exchange some pairs of a person and confirm none, nobody knows about the others that lie apart: these
-    lose their weight.
+    Where teachers exchange some pairs of a person and confirm none, the others that lie apart are undecided: these lose
+    their weight.
 
     Args:
-        taught: those of the target skeleton itself are not asked: a unified student learned from such labels.
+        taught: those of the target skeleton itself are left out: a unified student was trained on such labels.
     """
     pairs = pairs_of(store.skeleton)
     length = person_length(store.xy, store.certain, store.box_xywh, store.skeleton)

@@ -2,7 +2,7 @@
 
 The teacher gets its own cut of the same region (same centre, rotation and mirroring, grown to its aspect), so that the
 axes of both are parallel: one redistribution matrix an axis serves all mirrored crops, and one all others. The cache
-(`teachers`, `modes`) asks each teacher once a person instead of once a step; this is what it is measured against.
+(`cached_targets`) runs each teacher once a person instead of once a step; this is what it is measured against.
 
 Shapes: N people, K keypoints of the student, W and H its bins.
 """
@@ -40,12 +40,12 @@ def ask(
 
     Args:
         pictures: what each crop is cut from.
-        crops: the student's, in the pictures' pixels; mirrored ones are cut mirrored, and left and right are told apart
-            as the student sees them.
+        crops: the student's, in the pictures' pixels; mirrored ones are cut mirrored, and left and right are those
+            of the student's crop.
 
     Returns:
-        (N, K, W), (N, K, H) summing to one (uniform where the teacher has nothing to say), and (N, K) weights: the
-        teacher's confidence times the share of its answer that lies in the student's crop.
+        (N, K, W), (N, K, H) summing to one (uniform where the teacher predicts nothing), and (N, K) weights: the
+        teacher's confidence times the share of its distribution that lies in the student's crop.
     """
     views = [teacher_crop(crop, teacher.size_wh) for crop in crops]
     pixels = np.stack([cut_crop(picture, view) for picture, view in zip(pictures, views, strict=True)])
@@ -74,7 +74,7 @@ def ask(
 def _moved(
     teacher: Predictor, outputs: Sequence[NDArray[np.float32]], view: Crop, student: Crop, grid: SimccGrid, axis: int
 ) -> NDArray[np.float64]:
-    """One axis of a teacher's answers on the student's bins; sums to the share inside."""
+    """One axis of a teacher's distributions on the student's bins; sums to the share inside."""
     head = teacher.metadata.head
     if head.kind == "heatmap":
         return _from_heatmap(outputs[0], head, teacher.size_wh, view, student, grid, axis)

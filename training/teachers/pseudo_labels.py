@@ -1,7 +1,7 @@
 """Pseudo-labels: teachers' keypoints that a dataset does not define, for people on which they agree with the labels.
 
-A teacher that misplaces the limbs which humans (or the other teacher) placed is looking at another person or is lost:
-its other keypoints are not used. Where it agrees, they are labels of reduced weight.
+A teacher that misplaces the limbs which humans (or the other teacher) placed predicts another person or is lost: its
+other keypoints are not used. Where it agrees, they are labels of reduced weight.
 
 Shapes: N people, K keypoints of the target skeleton.
 """
@@ -25,7 +25,7 @@ LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 AGREE_WITHIN_TORSO = 0.25
 AGREE_SHARE = 0.75
 MIN_COMPARED = 4
-# Of believed people's neck and head_top on LSPET, EfficientPose-RT (with flip) places 86 % right above it and 58 %
+# Of agreeing people's neck and head_top on LSPET, EfficientPose-RT (with flip) places 86 % right above it and 58 %
 # below; of the limbs 89 %, and TinyPose 84 %.
 MIN_SCORE = 0.4
 
@@ -64,7 +64,7 @@ def person_length(
 def agrees_with_labels(store: CropStore, taught: Sequence[TeacherPeaks]) -> list[NDArray[np.bool_]]:
     """For each teacher, (N,) whether its keypoints of a person agree with the labels or with another teacher.
 
-    Someone with enough labelled limbs is judged by these; anybody else by another teacher's limbs.
+    People with enough labelled limbs are compared with these, others with another teacher's limbs.
     """
     skeleton = store.skeleton
     limbs = [k for k, name in enumerate(skeleton.keypoints) if name.split("_")[-1] in LIMBS]
@@ -84,20 +84,20 @@ def agrees_with_labels(store: CropStore, taught: Sequence[TeacherPeaks]) -> list
 
 
 def complete(
-    store: CropStore, taught: Sequence[TeacherPeaks], beliefs: Sequence[NDArray[np.bool_]], weight: float
+    store: CropStore, taught: Sequence[TeacherPeaks], agreements: Sequence[NDArray[np.bool_]], weight: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Labels plus believable pseudo-labels.
+    """Labels, and pseudo-labels of the teachers that agree with them.
 
     Args:
-        taught: the first teacher that knows a keypoint gives it.
-        beliefs: see `believed`.
+        taught: the first teacher that has a keypoint gives it.
+        agreements: of each teacher, see `agrees_with_labels`.
         weight: of a pseudo-label, against 1 for a human label.
 
     Returns:
         (N, K, 2) store px and (N, K) weights in [0, 1].
     """
     xy, weights = store.xy.copy(), np.where(store.visibility > 0, store.weight, 0.0)
-    for one, agrees in zip(taught, beliefs, strict=True):
+    for one, agrees in zip(taught, agreements, strict=True):
         # Only what the dataset does not define: where an annotator looked and gave none, a teacher's guess is no label.
         unknown = (store.visibility == Visibility.UNDEFINED) & (weights == 0)
         fill = agrees[:, None] & (one.score >= MIN_SCORE) & unknown

@@ -31,8 +31,8 @@ def is_animal(name: str, supercategory: str = "") -> bool:
     >>> is_animal("macaque"), is_animal("Snow_Leopard"), is_animal("goalkeeper"), is_animal("x", "animal")
     (True, True, False, True)
     """
-    said = f"{name} {supercategory}".lower().replace("-", " ").replace("_", " ").split()
-    return not ANIMALS.isdisjoint(said)
+    words = f"{name} {supercategory}".lower().replace("-", " ").replace("_", " ").split()
+    return not ANIMALS.isdisjoint(words)
 
 
 def is_chosen(wanted: Sequence[str], number: Any, name: str) -> bool:

@@ -6,18 +6,21 @@ because writing starts from the document (see `coco_write`).
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.coco.categories import is_animal, is_chosen, reason_of, unknown_choice
 from poseunion.annotate.formats.ids import find, is_id
+from poseunion.annotate.formats.json_records import partly
 from poseunion.annotate.formats.skeleton_match import skeleton_of_file
 from poseunion.annotate.formats.types import (
     CROWD,
@@ -33,10 +36,34 @@ from poseunion.annotate.formats.types import (
 )
 from poseunion.annotate.formats.visibility import COCO, StateTable, placed
 from poseunion.models.errors import BadFileError, SkeletonError
-from poseunion.models.skeleton import Skeleton, load_skeleton, shipped_skeletons
+from poseunion.models.progress import long_range
+from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, shipped_skeletons
 
 NAME = "coco"
 BLOCK = 512  # records whose keypoints are checked at once
+
+
+class _Head(TypedDict, total=False):
+    """The fields of a record that are read."""
+
+    id: Any
+    image_id: Any
+    category_id: Any
+    iscrowd: Any
+    keypoints: Any
+    bbox: Any
+
+
+class _Image(TypedDict, total=False):
+    """The fields of a picture that are read."""
+
+    id: Any
+    file_name: Any
+    width: Any
+    height: Any
+
+
+_HEAD, _IMAGE = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_Image)
 
 
 @dataclass(frozen=True)
@@ -59,10 +86,7 @@ PLAIN = Dialect()
 
 def detect(source: Source) -> bool:
     """Whether this is COCO style: an object with `images` and `annotations`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    return isinstance(document, dict) and "annotations" in document and "images" in document
+    return isinstance(source.json, dict) and {"annotations", "images"} <= source.json.keys()
 
 
 def read(
@@ -91,49 +115,34 @@ def read(
     people, reasons, found = _person_categories(document, skeleton, source, dialect.length)
     rows = empty_rows(len(records), len(found))
     skip, class_of = _read_records(records, rows, position_of, people, reasons, found, report, dialect)
-    xy, visibility, box, image = rows
-    fill_boxes(box, xy, visibility, found)
+    xy, states, box, image = rows
+    fill_boxes(box, xy, states, found)
     names = {c["id"]: str(c.get("name", c["id"])) for c in document["categories"]}
+    first = next(iter(people), None)
     return AnnotationSet(
-        dialect.name,
-        found,
-        source,
-        records,
-        images,
-        image,
-        xy,
-        visibility,
-        box,
-        None,
-        skip,
-        next(iter(people), None),
-        people,
-        names,
-        class_of,
+        dialect.name, found, source, records, images, image, xy, states, box, None, skip, first, people, names, class_of
     )
 
 
 def _read_images(entries: list[Any], report: Report) -> tuple[list[ImageRef], dict[Any, int]]:
     images: list[ImageRef] = []
     position_of: dict[Any, int] = {}
-    for index, entry in enumerate(entries):
-        place = f"images[{index}]"
+    for index, entry in enumerate(partly(entries, _IMAGE)):
         ref = ImageRef(None, "")
         if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or not is_id(entry.get("id")):
-            report(Problem(place, "an image needs an id (number or text) and a file_name"))
-        elif entry["id"] in position_of:
-            report(Problem(place, f"image id {entry['id']} stands twice, first in images[{position_of[entry['id']]}]"))
+            report(Problem(f"images[{index}]", "an image needs an id (number or text) and a file_name"))
+        elif (first := position_of.setdefault(number := entry["id"], index)) != index:
+            report(Problem(f"images[{index}]", f"image id {number} stands twice, first in images[{first}]"))
         else:
-            width, height = entry.get("width"), entry.get("height")
-            if (width, height) != (None, None) and not (_is_size(width) and _is_size(height)):
-                report(
-                    Problem(
-                        f"{place} (id {entry['id']})", f"width {width!r} and height {height!r} are not a picture's size"
-                    )
-                )
-                width = height = None
-            ref = ImageRef(entry["id"], entry["file_name"], *(None if v is None else int(v) for v in (width, height)))
-            position_of[ref.id] = index
+            width: Any = entry.get("width")
+            height: Any = entry.get("height")
+            if _is_size(width) and _is_size(height):
+                ref = ImageRef(number, entry["file_name"], int(width), int(height))
+            else:
+                ref = ImageRef(number, entry["file_name"])
+                if (width, height) != (None, None):
+                    text = f"width {width!r} and height {height!r} are not a picture's size"
+                    report(Problem(f"images[{index}] (id {number})", text))
         images.append(ref)
     return images, position_of
 
@@ -224,50 +233,53 @@ def _read_records(
     """Fill `rows`; returns why records are to be skipped, and each record's category."""
     xy_NK2, visibility_NK, box_N4, image_N = rows
     skip: dict[int, str] = {}
-    class_of: list[Any] = []
+    class_of: list[Any] = [None] * len(records)
     seen: dict[Any, int] = {}
     nameless: list[int] = []
     known = {**people, **reasons}
-    for index, (record, ready) in enumerate(_with_keypoints(records, skeleton, dialect)):
-        place = f"annotations[{index}]"
-        class_of.append(None)
-        if not isinstance(record, dict) or not is_id(record.get("id", 0)):
-            report(Problem(place, "an annotation needs an id (number or text)"))
-            skip[index] = MALFORMED
-            continue
-        if "id" in record:
-            place += f" (id {record['id']})"
-            if record["id"] in seen:
-                report(Problem(place, f"the id stands twice, first in annotations[{seen[record['id']]}]"))
-            seen.setdefault(record["id"], index)
-        else:
-            nameless.append(index)
-        image = find(position_of, record.get("image_id"))
-        if image is None:
-            report(Problem(place, f"image_id {record.get('image_id')!r} is not among the images"))
-            skip[index] = MALFORMED
-            continue
-        image_N[index] = position_of[image]
-        stated = record.get("category_id", next(iter(people), None))
-        category = class_of[index] = find(known, stated)
-        if category is None and "category_id" in record:
-            report(Problem(place, f"category_id {stated!r} is not among the categories", fatal=False))
-        if category not in people:
-            skip[index] = reasons.get(category) or reason_of(stated, None)
-            continue
-        problems = _read_box(record, box_N4[index])
-        if ready is not None:
-            xy_NK2[index], visibility_NK[index] = ready
-        else:
-            problems += _read_keypoints(record, xy_NK2[index], visibility_NK[index], skeleton, dialect)
-        for text in problems:
-            report(Problem(place, text))
-        if problems:
-            skip[index] = MALFORMED
-        elif record.get("iscrowd"):
-            skip[index] = CROWD
-        elif not (visibility_NK[index] > 0).any():
-            skip[index] = NO_HUMAN_KEYPOINT
+    only = next(iter(people), None)
+    waiting = partly(records, _HEAD)
+    for start in long_range(0, len(records), BLOCK, "people read"):
+        block = list(itertools.islice(waiting, BLOCK))
+        xy, states, boxes, good = _block(block, len(skeleton), dialect)
+        labelled = np.asarray((states > 0).any(1)).tolist()
+        read: list[int] = []
+        for row, record in enumerate(block):
+            index = start + row
+            if not isinstance(record, dict) or not is_id(record.get("id", 0)):
+                report(Problem(f"annotations[{index}]", "an annotation needs an id (number or text)"))
+                skip[index] = MALFORMED
+                continue
+            if "id" not in record:
+                nameless.append(index)
+            elif (first := seen.setdefault(record["id"], index)) != index:
+                report(Problem(_place(record, index), f"the id stands twice, first in annotations[{first}]"))
+            image = find(position_of, record.get("image_id"))
+            if image is None:
+                text = f"image_id {record.get('image_id')!r} is not among the images"
+                report(Problem(_place(record, index), text))
+                skip[index] = MALFORMED
+                continue
+            image_N[index] = position_of[image]
+            stated = record.get("category_id", only)
+            category = class_of[index] = find(known, stated)
+            if category is None and "category_id" in record:
+                text = f"category_id {stated!r} is not among the categories"
+                report(Problem(_place(record, index), text, fatal=False))
+            if category not in people:
+                skip[index] = reasons.get(category) or reason_of(stated, None)
+                continue
+            read.append(row)
+            if not good[row]:
+                for text in _faults(record, skeleton, dialect):
+                    report(Problem(_place(record, index), text))
+                skip[index] = MALFORMED
+            elif record.get("iscrowd"):
+                skip[index] = CROWD
+            elif not labelled[row]:
+                skip[index] = NO_HUMAN_KEYPOINT
+        index_R = start + np.array(read, np.intp)
+        xy_NK2[index_R], visibility_NK[index_R], box_N4[index_R] = xy[read], states[read], boxes[read]
     if nameless and len(nameless) == len(records):
         report(Problem("annotations", "none has an id: they are numbered from 1 in the file's order", fatal=False))
     else:
@@ -277,88 +289,79 @@ def _read_records(
     return skip, class_of
 
 
-def _with_keypoints(
-    records: list[dict[str, Any]], skeleton: Skeleton, dialect: Dialect
-) -> Iterator[tuple[Any, tuple[NDArray[np.float64], NDArray[np.int8]] | None]]:
-    """Every record with its places and states where nothing is wrong with them; else None, to be read by itself.
+def _place(record: dict[str, Any], index: int) -> str:
+    return f"annotations[{index}] (id {record['id']})" if "id" in record else f"annotations[{index}]"
 
-    Blocks of records are checked at once: a dozen numpy calls a person took half of the time that reading took.
+
+def _block(
+    block: list[Any], k: int, dialect: Dialect
+) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64], list[bool]]:
+    """(B, K, 2) places, (B, K) states and (B, 4) boxes of B records, and which records have no fault in them.
+
+    A dozen numpy calls a person would take half of the time of reading.
     """
-    k = len(skeleton)
-    for start in range(0, len(records), BLOCK):
-        block = records[start : start + BLOCK]
-        usable = [(i, values) for i, record in enumerate(block) if (values := _numbers(record, k, dialect)) is not None]
-        ready: list[tuple[NDArray[np.float64], NDArray[np.int8]] | None] = [None] * len(block)
-        with contextlib.suppress(OverflowError):  # said of the record that holds the number
-            triples = np.array([values for _, values in usable], np.float64).reshape(-1, k, 3)
-            known = np.isin(triples[..., 2], list(dialect.table.to_state))
-            good = np.asarray(known.all(-1) & np.isfinite(triples).all((1, 2)))
-            states = dialect.table.read(np.where(good[:, None], triples[..., 2], 0.0))
-            assert states is not None  # 0 stands in every table
-            states = placed(states, triples[..., :2])
-            xy = np.where(states[..., None] > 0, triples[..., :2], 0.0)
-            for n, (i, _) in enumerate(usable):
-                if good[n]:
-                    ready[i] = xy[n], states[n]
-        yield from zip(block, ready, strict=True)
+    dicts = [record if isinstance(record, dict) else {} for record in block]
+    triples = _matrix([_numbers(_keypoints(record, k, dialect), 3 * k) for record in dicts]).reshape(-1, k, 3)
+    boxes = _matrix([_numbers(record.get("bbox"), 4) for record in dicts])
+    known = np.isin(triples[..., 2], list(dialect.table.to_state))
+    good = np.asarray(known.all(-1) & np.isfinite(triples).all((1, 2)))
+    states = dialect.table.read(np.where(good[:, None], triples[..., 2], 0.0))
+    assert states is not None  # 0 stands in every table
+    states = placed(states, triples[..., :2])
+    xy = np.where(states[..., None] > 0, triples[..., :2], 0.0)
+    states[~good] = Visibility.UNDEFINED
+    bounded = np.isfinite(boxes).all(1)
+    boxes[~bounded | (boxes[:, 2:] <= 0).any(1)] = np.nan  # it will be grown from the joints, as an absent one
+    return xy, states, boxes, np.logical_and(good, bounded).tolist()
 
 
-def _numbers(record: Any, k: int, dialect: Dialect) -> list[float] | None:
-    """A record's keypoint numbers, as many as it needs; None where they are anything else."""
-    values = record.get("keypoints") if isinstance(record, dict) else None
-    if not isinstance(values, list):
-        return None
-    if dialect.length is not None and len(values) == 3 * dialect.length:
-        values = values[: 3 * k]
-    return values if len(values) == 3 * k and set(map(type, values)) <= {int, float} else None
-
-
-def _read_keypoints(
-    record: dict[str, Any],
-    xy_K2: NDArray[np.float64],
-    visibility_K: NDArray[np.int8],
-    skeleton: Skeleton,
-    dialect: Dialect,
-) -> list[str]:
-    k = len(skeleton)
+def _keypoints(record: dict[str, Any], k: int, dialect: Dialect) -> Any:
+    """A record's keypoint numbers; of a dialect with more than the skeleton's, the skeleton's."""
     values = record.get("keypoints")
-    if not values:  # absent, null or []: nobody labelled this person
-        visibility_K[:] = 0
-        return []
-    if not isinstance(values, list):
-        return ["keypoints is not a list"]
-    if dialect.length is not None and len(values) == 3 * dialect.length:
-        values = values[: 3 * k]
-    if len(values) != 3 * k:
-        return [f"{len(values)} keypoint numbers, where {skeleton.name} has {k} keypoints and needs {3 * k}"]
-    if not set(map(type, values)) <= {int, float}:
-        odd = next(v for v in values if type(v) not in (int, float))
-        return [f"keypoints holds {odd!r}, which is not a number"]
+    if dialect.length is not None and isinstance(values, list) and len(values) == 3 * dialect.length:
+        return values[: 3 * k]
+    return values
+
+
+def _numbers(values: Any, count: int) -> list[float]:
+    """A list of `count` numbers; zeros where it is absent, null or [], NaN where it is anything else."""
+    if type(values) is list and len(values) == count and set(map(type, values)) <= {int, float}:
+        return values
+    return [math.nan if values else 0.0] * count
+
+
+def _matrix(rows: list[list[float]]) -> NDArray[np.float64]:
+    """The rows as an array; a row with an integer beyond float64 is NaN."""
     try:
-        array = np.array(values, np.float64).reshape(k, 3)
+        return np.array(rows, np.float64)
     except OverflowError:
-        return ["keypoints holds a number too large to be a coordinate"]
-    if not np.isfinite(array).all():
-        return [f"keypoint {skeleton.keypoints[int((~np.isfinite(array)).any(1).argmax())]} is not finite"]
-    state = array[:, 2]
-    states = dialect.table.read(state)
-    if states is None:
-        first = int((~np.isin(state, list(dialect.table.to_state))).argmax())
-        return [f"keypoint {skeleton.keypoints[first]} has visibility {state[first]:g}, where 0, 1 or 2 is expected"]
-    visibility_K[:] = placed(states, array[:, :2])
-    xy_K2[:] = np.where(visibility_K[:, None] > 0, array[:, :2], 0.0)
-    return []
+        return np.array([row if are_numbers(row, len(row)) else [math.nan] * len(row) for row in rows])
 
 
-def _read_box(record: dict[str, Any], box_4: NDArray[np.float64]) -> list[str]:
-    box = record.get("bbox")
-    if not box:
-        return []
-    if not are_numbers(box, 4):
-        return [f"bbox {box!r} is not four finite numbers"]
-    if box[2] > 0 and box[3] > 0:  # else it holds nothing and is grown from the joints, as where there is none
-        box_4[:] = box
-    return []
+def _faults(record: dict[str, Any], skeleton: Skeleton, dialect: Dialect) -> Iterator[str]:
+    """What is wrong with a record's box and keypoints."""
+    box, k = record.get("bbox"), len(skeleton)
+    if box and not are_numbers(box, 4):
+        yield f"bbox {box!r} is not four finite numbers"
+    values = _keypoints(record, k, dialect)
+    if values and not isinstance(values, list):
+        yield "keypoints is not a list"
+    elif values and len(values) != 3 * k:
+        yield f"{len(values)} keypoint numbers, where {skeleton.name} has {k} keypoints and needs {3 * k}"
+    elif values and not set(map(type, values)) <= {int, float}:
+        odd = next(v for v in values if type(v) not in (int, float))
+        yield f"keypoints holds {odd!r}, which is not a number"
+    elif values:
+        wrong = next((i for i, v in enumerate(values) if not is_number(v)), None)
+        if wrong is not None and isinstance(values[wrong], int):
+            yield "keypoints holds a number too large to be a coordinate"
+        elif wrong is not None:
+            yield f"keypoint {skeleton.keypoints[wrong // 3]} is not finite"
+        else:
+            for name, v in zip(skeleton.keypoints, values[2::3], strict=True):
+                if v not in dialect.table.to_state:
+                    yield f"keypoint {name} has visibility {v:g}, where 0, 1 or 2 is expected"
+                    return
 
 
 def holds_something(box: Any) -> bool:

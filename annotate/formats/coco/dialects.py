@@ -1,26 +1,30 @@
 """Datasets whose files are COCO style with a twist: Halpe, CrowdPose, COCO-WholeBody, PoseTrack18, sub-JHMDB.
 
-| format      | told by                          | twist                                                        |
+| format      | recognised by                    | twist                                                        |
 |-------------|----------------------------------|--------------------------------------------------------------|
 | halpe       | no names, 408 (or 78) numbers    | 136 keypoints, the first 26 are read; num_keypoints is wrong |
 | crowdpose   | its names, pictures' `crowdIndex`| `head` is the head's top                                     |
 | wholebody   | `foot_kpts`, or 133 keypoints    | feet, face and hands stand apart, or behind the body's 17    |
-| posetrack18 | its names, pictures' `vid_id`    | visibility 1 is labelled, and says nothing of occlusion      |
+| posetrack18 | its names, pictures' `vid_id`    | visibility 1 is labelled, occluded or not                    |
 | jhmdb       | its names, pictures' `vid_id`    | coordinates of a puppet model; as mmpose's COCO-style files  |
 
-The COCO-style extended file says in its `poseunion` block which of them it was made from.
+The `poseunion` block of a COCO-style extended file names the one that it was made from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+
+import msgspec
 
 from poseunion.annotate.formats.added_fields import added_fields, blocks, own_positions
 from poseunion.annotate.formats.coco import coco_json as coco
 from poseunion.annotate.formats.coco.coco_json import Dialect
-from poseunion.annotate.formats.extension import Completion, Extension, Origin
+from poseunion.annotate.formats.coco.coco_json_write import opened
+from poseunion.annotate.formats.extension import Completion, Extension
+from poseunion.annotate.formats.json_records import streamed
 from poseunion.annotate.formats.json_stream import write_object
 from poseunion.annotate.formats.skeleton_match import skeleton_of_names, skeleton_to_json
 from poseunion.annotate.formats.types import AnnotationSet, Report, Source
@@ -138,7 +142,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
             if key == "annotations":
                 yield key, _records(annotations, extension)
             elif key == "images":
-                yield key, iter(value)
+                yield key, streamed(value)
             elif key != "poseunion":
                 yield key, value
         own = skeleton_to_json(annotations.skeleton)
@@ -147,25 +151,25 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> N
     write_object(file, members())
 
 
-def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[dict[str, Any]]:
+def _records(annotations: AnnotationSet, extension: Extension) -> Iterator[bytes]:
     own = own_positions(annotations, extension.skeleton)
     table = table_of(annotations.format)
     for index, completion in blocks(len(annotations), extension):
-        record = annotations.records[index]
+        record, encode = opened(annotations, index)
+        if isinstance(record, dict) and isinstance(text := record.get("keypoints"), msgspec.Raw):
+            record["keypoints"] = msgspec.json.decode(text)
         if isinstance(record, dict) and record.get("keypoints"):
             record = _filled(record, own, completion, index - completion.start, extension.skeleton, table)
-        yield record
+        yield encode(record)
 
 
 def _filled(
-    record: dict[str, Any], own: list[int], completion: Completion, row: int, output: Skeleton, table: StateTable
+    record: dict[str, Any], own: Sequence[int], completion: Completion, row: int, output: Skeleton, table: StateTable
 ) -> dict[str, Any]:
     keypoints = list(record["keypoints"])
-    xy, origin = completion.xy[row], completion.origin[row]
-    for k, position in enumerate(own):
-        if origin[position] in (Origin.DERIVED, Origin.PROPOSED):
-            v = table.from_state[Visibility(int(completion.visibility[row, position]))]
-            keypoints[3 * k : 3 * k + 3] = [*xy[position].tolist(), v]
+    for position in set(own) & set(completion.new(row)):
+        k, v = own.index(position), table.from_state[Visibility(int(completion.visibility[row, position]))]
+        keypoints[3 * k : 3 * k + 3] = [*completion.xy[row, position].tolist(), v]
     added = added_fields(completion, row, output.keypoints)
     names = {output.keypoints[position] for position in own}
     result = {**record, "keypoints": keypoints}

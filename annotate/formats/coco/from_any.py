@@ -1,7 +1,7 @@
 """Any file as an extended COCO-style file: pixels 0-based, ids given, sizes as stated or as read from the pictures.
 
-A person's record holds what its format says of him beside his keypoints (`AnnotationSet.records`), under the names the
-format uses. `bbox` is the unpadded box that the crop was made from; it may reach over the picture's edge. `area` is
+A person's record holds the other fields of its format (`AnnotationSet.records`) beside the keypoints, under the
+format's names. `bbox` is the unpadded box that the crop was made from; it may reach over the picture's edge. `area` is
 .53 of it, the usual stand-in for a segmentation's.
 """
 

@@ -10,7 +10,7 @@ where it is there (Detectron2 writes it), else the crop is made around the point
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -44,11 +44,7 @@ SURE = 1.0
 
 def detect(source: Source) -> bool:
     """Whether this is a list of objects with `image_id`, `keypoints` and `score`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    first = document[0] if isinstance(document, list) and document else None
-    return isinstance(first, dict) and {"image_id", "keypoints", "score"} <= set(first)
+    return {"image_id", "keypoints", "score"} <= source.first.keys()
 
 
 def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:
@@ -114,7 +110,7 @@ def _problem(record: Any, k: int) -> str | None:
 def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> dict[str, int] | None:
     """Any annotations as predictions: x, y and a confidence (human and derived points 1), `score` their mean.
 
-    Proposals are written whether accepted or not, as results hold what a model says and not what is believed. People
+    Proposals are written whether accepted or not, as results hold what a model predicts. People
     without any point are left out, and counted. Results that are written back keep their numbers, fields and people.
     """
     left_out: Counter[str] = Counter()
@@ -157,7 +153,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
     return dict(left_out) or None
 
 
-def told_apart(annotations: AnnotationSet, index: int, own: list[int], added: dict[str, Any]) -> dict[str, Any]:
+def told_apart(annotations: AnnotationSet, index: int, own: Sequence[int], added: dict[str, Any]) -> dict[str, Any]:
     """`extended.added_fields` of a record, where what was read is a prediction and no human's label.
 
     Args:

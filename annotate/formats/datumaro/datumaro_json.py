@@ -47,10 +47,7 @@ NAME = "datumaro"
 
 def detect(source: Source) -> bool:
     """Whether this is an object with `items` and `categories`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    return isinstance(document, dict) and isinstance(document.get("items"), list) and "categories" in document
+    return isinstance(source.json, dict) and isinstance(source.json.get("items"), list) and "categories" in source.json
 
 
 def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:

@@ -118,9 +118,8 @@ def _added(
 ) -> list[dict[str, Any]]:
     """Elements of the derived points and the accepted proposals."""
     elements: list[dict[str, Any]] = []
-    for k, origin in enumerate(completion.origin[row].tolist()):
-        if origin not in (Origin.DERIVED, Origin.PROPOSED):
-            continue
+    for k in completion.new(row):
+        origin = completion.origin[row, k]
         attributes: dict[str, Any] = {"keypoint_source": ORIGIN_NAMES[origin]}
         if origin == Origin.PROPOSED:
             attributes["confidence"] = float(completion.confidence[row, k])

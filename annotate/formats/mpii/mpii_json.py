@@ -43,10 +43,7 @@ PADDING = 1.25
 
 def detect(source: Source) -> bool:
     """Whether this is a list of objects with `image` and `joints`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    return isinstance(document, list) and bool(document) and isinstance(document[0], dict) and "joints" in document[0]
+    return "joints" in source.first
 
 
 def read(source: Source, skeleton: Skeleton | None = None, report: Report | None = None) -> AnnotationSet:

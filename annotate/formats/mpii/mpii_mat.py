@@ -3,7 +3,7 @@
 RELEASE.annolist(i).image.name, .annorect(j) with `scale`, `objpos.x/.y`, the head box `x1 … y2` and
 `annopoints.point(p)` with `x`, `y`, `id` (0 … 15), `is_visible`; RELEASE.img_train(i); RELEASE.single_person{i}.
 What is missing is [] or no field at all; test people have no annopoints. Unlike the json in circulation it has occluded
-joints and tells them. Coordinates are 1-based; `scale`, boxes and the protocol's crop are as in `mpii`.
+joints and marks them. Coordinates are 1-based; `scale`, boxes and the protocol's crop are as in `mpii`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
 
 
 def _record(rect: Any, image: str, position: int, j: int) -> dict[str, Any]:
-    """A person's fields under the names of MPII's json, as far as he has them."""
+    """A person's fields under the names of MPII's json, as far as they are stated."""
     record: dict[str, Any] = {"image": image, "annolist": position + 1, "annorect": j + 1}
     objpos = inner(field(rect, "objpos"))
     center = [number(field(objpos, axis)) for axis in ("x", "y")]
@@ -110,7 +110,7 @@ def _read_points(rect: Any, xy_K2: NDArray[np.float64], visibility_K: NDArray[np
     """Fill in a person's points; returns what is wrong with them."""
     points = points_of(rect)
     if points is None:
-        return None  # UNDEFINED: nothing is published of him
+        return None  # UNDEFINED: nothing is published
     visibility_K[:] = Visibility.ABSENT
     for point in points:
         k, x, y = (number(field(point, name)) for name in ("id", "x", "y"))

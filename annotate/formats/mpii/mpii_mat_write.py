@@ -4,7 +4,7 @@ Every annorect that has fields at all gets, 1-based like the file itself:
 `joints_union`         Kx2, NaN where there is no point; the file's own joints to the digit
 `joints_union_vis`     Kx1, 1 visible, 0 occluded, NaN where there is no point
 `keypoint_source`      Kx1 cell of human, proposed, derived, none
-`keypoint_confidence`  Kx1, NaN where no model was asked
+`keypoint_confidence`  Kx1, NaN where nothing was predicted
 and the file gets a variable `keypoint_names`.
 """
 

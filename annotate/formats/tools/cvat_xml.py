@@ -5,8 +5,8 @@
       <box label="person" group_id="1" xtl="100" ytl="30" xbr="220" ybr="238"/></image></annotations>
 
 A box in the skeleton's group is its box; else the crop is made around the labelled points. Points that are outside are
-absent. Tracks of a video are counted, not read. A document type is refused: CVAT writes none, and entities can fill the
-memory.
+absent. Tracks of a video are not read: beside labelled pictures they are counted, a file of nothing else is refused. So
+is a document type: CVAT writes none, and entities can fill the memory.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
                 found.append(person)
     declared = [label.findtext("name") or "" for label in root.iter("label") if label.findtext("parent") is not None]
     tracks = sum(track.find("skeleton") is not None for track in root.iter("track"))
+    if not found and root.find("track") is not None:
+        raise BadFileError(
+            f"{source.path} holds tracks of a video, which are not read, and no labelled picture: export the task from "
+            'CVAT as "CVAT for images 1.1" or Datumaro 1.0, which hold the skeletons of every frame.'
+        )
     if tracks:
         report(Problem("tracks", f"{tracks} {'is' if tracks == 1 else 'are'} not read: {TRACK}", False))
     unread = Counter({TRACK: tracks})
@@ -77,8 +82,8 @@ def _size(image: ElementTree.Element, place: str, report: Report) -> tuple[int |
 
 
 def _attributes(element: ElementTree.Element) -> dict[str, dict[str, str]]:
-    said = {a.get("name") or "": a.text or "" for a in element.findall("attribute")}
-    return {"attributes": said} if said else {}
+    attributes = {a.get("name") or "": a.text or "" for a in element.findall("attribute")}
+    return {"attributes": attributes} if attributes else {}
 
 
 def _read_points(element: ElementTree.Element, person: Found) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from poseunion.annotate.formats.boxes import fill_boxes
 from poseunion.annotate.formats.coco.categories import is_animal, is_chosen, reason_of, unknown_choice
 from poseunion.annotate.formats.keypoint_spelling import canonical
-from poseunion.annotate.formats.skeleton_match import PREFERRED, reordered
+from poseunion.annotate.formats.skeleton_match import known_skeletons, places_of_spellings, reordered
 from poseunion.annotate.formats.types import (
     MALFORMED,
     NO_HUMAN_KEYPOINT,
@@ -30,7 +30,7 @@ from poseunion.annotate.formats.types import (
     empty_rows,
 )
 from poseunion.models.errors import BadFileError, SkeletonError
-from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, shipped_skeletons
+from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 
 PERSON = "person"
 PEOPLE = frozenset({PERSON, "people", "human", "pedestrian", "man", "woman", "child", "player", "athlete"})
@@ -44,7 +44,7 @@ class Found:
 
     Attributes:
         image: position among the pictures.
-        place: where it stands, in words a person can search for.
+        place: where it stands in the file, to be searched for.
         label: its class.
         points: name in the file -> x, y (pixels), state.
         box_xywh: pixels, or None.
@@ -74,19 +74,13 @@ def skeleton_of_labels(names: Iterable[str], expected: Skeleton | None, path: Pa
         BadFileError: too few of them belong to any known skeleton.
     """
     names = list(dict.fromkeys(names))
-    candidates = [expected] if expected is not None else [*map(load_skeleton, _candidates())]
-    best: tuple[Skeleton, dict[str, int]] | None = None
-    for skeleton in candidates:
-        index = _index_of(names, skeleton)
-        key = (len(index), -len(skeleton))
-        if best is None or key > (len(best[1]), -len(best[0])):
-            best = (skeleton, index)
-    assert best is not None  # there is always a candidate
-    skeleton, index = best
+    candidates = [expected] if expected is not None else [*map(load_skeleton, known_skeletons())]
+    fitting = [(skeleton, _index_of(names, skeleton)) for skeleton in candidates]
+    skeleton, index = max(fitting, key=lambda pair: (len(pair[1]), -len(pair[0])))
     if (expected is None and len(index) < FEWEST_NAMES) or (names and not index):
         listed = ", ".join(names[:30])
-        said = f"the names of its points are of no known skeleton ({listed})" if names else "it has no named points"
-        raise BadFileError(f"{path}: {said}: give the skeleton with --skeleton NAME or SKELETON.toml.")
+        fault = f"the names of its points are of no known skeleton ({listed})" if names else "it has no named points"
+        raise BadFileError(f"{path}: {fault}: give the skeleton with --skeleton NAME or SKELETON.toml.")
     if len(index) == len(names) == len(skeleton):
         try:
             spelled = reordered(skeleton, sorted(names, key=lambda name: index[name]))
@@ -96,20 +90,13 @@ def skeleton_of_labels(names: Iterable[str], expected: Skeleton | None, path: Pa
     return skeleton, index
 
 
-def _candidates() -> list[str]:
-    return [*PREFERRED, *(name for name in shipped_skeletons() if name not in PREFERRED)]
-
-
 def _index_of(names: Sequence[str], skeleton: Skeleton) -> dict[str, int]:
-    places = {canonical(alias): skeleton.index(name) for alias, name in skeleton.aliases.items()}
-    places |= {canonical(name): k for k, name in enumerate(skeleton.keypoints)}
+    places = places_of_spellings(skeleton)
     index: dict[str, int] = {}
-    taken: set[int] = set()
     for name in names:
         k = places.get(canonical(name))
-        if k is not None and k not in taken:
+        if k is not None and k not in index.values():
             index[name] = k
-            taken.add(k)
     return index
 
 
@@ -177,24 +164,11 @@ def annotation_set(
         report(Problem("points", f"{point} is no keypoint of {skeleton.name}: {count} left as they are", False))
     fill_boxes(box_N4, xy_NK2, visibility_NK, skeleton)
     records = [person.record for person in found]
-    class_of: list[Any] = [person.label for person in found]
+    of: list[Any] = [person.label for person in found]
+    left = {reason: count for reason, count in unread.items() if count}
+    xy, states, box, image, first = *rows, next(iter(people), PERSON)
     return AnnotationSet(
-        name,
-        skeleton,
-        source,
-        records,
-        images,
-        image_N,
-        xy_NK2,
-        visibility_NK,
-        box_N4,
-        None,
-        skip,
-        next(iter(people), PERSON),
-        people,
-        names,
-        class_of,
-        {reason: count for reason, count in unread.items() if count},
+        name, skeleton, source, records, images, image, xy, states, box, None, skip, first, people, names, of, left
     )
 
 

@@ -8,7 +8,7 @@
 
 A keypoint without `parentID` belongs to the only rectangle, or to the only one around it. Occlusion is no field of the
 format: a choice of its region is read, and written, as above. Of several annotators' annotations of one task the first
-that was not cancelled is read (a ground truth first), the others are counted. `predictions` are nobody's labels.
+that was not cancelled is read (a ground truth first), the others are counted. `predictions` are no labels.
 """
 
 from __future__ import annotations
@@ -33,11 +33,7 @@ NO_OWNER = "the points of a picture that belong to no rectangle"
 
 def detect(source: Source) -> bool:
     """Whether this is a list of tasks, each with `data` and `annotations`."""
-    if source.path.suffix.lower() != ".json":
-        return False
-    document = source.document
-    first = document[0] if isinstance(document, list) and document else None
-    return isinstance(first, dict) and isinstance(first.get("data"), dict) and isinstance(results_of(first), list)
+    return isinstance(source.first.get("data"), dict) and isinstance(results_of(source.first), list)
 
 
 def results_of(task: dict[str, Any]) -> Any:
@@ -132,7 +128,7 @@ def _size(items: list[dict[str, Any]], place: str, report: Report) -> tuple[int 
 
 def _people(items: list[dict[str, Any]], position: int, place: str, image: ImageRef) -> tuple[list[Found], list[str]]:
     """The people of one task, and the problems of keypoints without a person."""
-    hidden = {item.get("id") for item in items if _says_occluded(item) and isinstance(item.get("id"), str)}
+    hidden = {item.get("id") for item in items if _is_occluded(item) and isinstance(item.get("id"), str)}
     people: dict[Any, Found] = {}
     for item in items:
         if _kind(item) != "rectanglelabels":
@@ -163,7 +159,7 @@ def _people(items: list[dict[str, Any]], position: int, place: str, image: Image
         x, y = (float(v) / 100 * side for v, side in zip(share, (image.width, image.height), strict=True))  # type: ignore[arg-type]
         parent = item.get("parentID")
         owner = people.get(parent) if isinstance(parent, (int, str)) else owner_of((x, y), boxes)
-        if owner is None and not boxes:  # points alone: of one person, as there is nothing to tell two apart by
+        if owner is None and not boxes:  # points alone: of one person, as nothing distinguishes two
             owner = people.setdefault(None, Found(position, place))
         if owner is None:
             lost.append(f"keypoint {name} belongs to no rectangle: give it a parent")
@@ -173,7 +169,7 @@ def _people(items: list[dict[str, Any]], position: int, place: str, image: Image
     return list(people.values()), lost
 
 
-def _says_occluded(item: dict[str, Any]) -> bool:
+def _is_occluded(item: dict[str, Any]) -> bool:
     value = item.get("value")
     choices = value.get("choices") if item.get("type") == "choices" and isinstance(value, dict) else None
     return isinstance(choices, list) and any(str(choice).lower() in _OCCLUDED for choice in choices)

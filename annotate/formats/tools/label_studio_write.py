@@ -1,6 +1,6 @@
 """Writing Label Studio's tasks: from such a file with everything in it kept, or from any other annotations.
 
-Added keypoints are regions whose `meta` says `keypoint_source` and `confidence`; occluded ones have a choice of their
+Added keypoints are regions whose `meta` holds `keypoint_source` and `confidence`; occluded ones have a choice of their
 own. Points that were not accepted are left out: Label Studio would show them as labels. `labelling_config` is the
 interface that the tasks fit.
 """
@@ -94,9 +94,8 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
 
 def _added(completion: Completion, row: int) -> Iterator[tuple[int, list[float], int, dict[str, Any]]]:
     """Derived points and accepted proposals: position, place, state and `meta`."""
-    for k, origin in enumerate(completion.origin[row].tolist()):
-        if origin not in (Origin.DERIVED, Origin.PROPOSED):
-            continue
+    for k in completion.new(row):
+        origin = completion.origin[row, k]
         meta: dict[str, Any] = {"keypoint_source": ORIGIN_NAMES[origin]}
         if origin == Origin.PROPOSED:
             meta["confidence"] = float(completion.confidence[row, k])

@@ -98,7 +98,7 @@ def _people(shapes: list[Any], position: int, file: str, picture: str) -> tuple[
             continue
         x, y = map(float, points[0])
         owner = grouped.get(group) if group is not None else owner_of((x, y), boxes)
-        if owner is None and (group is not None or not boxes):  # points that nobody drew a rectangle around
+        if owner is None and (group is not None or not boxes):  # points without a rectangle around them
             owner = new(number, PERSON, group) if group is not None or alone is None else alone
             alone = owner if group is None else alone
         if owner is None:

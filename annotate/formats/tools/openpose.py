@@ -166,7 +166,7 @@ def _points(annotations: AnnotationSet, index: int, body: Skeleton, own: NDArray
     filled, filled_states, derived = derive_midpoints(there, states, body)
     points: list[list[Any]] = [[0, 0, 0] for _ in body.keypoints]
     for k, position in enumerate(own.tolist()):
-        if position >= 0 and annotations.format in PREDICTIONS:  # to the digit, whatever they say
+        if position >= 0 and annotations.format in PREDICTIONS:  # to the digit, whatever they are
             points[k] = annotations.records[index]["keypoints"][3 * position : 3 * position + 3] or points[k]
         elif derived[0, k]:
             points[k] = [*filled[0, k].tolist(), SURE]

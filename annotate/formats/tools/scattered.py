@@ -47,7 +47,7 @@ def one_file_a_picture(source: Source, is_page: Callable[[Any], bool]) -> bool:
     """Whether the source is such a file, or a folder with one among its first files."""
     if source.path.is_dir():
         return any(_is_page(path, is_page) for path in sorted(source.path.rglob("*.json"))[:PROBED])
-    return source.path.suffix.lower() == ".json" and is_page(source.document)
+    return is_page(source.json)
 
 
 def pages_of(source: Source, is_page: Callable[[Any], bool], report: Report) -> ScatteredSource:

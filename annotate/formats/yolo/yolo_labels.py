@@ -2,7 +2,7 @@
 
 A line is `class cx cy w h` and for each keypoint `x y` or `x y v` (`kpt_shape: [K, 2 or 3]`), all but class and v as
 shares of the width and height of the picture, upright by its EXIF. Names of keypoints stand in `kpt_names` (newer
-files) or are told by the skeleton given; without either, 17 keypoints with COCO's `flip_idx` are COCO's.
+files) or come from the skeleton given; without either, 17 keypoints with COCO's `flip_idx` are COCO's.
 
 Pictures are found as Ultralytics finds them: `train`, `val`, `test` are folders, txt lists or lists of those, below
 `path`, which is relative to the yaml; a `path` that leads nowhere is taken for the yaml's own folder. Picture names are
@@ -12,9 +12,11 @@ relative to that folder: it is the one to give as the folder of pictures. Sizes 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,10 +44,12 @@ from poseunion.models.errors import BadFileError, ItemError, SkeletonError
 from poseunion.models.files import sha256_of
 from poseunion.models.images import image_size
 from poseunion.models.picture_paths import picture_path
+from poseunion.models.progress import long_range
 from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton
 
 NAME = "yolo-pose"
 SPLITS = ("train", "val", "test")
+STEP = 256  # pictures between two updates of the progress bar
 PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -64,7 +68,7 @@ class LabelledSource(Source):
         """Hex SHA-256 over the yaml and all label files, in their order."""
         total = hashlib.sha256(sha256_of(self.path).encode())
         for path in self.labels:
-            total.update((sha256_of(path) if path.is_file() else "none").encode())
+            total.update((hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none").encode())
         return total.hexdigest()
 
 
@@ -98,66 +102,54 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
     pictures = list(
         dict.fromkeys(p for split in SPLITS for p in _pictures(root, document.get(split), source.path, report))
     )
+    labels = [label_path(picture) for picture in pictures]
     images: list[ImageRef] = []
-    lines: list[tuple[int, dict[str, Any], list[str]]] = []
-    for index, picture in enumerate(pictures):
-        name = picture.relative_to(root).as_posix() if picture.is_relative_to(root) else picture.as_posix()
-        label = label_path(picture)
-        text = _lines(label) if label.is_file() else []
-        images.append(_image(picture, name, index, needed=bool(text), report=report))
-        place = label.relative_to(root).as_posix() if label.is_relative_to(root) else label.as_posix()
-        for number, line in enumerate(text, 1):
-            if tokens := line.split():
-                lines.append((index, {"image": name, "label_file": place, "line": number}, tokens))
+    records: list[dict[str, Any]] = []
+    of_picture: list[int] = []
+    for start in long_range(0, len(pictures), STEP, "label files read"):
+        for index in range(start, min(start + STEP, len(pictures))):
+            text = _lines(labels[index], absent=True)
+            name, place = _below(pictures[index], root), _below(labels[index], root)
+            images.append(_image(pictures[index], name, index, needed=bool(text), report=report))
+            for number, line in enumerate(text, 1):
+                if tokens := line.split():
+                    of_picture.append(index)
+                    records.append({"image": name, "label_file": place, "line": number, "tokens": tokens})
 
-    rows = empty_rows(len(lines), k)
+    rows = empty_rows(len(records), k)
+    rows[3][:] = of_picture
+    faults = _read_lines([record["tokens"] for record in records], numbers, [images[i] for i in of_picture], rows)
     skip: dict[int, str] = {}
-    class_of: list[int | None] = []
-    for row, (index, record, tokens) in enumerate(lines):
-        rows[3][row] = index
-        record["tokens"] = tokens
-        size = (images[index].width, images[index].height)
-        reason, problem = _read_line(tokens, numbers, size, row, rows)
-        of = _class_of(tokens)
-        class_of.append(of)
-        if reason != MALFORMED and of not in people:
-            called = None if of is None else names.get(of)
-            reason = reason_of(of, called, animal=called is not None and is_animal(called))
+    class_of = [_class_of(record["tokens"]) for record in records]
+    labelled = np.asarray((rows[1] > 0).any(1)).tolist()
+    for row, (record, of, fault) in enumerate(zip(records, class_of, faults, strict=True)):
+        place = f"{record['label_file']}, line {record['line']}"
+        if fault not in (None, NO_SIZE):
+            report(Problem(place, fault or "", True))
+            skip[row] = MALFORMED
+        elif of not in people:
+            name_of_class = None if of is None else names.get(of)
+            skip[row] = reason_of(of, name_of_class, animal=name_of_class is not None and is_animal(name_of_class))
             if of not in names:
-                problem = f"class {of} is not among the names of {source.path.name}"
-        if problem is not None:
-            report(Problem(f"{record['label_file']}, line {record['line']}", problem, reason == MALFORMED))
-        if reason is not None:
-            skip[row] = reason
+                report(Problem(place, f"class {of} is not among the names of {source.path.name}", False))
+        elif fault is not None:
+            skip[row] = fault
+        elif not labelled[row]:
+            skip[row] = NO_HUMAN_KEYPOINT
     unread: dict[str, int] = {}
-    for label, reason in _other_labels(pictures):
+    for label, reason in _other_labels(pictures, labels):
         count = sum(bool(line.split()) for line in _lines(label))
         unread[reason] = unread.get(reason, 0) + count
         if count:
-            place = label.relative_to(root).as_posix() if label.is_relative_to(root) else label.as_posix()
-            said = "has no picture" if reason == ORPHAN else "has a picture that none of train, val and test names"
-            report(Problem(place, f"{said} ({count} {'person is' if count == 1 else 'people are'} not read)", False))
-    labelled = LabelledSource(source.path, categories=source.categories, labels=tuple(label_path(p) for p in pictures))
-    labelled.__dict__["document"] = document  # parsed once
-    records = [record for _, record, _ in lines]
-    xy_NK2, visibility_NK, box_N4, image_N = rows
+            text_of = "has no picture" if reason == ORPHAN else "has a picture that none of train, val and test names"
+            people_of = "person is" if count == 1 else "people are"
+            report(Problem(_below(label, root), f"{text_of} ({count} {people_of} not read)", False))
+    whole = LabelledSource(source.path, categories=source.categories, labels=tuple(labels))
+    whole.__dict__["document"] = document  # parsed once
+    unread = {reason: count for reason, count in unread.items() if count}
+    xy, states, box, image, first = *rows, next(iter(people), 0)
     return AnnotationSet(
-        NAME,
-        found,
-        labelled,
-        records,
-        images,
-        image_N,
-        xy_NK2,
-        visibility_NK,
-        box_N4,
-        None,
-        skip,
-        next(iter(people), 0),
-        people,
-        names,
-        class_of,
-        {reason: count for reason, count in unread.items() if count},
+        NAME, found, whole, records, images, image, xy, states, box, None, skip, first, people, names, class_of, unread
     )
 
 
@@ -172,16 +164,20 @@ def class_names(document: dict[str, Any], path: Path) -> dict[int, str]:
     return {int(number): str(name) for number, name in pairs if str(number).lstrip("-").isdecimal()}
 
 
-def _other_labels(pictures: list[Path]) -> Iterator[tuple[Path, str]]:
+def _other_labels(pictures: list[Path], labels: list[Path]) -> Iterator[tuple[Path, str]]:
     """Label files beside those of `pictures` that belong to none of them, and why they are not read."""
-    used = {label_path(picture) for picture in pictures}
-    stems: dict[Path, set[str]] = {}
-    for folder in sorted({label.parent for label in used} - {picture.parent for picture in pictures}):
-        beside = next(picture.parent for picture in pictures if label_path(picture).parent == folder)
-        stems[folder] = {p.stem for p in beside.iterdir() if p.suffix.lower() in PICTURES} if beside.is_dir() else set()
-        for label in sorted(folder.glob("*.txt")):
-            if label not in used and label.name != "classes.txt":
-                yield label, NOT_LISTED if label.stem in stems[folder] else ORPHAN
+    used: dict[Path, set[str]] = {}
+    pictures_of: dict[Path, Path] = {}
+    for picture, label in zip(pictures, labels, strict=True):
+        folder = label.parent
+        used.setdefault(folder, set()).add(label.name)
+        pictures_of.setdefault(folder, picture.parent)
+    for folder in sorted(used.keys() - set(pictures_of.values())):
+        there = {path.name for path in folder.iterdir() if path.suffix == ".txt"} if folder.is_dir() else set()
+        beside = pictures_of[folder]
+        if others := there - used[folder] - {"classes.txt"}:
+            stems = {p.stem for p in beside.iterdir() if p.suffix.lower() in PICTURES} if beside.is_dir() else set()
+            yield from ((folder / n, NOT_LISTED if Path(n).stem in stems else ORPHAN) for n in sorted(others))
 
 
 def _class_of(tokens: list[str]) -> int | None:
@@ -211,7 +207,7 @@ def _skeleton(document: dict[str, Any], k: int, given: Skeleton | None, path: Pa
             found = load_skeleton("coco17")
         else:
             raise SkeletonError(
-                f"it names no keypoints (kpt_names), so nothing says what its {k} are: describe them in a "
+                f"it names no keypoints (kpt_names), so its {k} are unknown: describe them in a "
                 "dataset .toml with a skeleton (`check` and `show` also take --skeleton)"
             )
     except SkeletonError as error:
@@ -236,16 +232,17 @@ def _pictures(root: Path, stated: Any, path: Path, report: Report) -> Iterator[P
         if not place.exists() and str(entry).startswith("../"):  # Roboflow's; Ultralytics looks there, too
             place = root / str(entry)[3:]
         if place.is_dir():
-            yield from sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
+            files = (os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names)  # noqa: PTH118
+            pictures = (Path(file) for file in files if os.path.splitext(file)[1].lower() in PICTURES)  # noqa: PTH122
+            yield from sorted(pictures, key=lambda picture: picture.parts)  # comparing paths takes ten times as long
         elif place.suffix.lower() == ".txt" and place.is_file():
             names = (line.strip() for line in _lines(place))
             listed = [(place.parent if n.startswith("./") else root, n.removeprefix("./")) for n in names if n]
             found = [picture_path(folder, name) for folder, name in listed]
             moved = [(n, p) for (folder, n), p in zip(listed, found, strict=True) if p != folder / n]
             if moved:
-                name, there = moved[0]
-                taken = there.relative_to(root).as_posix() if there.is_relative_to(root) else there.as_posix()
-                text = f"{len(moved)} of {len(listed)} pictures lie elsewhere: {name} is taken to be {taken}"
+                name, there = moved[0][0], _below(moved[0][1], root)
+                text = f"{len(moved)} of {len(listed)} pictures lie elsewhere: {name} is taken to be {there}"
                 report(Problem(place.name, text, False))
             yield from found
         else:
@@ -254,12 +251,15 @@ def _pictures(root: Path, stated: Any, path: Path, report: Report) -> Iterator[P
 
 def label_path(picture: Path) -> Path:
     """Where a picture's labels lie: the last folder `images` of its path becomes `labels`."""
-    parts = list(picture.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
+    return _label_folder(picture.parts[:-1]) / f"{picture.stem}.txt"
+
+
+@lru_cache(maxsize=1024)
+def _label_folder(parts: tuple[str, ...]) -> Path:
+    if "images" in parts:
+        last = len(parts) - 1 - parts[::-1].index("images")
+        parts = (*parts[:last], "labels", *parts[last + 1 :])
+    return Path(*parts)
 
 
 def label_name(file_name: str) -> str:
@@ -276,10 +276,19 @@ def label_name(file_name: str) -> str:
     return PurePosixPath(*parts).with_suffix(".txt").as_posix()
 
 
-def _lines(path: Path) -> list[str]:
+def _below(path: Path, root: Path) -> str:
+    """The path's name below `root`, with forward slashes; in full where it lies elsewhere."""
+    whole, folder = path.as_posix(), root.as_posix().rstrip("/") + "/"
+    return whole.removeprefix(folder)
+
+
+def _lines(path: Path, *, absent: bool = False) -> list[str]:
+    """The lines of a text file; none of a file that may be `absent` and is."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_bytes().decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        if absent and not path.is_file():
+            return []
         raise BadFileError(
             f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not a text file'}."
         ) from error
@@ -294,39 +303,52 @@ def _image(picture: Path, name: str, index: int, *, needed: bool, report: Report
         return ImageRef(index + 1, name)
 
 
-def _read_line(
-    tokens: list[str],
+def _read_lines(
+    lines: list[list[str]],
     numbers: int,
-    size: tuple[int | None, int | None],
-    row: int,
+    image_of: list[ImageRef],
     rows: tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64], NDArray[np.int32]],
-) -> tuple[str | None, str | None]:
-    """Fill one row; returns why it is to be skipped, and what is wrong with the line."""
+) -> list[str | None]:
+    """Fill the rows; returns what is wrong with each line: NO_SIZE, a malformed line in words, or None.
+
+    All lines at once: numpy's calls for one line take longer than its numbers.
+    """
     xy_NK2, visibility_NK, box_N4, _ = rows
-    k = xy_NK2.shape[1]
-    try:
-        values = np.array(tokens, np.float64)
-    except ValueError:
-        return MALFORMED, "a value is not a number"
-    if len(values) != 5 + k * numbers:
-        return MALFORMED, f"{len(values)} values, where class, box and {k} keypoints are {5 + k * numbers}"
-    if not np.isfinite(values).all():
-        return MALFORMED, "a value is not finite"
-    points = values[5:].reshape(k, numbers)
+    n, k = visibility_NK.shape
+    count = 5 + k * numbers
+    faults: list[str | None] = [None] * n
+    values = np.zeros((n, count))
+    for row, tokens in enumerate(lines):
+        try:
+            found = list(map(float, tokens))
+        except ValueError:
+            faults[row] = "a value is not a number"
+            continue
+        if len(found) != count:
+            faults[row] = f"{len(found)} values, where class, box and {k} keypoints are {count}"
+        elif not all(map(math.isfinite, found)):
+            faults[row] = "a value is not finite"
+        else:
+            values[row] = found
+    points = values[:, 5:].reshape(n, k, numbers)
     if numbers == 3:
-        states = COCO.read(points[:, 2])
-        if states is None:
-            return MALFORMED, "a keypoint's visibility is not 0, 1 or 2"
-        states = placed(states, points[:, :2])
+        known = np.asarray(np.isin(points[..., 2], list(COCO.to_state)).all(-1))
+        for row in np.flatnonzero(~known).tolist():
+            faults[row] = "a keypoint's visibility is not 0, 1 or 2"
+        states = COCO.read(np.where(known[:, None], points[..., 2], 0.0))
+        assert states is not None  # 0 is in the table
+        states = placed(states, points[..., :2])
     else:
         nowhere = (points < 0).any(-1) | (points == 0).all(-1)
         states = np.where(nowhere, Visibility.ABSENT, Visibility.VISIBLE).astype(np.int8)
-    if size[0] is None or size[1] is None:  # no place can be computed, so no point is read: the line is kept
-        visibility_NK[row] = Visibility.ABSENT
-        return NO_SIZE, None
-    visibility_NK[row] = states
-    wh = np.array(size, np.float64)
-    xy_NK2[row] = np.where(states[:, None] > 0, points[:, :2] * wh, 0.0)
-    centre, extent = values[1:3] * wh, values[3:5] * wh
-    box_N4[row] = np.concatenate([centre - extent / 2, extent])
-    return (None if (states > 0).any() else NO_HUMAN_KEYPOINT), None
+    whole = np.array([fault is None for fault in faults], bool)
+    wh_N2 = np.array([(image.width or 0, image.height or 0) for image in image_of], np.float64).reshape(-1, 2)
+    sized = np.asarray((wh_N2 > 0).all(1))
+    for row in np.flatnonzero(whole & ~sized).tolist():  # no place can be computed, so no point is read
+        faults[row] = NO_SIZE
+    visibility_NK[whole] = np.where(sized[whole, None], states[whole], Visibility.ABSENT)
+    xy_NK2[:] = np.where((visibility_NK > 0)[..., None], points[..., :2] * wh_N2[:, None], 0.0)
+    extent = values[:, 3:5] * wh_N2
+    box = np.concatenate([values[:, 1:3] * wh_N2 - extent / 2, extent], 1)
+    box_N4[whole & sized] = box[whole & sized]
+    return faults

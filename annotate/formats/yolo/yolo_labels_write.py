@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.formats.added_fields import added_fields, blocks, own_positions
 from poseunion.annotate.formats.coco import results
 from poseunion.annotate.formats.coco.from_any import picture_size
-from poseunion.annotate.formats.extension import Completion, Extension, Origin
+from poseunion.annotate.formats.extension import Completion, Extension
 from poseunion.annotate.formats.json_stream import add_to_zip, dump
 from poseunion.annotate.formats.types import CROWD, MALFORMED, NO_PICTURE, AnnotationSet, is_another_class
 from poseunion.annotate.formats.visibility import COCO
@@ -136,13 +137,13 @@ def _tokens(
     extension: Extension,
     index: int,
     completion: Completion,
-    own: list[int],
+    own: Sequence[int],
     numbers: dict[Any, int],
 ) -> tuple[list[str], int]:
     """A record's line, and how many points were left out of it; a person without points has a box and zeros."""
     row, k = index - completion.start, len(extension.skeleton)
     image = int(annotations.image_index[index])
-    new = np.isin(completion.origin[row], (Origin.DERIVED, Origin.PROPOSED))
+    new = completion.new(row)
     points: list[list[str]] = [["0", "0", "0"] for _ in range(k)]
     tokens: list[str] = annotations.records[index]["tokens"] if annotations.format == NAME else []
     if tokens:
@@ -150,7 +151,7 @@ def _tokens(
         if len(tokens) != 5 + shape[0] * shape[1]:
             return tokens, 0  # malformed, as it was
         _copy_points(tokens, shape[1], own, points)
-        if not new.any():
+        if not new:
             return [*tokens[:5], *(token for point in points for token in point)], 0
     size = picture_size(annotations, extension, image)
     if size is None:
@@ -166,7 +167,7 @@ def _tokens(
                 outside += 1
             elif state > 0:
                 points[position] = [*map(_share, xy / wh), str(COCO.from_state[Visibility(state)])]
-    for position in np.flatnonzero(new).tolist():
+    for position in new:
         xy = completion.xy[row, position]
         if (xy < 0).any() or (xy > wh).any():  # a midpoint of points outside
             outside += 1
@@ -176,7 +177,7 @@ def _tokens(
     return [*head, *(token for point in points for token in point)], outside
 
 
-def _copy_points(tokens: list[str], numbers: int, own: list[int], points: list[list[str]]) -> None:
+def _copy_points(tokens: list[str], numbers: int, own: Sequence[int], points: list[list[str]]) -> None:
     """A YOLO line's own keypoints, to the digit, with the visibility that a line without one implies."""
     for position, start in zip(own, range(5, len(tokens), numbers), strict=True):
         point = tokens[start : start + numbers]

@@ -6,15 +6,15 @@ a second process, as the command line does.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError, PoseUnionError
+from poseunion.models.files import lock_file
 
 DATASET = "review"
 _DATABASE = "db"
@@ -81,24 +81,12 @@ def load(folder: Path) -> Any:
     return fiftyone
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[Any]:
     """Lock of a review; raises BadArgumentError when it is open already."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise BadFileError(
             f"Cannot use {folder}: {error.strerror or error}; free the place beside the file."
         ) from error
-    try:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BadArgumentError(f"{folder} is open in another annotate review: end that one first.") from error
-        yield
-    finally:
-        os.close(handle)
+    return lock_file(folder / "lock", f"{folder} is open in another annotate review: end that one first.")

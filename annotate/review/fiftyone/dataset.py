@@ -25,7 +25,7 @@ from poseunion.models.errors import ItemError
 from poseunion.models.skeleton import Skeleton
 
 TAGS = ("accept", "reject", "needs-fix")
-# From this probability on that what stands is wrong, a proposal is called doubtful: one in four is worth a look each.
+# From this probability on that what stands is wrong, a proposal is called doubtful: one error in four reviewed.
 DOUBTFUL = 0.25
 
 # Keys of the dataset's info: label id -> annotation id, keypoint, x, y; label id -> the tag that is in the file.

@@ -21,7 +21,7 @@ class Pulled:
         decisions: tag -> decisions recorded now.
         known: tags that an earlier pull has recorded.
         open: proposals of the review without a tag.
-        refused: (annotation, keypoint, why) of tags that say nothing which can be recorded.
+        refused: (annotation, keypoint, why) of tags that cannot be recorded.
         taken_back: (annotation, keypoint) whose recorded tag is gone from the App; the decision stays.
         people_tagged: people with a tag of their own, which decides nothing.
     """
@@ -44,7 +44,7 @@ class Label:
         xy: the proposal when it was shown.
         tags: all of them.
         pulled: the tag that was recorded last, if any.
-        changed: when anything of the person was last changed, in UTC; None where the database does not say.
+        changed: when anything of the person was last changed, in UTC; None where the database has no date.
     """
 
     id: str
@@ -75,23 +75,23 @@ def pull(dataset: Any, file: Path, reviewer: str) -> Pulled:
     taken_back: list[tuple[Any, str]] = []
     known = undecided = 0
     for label in labels:
-        said = [tag for tag in TAGS if tag in label.tags]
-        if not said:
+        tags = [tag for tag in TAGS if tag in label.tags]
+        if not tags:
             undecided += 1
             if label.pulled:
                 taken_back.append((label.annotation, label.keypoint))
             continue
-        problem = _problem(label, said, records)
+        problem = _problem(label, tags, records)
         if problem:
             refused.append((label.annotation, label.keypoint, problem))
-        elif said[0] == label.pulled:
+        elif tags[0] == label.pulled:
             known += 1
-        elif _recorded(label, said[0], reviewer, records[label.annotation]):
+        elif _recorded(label, tags[0], reviewer, records[label.annotation]):
             known += 1
-            again.append((label, said[0]))
+            again.append((label, tags[0]))
         else:
-            decisions.append(_decision(label, said[0], reviewer))
-            of.append((label, said[0]))
+            decisions.append(_decision(label, tags[0], reviewer))
+            of.append((label, tags[0]))
     recorded = save(file, decisions)
     bad = {id(decision): why for decision, why in recorded.refused}
     refused += [(d.annotation_id, d.keypoint, bad[id(d)]) for d in decisions if id(d) in bad]
@@ -138,9 +138,9 @@ def mark(dataset: Any, recorded: list[tuple[Label, str]]) -> None:
         dataset.save()
 
 
-def _problem(label: Label, said: list[str], records: dict[Any, dict[str, Any]]) -> str | None:
-    if len(said) > 1:
-        return f"it is tagged {' and '.join(said)}: leave one"
+def _problem(label: Label, tags: list[str], records: dict[Any, dict[str, Any]]) -> str | None:
+    if len(tags) > 1:
+        return f"it is tagged {' and '.join(tags)}: leave one"
     record = records.get(label.annotation)
     proposal = None if record is None else proposal_of(record, label.keypoint)
     if proposal is None:

@@ -65,7 +65,7 @@ def serve(bound: socket.socket) -> None:
     config.bind = [f"fd://{os.dup(bound.fileno())}"]  # it is closed at the end
     config.errorlog = None
     config.graceful_timeout = 1  # browsers hold their connection open
-    # What is said of connections that a browser has closed, or that end with the server, helps nobody.
+    # What is said of connections that a browser has closed, or that end with the server, is of no use.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     asyncio.run(hypercorn.asyncio.serve(own_pages_only(app), config))
 

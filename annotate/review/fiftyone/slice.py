@@ -38,14 +38,16 @@ def choose(
     audit: int,
     decided: bool = False,
     voices: Sequence[AlternativePrediction] = (),
+    drawn: Sequence[tuple[int, str]] = (),
 ) -> Slice:
     """The slice of a file.
 
     Args:
         top: people.
-        audit: accepted proposals; the same ones for the same file of annotations, whatever else is asked.
-        decided: also proposals that somebody has decided on.
+        audit: accepted proposals; the same ones for the same file of annotations, whatever else is requested.
+        decided: also proposals with a decision.
         voices: other extensions of the file, see `priority.voice_of`.
+        drawn: (row, keypoint) of an audit's sample: it takes the place of the `audit` accepted proposals.
 
     Raises:
         BadArgumentError: a number is below its least, or there is nothing to review.
@@ -63,8 +65,8 @@ def choose(
     name = "\n".join(f"{image.id} {image.file_name}" for image in annotations.images)
     seed = int(hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:8], 16)
     # Drawn from all, then without what was decided: the sample stays one sample over several sittings.
-    drawn = audit_sample(people if decided else queue(annotations, decided=True), audit, seed)
-    audited = frozenset(drawn & {(c.row, c.keypoint) for person in people for c in person.candidates})
+    sample = set(drawn) or audit_sample(people if decided else queue(annotations, decided=True), audit, seed)
+    audited = frozenset(sample & {(c.row, c.keypoint) for person in people for c in person.candidates})
     rows = {row for row, _ in audited}
     chosen = [*people[:top], *(person for person in people[top:] if person.row in rows)]
     return Slice(tuple(chosen), audited, len(people) - len(chosen))

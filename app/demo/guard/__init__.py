@@ -1,1 +1,1 @@
-"""What keeps the demo safe: allowed hosts and origins, quotas, upload folders, time limits, saved decisions."""
+"""Protection of the demo: allowed hosts and origins, quotas, upload folders, time limits, saved decisions."""

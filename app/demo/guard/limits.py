@@ -1,4 +1,4 @@
-"""What a visitor may ask of the server: request size, rate, and bytes of uploads."""
+"""Limits of requests: size, rate, and bytes of uploads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from poseunion.app.demo.guard.door import answer
+from poseunion.app.demo.guard.hosts import answer
 from poseunion.app.demo.guard.quota import Quota, client_of
 
 # Clients remembered at a time: an attacker with many addresses costs a fixed amount of memory.
 MOST_CLIENTS = 4096
-# What the form around an upload may add.
+# Bytes that the form around an upload may add.
 FORM_BYTES = 65_536
 
 # Where Gradio takes uploads.
@@ -23,14 +23,14 @@ KEPT_S, SWEEP_S = 300, 60
 
 @dataclass(frozen=True)
 class Limits:
-    """What one visitor may ask.
+    """Limits of one visitor's requests.
 
     Attributes:
         upload_bytes: of one upload.
         per_minute: uploads and requests for work of one address; a burst of half of that is let through at once.
         waiting: requests for work that may wait in the queue, of all visitors.
         client_bytes, total_bytes: of the uploads that lie on the server at a time, of one client and of all.
-        seconds: that one piece of work may take; then the next one's turn comes.
+        seconds: that one piece of work may take; then it is given up.
     """
 
     upload_bytes: int = 25_000_000
@@ -41,7 +41,7 @@ class Limits:
     seconds: float = 120.0
 
 
-class Gate:
+class LimitCheck:
     """ASGI middleware: refuses what is too large (413), too often (429) or more than the disk is to hold (507)."""
 
     def __init__(self, app: Any, limits: Limits) -> None:
@@ -75,7 +75,7 @@ class Gate:
             return 429, f"More than {self.limits.per_minute} requests a minute: wait a little."
         if scope.get("path", "").rstrip("/").endswith(UPLOAD):
             if b"content-length" not in headers:
-                return 411, "An upload says its length in advance."
+                return 411, "An upload needs a Content-Length header."
             if not self._quota.take(name, int(length), now):
                 return 507, f"There is no room for more uploads: wait {KEPT_S // 60} minutes."
         return None

@@ -1,4 +1,4 @@
-"""How much the uploads of one client, and of all, may take up on disk."""
+"""Upload quota of one client, and of all, in bytes on disk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ipaddress
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-# What an upload counts at least: a file of one byte costs a folder, a name and an entry here, too. It also bounds the
-# number of entries.
+# Least size that an upload counts as: a file of one byte costs a folder, a name and an entry here, too. It also bounds
+# the number of entries.
 LEAST_BYTES = 65_536
 
 

@@ -1,7 +1,7 @@
-"""Decisions on disk before they are called saved: an append-only, checksummed log beside the file, folded in later.
+"""Log of decisions beside the file: append-only, checksummed, on disk before they are shown as saved, folded in later.
 
 Rewriting a file of 20,000 people takes seconds; a line and an fsync take milliseconds. A process that is killed in
-between loses nothing: whoever opens the file for review folds in what its log still holds.
+between loses nothing: opening the file for review folds in what its log still holds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def log_path(path: Path) -> Path:
 
 
 def refused_path(path: Path) -> Path:
-    """Where lines of the log end that cannot be recorded: kept, for they are someone's work."""
+    """File that keeps the log's lines that cannot be recorded."""
     return path.with_name(path.name + ".refused.jsonl")
 
 
@@ -78,14 +78,14 @@ class Saver:
                 threading.Thread(target=self._work, name=f"save {self.path.name}").start()
 
     def finish(self) -> None:
-        """Wait until the file holds everything; raises what went wrong."""
+        """Wait until the file holds everything; raises BadFileError where it could not."""
         with self._condition:
             self._condition.wait_for(lambda: not self._busy)
         if faults := self.faults():
             raise BadFileError(" ".join(faults))
 
     def faults(self) -> list[str]:
-        """What has gone wrong since the last call, a sentence each."""
+        """Errors since the last call, a sentence each."""
         with self._condition:
             found, self._faults = self._faults, []
         return found
@@ -102,8 +102,8 @@ class Saver:
                 found = fold(self.path)
             except Exception as error:  # whatever it was: the log has the decisions, and the next one tries again
                 log.error("Decisions could not be written into %s", self.path, exc_info=error)
-                said = str(error) if isinstance(error, PoseUnionError) else f"{type(error).__name__} while saving."
-                found = [f"{said} The decisions are kept in {log_path(self.path).name}."]
+                fault = str(error) if isinstance(error, PoseUnionError) else f"{type(error).__name__} while saving."
+                found = [f"{fault} The decisions are kept in {log_path(self.path).name}."]
             with self._condition:
                 self._faults += found
 
@@ -118,7 +118,7 @@ def fold(path: Path) -> list[str]:
         here = log_path(path)
         if not here.exists():
             return []
-        said: list[str] = []
+        faults: list[str] = []
         decisions: list[Decision] = []
         refused: list[bytes] = []
         for number, line in enumerate(read_regular(here).splitlines(keepends=True), 1):
@@ -126,24 +126,24 @@ def fold(path: Path) -> list[str]:
                 decisions.append(from_line(line))
             except ValueError as error:
                 refused.append(line.rstrip(b"\n") + b"\n")
-                said.append(f"Line {number} of {here.name} was not recorded: {error}.")
+                faults.append(f"Line {number} of {here.name} was not recorded: {error}.")
         if decisions:
             recorded = record(read_extended(path), decisions)
             if recorded.added:
                 write_document(path, recorded.document)
             refused += [to_line(decision) for decision, _ in recorded.refused]
-            said += [
+            faults += [
                 f"{d.keypoint.replace('_', ' ')} of annotation {d.annotation_id} was not recorded: {why}."
                 for d, why in recorded.refused
             ]
         if refused:
             append(refused_path(path), b"".join(refused))
-            said.append(f"It is kept in {refused_path(path).name}.")
+            faults.append(f"It is kept in {refused_path(path).name}.")
         try:
             here.unlink()
         except OSError as error:
             raise BadFileError(f"Cannot remove {here}: {error.strerror or error}.") from error
-        return said
+        return faults
 
 
 def append(path: Path, content: bytes) -> None:

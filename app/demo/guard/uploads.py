@@ -1,4 +1,4 @@
-"""Gradio's picture input, read by us, and what goes wrong in a handler as a sentence on the stage."""
+"""Reading of uploads, time limits, and errors of handlers as sentences on the page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from poseunion.app.demo.pictures import Picture, safe_name, take_in
+from poseunion.app.demo.pictures import Picture, read_upload, safe_name
 from poseunion.models.errors import BadFileError, ItemError, PoseUnionError
 from poseunion.models.files import read_regular
 
 log = logging.getLogger(__name__)
-UNEXPECTED = "Something went wrong on the server; its log says what."
+UNEXPECTED = "Something went wrong on the server; its log has the error."
 TOO_LONG = "This took too long and was given up: try a smaller picture, or fewer."
 # Pieces of work that were given up and still run, for Python cannot end a thread: each holds a core and its memory.
 MOST_GIVEN_UP = 4
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one piece of work may take: seconds, and bytes of an upload."""
+    """Limits of one request for work: seconds, and bytes of an upload."""
 
     seconds: float = 120.0
     upload_bytes: int = 25_000_000
@@ -53,10 +53,10 @@ def picture_input(bounds: Bounds, **options: Any) -> gr.Image:
 
 
 def _read(payload: Any, most_bytes: int) -> Picture | None:
-    """What was uploaded; its file stays until the cache is swept: equal uploads of several visitors are one file."""
+    """Uploaded picture; its file stays until the cache is swept: equal uploads of several visitors are one file."""
     if payload is None:
         return None
-    return take_in(_content(payload, most_bytes), safe_name(payload.orig_name))
+    return read_upload(_content(payload, most_bytes), safe_name(payload.orig_name))
 
 
 def _content(payload: Any, most_bytes: int) -> bytes:
@@ -91,7 +91,7 @@ _given_up = threading.BoundedSemaphore(MOST_GIVEN_UP)
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """What `work` gives; raises ItemError where it takes longer, so that whoever waits behind it gets his turn."""
+    """Result of `work`; raises ItemError where it takes longer, so that waiting requests go on."""
     done: list[Result] = []
     failed: list[BaseException] = []
     lock = threading.Lock()
@@ -127,7 +127,7 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
 
 
 def sentence(error: Exception) -> str:
-    """What is shown of an error; an unexpected one goes to the server's log."""
+    """Sentence shown for an error; an unexpected one goes to the server's log."""
     if isinstance(error, PoseUnionError):
         return str(error)
     log.error("A visitor's request failed", exc_info=error)

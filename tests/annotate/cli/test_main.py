@@ -179,7 +179,7 @@ def test_a_device_that_is_not_there_is_said(
     if code == 0:
         pytest.skip(f"{device} is there")
     assert (code, out) == (2, "")
-    assert "was asked for, but tiny.onnx would run on CPUExecutionProvider" in err
+    assert "was requested, but tiny.onnx would run on CPUExecutionProvider" in err
     assert "poseunion[gpu]" in err
     assert err.count("\n") == 1
     assert not recwarn.list

@@ -86,3 +86,22 @@ def test_wrong_arguments_are_one_sentence_and_write_nothing(
     assert result.exception.exit_code == 2
     assert "\n" not in str(result.exception)
     assert before == {p: p.read_bytes() for p in folder.root.rglob("*") if p.is_file()}
+
+
+def test_from_file_to_a_certified_release_through_cvat(extended: Path, folder: Any) -> None:
+    slice_ = folder.root / "sample.zip"
+    assert isinstance(run("next", extended, "--audit").exception, PoseUnionError)
+    drawn = json.loads(run("audit", extended, "--budget", 4, "--json").stdout)
+    listed = json.loads(run("next", extended, "--audit", "--json").stdout)
+    assert sum(len(p["keypoints"]) for p in listed["people"]) == drawn["waiting"] == 4
+    assert run("cvat-export", extended, "--out", slice_, "--audit").exit_code == 0
+    run("cvat-import", extended, slice_, "--exported", slice_, "--accept-unmoved", "--reviewer", "ann")
+    certified = json.loads(run("certify", extended, "--json").stdout)
+    assert certified["pooled"]["inspected"] == 4
+    assert certified["waiting"] == certified["errors_in_all"] == 0
+    run("apply", extended)
+    assert run("release", extended, "--images", folder.images, "--out", folder.root / "release").exit_code == 0
+    card = (folder.root / "release" / "README.md").read_text()
+    assert certified["statement"] in card
+    again = json.loads(run("certify", extended, "--json").stdout)
+    assert again == certified  # decisions that are applied count as before

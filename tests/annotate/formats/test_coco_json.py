@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from poseunion.annotate.extend.plan import plan
 from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats import Problem, read_annotations
 from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import load_skeleton, shipped_skeletons, union
 
@@ -208,6 +208,19 @@ def test_not_text_and_not_there(tmp_path: Path) -> None:
     for name in ("a.json", "none.json"):
         with pytest.raises(BadFileError, match=name):
             read_annotations(tmp_path / name)
+
+
+def test_shares_instead_of_pixels_are_refused_by_every_reader(folder: Any, coco: Any) -> None:
+    document = coco(2)
+    for record in document["annotations"]:
+        record["keypoints"] = [v if k % 3 == 2 else v / 1000 for k, v in enumerate(record["keypoints"])]
+        record["bbox"] = [v / 1000 for v in record["bbox"]]
+    folder.write(document)
+    with pytest.raises(BadFileError, match="within one pixel: shares instead of pixels"):
+        read_annotations(folder.file)
+    problems: list[Problem] = []
+    assert len(read_annotations(folder.file, report=problems.append)) == 2
+    assert [p.place for p in problems if p.fatal] == ["annotations"]
 
 
 def test_the_expected_skeleton_is_held_against_the_file(folder: Any, coco: Any) -> None:

@@ -94,14 +94,24 @@ def test_what_is_wrong_is_said_as_ever(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", ["coco", "mpii"])
-def test_a_file_read_lean_extends_to_the_same_bytes(
-    style: str, folder: Any, fake: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_file_read_lean_extends_to_the_same_records(
+    style: str,
+    indent: int | None,
+    folder: Any,
+    fake: Any,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder.write(request.getfixturevalue(style)(30))
+    document = request.getfixturevalue(style)(30)
+    folder.write(document)
+    folder.file.write_text(json.dumps(document, indent=indent))
     extend(read_annotations(folder.file), folder.images, fake(), folder.out)
     expected = folder.out.read_bytes()
     monkeypatch.setattr(json_records, "LONG", 2)
     annotations = read_annotations(folder.file, lean=True)
     assert isinstance(annotations.records, Records)
     extend(annotations, folder.images, fake(), folder.out, Options(overwrite=True))
-    assert folder.out.read_bytes() == expected
+    found = folder.out.read_bytes()
+    assert json.dumps(json.loads(found)) == json.dumps(json.loads(expected))  # keys in the same order
+    assert found.count(b"\n") == expected.count(b"\n")  # one record a line

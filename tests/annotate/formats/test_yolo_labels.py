@@ -38,7 +38,7 @@ def test_yolo_names_its_keypoints_in_several_ways(make: Any) -> None:
     reordered = read_annotations(yaml_of(path, kpt_names={0: names[::-1]}))
     assert reordered.skeleton.keypoints[-1] == "nose"
     yaml_of(path, kpt_names=None, flip_idx=list(range(17)))
-    with pytest.raises(BadFileError, match="nothing says what its 17 are"):
+    with pytest.raises(BadFileError, match="so its 17 are unknown"):
         read_annotations(path)
     assert read_annotations(path, skeleton=load_skeleton("posetrack17")).skeleton.name == "posetrack17"
     with pytest.raises(BadFileError, match="kpt_shape says 17 keypoints, mpii16 has 16"):

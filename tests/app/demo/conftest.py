@@ -44,14 +44,14 @@ def serve_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
     from poseunion.app.demo.guard.limits import Limits
-    from poseunion.app.demo.inference import Engine
-    from poseunion.app.demo.page import Settings, build, serve
+    from poseunion.app.demo.inference import PoseEstimator
+    from poseunion.app.demo.page import PageSettings, build, serve
 
     with contextlib.ExitStack() as stack:
 
         def start(detector: Any = None, limits: Limits | None = None, **more: Any) -> str:
-            settings = Settings(port=0, limits=limits or Limits(), **more)
-            page = build(Engine(shipped_models()[:1], detector, threads=1), settings)
+            settings = PageSettings(port=0, limits=limits or Limits(), **more)
+            page = build(PoseEstimator(shipped_models()[:1], detector, threads=1), settings)
             stack.callback(page.close, verbose=False)
             return serve(page, settings)
 

@@ -48,5 +48,5 @@ def test_the_command_says_so_and_leaves_with_2() -> None:
     command = [sys.executable, "-m", "poseunion.app.cli", "demo", "--share"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("Error: --share shows the page to anybody")
+    assert done.stderr.startswith("Error: --share shows the page to anyone")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.downscale import seen_from_afar
+from poseunion.app.demo.downscale import reduce_resolution
 from poseunion.app.demo.inference import (
     KNOWN,
     MOST_PEOPLE,
     RESOLUTIONS,
-    VIEWS,
-    Engine,
-    Found,
+    SKELETONS,
+    PicturePeople,
+    PoseEstimator,
     as_coco,
+    displayed_as,
     usable_boxes,
-    view_of,
 )
-from poseunion.app.demo.pictures import KEPT_SIDE_PX, Picture, safe_name, take_in, to_jpeg
+from poseunion.app.demo.pictures import KEPT_SIDE_PX, Picture, read_upload, safe_name, to_jpeg
 from poseunion.app.pose_records import draw
 from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.errors import BadArgumentError, ItemError
@@ -42,10 +42,10 @@ def people(n: int = 2, seed: int = 0) -> PoseBatch:
     return PoseBatch(UNION, xy, score, np.tile(np.array([0, 0, 100, 100], np.float32), (n, 1)))
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", SKELETONS)
 def test_a_view_holds_each_keypoint_it_shares_with_the_model(view: str) -> None:
     poses = people()
-    seen = view_of(poses, view, "COCO")
+    seen = displayed_as(poses, view, "COCO")
     for k, name in enumerate(seen.skeleton.keypoints):
         if name in UNION.keypoints:
             np.testing.assert_array_equal(seen.xy[:, k], poses.keypoint(name))
@@ -56,7 +56,7 @@ def test_a_view_holds_each_keypoint_it_shares_with_the_model(view: str) -> None:
 
 def test_openposes_neck_is_the_thorax() -> None:
     poses = people()
-    seen = view_of(poses, "OpenPose, 18", "COCO")
+    seen = displayed_as(poses, "OpenPose, 18", "COCO")
     np.testing.assert_array_equal(seen.xy[:, seen.skeleton.index("neck")], poses.keypoint("thorax"))
 
 
@@ -68,7 +68,7 @@ def test_openposes_neck_is_the_thorax() -> None:
     ],
 )
 def test_new_is_what_the_dataset_lacks(known: str, new: set[str]) -> None:
-    seen = view_of(people(), "Union, 21", known)
+    seen = displayed_as(people(), "Union, 21", known)
     assert {k for k, is_new in zip(UNION.keypoints, seen.new, strict=True) if is_new} == new
 
 
@@ -77,25 +77,25 @@ def test_new_keypoints_are_drawn_red_and_known_ones_white() -> None:
     xy = np.full((1, 21, 2), 300, np.float32)
     xy[0, UNION.index("nose")], xy[0, UNION.index("head_top")] = (50, 50), (150, 150)
     poses = PoseBatch(UNION, xy, np.ones((1, 21), np.float32), np.zeros((1, 4), np.float32))
-    drawn = draw(image, view_of(poses, "Union, 21", "COCO"), 0.3)
+    drawn = draw(image, displayed_as(poses, "Union, 21", "COCO"), 0.3)
     assert drawn[50, 50].min() > 240
     red, green, blue = drawn[150, 150].astype(int)
     assert red > 200
     assert max(green, blue) < 80
 
 
-@given(threshold=st.floats(0, 1), view=st.sampled_from(list(VIEWS)), known=st.sampled_from(list(KNOWN)))
+@given(threshold=st.floats(0, 1), view=st.sampled_from(list(SKELETONS)), known=st.sampled_from(list(KNOWN)))
 def test_the_saved_file_is_one_that_annotate_reads(
     threshold: float, view: str, known: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     poses = people(3)
     picture = Picture(b"", (100, 80), (400, 320), "p.jpg")
-    seen = view_of(poses, view, known)
-    found = Found(picture, poses, "hand", "unified", "Full", 1.0)
+    seen = displayed_as(poses, view, known)
+    found = PicturePeople(picture, poses, "hand", "unified", "Full", 1.0)
     path = tmp_path_factory.mktemp("saved") / "p.json"
     write_json(path, as_coco(found, seen, threshold))
     read = read_annotations(path)
-    assert read.skeleton.name == VIEWS[view]
+    assert read.skeleton.name == SKELETONS[view]
     shown = seen.shown(threshold)
     shown &= ((seen.xy * 4 >= 0) & (seen.xy * 4 <= np.array([400, 320]) - 1)).all(-1)  # what lies in the picture
     np.testing.assert_array_equal(read.visibility > 0, shown)
@@ -109,7 +109,7 @@ def test_from_afar_only_the_region_changes_and_its_mean_stays(x: int, y: int, w:
     image = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
     crop = crop_from_box((x, y, w, h), (48, 64))
     before = image.copy()
-    seen = seen_from_afar(image, crop, side)
+    seen = reduce_resolution(image, crop, side)
     np.testing.assert_array_equal(image, before)
     half = np.array([crop.width, crop.width * 64 / 48]) / 2
     low, high = np.array(crop.center_xy) - half - 1, np.array(crop.center_xy) + half + 1
@@ -124,7 +124,7 @@ def test_from_afar_only_the_region_changes_and_its_mean_stays(x: int, y: int, w:
 def test_from_afar_nothing_is_left_that_fewer_pixels_cannot_hold() -> None:
     stripes = np.zeros((64, 48, 3), np.uint8)
     stripes[:, ::2] = 255
-    seen = seen_from_afar(stripes, crop_from_box((0, 0, 48, 64), (48, 64), 1.0), 16)
+    seen = reduce_resolution(stripes, crop_from_box((0, 0, 48, 64), (48, 64), 1.0), 16)
     assert np.ptp(seen.astype(int)) <= 2  # uniformly grey
 
 
@@ -143,7 +143,7 @@ def test_boxes_end_at_the_picture_and_specks_are_dropped() -> None:
 
 def test_an_upload_is_kept_small_and_says_how_much_smaller() -> None:
     big = to_jpeg(np.full((1000, 4 * KEPT_SIDE_PX, 3), 90, np.uint8))
-    picture = take_in(big, "big.jpg")
+    picture = read_upload(big, "big.jpg")
     assert picture.size_wh == (KEPT_SIDE_PX, 250)
     assert picture.original_wh == (4 * KEPT_SIDE_PX, 1000)
     assert picture.original_px == 4
@@ -152,7 +152,7 @@ def test_an_upload_is_kept_small_and_says_how_much_smaller() -> None:
 
 def test_an_upload_is_encoded_anew() -> None:
     marked = to_jpeg(np.full((40, 40, 3), 90, np.uint8)) + b"<script>hidden</script>"
-    assert b"script" not in take_in(marked, "a.jpg").jpeg
+    assert b"script" not in read_upload(marked, "a.jpg").jpeg
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_an_upload_is_encoded_anew() -> None:
 )
 def test_broken_uploads_are_a_sentence(content: bytes, said: str) -> None:
     with pytest.raises(ItemError, match=said) as raised:
-        take_in(content, "notes.jpg")
+        read_upload(content, "notes.jpg")
     assert str(raised.value).endswith("(JPEG, PNG or WebP).")
 
 
@@ -178,33 +178,33 @@ def test_a_name_is_never_a_path_nor_markup(name: str) -> None:
 
 
 def test_the_engine_offers_its_models_and_no_other() -> None:
-    engine = Engine(shipped_models()[:1], None, threads=1)
+    estimator = PoseEstimator(shipped_models()[:1], None, threads=1)
     with pytest.raises(BadArgumentError, match="offered"):
-        engine.predictor("../../etc/passwd.onnx")
+        estimator.predictor("../../etc/passwd.onnx")
     with pytest.raises(BadArgumentError, match="resolution"):
-        engine.poses(np.zeros((9, 9, 3), np.uint8), np.zeros((1, 4)), engine.models[0], "Huge")
+        estimator.poses(np.zeros((9, 9, 3), np.uint8), np.zeros((1, 4)), estimator.models[0], "Huge")
     with pytest.raises(BadArgumentError, match="No model"):
-        Engine([])
+        PoseEstimator([])
 
 
 def test_enough_pixels_are_as_good_as_all(photo: bytes) -> None:
-    engine = Engine(shipped_models()[:1], None, threads=1)
+    estimator = PoseEstimator(shipped_models()[:1], None, threads=1)
     image = read_image(photo)[::2, ::2]
     box = np.array([[60.0, 10, 90, 120]])
-    full, _ = engine.poses(image, box, engine.models[0], "Full")
+    full, _ = estimator.poses(image, box, estimator.models[0], "Full")
     # The region around this box is smaller than 64 pixels after the picture is made smaller.
     small = np.ascontiguousarray(image[::4, ::4])
-    same, _ = engine.poses(small, box / 4, engine.models[0], "64 px")
-    plain, _ = engine.poses(small, box / 4, engine.models[0], "Full")
+    same, _ = estimator.poses(small, box / 4, estimator.models[0], "64 px")
+    plain, _ = estimator.poses(small, box / 4, estimator.models[0], "Full")
     np.testing.assert_allclose(same.xy, plain.xy)
-    blurred, _ = engine.poses(image, box, engine.models[0], "32 px")
+    blurred, _ = estimator.poses(image, box, estimator.models[0], "32 px")
     assert np.abs(blurred.xy - full.xy).max() > 1
 
 
 def test_boxes_stay_as_they_are_at_every_resolution(photo: bytes) -> None:
-    engine = Engine(shipped_models()[:1], None, threads=1)
-    picture = take_in(photo, "p.png")
+    estimator = PoseEstimator(shipped_models()[:1], None, threads=1)
+    picture = read_upload(photo, "p.png")
     boxes = [[10.0, 20.0, 300.0, 100.0], [200.0, 100.0, 80.0, 300.0]]
     for resolution in RESOLUTIONS:
-        found = engine.find(picture, engine.models[0], resolution, boxes)
+        found = estimator.find(picture, estimator.models[0], resolution, boxes)
         np.testing.assert_allclose(found.poses.box_xywh, boxes)

@@ -60,7 +60,7 @@ def function_of(config: dict[str, Any], name: str, event: str) -> int:
 
 
 def call(client: httpx.Client, function: int, data: list[Any]) -> dict[str, Any]:
-    """The scene that the page's handler answers with."""
+    """The content that the page's handler answers with."""
     body = {"data": data, "fn_index": function, "session_hash": "one"}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "one"}) as stream:
@@ -68,8 +68,8 @@ def call(client: httpx.Client, function: int, data: list[Any]) -> dict[str, Any]
             message = json.loads(line[5:]) if line.startswith("data:") else {}
             if message.get("msg") == "process_completed":
                 assert message["success"], message["output"]
-                scene: dict[str, Any] = next(v for v in message["output"]["data"] if isinstance(v, dict))
-                return scene
+                content: dict[str, Any] = next(v for v in message["output"]["data"] if isinstance(v, dict))
+                return content
     raise AssertionError("the server hung up")
 
 

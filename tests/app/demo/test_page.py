@@ -15,7 +15,7 @@ from PIL import Image
 from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
-from poseunion.app.demo.guard.door import CONTENT_POLICY
+from poseunion.app.demo.guard.hosts import CONTENT_POLICY
 from poseunion.app.demo.review_render import region_of
 from poseunion.app.demo.review_session import ReviewFile
 from poseunion.models import load_predictor
@@ -49,7 +49,7 @@ def tab(chromium: Any) -> Iterator[Callable[..., Any]]:
         page.asked = []
         page.on("request", lambda request: page.asked.append(request.url))
         page.goto(address)
-        page.wait_for_selector("#result .stage-status")
+        page.wait_for_selector("#result .canvas-status")
         return page
 
     yield open_page
@@ -59,16 +59,18 @@ def tab(chromium: Any) -> Iterator[Callable[..., Any]]:
 
 def upload(page: Any, path: Path) -> str:
     """Give a file to the page and wait for what it says."""
-    before = page.inner_text("#result .stage-status")
+    before = page.inner_text("#result .canvas-status")
     page.set_input_files("#upload input[type=file]", path)
-    page.wait_for_function("before => document.querySelector('#result .stage-status').innerText !== before", arg=before)
-    return str(page.inner_text("#result .stage-status"))
+    page.wait_for_function(
+        "before => document.querySelector('#result .canvas-status').innerText !== before", arg=before
+    )
+    return str(page.inner_text("#result .canvas-status"))
 
 
 def saved(page: Any, kind: str) -> bytes:
     """What the button saves."""
     with page.expect_download() as download:
-        page.click(f"#result .stage-downloads a:has-text('Save {kind}')")
+        page.click(f"#result .canvas-downloads a:has-text('Save {kind}')")
     return Path(download.value.path()).read_bytes()
 
 
@@ -77,7 +79,7 @@ def test_an_upload_shows_everybody_and_saves_them(
 ) -> None:
     page = tab(with_detector)
     assert upload(page, upload_file("people.png", photo)).startswith("3 people, ")
-    assert page.locator("#result .stage-box").count() == 3
+    assert page.locator("#result .canvas-box").count() == 3
     document = json.loads(saved(page, "JSON"))
     np.testing.assert_allclose([a["bbox"] for a in document["annotations"]], PEOPLE, atol=0.1)
     assert len(document["categories"][0]["keypoints"]) == 21
@@ -95,11 +97,11 @@ def test_boxes_are_drawn_and_removed_by_hand(
     said = upload(page, upload_file("one.png", photo))
     assert said.startswith("1 person, ")
     assert "No person detector" in said
-    frame = page.locator("#result .stage-frame")
+    frame = page.locator("#result .canvas-frame")
     frame.scroll_into_view_if_needed()
-    place = frame.bounding_box()
-    at = lambda x, y: (place["x"] + x * place["width"], place["y"] + y * place["height"])  # noqa: E731
-    shown = "document.querySelector('#result .stage-status').innerText"
+    state = frame.bounding_box()
+    at = lambda x, y: (state["x"] + x * state["width"], state["y"] + y * state["height"])  # noqa: E731
+    shown = "document.querySelector('#result .canvas-status').innerText"
     for start, end, said in (
         ((0.1, 0.1), (0.5, 0.9), f"!{shown}.includes('No person detector')"),  # it replaces the whole picture's box
         ((0.9, 0.8), (0.6, 0.2), f"{shown}.startsWith('2 people')"),
@@ -112,9 +114,9 @@ def test_boxes_are_drawn_and_removed_by_hand(
     boxes = np.array([a["bbox"] for a in json.loads(saved(page, "JSON"))["annotations"]])
     expected = np.array([[0.1, 0.1, 0.4, 0.8], [0.6, 0.2, 0.3, 0.6]]) * 512
     np.testing.assert_allclose(boxes, expected, atol=3)
-    page.locator("#result .stage-close").first.focus()
+    page.locator("#result .canvas-close").first.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('#result .stage-status').innerText.startsWith('1 person')")
+    page.wait_for_function("document.querySelector('#result .canvas-status').innerText.startsWith('1 person')")
     (left,) = json.loads(saved(page, "JSON"))["annotations"]
     np.testing.assert_allclose(left["bbox"], expected[1], atol=3)
 
@@ -124,11 +126,11 @@ def test_a_finger_draws_only_after_the_button(
 ) -> None:
     page = tab(by_hand, width=390, height=844, has_touch=True, is_mobile=True)
     upload(page, upload_file("one.png", photo))
-    button = page.locator("#result .stage-draw")
-    assert page.evaluate("getComputedStyle(document.querySelector('#result .stage-overlay')).touchAction") != "none"
+    button = page.locator("#result .canvas-draw")
+    assert page.evaluate("getComputedStyle(document.querySelector('#result .canvas-overlay')).touchAction") != "none"
     button.tap()
     assert button.get_attribute("aria-pressed") == "true"
-    assert page.evaluate("getComputedStyle(document.querySelector('#result .stage-overlay')).touchAction") == "none"
+    assert page.evaluate("getComputedStyle(document.querySelector('#result .canvas-overlay')).touchAction") == "none"
     # Nothing is wider than the phone.
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -151,10 +153,10 @@ def test_broken_uploads_are_a_sentence_each(
         ("huge.png", huge_png(), "huge.png is 20000x20000, over the limit"),
     ):
         assert said in upload(page, upload_file(name, content))
-        assert page.locator("#result .stage-error").count() == 1
+        assert page.locator("#result .canvas-error").count() == 1
     # The page lives on.
     assert upload(page, upload_file("good.png", photo)).startswith("1 person")
-    assert page.locator("#result .stage-error").count() == 0
+    assert page.locator("#result .canvas-error").count() == 0
 
 
 def test_settings_change_what_is_shown(
@@ -164,10 +166,10 @@ def test_settings_change_what_is_shown(
     upload(page, upload_file("people.png", photo))
     page.click("#view input")
     page.get_by_role("option", name="COCO, 17").click()
-    page.wait_for_function("document.querySelector('#result .stage-status').innerText.includes(' 0 of them new')")
+    page.wait_for_function("document.querySelector('#result .canvas-status').innerText.includes(' 0 of them new')")
     assert len(json.loads(saved(page, "JSON"))["categories"][0]["keypoints"]) == 17
     page.get_by_label("32 px").check()
-    page.wait_for_function("document.querySelector('#result .stage-status').innerText.includes('32 px')")
+    page.wait_for_function("document.querySelector('#result .canvas-status').innerText.includes('32 px')")
     assert "32 px" in json.loads(saved(page, "JSON"))["info"]["description"]
 
 
@@ -176,7 +178,7 @@ def test_compare_shows_each_variant_with_its_time(
 ) -> None:
     page = tab(with_detector)
     page.get_by_role("tab", name="Compare").click()
-    page.wait_for_selector("#tiles .stage-error:has-text('nobody to compare')")
+    page.wait_for_selector("#tiles .canvas-error:has-text('no people to compare')")
     page.get_by_role("tab", name="Try it").click()
     upload(page, upload_file("people.png", photo))
     page.get_by_role("tab", name="Compare").click()
@@ -190,8 +192,8 @@ def test_compare_shows_each_variant_with_its_time(
 def test_an_example_is_one_click(with_detector: str, tab: Callable[..., Any]) -> None:
     page = tab(with_detector)
     page.click("#examples button >> nth=2")
-    page.wait_for_function("document.querySelector('#result .stage-status').innerText.startsWith('1 person')")
-    assert "grace_hopper" in page.get_attribute("#result .stage-picture", "alt")
+    page.wait_for_function("document.querySelector('#result .canvas-status').innerText.startsWith('1 person')")
+    assert "grace_hopper" in page.get_attribute("#result .canvas-picture", "alt")
 
 
 def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(by_hand: str, tab: Callable[..., Any]) -> None:
@@ -223,20 +225,20 @@ def test_a_keypoint_is_moved_by_a_click_and_saved(under_review: tuple[str, Path]
     address, file = under_review
     page = tab(address)
     page.get_by_role("tab", name="Review").click()
-    page.wait_for_selector("#review .stage-picture[src^=data]")
+    page.wait_for_selector("#review .canvas-picture[src^=data]")
     said = lambda text: page.wait_for_function(  # noqa: E731
-        "text => document.querySelector('#review .stage-status').innerText.includes(text)", arg=text
+        "text => document.querySelector('#review .canvas-status').innerText.includes(text)", arg=text
     )
     page.click("#keypoints [data-name=left_eye]")
     page.wait_for_selector("#keypoints [data-name=left_eye][aria-pressed=true]")
-    frame = page.locator("#review .stage-overlay")
-    place = frame.bounding_box()
-    page.mouse.click(place["x"] + 0.1 * place["width"], place["y"] + 0.9 * place["height"])
+    frame = page.locator("#review .canvas-overlay")
+    state = frame.bounding_box()
+    page.mouse.click(state["x"] + 0.1 * state["width"], state["y"] + 0.9 * state["height"])
     said("left eye: moved")
     (person,) = [p for p in json.loads(file.read_text())["annotations"] if p.get("review")]
     (entry,) = person["review"]
     assert (entry["keypoint"], entry["decision"], entry["reviewer"]) == ("left_eye", "fix", "ann")
-    # The click's place in the picture: the region shown is the person's box with its margin.
+    # The click's state in the picture: the region shown is the person's box with its margin.
     annotations = read_annotations(file)
     row = next(i for i, p in enumerate(annotations.records) if p.get("review"))
     image = annotations.person(row).image
@@ -252,7 +254,7 @@ def test_a_keypoint_is_moved_by_a_click_and_saved(under_review: tuple[str, Path]
     page.keyboard.press("r")
     said("left eye: reject")
     page.click("#key-a")
-    page.wait_for_function("document.querySelector('#review .stage-status').innerText.includes(': accept')")
+    page.wait_for_function("document.querySelector('#review .canvas-status').innerText.includes(': accept')")
     assert [d for _, d in decided(file)] == ["fix", "accept", "reject", "accept"]
     page.fill("#reviewer input, #reviewer textarea", "art")  # letters that are shortcuts elsewhere
     assert len(decided(file)) == 4
@@ -268,10 +270,10 @@ def test_an_annotation_file_is_extended(by_hand: str, tab: Callable[..., Any], t
     page.wait_for_selector("#pictures .file-preview, #pictures table")
     page.click("#extend")
     page.wait_for_selector("#overlays figure")
-    page.wait_for_selector("#extended .stage-status:has-text('2 of 3 people completed')")
+    page.wait_for_selector("#extended .canvas-status:has-text('2 of 3 people completed')")
     assert "1 passed through: picture not given" in page.inner_text("#overlays")
     with page.expect_download() as download:
-        page.click("#extended .stage-save")
+        page.click("#extended .canvas-save")
     by_page = json.loads(Path(download.value.path()).read_text())
     # What the command line makes of the same pictures, to the digit.
     out = tmp_path / "extended.json"

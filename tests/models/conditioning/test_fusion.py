@@ -22,7 +22,15 @@ from poseunion.models.codec.simcc import SimccGrid, encode
 from poseunion.models.conditioning.features import FEATURES, Conditioned
 from poseunion.models.conditioning.fusion import fuse
 from poseunion.models.conditioning.prior import load_prior
-from poseunion.models.conditioning.probability_maps import CropGrid, mass_around, moments, picture_map, tempered
+from poseunion.models.conditioning.probability_maps import (
+    CropGrid,
+    cumulated,
+    marginals,
+    mass_around,
+    mass_in_cells,
+    moments,
+    tempered,
+)
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import write_json
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
@@ -210,9 +218,12 @@ def test_a_sharp_peak_is_not_lost_between_cells(count: int, x: float, y: float) 
     cells = CropGrid(GRID, count)
     label_x, label_y, _ = encode(np.array([[[x, y]]]), GRID)
     p_x, p_y = (tempered(label, np.ones(1) * 3, np.zeros(1))[:, 0] for label in (label_x, label_y))
-    found = picture_map(p_x, p_y, np.zeros((1, 2)), cells)
+    across, down = (
+        mass_in_cells(cumulated(p), centre[None], cells) for p, centre in ((p_x, cells.x_U), (p_y, cells.y_V))
+    )
+    found = down[:, :, None] * across[:, None]
     assert found.sum() == pytest.approx(1, abs=1e-3)
-    mean, sd = moments(found, cells)
+    mean, sd = moments(*marginals(found), cells)
     np.testing.assert_allclose(mean, [[x, y]], atol=cells.side / 2 + 0.5)
     assert sd < cells.side / 2 + 2
     around = mass_around(found, cells, np.array([[x, y]]), np.array([cells.side + 3.0]))

@@ -125,3 +125,13 @@ def test_the_shipped_file_is_small() -> None:
     from poseunion.models.conditioning.prior import PRIOR_PATH
 
     assert PRIOR_PATH.stat().st_size < 2_000_000
+
+
+def test_one_keypoint_alone_is_as_among_all() -> None:
+    known = np.arange(len(PRIOR.skeleton)) % 3 > 0
+    sd, people = np.where(known, 0.0, np.inf), (np.repeat(PERSON, 3, 0), np.repeat(CENTER, 3, 0), np.repeat(HEIGHT, 3))
+    only = np.array([0, 3, 20])
+    everything = PRIOR.conditional(people[0], np.repeat(sd[None], 3, 0), *people[1:])
+    alone = PRIOR.conditional(people[0], np.repeat(sd[None], 3, 0), *people[1:], only_N=only)
+    for name in ("weight_NKM", "mean_NKM2", "cov_NKM22"):
+        np.testing.assert_allclose(getattr(alone, name)[:, 0], getattr(everything, name)[np.arange(3), only], rtol=1e-4)

@@ -41,7 +41,7 @@ def test_an_absent_device_is_an_error_unless_a_fallback_is_allowed(device: str) 
     if _is_here(device):
         pytest.skip(f"{device} is here")
     with pytest.raises(
-        DeviceError, match=f"{DEVICES[device][0]} was asked for, but unified.onnx would run on"
+        DeviceError, match=f"{DEVICES[device][0]} was requested, but unified.onnx would run on"
     ) as error:
         load_predictor("unified", device=device, threads=1)
     assert error.value.exit_code == 2

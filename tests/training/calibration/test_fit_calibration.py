@@ -19,7 +19,7 @@ from poseunion.models.skeleton import load_skeleton
 from poseunion.models.zoo import model_path
 from poseunion.training.calibration.fit_calibration import Samples, confidence_of, fit_weights, ladder_of
 from poseunion.training.calibration.masking import rounds
-from poseunion.training.calibration.samples import View, cut_at_border, is_the_look, read_views
+from poseunion.training.calibration.samples import View, counts_for_guarantee, cut_at_border, read_views
 from poseunion.training.cli.main import app
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
@@ -50,7 +50,7 @@ def test_a_cut_person_has_joints_on_both_sides_of_the_border(views: list[View]) 
         again = cut_at_border(view)
         assert again is not None
         assert again.window_xyxy == cut.window_xyxy
-        assert is_the_look(view) != is_the_look(cut)
+        assert counts_for_guarantee(view) != counts_for_guarantee(cut)
 
 
 def test_every_joint_is_hidden_in_some_round_and_midpoints_with_their_parents() -> None:

@@ -20,9 +20,9 @@ from poseunion.training.calibration.fit_prior import (
     PriorConfig,
     fit_prior,
     held_out_error,
-    lesson,
     log_likelihood,
     mean_pose,
+    training_batch,
 )
 from poseunion.training.cli.main import app
 from poseunion.training.data.pose_files import Skeletons, read_skeletons, split
@@ -76,7 +76,7 @@ def test_the_likelihood_is_that_of_the_mixture_that_is_used() -> None:
 
 def test_hidden_joints_are_not_seen_and_midpoints_are_not_asked_of_their_parents() -> None:
     people, masks, config = crowd(300, 2), Masks(UNION), PriorConfig(blurred=0.0)
-    seen, _, asked = lesson(np.random.default_rng(3), people, masks, TEMPLATE, config)
+    seen, _, asked = training_batch(np.random.default_rng(3), people, masks, TEMPLATE, config)
     noise = np.random.default_rng(4).normal(size=people.xy_NK2.shape).astype(np.float32) * 5
     # The box comes from all joints, so it is given here, or moving a joint would show in it.
     box = np.tile(np.array([0, 0, 500, 500], np.float32), (300, 1))
@@ -84,7 +84,7 @@ def test_hidden_joints_are_not_seen_and_midpoints_are_not_asked_of_their_parents
         dataclasses.replace(people, box_N4=box, xy_NK2=people.xy_NK2 + noise * asked[..., None] * part)
         for part in (0, 1)
     )
-    a, b = (lesson(np.random.default_rng(3), p, masks, TEMPLATE, config) for p in (one, other))
+    a, b = (training_batch(np.random.default_rng(3), p, masks, TEMPLATE, config) for p in (one, other))
     np.testing.assert_array_equal(a[2], b[2])
     np.testing.assert_allclose(a[0], b[0], atol=1e-4)
     known = seen[:, 2 * K : 3 * K] > 0

@@ -11,11 +11,11 @@ import pytest
 from poseunion.annotate.extend.chunks import task_of
 from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import read_annotations
+from poseunion.models.conditioning.hiding import FACE, HEAD
 from poseunion.models.inference.conditioned import ConditionedPredictor
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.calibration.fit_calibration import Source, as_lacking, confidence_of, try_out, views_of
-from poseunion.training.calibration.masking import FACE, HEAD
 from poseunion.training.calibration.mpii_form import has_mpii_form, in_mpii_form, mpii_records
 from poseunion.training.calibration.samples import MPII, OWN, View, cut_at_border, joined, read_views
 

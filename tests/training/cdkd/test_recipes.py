@@ -10,26 +10,23 @@ import onnx
 import pytest
 import torch
 from ablation_recipes import ABLATIONS
+from training_fixtures import random_weights, stopped_in_step
 from typer.testing import CliRunner
 
 from poseunion.export.cli.main import app
 from poseunion.export.onnx.graph_export import export_onnx
-from poseunion.models.codec.heads import SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.stride_heads import EarlyNetwork
-from poseunion.models.networks.weights import NetworkSpec, load_network, save_weights
-from poseunion.models.runtime.description import ModelDescription
+from poseunion.models.networks.weights import load_network
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.cdkd.distiller import ASKED_AT_ONCE, answers, distiller_for, load_teacher, teacher_file
+from poseunion.training.cdkd.distiller import TEACHER_BATCH, distiller_for, forward_parts, load_teacher, teacher_file
 from poseunion.training.config.augmentation import NONE
 from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipes import Recipe, Stage, find_recipe
 from poseunion.training.config.recipes_low_resolution import LOW_RESOLUTION_RECIPES
-from poseunion.training.loop import step
-from poseunion.training.loop import train as loop
 from poseunion.training.loop.batch import draw_batch
 from poseunion.training.loop.losses import heatmap_mse, heatmap_output
 from poseunion.training.loop.prepare import Prepared
@@ -45,18 +42,16 @@ TINY |= {f"efficientnet_lite0{end}": f"mobilenetv4_conv_small_050{end}" for end 
 @pytest.fixture(scope="module")
 def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weights of random numbers: an equivariant teacher of 96x128, and a square one of HRNet's kind."""
-    folder, result = tmp_path_factory.mktemp("teachers"), {}
-    for name, network, backbone, size_wh in (
-        ("any", "equivariant", "mobilenetv4_conv_small_050", (96, 128)),
-        ("square", "simcc-4", "hrnet_w18_small", (128, 128)),
-    ):
-        torch.manual_seed(1)
-        head = SimccOutput(split=2.0, sigma_bins=(4.0, 4.0))
-        description = ModelDescription(name=name, skeleton="union21", size_wh=size_wh, head=head)
-        module = build_network(network, backbone, len(UNION), description.grid)
-        result[name] = folder / f"{name}.safetensors"
-        save_weights(result[name], module.state_dict(), NetworkSpec(network=network, backbone=backbone), description)
-    return result
+    folder = tmp_path_factory.mktemp("teachers")
+    return {
+        "any": random_weights(folder / "any.safetensors", Stage((96, 128), 2.0, 1.0, 2)),
+        "square": random_weights(
+            folder / "square.safetensors",
+            Stage((128, 128), 2.0, 1.0, 2),
+            network="simcc-4",
+            backbone="hrnet_w18_small",
+        ),
+    }
 
 
 def tiny(recipe: Recipe, teachers: dict[str, Path]) -> Recipe:
@@ -78,20 +73,10 @@ def tiny(recipe: Recipe, teachers: dict[str, Path]) -> Recipe:
     )
 
 
-def fit_in_two(recipe: Recipe, prepared: Prepared, out: Path, monkeypatch: pytest.MonkeyPatch, stop: int = 2) -> Path:
+def fit_in_two(recipe: Recipe, prepared: Prepared, out: Path, stop: int = 2) -> Path:
     """A run that is stopped in a step, and resumed."""
-    real, calls = step.losses, []
-
-    def interrupted(*args: object) -> object:
-        calls.append(1)
-        if len(calls) == stop:
-            raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "losses", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            fit(recipe, prepared, out, accelerator="cpu")
+    with stopped_in_step(stop):
+        fit(recipe, prepared, out, accelerator="cpu")
     return fit(recipe, prepared, out, resume=True, accelerator="cpu")
 
 
@@ -111,36 +96,36 @@ def ablation(name: str, *overrides: str) -> Recipe:
     ],
 )
 def test_every_recipe_trains_resumes_and_exports(
-    make: object, teachers: dict[str, Path], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: object, teachers: dict[str, Path], prepared: Prepared, tmp_path: Path
 ) -> None:
     recipe = tiny(make(), teachers)  # type: ignore[operator]
-    weights = fit_in_two(recipe, prepared, tmp_path / "run", monkeypatch)
+    weights = fit_in_two(recipe, prepared, tmp_path / "run")
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]
     for part, wanted in (("cdkd_features", recipe.cdkd.features), ("cdkd_classes", recipe.cdkd.classes)):
         assert all((part in row) == (wanted != "off") for row in rows)
     assert all(("cdkd_tau" in row) == bool(recipe.cdkd.learned) for row in rows)
-    words = ["export", "--model", str(weights), "--out", str(tmp_path / "student.onnx")]
-    assert CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False).exit_code == 0
+    arguments = ["export", "--model", str(weights), "--out", str(tmp_path / "student.onnx")]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False).exit_code == 0
     predictor = load_predictor(tmp_path / "student.onnx", flip=True)
     poses = predictor(np.zeros((90, 70, 3), np.uint8), [[10, 5, 30, 70]])
     assert poses.xy.shape == (1, len(UNION), 2)
     assert np.isfinite(poses.xy).all()
     assert predictor.metadata.size_wh == recipe.stages[0].size_wh == predictor.size_wh
     if recipe.student.network.startswith("heatmap"):
-        words += ["--with-preprocess", "crop", "--overwrite"]
+        arguments += ["--with-preprocess", "crop", "--overwrite"]
         with pytest.raises(BadArgumentError, match="heatmap head"):
-            CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
+            CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
 
 
 def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
-    teachers: dict[str, Path], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teachers: dict[str, Path], prepared: Prepared, tmp_path: Path
 ) -> None:
     """Alignments and curriculum are in the checkpoint."""
     recipe = changed(tiny(ablation("cdkd_64"), teachers), steps=3)
     recipe = changed(recipe, cdkd=changed(recipe.cdkd, learned=("tau", "alpha", "beta")))
     fit(recipe, prepared, tmp_path / "whole", accelerator="cpu")
-    fit_in_two(recipe, prepared, tmp_path / "cut", monkeypatch, stop=3)
+    fit_in_two(recipe, prepared, tmp_path / "cut", stop=3)
     whole, cut = (torch.load(tmp_path / run / "last.ckpt", weights_only=True)["network"] for run in ("whole", "cut"))
     assert all(torch.equal(whole[k], cut[k]) for k in whole)
     logs = [
@@ -150,7 +135,7 @@ def test_a_distilled_run_that_is_stopped_ends_like_one_that_is_not(
     assert logs[0] == logs[1]
 
 
-def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(teachers: dict[str, Path]) -> None:
+def test_a_teacher_runs_in_autocasts_precision_and_its_losses_have_32_bits(teachers: dict[str, Path]) -> None:
     recipe = tiny(ablation("cdkd_64"), teachers)
     (stage,) = recipe.stages
     torch.manual_seed(0)
@@ -159,18 +144,18 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     )
     distiller = distiller_for(recipe.cdkd, student, recipe.skeleton, grid_of(stage))
     assert distiller is not None
-    heard: list[torch.dtype] = []
-    distiller.teacher.network.heatmap.register_forward_hook(lambda *said: heard.append(said[2].dtype))  # type: ignore[union-attr]
+    dtypes: list[torch.dtype] = []
+    distiller.teacher.network.heatmap.register_forward_hook(lambda *args: dtypes.append(args[2].dtype))  # type: ignore[union-attr]
     picture = torch.randint(0, 256, (2, *distiller.teacher.size_wh[::-1], 3), dtype=torch.uint8)
-    features, answer, _ = answers(student, torch.rand(2, 3, *stage.size_wh))
-    asked = (features, answer, picture, torch.zeros(2, dtype=torch.bool), 0.5)
-    whole = distiller(*asked)
+    features, simcc, _ = forward_parts(student, torch.rand(2, 3, *stage.size_wh))
+    given = (features, simcc, picture, torch.zeros(2, dtype=torch.bool), 0.5)
+    whole = distiller(*given)
     with torch.autocast("cpu", torch.bfloat16):
-        short = distiller(*asked)
-    assert heard == [torch.float32, torch.bfloat16]
+        short = distiller(*given)
+    assert dtypes == [torch.float32, torch.bfloat16]
     distiller.config = changed(distiller.config, half_teacher=True)
-    half = distiller(*asked)
-    assert heard[2:] == [torch.bfloat16]
+    half = distiller(*given)
+    assert dtypes[2:] == [torch.bfloat16]
     for name, value in short.items():
         torch.testing.assert_close(half[name], value)
     assert all(part.dtype == torch.float32 for part in short.values())
@@ -179,16 +164,16 @@ def test_a_teacher_answers_in_autocasts_precision_and_its_lesson_has_32_bits(tea
     assert not torch.equal(short["cdkd"], whole["cdkd"])
 
 
-def test_a_teacher_says_the_same_of_many_people_as_of_each(teachers: dict[str, Path]) -> None:
+def test_a_teacher_predicts_the_same_for_many_people_as_for_each(teachers: dict[str, Path]) -> None:
     teacher = load_teacher(str(teachers["any"]), (48, 64))
     width, height = teacher.size_wh
-    crops = torch.rand(ASKED_AT_ONCE + 3, 3, height, width, generator=torch.Generator().manual_seed(0))
-    features, answer = teacher(crops)
-    assert answer is not None
+    crops = torch.rand(TEACHER_BATCH + 3, 3, height, width, generator=torch.Generator().manual_seed(0))
+    features, simcc = teacher(crops)
+    assert simcc is not None
     each = [teacher(crop[None]) for crop in crops]
-    torch.testing.assert_close(features, torch.cat([said for said, _ in each]))
-    for axis, logit in enumerate(answer):
-        torch.testing.assert_close(logit, torch.cat([said[axis] for _, said in each if said is not None]))
+    torch.testing.assert_close(features, torch.cat([one for one, _ in each]))
+    for axis, logit in enumerate(simcc):
+        torch.testing.assert_close(logit, torch.cat([one[axis] for _, one in each if one is not None]))
 
 
 def test_training_leaves_no_trace_in_the_student(teachers: dict[str, Path], prepared: Prepared, tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ class Middle:
 def run(drawn_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(predictor, "load_predictor", lambda *_, **__: Middle())
 
-    def call(*words: str, sets: tuple[str, ...] = ("coco17", "lsp14")) -> Any:
+    def call(*arguments: str, sets: tuple[str, ...] = ("coco17", "lsp14")) -> Any:
         data = [w for s in sets for w in ("--annotations", f"{drawn_dataset}/{s}.json", "--images", str(drawn_dataset))]
-        return CliRunner().invoke(app, ["evaluate", "--model", "m", *data, *words])
+        return CliRunner().invoke(app, ["evaluate", "--model", "m", *data, *arguments])
 
     return call
 
@@ -61,7 +61,7 @@ def test_json(run: Any, drawn_dataset: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "sentence"),
     [
         (("--dataset", "coco", "--dataset", "lsp", "--dataset", "mpii"), "3 --dataset for 2 --annotations"),
         (("--plot", "keypoints.doc"), "is none of them"),
@@ -71,8 +71,8 @@ def test_json(run: Any, drawn_dataset: Path) -> None:
         (("--ap-engine", "none", "--dataset", "coco", "--dataset", "lsp"), "No AP engine"),
     ],
 )
-def test_mistakes_are_one_sentence(run: Any, words: tuple[str, ...], says: str) -> None:
-    error = run(*words).exception
+def test_mistakes_are_one_sentence(run: Any, arguments: tuple[str, ...], sentence: str) -> None:
+    error = run(*arguments).exception
     assert isinstance(error, BadArgumentError)
-    assert says in str(error)
+    assert sentence in str(error)
     assert "\n" not in str(error)

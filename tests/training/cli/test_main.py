@@ -43,9 +43,9 @@ def data(drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return path
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Runs the command line; returns the one sentence it must end with."""
-    monkeypatch.setattr(sys, "argv", ["poseunion", "train", *words])
+    monkeypatch.setattr(sys, "argv", ["poseunion", "train", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     errors = capsys.readouterr().err
@@ -57,7 +57,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "sentence"),
     [
         (["unified"], "needs a RECIPE, --data FILE and --out DIR"),
         (["unifed", "{data}"], "No recipe 'unifed'"),
@@ -89,25 +89,25 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         (["unified", "--data", "nowhere.yaml", "--out", "{out}"], "nowhere.yaml"),
     ],
 )
-def test_a_wrong_word_is_one_sentence(
+def test_a_wrong_argument_is_one_sentence(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    says: str,
+    arguments: list[str],
+    sentence: str,
 ) -> None:
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     filled: list[str] = []
-    for word in words:
+    for argument in arguments:
         out = ["--out", str(tmp_path / "run")]
-        filled += ["--data", str(data), *out] if word == "{data}" else [word.format(out=tmp_path / "run")]
-    assert says in refused(monkeypatch, capsys, *filled)
+        filled += ["--data", str(data), *out] if argument == "{data}" else [argument.format(out=tmp_path / "run")]
+    assert sentence in refused(monkeypatch, capsys, *filled)
     assert not list((tmp_path / "run").glob("*")), "nothing half-written"
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "sentence"),
     [
         ("datasets: [{name: a, annotations: gone.json, images: .}]", "gone.json, which does not exist"),
         ("datasets: [{name: a, annotations: {here}, images: ., colour: red}]", "colour"),
@@ -115,7 +115,7 @@ def test_a_wrong_word_is_one_sentence(
         ("datasets: [{name: a, annotations: {here}, images: .}, {name: a, annotations: {here}, images: .}]", "twice"),
         ("datasets: [{name: a, annotations: {here}, images: .}]\nteachers: [{model: gone.onnx}]", "gone.onnx"),
         ("datasets: [{name: a, annotations: {boxes}, images: ., kind: boxes}]", "kind boxes is a list"),
-        ("datasets: [{name: a, annotations: {empty}, images: ., kind: boxes}]", "nobody to learn from"),
+        ("datasets: [{name: a, annotations: {empty}, images: ., kind: boxes}]", "no people to train on"),
         ("datasets: [{name: a, annotations: {here}, images: .}]", "could be read"),
         ("- just a list", "data.yaml"),
     ],
@@ -127,14 +127,14 @@ def test_a_wrong_data_file_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     text: str,
-    says: str,
+    sentence: str,
 ) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps([{"file_name": "a.png", "boxes": [[1, 2, 3]]}]))
     (tmp_path / "empty.json").write_text("[]")
     for name, path in (("here", drawn_dataset / "coco17.json"), ("boxes", "boxes.json"), ("empty", "empty.json")):
         text = text.replace("{" + name + "}", str(path))
     data.write_text(text)
-    assert says in refused(
+    assert sentence in refused(
         monkeypatch, capsys, "unified", "alpha=1", "--data", str(data), "--out", str(tmp_path / "run")
     )
 
@@ -167,34 +167,34 @@ def hand_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_teacher_that_cannot_teach_is_one_sentence(
     data: Path, hand_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["unified", "--data", str(data), "--out", str(tmp_path / "run")]
+    arguments = ["unified", "--data", str(data), "--out", str(tmp_path / "run")]
     datasets = data.read_text()
     data.write_text(datasets + f"teachers: [{{model: {hand_teacher}}}]\n")
-    assert "none of union21's keypoints" in refused(monkeypatch, capsys, *words)
+    assert "none of union21's keypoints" in refused(monkeypatch, capsys, *arguments)
 
     silent = onnx.load(hand_teacher)
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
     data.write_text(datasets + "teachers: [{model: silent.onnx}]\n")
-    assert "does not say what it is" in refused(monkeypatch, capsys, *words)
+    assert "has no description" in refused(monkeypatch, capsys, *arguments)
 
     (tmp_path / "silent.toml").write_text("size = 3\n")
-    assert "silent.toml" in refused(monkeypatch, capsys, *words)
+    assert "silent.toml" in refused(monkeypatch, capsys, *arguments)
     data.write_text(datasets + "teachers: [{model: data.yaml}]\n")
-    assert "data.yaml" in refused(monkeypatch, capsys, *words)
+    assert "data.yaml" in refused(monkeypatch, capsys, *arguments)
 
 
 def test_an_output_folder_in_the_way_is_one_sentence(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["unified", "alpha=1", "--data", str(data), "--out"]
+    arguments = ["unified", "alpha=1", "--data", str(data), "--out"]
     (tmp_path / "file").write_text("")
-    assert "Cannot write the run's folder" in refused(monkeypatch, capsys, *words, str(tmp_path / "file"))
+    assert "Cannot write the run's folder" in refused(monkeypatch, capsys, *arguments, str(tmp_path / "file"))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "last.ckpt").write_bytes(b"not a checkpoint")
-    assert "add --resume" in refused(monkeypatch, capsys, *words, str(tmp_path / "old"))
-    assert not (tmp_path / "cache").exists(), "said before hours of preparing"
-    assert "not a checkpoint" in refused(monkeypatch, capsys, *words, str(tmp_path / "old"), "--resume")
+    assert "add --resume" in refused(monkeypatch, capsys, *arguments, str(tmp_path / "old"))
+    assert not (tmp_path / "cache").exists(), "refused before hours of preparing"
+    assert "not a checkpoint" in refused(monkeypatch, capsys, *arguments, str(tmp_path / "old"), "--resume")
 
 
 @contextmanager

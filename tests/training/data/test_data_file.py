@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from poseunion.models.zoo import model_path
 from poseunion.training.config.augmentation import NONE, Augmentation
 from poseunion.training.data.crop_store import CropStore, open_store
 from poseunion.training.data.data_file import DatasetEntry, read_data_file
-from poseunion.training.data.read_people import read_people
+from poseunion.training.data.read_people import LABELLED, read_people
 from poseunion.training.data.splits import is_held_out
 from poseunion.training.loop.batch import LabelledStore, draw_batch
 
@@ -163,3 +165,26 @@ def test_a_bad_data_file_is_one_sentence(tmp_path: Path, text: str, says: str) -
     with pytest.raises(BadFileError, match=says) as caught:
         read_data_file(path)
     assert "\n" not in str(caught.value)
+
+
+def test_people_without_a_labelled_keypoint_are_boxes(drawn_dataset: Path, tmp_path: Path) -> None:
+    """Of kind keypoints they are left out, and the error names reason and remedy; of kind boxes they remain."""
+    content = json.loads((drawn_dataset / "coco17.json").read_text())
+    for person in content["annotations"][1:]:
+        person |= {"keypoints": [0] * 51, "num_keypoints": 0}
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(content))
+    entry = DatasetEntry(name="mixed", annotations=path, images=drawn_dataset)
+    assert [p.person_id for p in read_people(entry, UNION)] == [0]
+    boxed, left_out = entry.model_copy(update={"kind": "boxes"}), Counter[str]()
+    people = read_people(boxed, UNION, left_out=left_out)
+    assert len(people) == 11
+    assert left_out == {LABELLED: 1}
+    assert all((p.visibility == -1).all() and p.box_xywh == (20, 20, 120, 160) for p in people)
+    assert len(open_store("mixed", people, UNION, tmp_path)) == 11
+
+    content["annotations"] = content["annotations"][1:]
+    path.write_text(json.dumps(content))
+    left_out = Counter[str]()
+    with pytest.raises(BadFileError, match=r"11: no human keypoint.*kind: boxes"):
+        open_store("mixed", read_people(entry, UNION, left_out=left_out), UNION, tmp_path, left_out)

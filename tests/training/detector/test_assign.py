@@ -1,4 +1,4 @@
-"""Cells answer for the people they lie in, as many as overlap says, and never for two."""
+"""Cells answer for the people they lie in, as many as their overlap gives, and never for two."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.ops import box_iou
 
-from poseunion.training.detector.assign import CANDIDATES, assign, pairwise_iou
+from poseunion.training.detector.assign import CANDIDATES, assign
 from poseunion.training.detector.losses import cells
 
 SIDE = (96, 64)
@@ -33,7 +34,7 @@ def test_who_answers_lies_inside(seed: int, people: int) -> None:
         owner = person[found.person[cell]]
         assert (corner[cell] > owner[:2]).all()
         assert (corner[cell] < owner[2:]).all()
-        assert torch.isclose(found.iou[cell], pairwise_iou(box[cell][None], owner[None])[0, 0])
+        assert torch.isclose(found.iou[cell], box_iou(box[cell][None], owner[None])[0, 0])
     assert (found.iou[found.person < 0] == 0).all()
     assert int(found.person.max()) < people
 
@@ -44,7 +45,7 @@ def test_a_person_alone_gets_as_many_cells_as_their_best_boxes_overlap(seed: int
     corner, stride = cells(SIDE)
     found = assign(logit, box, corner, stride, person)
     inside = ((corner > person[0, :2]) & (corner < person[0, 2:])).all(1)
-    overlap = pairwise_iou(box[inside], person)[:, 0]
+    overlap = box_iou(box[inside], person)[:, 0]
     expected = max(1, int(overlap.topk(min(CANDIDATES, len(overlap))).values.sum()))
     assert int((found.person == 0).sum()) == expected
 
@@ -63,7 +64,7 @@ def test_the_order_of_people_does_not_matter(seed: int, order: list[int]) -> Non
 def test_of_equal_cells_the_one_in_the_middle_answers() -> None:
     corner, stride = cells((64, 64), (8,))
     person = torch.tensor([[4.0, 4.0, 60.0, 60.0]])
-    # All are as unsure, and say a sliver: one cell is wanted.
+    # All have the same score, and predict a sliver: one cell is assigned.
     sliver = torch.tensor([[30.0, 30.0, 34.0, 34.0]]).repeat(len(corner), 1)
     found = assign(torch.zeros(len(corner)), sliver, corner, stride, person)
     assert corner[found.person == 0].tolist() == [[32.0, 32.0]]

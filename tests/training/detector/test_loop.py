@@ -1,4 +1,4 @@
-"""The detector learns what it is shown, goes on where it stopped, and says in one sentence what is wrong."""
+"""The detector learns from pictures, goes on where it stopped, and refuses mistakes in one sentence."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_what_is_frozen_stays_and_the_rest_moves(store: PictureStore, tmp_path: 
     assert all(parameter.requires_grad for parameter in free.parameters())
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["poseunion", "train-detector", *words])
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["poseunion", "train-detector", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     if ended.value.code:
@@ -94,9 +94,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
 
 
 def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("--data", str(data_file), "--out", str(tmp_path / "run"))
+    arguments = ("--data", str(data_file), "--out", str(tmp_path / "run"))
     changes = ("steps=2", "first_side=64", "side=64", "batch_size=2", "log_every=1")
-    run(monkeypatch, *words, *changes)
+    run(monkeypatch, *arguments, *changes)
     _, description = read_detector(tmp_path / "run" / "weights.safetensors")
     assert description.size_wh == (64, 64)
     assert "2 steps" in description.source
@@ -104,7 +104,7 @@ def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "sentence"),
     [
         (["side=100"], "multiple of 32"),
         (["mosaic_prob=2"], "up to 1"),
@@ -115,17 +115,17 @@ def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monke
     ],
 )
 def test_mistakes_are_one_sentence(
-    words: list[str],
-    says: str,
+    arguments: list[str],
+    sentence: str,
     data_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(AssertionError, match="2"):
-        run(monkeypatch, "--data", str(data_file), "--out", str(tmp_path / "run"), *words)
+        run(monkeypatch, "--data", str(data_file), "--out", str(tmp_path / "run"), *arguments)
     errors = " ".join(capsys.readouterr().err.split())
-    assert says in errors
+    assert sentence in errors
     assert "Traceback" not in errors
 
 

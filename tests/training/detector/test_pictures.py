@@ -20,7 +20,7 @@ from poseunion.training.detector.store import STORE_SIDE_PX, PictureStore, open_
 from poseunion.training.detector.views import BORDER, Pictures, draw_pictures, in_view
 
 PLAIN = changed(DetectorRecipe(), hsv=(0, 0, 0), blur_prob=0.0)
-NOBODY = np.zeros((0, 4))
+NO_BOXES = np.zeros((0, 4))
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
@@ -70,7 +70,7 @@ def test_what_is_cut_is_inside_and_too_little_is_ignored(x: float, y: float, w: 
 
 def test_crowds_and_doubt_are_ignored_and_sure_people_filled_in() -> None:
     known = np.array([[10.0, 10, 20, 40]])
-    picture = BoxedPicture(Path("p"), None, known, NOBODY)
+    picture = BoxedPicture(Path("p"), None, known, NO_BOXES)
     found = np.array([[11, 10, 20, 40], [60, 10, 20, 40], [100, 10, 20, 40], [12, 12, 10, 20], [150, 0, 20, 40]])
     scores = np.array([0.9, 0.6, 0.3, 0.3, 0.1])  # a double, a person, a doubt, a part of the first, nothing
     full = completed(picture, (found.astype(np.float32), scores.astype(np.float32)))
@@ -98,7 +98,7 @@ def test_large_pictures_are_stored_smaller_and_broken_ones_told_of(tmp_path: Pat
     cv2.imwrite(str(tmp_path / "large.png"), np.zeros((600, 900, 3), np.uint8))
     (tmp_path / "broken.jpg").write_text("no picture")
     box = np.array([[90.0, 60, 180, 300]])
-    pictures = [BoxedPicture(tmp_path / name, None, box, NOBODY) for name in ("large.png", "broken.jpg")]
+    pictures = [BoxedPicture(tmp_path / name, None, box, NO_BOXES) for name in ("large.png", "broken.jpg")]
     store = open_pictures("p", pictures, [], tmp_path)
     assert len(store) == 1
     assert "broken.jpg" in store.skipped[0][0]

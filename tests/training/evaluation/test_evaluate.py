@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paper_a_table1 import table1
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.keypoint_offsets import LSP_OFFSETS, apply_offsets
 from poseunion.models.skeleton import Skeleton, load_skeleton, project
 from poseunion.training.evaluation.coco import coco_scores
-from poseunion.training.evaluation.cross_dataset import table1
 from poseunion.training.evaluation.detections_file import read_boxes
 from poseunion.training.evaluation.evaluate import DATASETS, measure, read_task, scores_of
 from poseunion.training.evaluation.pck import pck_scores

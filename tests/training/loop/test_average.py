@@ -6,31 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_fixtures import SMALL, random_weights
 from typer.testing import CliRunner
 
-from poseunion.models.codec.heads import SimccOutput
-from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.networks.build import build_network
-from poseunion.models.networks.weights import NetworkSpec, load_network, read_weights, save_weights
-from poseunion.models.runtime.description import ModelDescription
-from poseunion.models.skeleton import load_skeleton
+from poseunion.models.networks.weights import load_network, read_weights, save_weights
 from poseunion.models.zoo import weights_path
 from poseunion.training.cli.main import app
+from poseunion.training.config.recipe import Stage
 from poseunion.training.loop.average import average
 
-BACKBONE = "mobilenetv4_conv_small_050"
+OTHER_SIZE = Stage((64, 64), 2.0, 1.0, 2)
 
 
-def written(path: Path, seed: int, size_wh: tuple[int, int] = (32, 64), *, half: bool = False) -> Path:
-    torch.manual_seed(seed)
-    grid = SimccGrid(size_wh, 2.0)
-    network = build_network("equivariant", BACKBONE, len(load_skeleton("union21")), grid)
-    head = SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins)
-    description = ModelDescription(name="run", skeleton="union21", size_wh=size_wh, head=head, source=f"run {seed}")
-    state = {k: v.half() if half and v.is_floating_point() else v for k, v in network.state_dict().items()}
-    save_weights(path, state, NetworkSpec(network="equivariant", backbone=BACKBONE), description)
-    return path
+def written(path: Path, seed: int, stage: Stage = SMALL, *, half: bool = False) -> Path:
+    return random_weights(path, stage, seed=seed, half=half)
 
 
 def test_the_mean_weighs_each_file_by_its_share(tmp_path: Path) -> None:
@@ -71,16 +61,16 @@ def test_the_mean_of_the_same_is_the_same(tmp_path: Path) -> None:
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
-    one, other = written(tmp_path / "1.safetensors", 1), written(tmp_path / "2.safetensors", 2, (64, 64))
+    one, other = written(tmp_path / "1.safetensors", 1), written(tmp_path / "2.safetensors", 2, OTHER_SIZE)
     out = tmp_path / "mean.safetensors"
-    for paths, shares, says in (
+    for paths, shares, sentence in (
         ([one, other], [], "average the same"),
         ([one], [], "two weights files or more"),
         ([one, one], [1.0], "1 --share for 2 files"),
         ([one, one], [1.0, float("nan")], "a number above 0"),
         ([one, one], [1.0, 0.0], "a number above 0"),
     ):
-        with pytest.raises(BadArgumentError, match=says):
+        with pytest.raises(BadArgumentError, match=sentence):
             average(paths, out, shares)
     assert not out.exists()
 

@@ -7,25 +7,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from training_fixtures import tiny_recipe
 
 from poseunion.models.errors import BadFileError
-from poseunion.training.config.overrides import changed
-from poseunion.training.config.recipe import Recipe, Stage
 from poseunion.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.train import fit
 
-RECIPE = changed(
-    Recipe("tiny"),
-    pretrained=False,
-    backbone="mobilenetv4_conv_small_050",
-    stages=(Stage((32, 64), 4.0, 1.0, 2),),
-    steps=2,
-    warmup_steps=1,
-    # After every step: the one that is left in mid-run has everything in it.
-    checkpoint_minutes=0.0,
-    validate_minutes=1e9,
-)
+# A checkpoint after every step: the one that is left in mid-run has everything in it.
+RECIPE = tiny_recipe(steps=2, warmup_steps=1, checkpoint_minutes=0.0)
 
 
 def globals_of(path: Path) -> set[str]:
@@ -47,7 +37,7 @@ def globals_of(path: Path) -> set[str]:
 def test_a_checkpoint_names_no_class_of_this_project(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from poseunion.training.loop import train as loop
+    from poseunion.training.loop import checkpoint
 
     saves: list[set[str]] = []
 
@@ -58,7 +48,7 @@ def test_a_checkpoint_names_no_class_of_this_project(
         # torch.load(weights_only=True) inside: a class of anyone else's is refused.
         assert {"step", "seconds", "stage", "network", "ema"} <= set(load_checkpoint(path))
 
-    monkeypatch.setattr(loop, "save_checkpoint", noting)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", noting)
     fit(RECIPE, prepared, tmp_path, accelerator="cpu")
     assert any("optimizer" in names for names in saves), "one of them was written in mid-run"
 

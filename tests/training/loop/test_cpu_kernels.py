@@ -11,8 +11,8 @@ from torch import nn
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.networks.build import build_network
 from poseunion.training.loop.cpu_kernels import (
-    QuickDepthwise,
-    QuickReLU6,
+    FastDepthwise,
+    FastReLU6,
     WideConvolution,
     keep_freed_memory,
     use_fast_kernels,
@@ -26,7 +26,7 @@ GRID = SimccGrid((32, 64), 4.0)
 def test_depthwise_gradients(side: int, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 3, side, padding=side // 2, groups=3, bias=False).double()
-    quick = QuickDepthwise(convolution)
+    quick = FastDepthwise(convolution)
     x = torch.randn(2, 3, *size, dtype=torch.double, requires_grad=True)
     assert torch.equal(quick(x), convolution(x))
     assert torch.autograd.gradcheck(lambda x, w: torch.func.functional_call(quick, {"weight": w}, x), (x, quick.weight))
@@ -35,7 +35,7 @@ def test_depthwise_gradients(side: int, size: tuple[int, int]) -> None:
 def test_depthwise_under_autocast() -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(8, 8, 5, padding=2, groups=8, bias=False)
-    quick = QuickDepthwise(copy.deepcopy(plain))
+    quick = FastDepthwise(copy.deepcopy(plain))
     answers, gradients = [], []
     for one in (plain, quick):
         x = torch.randn(2, 8, 9, 7, generator=torch.Generator().manual_seed(1)).requires_grad_()
@@ -77,7 +77,7 @@ def test_wide_convolutions_have_whole_gradients_under_autocast(cells: tuple[int,
 def test_relu6_gradients() -> None:
     x = torch.tensor([-3.0, -1e-9, 0.0, 1e-9, 2.0, 5.999, 6.0, 6.001, 9.0], dtype=torch.double)
     theirs, ours = x.clone().requires_grad_(), x.clone().requires_grad_()
-    expected, got = nn.ReLU6()(theirs * 1), QuickReLU6()(ours * 1)
+    expected, got = nn.ReLU6()(theirs * 1), FastReLU6()(ours * 1)
     assert torch.equal(expected, got)
     expected.square().sum().backward()
     got.square().sum().backward()
@@ -89,11 +89,11 @@ def test_relu6_gradients() -> None:
 @pytest.mark.parametrize(
     ("network", "backbone", "exchanged"),
     [
-        ("equivariant", "efficientnet_lite0", {QuickReLU6, QuickDepthwise}),
-        ("rtmpose-t", "", {QuickDepthwise, WideConvolution}),
+        ("equivariant", "efficientnet_lite0", {FastReLU6, FastDepthwise}),
+        ("rtmpose-t", "", {FastDepthwise, WideConvolution}),
     ],
 )
-def test_a_quickened_network_has_the_same_state_and_learns_the_same(
+def test_a_changed_network_has_the_same_state_and_learns_the_same(
     network: str, backbone: str, exchanged: set[type]
 ) -> None:
     torch.manual_seed(0)

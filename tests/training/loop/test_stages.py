@@ -9,52 +9,26 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from training_fixtures import BACKBONE, random_weights, tiny_recipe
 
-from poseunion.models.codec.heads import SimccOutput
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.networks import weights
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc
-from poseunion.models.networks.weights import NetworkSpec, load_network, read_weights, save_weights
-from poseunion.models.runtime.description import ModelDescription
-from poseunion.models.skeleton import load_skeleton
+from poseunion.models.networks.weights import load_network, read_weights
 from poseunion.models.zoo import weights_path
 from poseunion.training.config.overrides import changed
-from poseunion.training.config.recipes import Recipe, Stage, find_recipe
+from poseunion.training.config.recipes import Stage, find_recipe
 from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.stages import grid_of, grown_state, initial_state, network_for
 from poseunion.training.loop.train import fit
 
-BACKBONE = "mobilenetv4_conv_small_050"
 SMALL, BIG = Stage((32, 64), 4.0, 0.5, 2), Stage((64, 128), 2.0, 1.0, 2)
-RECIPE = changed(
-    Recipe("tiny"),
-    backbone=BACKBONE,
-    pretrained=False,
-    stages=(SMALL, BIG),
-    steps=4,
-    checkpoint_minutes=1e9,
-    validate_minutes=1e9,
-)
+RECIPE = tiny_recipe(stages=(SMALL, BIG), steps=4)
 
 
-def weights_file(folder: Path, stage: Stage, *, network: str = "equivariant", skeleton: str = "union21") -> Path:
-    """Weights as a run writes them, of random numbers."""
-    torch.manual_seed(1)
-    grid = grid_of(stage)
-    backbone = BACKBONE if network == "equivariant" else ""
-    module = build_network(network, backbone, len(load_skeleton(skeleton)), grid)
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    description = ModelDescription(
-        name="earlier",
-        skeleton=skeleton,
-        size_wh=grid.size_wh,
-        head=SimccOutput(split=grid.split, sigma_bins=grid.sigma_bins),
-    )
-    path = folder / "earlier.safetensors"
-    save_weights(path, module.state_dict(), NetworkSpec(network=network, backbone=backbone), description)
-    return path
+def weights_file(folder: Path, stage: Stage, **more: str) -> Path:
+    return random_weights(folder / "earlier.safetensors", stage, **more)  # type: ignore[arg-type]
 
 
 def loaded(path: Path) -> dict[str, torch.Tensor]:
@@ -122,7 +96,7 @@ def test_a_weights_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "sentence"),
     [
         ({"network": "rtmpose-t"}, "start from weights of the same network"),
         ({"backbone": "mobilenetv4_conv_small"}, "start from weights of the same network"),
@@ -132,9 +106,9 @@ def test_a_weights_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"stages": (Stage((64, 128), 2.0, 1.0, 2),)}, "stages that start there"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
     path = weights_file(tmp_path, SMALL)
-    with pytest.raises(BadArgumentError, match=says) as caught:
+    with pytest.raises(BadArgumentError, match=sentence) as caught:
         initial_state(changed(RECIPE, **changes), path)
     assert "\n" not in str(caught.value)
 
@@ -162,7 +136,7 @@ def test_other_bins_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_bigger_rtmpose_starts_from_a_smaller_one(tmp_path: Path) -> None:
-    path = weights_file(tmp_path, SMALL, network="rtmpose-t")
+    path = weights_file(tmp_path, SMALL, network="rtmpose-t", backbone="")
     recipe = changed(RECIPE, network="rtmpose-s")
     big, small = network_for(0, recipe, initial_state(recipe, path)).eval(), load_network(path)[0].eval()
     image = torch.randn(2, 3, *SMALL.size_wh[::-1])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ablation_recipes import ABLATIONS
+from training_fixtures import stopped_in_step
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.config.augmentation import Augmentation
@@ -36,26 +37,10 @@ def final_state(out: Path) -> dict[str, torch.Tensor]:
     return torch.load(out / "last.ckpt", weights_only=True)["network"]
 
 
-def test_a_run_that_is_stopped_ends_like_one_that_is_not(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_stopped_ends_like_one_that_is_not(prepared: Prepared, tmp_path: Path) -> None:
     fit(TINY, prepared, tmp_path / "whole", accelerator="cpu")
-
-    from poseunion.training.loop import step
-    from poseunion.training.loop import train as loop
-
-    real, calls = step.losses, []
-
-    def interrupted(*args: object) -> object:
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "losses", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_in_step(6):
         fit(TINY, prepared, tmp_path / "cut", accelerator="cpu")
-    monkeypatch.setattr(loop, "losses", real)
     with pytest.raises(BadArgumentError, match="--resume"):
         fit(TINY, prepared, tmp_path / "cut", accelerator="cpu")
     weights = fit(TINY, prepared, tmp_path / "cut", resume=True, accelerator="cpu")
@@ -172,7 +157,7 @@ def test_an_override_reaches_every_stage_or_one() -> None:
     one = find_recipe("unified_imagenet", ["stages.1.batch_size=4", "stages.1.size_wh=96,128"])
     assert one.stages[0] == plain.stages[0]
     assert one.stages[1] == dataclasses.replace(plain.stages[1], batch_size=4, size_wh=(96, 128))
-    for bad, said in (
+    for bad, sentence in (
         ("stages=1", "stages.batch_size"),
         ("stages.1=1", "stages.batch_size"),
         ("stages.9.batch_size=1", "'stages.9.batch_size'"),
@@ -182,7 +167,7 @@ def test_an_override_reaches_every_stage_or_one() -> None:
         ("stages.batch_size=0", "from 1"),
         ("stages.split=0", "above 0"),
     ):
-        with pytest.raises(BadArgumentError, match=said):
+        with pytest.raises(BadArgumentError, match=sentence):
             find_recipe("unified_imagenet", [bad])
 
 

@@ -81,8 +81,8 @@ def test_an_annotators_no_is_not_overruled(store: CropStore) -> None:
 def test_teacher_targets_turn_with_the_crop(store: CropStore, strength: Augmentation) -> None:
     """A teacher that is right says what the labels say, however the crop is turned or mirrored."""
     weight = (store.visibility > 0).astype(np.float64)
-    lesson = DistillationSource(word(store, load_skeleton("coco17")), np.ones(len(store), bool))
-    labelled = LabelledStore(store, store.xy, weight, np.arange(len(store)), 1.0, (lesson,))
+    source = DistillationSource(word(store, load_skeleton("coco17")), np.ones(len(store), bool))
+    labelled = LabelledStore(store, store.xy, weight, np.arange(len(store)), 1.0, (source,))
     batch = draw_batch([labelled], np.random.default_rng(0), 16, GRID, strength)
     target = batch.teachers["coco17"]
     limbs = [UNION.index(f"{side}_{limb}") for side in ("left", "right") for limb in ("knee", "wrist", "hip")]

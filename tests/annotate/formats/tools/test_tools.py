@@ -179,6 +179,15 @@ def test_cvat_tracks_are_counted(make: Any) -> None:
     assert read_annotations(path).unread == {TRACK: 1}
 
 
+def test_a_file_of_cvat_tracks_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "video.xml"
+    point = '<points label="nose" outside="0" occluded="0" keyframe="1" points="1,2"/>'
+    skeleton = f'<skeleton frame="0" keyframe="1">{point}</skeleton>'
+    path.write_text(f'<annotations><version>1.1</version><track id="0" label="person">{skeleton}</track></annotations>')
+    with pytest.raises(BadFileError, match=r"tracks of a video, .* export the task from CVAT as"):
+        read_annotations(path)
+
+
 @pytest.mark.parametrize("head", ["<!DOCTYPE a [<!ENTITY b 'c'>]>", "<!DOCTYPE html>"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_xml_with_entities_is_refused(head: str, encoding: str, tmp_path: Path) -> None:

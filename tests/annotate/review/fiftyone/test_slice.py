@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poseunion.annotate.audit.sample import draw, to_inspect
 from poseunion.annotate.review.decisions import Decision, now, read_extended, save
 from poseunion.annotate.review.fiftyone.crops import LONGEST_SIDE, Window, window_of, write_cutout
 from poseunion.annotate.review.fiftyone.server import listen, own_pages_only
@@ -128,3 +129,11 @@ def test_only_its_own_page_is_answered(headers: dict[str, str], status: int) -> 
         own_pages_only(page)(scope, receive, send).send(None)
     assert sent[0]["status"] == status
     assert (b"content-security-policy" in dict(sent[0]["headers"])) == (status == 200)
+
+
+def test_the_sample_of_an_audit_takes_the_place_of_the_audit_sample(extended: Any) -> None:
+    annotations = read_extended(extended.file)
+    places = to_inspect(annotations, draw(annotations, 2))
+    chosen = choose(annotations, top=1, audit=50, drawn=places)
+    assert chosen.audited == set(places)
+    assert {row for row, _ in places} <= {person.row for person in chosen.people}

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from poseunion.app.demo.guard.door import HEADERS
-from poseunion.app.demo.guard.limits import FORM_BYTES, MOST_CLIENTS, Gate, Limits
+from poseunion.app.demo.guard.hosts import headers
+from poseunion.app.demo.guard.limits import FORM_BYTES, MOST_CLIENTS, LimitCheck, Limits
 
 SECRET = "the-secret-of-this-machine"
 PATIENCE_S = 300  # for an answer on a busy machine; a quiet one needs a fraction of a second
@@ -161,7 +161,7 @@ def test_the_page_is_not_served_under_another_name(page: str) -> None:
 def test_every_answer_carries_the_headers(page: str) -> None:
     for path in ("", "config", "gradio_api/file=/etc/passwd"):
         answer = get(page + path)
-        for name, value in HEADERS:
+        for name, value in headers():
             assert answer.headers[name.decode()] == value.decode()
 
 
@@ -192,7 +192,9 @@ class Inner:
         await send({"type": "http.response.body", "body": b"yes"})
 
 
-def post(gate: Gate, body: bytes = b"", address: str = "10.0.0.1", length: str | None = None, pieces: int = 1) -> int:
+def post(
+    limit_check: LimitCheck, body: bytes = b"", address: str = "10.0.0.1", length: str | None = None, pieces: int = 1
+) -> int:
     """Status of a POST; 0 where the server hung up."""
     statuses: list[int] = []
     size = max(1, len(body) // pieces)
@@ -207,7 +209,7 @@ def post(gate: Gate, body: bytes = b"", address: str = "10.0.0.1", length: str |
 
     headers = [] if length is None else [(b"content-length", length.encode())]
     scope = {"type": "http", "method": "POST", "headers": headers, "client": (address, 1)}
-    asyncio.run(gate(scope, receive, send))
+    asyncio.run(limit_check(scope, receive, send))
     return statuses[0] if statuses else 0
 
 
@@ -221,35 +223,35 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_too_often_is_refused_for_one_address_and_not_for_others(clock: SimpleNamespace) -> None:
-    gate = Gate(Inner(), Limits(per_minute=20))
-    statuses = [post(gate) for _ in range(15)]
+    limit_check = LimitCheck(Inner(), Limits(per_minute=20))
+    statuses = [post(limit_check) for _ in range(15)]
     assert statuses == [200] * 10 + [429] * 5
-    assert post(gate, address="10.0.0.2") == 200
+    assert post(limit_check, address="10.0.0.2") == 200
 
 
 def test_the_rate_comes_back_with_time(clock: SimpleNamespace) -> None:
-    gate = Gate(Inner(), Limits(per_minute=60))
-    while post(gate) == 200:
+    limit_check = LimitCheck(Inner(), Limits(per_minute=60))
+    while post(limit_check) == 200:
         pass
     clock.now += 2.0
-    assert [post(gate) for _ in range(3)] == [200, 200, 429]
+    assert [post(limit_check) for _ in range(3)] == [200, 200, 429]
 
 
 def test_many_addresses_cost_a_fixed_amount_of_memory() -> None:
-    gate = Gate(Inner(), Limits())
+    limit_check = LimitCheck(Inner(), Limits())
     for number in range(MOST_CLIENTS + 50):
-        gate._allowed(str(number), 0.0)
-    assert len(gate._buckets) == MOST_CLIENTS
+        limit_check._allowed(str(number), 0.0)
+    assert len(limit_check._buckets) == MOST_CLIENTS
 
 
 @pytest.mark.parametrize(("length", "status"), [("10", 200), ("99999999", 413), ("-1", 413), ("x", 413)])
 def test_a_stated_length_is_checked_before_anything_is_read(length: str, status: int) -> None:
     inner = Inner()
-    assert post(Gate(inner, Limits(upload_bytes=1000)), b"0123456789", length=length) == status
+    assert post(LimitCheck(inner, Limits(upload_bytes=1000)), b"0123456789", length=length) == status
     assert inner.read == (10 if status == 200 else 0)
 
 
 def test_a_body_longer_than_it_says_is_cut_off() -> None:
     inner = Inner()
-    assert post(Gate(inner, Limits(upload_bytes=1000)), b"x" * (FORM_BYTES * 3), pieces=30) == 0
+    assert post(LimitCheck(inner, Limits(upload_bytes=1000)), b"x" * (FORM_BYTES * 3), pieces=30) == 0
     assert inner.read <= FORM_BYTES + 1000

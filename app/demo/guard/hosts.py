@@ -1,4 +1,4 @@
-"""Under which names the page is served, and to which sites' requests it answers (DNS rebinding, CSRF, clickjacking)."""
+"""Allowed host names and origins of requests (against DNS rebinding, CSRF, clickjacking)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER_SITE = "This request comes from another site's page: open this page itself
 
 
 def headers(embed_in: str = "") -> tuple[tuple[bytes, bytes], ...]:
-    """What every answer carries.
+    """Headers of every response.
 
     Args:
         embed_in: the one site that may show the page in a frame of its own.
@@ -38,15 +38,12 @@ def headers(embed_in: str = "") -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-HEADERS = headers()
-
-
-class Door:
+class HostCheck:
     """ASGI middleware, the outermost one: allowed hosts (400), allowed origins (403), and `headers` on every answer.
 
     Args:
         hosts: names that the page is served under, without ports; `*.name` allows what lies below a name.
-        proxies: addresses or networks of reverse proxies, whose X-Forwarded-* count; everybody else's are dropped.
+        proxies: addresses or networks of reverse proxies, whose X-Forwarded-* count; those of others are dropped.
         embed_in: see `headers`.
     """
 
@@ -62,7 +59,7 @@ class Door:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        # The address that is connected, before any header is read: a visitor may not choose his own.
+        # The address that is connected, before any header is read: headers may not change it.
         if self._is_proxy(scope.get("client")):
             await self._behind(scope, receive, send)
             return
@@ -88,7 +85,7 @@ class Door:
     def refusal(self, scope: Any) -> tuple[int, str] | None:
         """Status and sentence, None where the request may pass."""
         given = {k: v.decode("latin1") for k, v in scope["headers"]}
-        # Kept only of a proxy: the name that the visitor asked it for.
+        # Kept only of a proxy: the name in the visitor's request.
         host = given.get(b"x-forwarded-host", given.get(b"host", "")).split(",")[0].strip().lower()
         name = _name(host)
         if name is None or not any(_fits(name, allowed) for allowed in self.hosts):
@@ -129,12 +126,12 @@ def _fits(name: str, allowed: str) -> bool:
 
 def _same_origin(origin: str, host: str) -> bool:
     try:
-        theirs, ours = urlsplit(origin.lower()), urlsplit(f"//{host}")
-        default = DEFAULT_PORTS.get(theirs.scheme)
+        given, own = urlsplit(origin.lower()), urlsplit(f"//{host}")
+        default = DEFAULT_PORTS.get(given.scheme)
         # Which scheme the visitor sees is known to a proxy alone, so the origin's own default port is taken for both.
-        return default is not None and (theirs.hostname, theirs.port or default) == (
-            ours.hostname,
-            ours.port or default,
+        return default is not None and (given.hostname, given.port or default) == (
+            own.hostname,
+            own.port or default,
         )
     except ValueError:
         return False

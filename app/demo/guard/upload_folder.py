@@ -1,4 +1,4 @@
-"""The folder of uploads: gone with the page, also after SIGTERM, and after SIGKILL when the next page starts."""
+"""Folder of uploads, removed with the page, also after SIGTERM, and after SIGKILL when the next page starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "poseunion-demo-"
 
 @contextlib.contextmanager
 def upload_folder() -> Iterator[Path]:
-    """A folder of this process, removed at the end; before, those that killed pages have left are removed."""
+    """A folder of this process, removed at the end; folders that killed pages have left are removed first."""
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         _remove_if_left(left)
     # SIGTERM and SIGHUP end a process without any clean-up unless they become an exception.

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poseunion.app.demo.guard.door import Door
+from poseunion.app.demo.guard.hosts import HostCheck
 from poseunion.app.demo.guard.quota import LEAST_BYTES, Quota, client_of
-from poseunion.app.demo.guard.scratch import PREFIX
+from poseunion.app.demo.guard.upload_folder import PREFIX
 from poseunion.app.demo.guard.uploads import MOST_GIVEN_UP, checked_upload, within
 from poseunion.models.errors import ItemError
 
@@ -33,8 +33,10 @@ def page(serve_page: Callable[..., str]) -> str:
     return serve_page(None)
 
 
-def ask(door: Door, method: str = "POST", client: str = "192.0.2.1", **headers: str) -> tuple[int, dict[str, Any]]:
-    """Status, and the scope that the application behind the door has seen."""
+def ask(
+    hosts: HostCheck, method: str = "POST", client: str = "192.0.2.1", **headers: str
+) -> tuple[int, dict[str, Any]]:
+    """Status, and the scope that the application behind the hosts has seen."""
     seen: dict[str, Any] = {}
     statuses: list[int] = []
 
@@ -46,10 +48,10 @@ def ask(door: Door, method: str = "POST", client: str = "192.0.2.1", **headers: 
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    door.app = app
+    hosts.app = app
     pairs = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
     scope = {"type": "http", "method": method, "headers": pairs, "client": (client, 1), "scheme": "http"}
-    asyncio.run(door(scope, None, send))
+    asyncio.run(hosts(scope, None, send))
     return statuses[0], seen
 
 
@@ -72,8 +74,8 @@ def ask(door: Door, method: str = "POST", client: str = "192.0.2.1", **headers: 
     ],
 )
 def test_the_page_has_only_its_own_names(host: str, status: int) -> None:
-    door = Door(None, ["localhost", "127.0.0.1", "::1", "*.pose.example"])
-    assert ask(door, "GET", host=host)[0] == status
+    hosts = HostCheck(None, ["localhost", "127.0.0.1", "::1", "*.pose.example"])
+    assert ask(hosts, "GET", host=host)[0] == status
 
 
 @pytest.mark.parametrize(
@@ -93,17 +95,17 @@ def test_the_page_has_only_its_own_names(host: str, status: int) -> None:
     ],
 )
 def test_other_sites_may_not_post(headers: dict[str, str], status: int) -> None:
-    door = Door(None, ["localhost", "127.0.0.1"])
-    assert ask(door, host="localhost:7860", **headers)[0] == status
-    assert ask(door, "GET", host="localhost:7860", **headers)[0] == 200
+    hosts = HostCheck(None, ["localhost", "127.0.0.1"])
+    assert ask(hosts, host="localhost:7860", **headers)[0] == status
+    assert ask(hosts, "GET", host="localhost:7860", **headers)[0] == 200
 
 
 def test_only_a_trusted_proxy_says_who_the_client_is() -> None:
-    door = Door(None, ["pose.example"], ["10.0.0.0/8"])
+    hosts = HostCheck(None, ["pose.example"], ["10.0.0.0/8"])
     forwarded = {"x_forwarded_for": "198.51.100.9", "x_forwarded_host": "pose.example", "x_forwarded_proto": "https"}
-    status, seen = ask(door, client="10.0.0.1", host="inner", origin="https://pose.example", **forwarded)
+    status, seen = ask(hosts, client="10.0.0.1", host="inner", origin="https://pose.example", **forwarded)
     assert (status, seen["client"][0]) == (200, "198.51.100.9")
-    status, seen = ask(door, client="192.0.2.1", host="pose.example", **forwarded)
+    status, seen = ask(hosts, client="192.0.2.1", host="pose.example", **forwarded)
     assert (status, seen["client"][0]) == (200, "192.0.2.1")
     assert not [name for name, _ in seen["headers"] if name.startswith(b"x-forwarded")]
 
@@ -222,7 +224,7 @@ def test_work_that_takes_too_long_is_given_up() -> None:
 
 SCRIPT = """
 import time
-from poseunion.app.demo.guard.scratch import upload_folder
+from poseunion.app.demo.guard.upload_folder import upload_folder
 with upload_folder() as folder:
     (folder / "upload").write_text("x")
     print(folder, flush=True)

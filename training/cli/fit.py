@@ -1,14 +1,21 @@
-"""`poseunion fit-prior` and `poseunion fit-evidence`: what `models.conditioning.fusion` works with."""
+"""`poseunion calibrate`, `fit-prior` and `fit-evidence`: the parameters of confidences and conditioning."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.command_line import paired
+from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError
 
+CALIBRATE_EXAMPLES = (
+    "Examples:  poseunion calibrate --model runs/unified.onnx --annotations coco/train.json --images coco/train "
+    "--annotations lspet/train.json --images lspet/train --out calibrated.onnx  ·  "
+    "poseunion calibrate --model unified --annotations mine.json --images mine --all --out mine.onnx"
+)
 PRIOR_EXAMPLES = (
     "Examples:  poseunion fit-prior --annotations coco_keypoints_train2017_normalised.npz --annotations "
     "mpii_train_joints.csv --annotations lspet/train.json --exclude mpii/images --out prior.npz  ·  "
@@ -20,13 +27,67 @@ EVIDENCE_EXAMPLES = (
 )
 
 
+def calibrate(
+    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described .onnx file.")],
+    annotations: Annotated[list[Path], typer.Option(help="File the model was trained on; may be repeated.")],
+    images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The calibrated .onnx file; may be the model itself.")],
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Use all pictures: the model was never trained on these files.")
+    ] = False,
+    test_annotations: Annotated[
+        list[Path] | None, typer.Option(help="File nothing was fitted on, measured for orientation; may be repeated.")
+    ] = None,
+    test_images: Annotated[list[Path] | None, typer.Option(help="Folder of its pictures, in the same order.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Calibrate a model's confidences, and fit the guarantee of `annotate extend --risk`.
+
+    Only pictures that training held out are used; people with a face also in the form of an MPII file. The calibration
+    is written into the description inside the file, and into that of a .safetensors beside it; the weights stay.
+    """
+    try:
+        import onnx  # noqa: F401  before minutes of predicting
+        import scipy  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "onnx", "train") from error
+    from poseunion.models.inference.predictor import load_predictor
+    from poseunion.models.runtime.write_calibration import stamp
+    from poseunion.models.zoo import model_path
+    from poseunion.training.calibration.fit_calibration import Source
+    from poseunion.training.calibration.fit_calibration import calibrate as fit
+
+    source = model_path(model)
+    if out.suffix != ".onnx":
+        raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
+    beside = [(source.with_suffix(e), out.with_suffix(e)) for e in (".onnx", ".safetensors", ".evidence.json")]
+    written = [(old, new) for old, new in beside if old.is_file()]
+    if not overwrite and (there := [new for _, new in written if new.exists()]):
+        raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
+    sources = [Source(*pair) for pair in paired(annotations, images)]
+    test_pairs = paired(test_annotations or [], test_images or [], ("--test-annotations", "--test-images"))
+    predictor = load_predictor(source, threads=threads)
+    calibration = fit(predictor, sources, [Source(*pair) for pair in test_pairs], everyone=everyone)
+    for old, new in written:
+        if new.suffix == ".json":
+            if old.resolve() != new.resolve():
+                shutil.copyfile(old, new)
+            continue
+        stamp(old, new, calibration, predictor.metadata)
+    print("\n".join(str(new) for _, new in written))
+    print(f"fitted on {calibration.people}\nguarantees rest on {calibration.guarantee_people}")
+    if calibration.test_people:
+        print(f"measured on {calibration.test_people}")
+
+
 def fit_prior(
     annotations: Annotated[
         list[str],
         typer.Option(
             metavar="[SKELETON:]FILE",
             help="Labelled skeletons: any annotation file, a .npz of COCO fractions, a .csv of MPII joints; may be "
-            "repeated. SKELETON: whose definitions humans followed, in a file that was extended.",
+            "repeated. SKELETON: the one whose definitions the human labels follow, in an extended file.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The prior, .npz.")],
@@ -84,9 +145,9 @@ def fit_evidence(
 ) -> None:
     """Fit how a model is conditioned on the joints that humans labelled (needs the `train` extra).
 
-    Only pictures that training held out are used, and none of those on which `poseunion calibrate` rests its promises;
-    people with a face also in the form of an MPII file.
-    Run it before `poseunion calibrate`, whose confidences depend on it.
+    Only pictures that training held out are used, without those on which the guarantees of `poseunion calibrate` rest;
+    people with a face also in the form of an MPII file. Run it before `poseunion calibrate`, whose confidences depend
+    on it.
     """
     from poseunion.models.calibration.conditioning_parameters import tempering_path
     from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
@@ -95,15 +156,14 @@ def fit_evidence(
     from poseunion.models.zoo import model_path
     from poseunion.training.calibration.fit_conditioning import fit_tempering, held_out_people
 
-    if len(annotations) != len(images):
-        raise BadArgumentError(f"{len(annotations)} --annotations and {len(images)} --images: give one folder a file.")
+    pairs = paired(annotations, images)
     path = model_path(model)
     target = out or tempering_path(path)
     if target.exists() and not overwrite:
         raise BadArgumentError(f"{target} exists: give --out, or --overwrite.")
     predictor = load_predictor(path, threads=threads)
     grid = predictor.metadata.grid
-    people = held_out_people(predictor, list(zip(annotations, images, strict=True)))
+    people = held_out_people(predictor, pairs)
     print(f"fitting on {len(people.labelled)} held-out people")
     loaded = load_prior(prior or PRIOR_PATH)
     tempering = fit_tempering(people, grid, predictor.skeleton, loaded, predictor.name, predictor.sha256)

@@ -1,0 +1,190 @@
+"""`annotate audit`, `certify`: a random sample for inspection, and the bounds that its answers give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poseunion.annotate.cli.console import JsonOption, print_json
+from poseunion.models.progress import progress_bar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from poseunion.annotate.audit.certificate import Certificate
+    from poseunion.annotate.audit.self_check import SelfCheck
+    from poseunion.annotate.extend.run import Options
+    from poseunion.annotate.formats import AnnotationSet
+    from poseunion.models.inference.interface import PosePredictor
+
+app = typer.Typer()
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
+SelfCheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--self-check",
+        help="First hide labelled keypoints of 100 people and predict them again; if they have more errors than the "
+        "calibration promises, --risk is refused.",
+    ),
+]
+AuditOption = Annotated[
+    Path | None, typer.Option("--audit", metavar="FILE", help="The drawn sample; default: FILE.audit.json.")
+]
+
+
+@app.command("audit")
+def audit_command(
+    file: FileArgument,
+    budget: Annotated[int, typer.Option(help="How many points are to be inspected now.")] = 100,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draw; default: 0, or the one of the sample.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Draw anew; decisions that are recorded stay and count.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw accepted proposals for inspection, so that annotate certify can bound the errors of all.
+
+    The sample goes into FILE.audit.json. The demo's review tab shows its people first; annotate review has it as the
+    view "audit sample", annotate next --audit lists it, annotate cvat-export --audit writes it. A larger budget
+    continues the same random order. Tag each of its points accept or reject, or move it; then run annotate certify.
+
+    Examples:
+
+        annotate audit train_21.json --budget 100
+
+        annotate audit train_21.json --budget 60 --json
+    """
+    from poseunion.annotate.audit.sample import audit_path, draw, read_audit, to_inspect
+    from poseunion.annotate.review.decisions import read_extended
+    from poseunion.models.files import write_json
+
+    annotations, path = read_extended(file), audit_path(file)
+    earlier = read_audit(path) if path.is_file() and not overwrite else None
+    if seed is None:
+        seed = 0 if earlier is None else earlier.seed
+    audit = draw(annotations, budget, seed, earlier)
+    if audit != earlier:
+        write_json(path, audit.model_dump(), indent=1)
+    waiting = to_inspect(annotations, audit)
+    people = len({row for row, _ in waiting})
+    if as_json:
+        counts = {"points": audit.points, "drawn": len(audit.drawn), "waiting": len(waiting), "people": people}
+        print_json({"out": str(path), **counts})
+        return
+    typer.echo(
+        f"{path}: {len(audit.drawn)} of {audit.points} added points are drawn; {len(waiting)} of them, of {people} "
+        f"people, wait for a decision. Then: annotate certify {file}"
+    )
+
+
+@app.command("certify")
+def certify_command(
+    file: FileArgument,
+    target: Annotated[float, typer.Option(help="Share of gross errors that is to be certified.")] = 0.05,
+    confidence: Annotated[float, typer.Option(help="Confidence of each bound.")] = 0.95,
+    audit: AuditOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Certify how many of the added points are gross errors at most, from the inspected sample of annotate audit.
+
+    A gross error was rejected, needs a fix, or was moved beyond its OKS-.5 radius. The bounds hold after any number of
+    inspections, so they may be computed as often as wanted. The certificate goes into FILE.certificate.json and into
+    FILE itself; annotate release prints it on the card.
+
+    Examples:
+
+        annotate certify train_21.json
+
+        annotate certify train_21.json --target 0.03 --json
+
+        annotate certify reviewed.json --audit train_21.json.audit.json
+    """
+    from rich.console import Console
+
+    from poseunion.annotate.audit.certificate import certificate_path, certify, save
+    from poseunion.annotate.audit.sample import audit_path, read_audit
+    from poseunion.annotate.review.decisions import read_extended
+    from poseunion.models.errors import BadArgumentError
+
+    path = audit or audit_path(file)
+    if audit is None and not path.is_file():
+        raise BadArgumentError(f"{file} has no sample: draw one with annotate audit {file}.")
+    certificate = certify(read_extended(file), read_audit(path), target, confidence)
+    save(file, certificate)
+    if as_json:
+        print_json(certificate.to_json())
+        return
+    _print(Console(), certificate)
+    typer.echo(f"{certificate_path(file)}: the certificate, with all that is needed to compute it again")
+
+
+@app.command("recalibrate")
+def recalibrate_command(
+    file: FileArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The new extended file.")],
+    risk: Annotated[
+        float, typer.Option(help="Expected share of gross errors of each keypoint's accepted points.")
+    ] = 0.05,
+    audit: AuditOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Refit the confidences from the answers of an audit, and accept only what keeps the risk.
+
+    Few answers change little. Points are taken away, never added: an audit sees accepted ones only. Human points and
+    points with a decision stay as they are. The new file has no certificate: audit it anew.
+
+    Examples:
+
+        annotate recalibrate train_21.json --risk 0.05 --out train_21.recalibrated.json
+    """
+    from poseunion.annotate.audit.recalibration import recalibrate
+    from poseunion.annotate.audit.sample import audit_path, read_audit
+    from poseunion.annotate.review.decisions import read_extended, write_document
+    from poseunion.models.errors import BadArgumentError, BadFileError
+
+    path = audit or audit_path(file)
+    if audit is None and not path.is_file():
+        raise BadArgumentError(f"{file} has no sample: draw one with annotate audit {file}.")
+    if out.resolve() == file.resolve():
+        raise BadArgumentError(f"--out {out} is the audited file itself: choose another name.")
+    if out.exists() and not overwrite:
+        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+    done = recalibrate(read_extended(file), read_audit(path), risk)
+    write_document(out, done.document)
+    if as_json:
+        print_json({"out": str(out), **done.to_json()})
+        return
+    lost = ", ".join(f"{name} {count}" for name, count in sorted(done.removed.items())) or "none"
+    typer.echo(
+        f"{out}: {done.inspected} answers, {done.errors} gross errors; {done.kept} points stay accepted, "
+        f"{sum(done.removed.values())} no longer are ({lost}). Then: annotate audit {out}"
+    )
+
+
+def _print(console: Console, certificate: Certificate) -> None:
+    from rich.table import Table
+
+    lines = [certificate.statement, certificate.rest, certificate.outlook]
+    if certificate.waiting:
+        lines.append(f"{certificate.waiting} of {certificate.drawn} drawn points wait for a decision.")
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    table = Table("keypoint", "points", "inspected", "errors", "at least", "at most", "more to the target")
+    for name, b in certificate.keypoints.items():
+        more = "·" if b.more is None else str(b.more)
+        table.add_row(
+            name, str(b.points), str(b.inspected), str(b.errors), f"{b.at_least:.1%}", f"{b.at_most:.1%}", more
+        )
+    console.print(table)
+
+
+def check_labels(records: AnnotationSet, images: Path, predictor: PosePredictor, options: Options) -> SelfCheck:
+    """The self-check of `annotate extend`."""
+    from poseunion.annotate.audit.self_check import self_check
+    from poseunion.annotate.extend.acceptance import acceptance_rule
+
+    rule = acceptance_rule(predictor, options.threshold, options.risk)
+    with progress_bar("people of the self-check") as progress:
+        return self_check(records, images, predictor, rule, progress=progress)
