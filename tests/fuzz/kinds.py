@@ -25,6 +25,7 @@ from tests.fuzz.mutate import (
     mutate_png,
     mutate_structs,
     mutate_text,
+    mutate_xml,
 )
 from tests.samples import TESTS, load
 
@@ -81,17 +82,19 @@ def _annotations(formats: Any, name: str, folder: Path, model: Path) -> Kind:
 
     def mutate(place: Path, rng: random.Random) -> list[Command]:
         target, pictures = place / file.name, root
-        if file.suffix == ".json":
-            target.write_bytes(document_bytes(mutate_document(json.loads(file.read_text()), rng), rng))
-        elif file.suffix == ".mat":
+        if file.suffix == ".mat":
             target.write_bytes(_mat(file, rng))
+        elif file.suffix in (".json", ".xml"):
+            target.write_bytes(_damaged(file, rng))
+        elif file.is_dir():  # a format of one file a picture
+            shutil.copytree(file, target)
+            victim = rng.choice(sorted(path for path in target.rglob("*") if path.is_file()))
+            victim.write_bytes(_damaged(victim, rng))
         else:  # YOLO: its labels lie beside the pictures
             pictures = target.parent
             shutil.copytree(folder, place, dirs_exist_ok=True)
             victim = rng.choice([target, *sorted(place.rglob("*.txt"))])
-            if victim.is_dir():  # a format of one file a picture
-                victim = rng.choice(sorted(path for path in victim.rglob("*") if path.is_file()))
-            victim.write_bytes(mutate_text(victim.read_text(), rng))
+            victim.write_bytes(_damaged(victim, rng))
         told = ["--format", name] if rng.random() < 0.5 else []
         said = ["--format", name] if rng.random() < 0.3 else []
         ending = formats.FORMATS[name].ending if said else ".json"
@@ -101,6 +104,15 @@ def _annotations(formats: Any, name: str, folder: Path, model: Path) -> Kind:
         ]
 
     return Kind(name, mutate, 0.3 if file.suffix == ".mat" else 1.0)
+
+
+def _damaged(file: Path, rng: random.Random) -> bytes:
+    """The file's content, changed as its kind of text allows."""
+    if file.suffix == ".json":
+        return document_bytes(mutate_document(json.loads(file.read_text()), rng), rng)
+    if file.suffix == ".xml":
+        return mutate_xml(file.read_text(), rng)
+    return mutate_text(file.read_text(), rng)
 
 
 def _mat(file: Path, rng: random.Random) -> bytes:

@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -120,6 +121,42 @@ def mutate_text(text: str, rng: random.Random) -> bytes:
             lines[at] = mark.join(words)
     content = "\n".join(lines).encode("utf-8", "surrogatepass")
     return mutate_bytes(content, rng) if rng.random() < 0.2 else content
+
+
+def mutate_xml(text: str, rng: random.Random) -> bytes:
+    """Elements removed, doubled, renamed or emptied, attributes and texts exchanged; now and then damaged as bytes."""
+    root = ElementTree.fromstring(text)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        parents = [element for element in root.iter() if len(element)]
+        if not parents:
+            break
+        parent = rng.choice(parents)
+        element = rng.choice(list(parent))
+        what = rng.randrange(6)
+        if what == 0:
+            parent.remove(element)
+        elif what == 1:
+            parent.append(copy.deepcopy(element))
+        elif what == 2:
+            element.tag = rng.choice(("x", parent.tag, root.tag))
+        elif what == 3 and element.attrib:
+            del element.attrib[rng.choice(list(element.attrib))]
+        elif what == 4 and element.attrib:
+            element.set(rng.choice(list(element.attrib)), _xml_value(rng))
+        else:
+            element.text = _xml_value(rng)
+    content = ElementTree.tostring(root)
+    kind = rng.random()
+    if kind < 0.03:
+        at = content.find(b">", 1) + 1
+        return content[:at] + b"<x>" * DEEP + b"</x>" * DEEP + content[at:]
+    return mutate_bytes(content, rng) if kind < 0.2 else content
+
+
+def _xml_value(rng: random.Random) -> str:
+    """A number or a text that XML can hold, or keypoints as CVAT writes them that are none."""
+    odd = rng.choice((*STRINGS, *map(str, NUMBERS), "1,2;3", ";;;", "nan,inf", "1,2,3"))
+    return odd.replace("\0", "").encode("utf-8", "ignore").decode()
 
 
 def mutate_png(content: bytes, rng: random.Random) -> bytes:

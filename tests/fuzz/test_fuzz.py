@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.mutate import mutate_bytes, mutate_document
+from tests.fuzz.mutate import mutate_bytes, mutate_document, mutate_xml
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +20,8 @@ def test_the_same_seed_gives_the_same_input() -> None:
         first, second = (mutate_document(document, random.Random(seed)) for _ in range(2))
         assert repr(first) == repr(second)
         assert mutate_bytes(bytes(100), random.Random(seed)) == mutate_bytes(bytes(100), random.Random(seed))
+        text = '<a><b c="1">x</b><b c="2"/></a>'
+        assert mutate_xml(text, random.Random(seed)) == mutate_xml(text, random.Random(seed))
 
 
 @pytest.mark.slow
