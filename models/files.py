@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
 from pydantic import ValidationError
 
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.errors import BadFileError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,25 +95,6 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
             if (part / "old").exists() and not path.exists():  # the second move failed: put back what was there
                 (part / "old").replace(path)
             shutil.rmtree(part, ignore_errors=True)
-
-
-def lock_file(path: Path, busy: str | None = None) -> AcquireReturnProxy:
-    """Exclusive lock of the empty file `path`, a context manager; the system ends it with the process, also if killed.
-
-    Args:
-        busy: message of the error where another process or thread has it; None: wait.
-
-    Raises:
-        BadArgumentError: `busy`. BadFileError: the file system has no locks, or the folder cannot be written.
-    """
-    # Other users of a shared folder have to open it, too; it holds nothing.
-    lock = FileLock(path, timeout=-1 if busy is None else 0, mode=0o666, thread_local=False)
-    try:
-        return lock.acquire(poll_interval=0.01)
-    except Timeout as error:
-        raise BadArgumentError(busy or str(error)) from error
-    except (OSError, NotImplementedError) as error:
-        raise BadFileError(f"Cannot lock {path}: {error}; use a folder that can be written.") from error
 
 
 def read_regular(path: str | os.PathLike[str], most_bytes: int | None = None) -> bytes:

@@ -14,12 +14,14 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from filelock import AcquireReturnProxy
+from typing import TYPE_CHECKING, Any
 
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.files import lock_file, refuse_irregular
+from poseunion.models.files import refuse_irregular
+from poseunion.models.locks import lock_file
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
 
 VERSION = 2  # 2: a checksum a line, and the stamps of the pictures
 

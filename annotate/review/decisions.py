@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,8 @@ from poseunion.annotate.formats.review_entries import (
     seen_point,
 )
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.files import atomic_writer, lock_file
+from poseunion.models.files import atomic_writer
+from poseunion.models.locks import lock_file, lock_folder
 
 
 @dataclass(frozen=True)
@@ -281,18 +281,11 @@ def _same(entry: Entry, old: Entry) -> bool:
 @contextlib.contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
     """Lock of a folder, whose files are replaced and not changed: the folder itself, on Windows a hidden file in it."""
-    if sys.platform == "win32":
-        with lock_file(folder / ".poseunion.lock"):
-            yield
-        return
-    import fcntl
-
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise BadFileError(f"Cannot use the folder {folder}: {error.strerror or error}.") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(
+                lock_file(folder / ".poseunion.lock") if sys.platform == "win32" else lock_folder(folder)
+            )
+        except OSError as error:
+            raise BadFileError(f"Cannot use the folder {folder}: {error.strerror or error}.") from error
         yield
-    finally:
-        os.close(handle)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError, PoseUnionError
-from poseunion.models.files import lock_file
+from poseunion.models.locks import lock_file
 
 DATASET = "review"
 _DATABASE = "db"

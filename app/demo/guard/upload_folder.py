@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from poseunion.models.locks import lock_folder
+
 PREFIX = "poseunion-demo-"
 
 
@@ -41,16 +43,8 @@ def _locked(folder: Path) -> Iterator[bool]:
     if sys.platform == "win32":
         yield False
         return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
+    with lock_folder(folder, wait=False) as held:
+        yield held
 
 
 def _remove_if_left(folder: Path) -> None:
