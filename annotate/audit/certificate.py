@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.audit import confidence_sequence as cs
 from poseunion.annotate.audit.sample import Audit, Population, check_belongs, population
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.formats.review_entries import last_entries, outcome
+from poseunion.annotate.formats.review_entries import last_entries_at, outcome
 from poseunion.annotate.review.decisions import one_writer, read_extended, write_document
 from poseunion.annotate.review.priority import radius_px
 from poseunion.models.errors import BadArgumentError, BadFileError
@@ -138,7 +138,7 @@ def percent(share: float) -> str:
 
 def gross_errors(annotations: AnnotationSet, points: Population) -> dict[int, bool]:
     """Index of each point with a decision -> whether it is a gross error; raises BadFileError for a damaged review."""
-    rows = {row: last for row in set(points.rows.tolist()) if (last := _last(annotations, row))}
+    rows = {row: last for row in set(points.rows.tolist()) if (last := last_entries_at(annotations, row))}
     names = annotations.skeleton.keypoints
     found = {}
     for i, row in enumerate(points.rows.tolist()):
@@ -154,13 +154,6 @@ def gross_errors(annotations: AnnotationSet, points: Population) -> dict[int, bo
         # Without an area there is no radius: every move counts.
         found[i] = v == 0 or (moved_px > 0 and not moved_px <= limit_px)
     return found
-
-
-def _last(annotations: AnnotationSet, row: int) -> dict[str, Any]:
-    try:
-        return last_entries(annotations.records[row])
-    except ValueError as error:
-        raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
 
 
 def certify(

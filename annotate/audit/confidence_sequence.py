@@ -76,8 +76,7 @@ def draws_of(weight: NDArray[np.float64], order: NDArray[np.integer], wrong: NDA
         order: (T,) indices of the inspected points, first drawn first.
         wrong: (T,) of them.
     """
-    drawn = weight[order]
-    left = weight.sum() - np.cumsum(drawn) + drawn
+    left = _left(weight, order)
     sorted_weight = np.sort(weight)
     rank = np.argsort(np.argsort(weight, kind="stable"), kind="stable")
     taken = np.zeros(len(weight), bool)
@@ -88,8 +87,18 @@ def draws_of(weight: NDArray[np.float64], order: NDArray[np.integer], wrong: NDA
             lowest += 1
         least[t] = sorted_weight[lowest]
         taken[rank[point]] = True
-    left = np.maximum(left, drawn)  # against cancellation at the very end
-    return Draws(len(weight), np.asarray(wrong, bool), drawn / left, least / left)
+    return Draws(len(weight), np.asarray(wrong, bool), weight[order] / left, least / left)
+
+
+def probabilities(weight: NDArray[np.float64], order: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(T,) with which each point of `order` was drawn among those that were left."""
+    return weight[order] / _left(weight, order)
+
+
+def _left(weight: NDArray[np.float64], order: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(T,) weight that was left at each draw."""
+    drawn = weight[order]
+    return np.maximum(weight.sum() - np.cumsum(drawn) + drawn, drawn)  # against cancellation at the very end
 
 
 def upper_bound(draws: Draws, alpha: float) -> int:
@@ -118,7 +127,7 @@ def lower_bound(draws: Draws, alpha: float) -> int:
 
 def most_evidence(draws: Draws, errors: int) -> float:
     """Largest log K_t so far against "at least `errors` of the points are wrong"."""
-    return float(_log_martingale(_factors_above(draws, errors)).max(initial=0.0))
+    return float(evidence(draws, errors).max(initial=0.0))
 
 
 def evidence(draws: Draws, errors: int) -> NDArray[np.float64]:

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from poseunion.annotate.audit.confidence_sequence import probabilities
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
-from poseunion.annotate.formats.review_entries import last_entries
+from poseunion.annotate.formats.review_entries import last_entries_at
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import first_fault, read_json
 
@@ -160,7 +161,7 @@ def draw(annotations: AnnotationSet, budget: int, seed: int = 0, earlier: Audit 
 
 def _audit(points: Population, order: NDArray[np.int64], seed: int) -> Audit:
     weight = points.weight[order]
-    left = points.weight.sum() - np.cumsum(weight) + weight
+    probability = probabilities(points.weight, order)
     drawn = [
         {
             "annotation": points.ids[i],
@@ -169,9 +170,9 @@ def _audit(points: Population, order: NDArray[np.int64], seed: int) -> Audit:
             "y": points.xy[i][1],
             "confidence": float(points.confidence[i]),
             "weight": w,
-            "probability": w / total,
+            "probability": p,
         }
-        for i, w, total in zip(order.tolist(), weight.tolist(), left.tolist(), strict=True)
+        for i, w, p in zip(order.tolist(), weight.tolist(), probability.tolist(), strict=True)
     ]
     return Audit(seed=seed, population=points.sha256, points=len(points), strata=points.strata_to_json(), drawn=drawn)
 
@@ -203,10 +204,7 @@ def _reviewed(annotations: AnnotationSet) -> set[tuple[int, str]]:
     found = set()
     for row, record in enumerate(annotations.records):
         if isinstance(record, dict) and record.get("review"):
-            try:
-                found |= {(row, keypoint) for keypoint in last_entries(record)}
-            except ValueError as error:
-                raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
+            found |= {(row, keypoint) for keypoint in last_entries_at(annotations, row)}
     return found
 
 

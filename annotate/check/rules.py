@@ -5,6 +5,7 @@ Nothing here is fatal: a file with these faults can be used. What a person has t
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations
@@ -209,7 +210,8 @@ def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
     people: dict[int, list[int]] = defaultdict(list)
     for index, _ in readable(annotations):
         people[int(annotations.image_index[index])].append(index)
-    copies: dict[str, str] = {}
+    digest = functools.cache(sha256_of)
+    seen: dict[int, list[tuple[str, Path]]] = defaultdict(list)  # by the file's size: few of the same need a checksum
     for position, image in enumerate(annotations.images):
         if not image.file_name:
             continue
@@ -223,8 +225,11 @@ def pictures(annotations: AnnotationSet, folder: Path) -> Iterator[Problem]:
         except ItemError as error:
             yield Problem(place, str(error))
             continue
-        first = copies.setdefault(sha256_of(path), image.file_name)
-        if first != image.file_name:
+        same_size = seen[path.stat().st_size]
+        first = next((name for name, other in same_size if digest(other) == digest(path)), None)
+        if first is None:
+            same_size.append((image.file_name, path))
+        elif first != image.file_name:
             yield Problem(place, f"{image.file_name} is the same picture as {first}", False)
         stated = None if image.width is None or image.height is None else (image.width, image.height)
         if stated is not None and stated not in (stored, upright):

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from poseunion.annotate.formats.types import AnnotationSet
+from poseunion.models.errors import BadFileError
 from poseunion.models.files import first_fault
 from poseunion.models.skeleton import Skeleton
 
@@ -77,6 +79,14 @@ def review_of(record: dict[str, Any]) -> list[Entry]:
 def last_entries(record: dict[str, Any]) -> dict[str, Entry]:
     """Keypoint -> the entry that counts; raises ValueError as `review_of` does."""
     return {entry["keypoint"]: entry for entry in review_of(record)}
+
+
+def last_entries_at(annotations: AnnotationSet, row: int) -> dict[str, Entry]:
+    """`last_entries` of a record of a file; raises BadFileError, which names it, for a damaged review."""
+    try:
+        return last_entries(annotations.records[row])
+    except ValueError as error:
+        raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
 
 
 def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV:
