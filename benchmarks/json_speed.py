@@ -89,7 +89,7 @@ def _bare_write(path: Path) -> Callable[[], Any]:
 
 
 def _ours_write(path: Path) -> Callable[[], Any]:
-    """The extended file of people to whom nothing was added: reading and predicting are not in it."""
+    """Writes the extended file of people without added points; reading and predicting are not timed."""
     from poseunion.annotate.formats import read_annotations
     from poseunion.annotate.formats.coco import coco_json_write as coco_write
     from poseunion.annotate.formats.extension import Completion, Extension, Origin

@@ -1,4 +1,4 @@
-"""What do reviewers' decisions teach the next student, and does it matter whom they look at?
+"""Gain of the next student from reviewers' decisions, by the order in which people are reviewed.
 
     .venv/bin/python benchmarks/review_rounds.py --data lspet/train.json --images lspet/train \
       --test lspet/test.json --test-images lspet/test --seeds 0 1 2 --plot review-rounds.png > NOTE.md

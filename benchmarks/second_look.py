@@ -32,7 +32,7 @@ def suspicions(file: Path, images: Path, model: Predictor) -> Suspicions:
 
 
 def exchanged(document: dict[str, Any], joints: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
-    """A copy with the sides of these joints exchanged, and whom that touched."""
+    """A copy with the sides of these joints exchanged, and the places of the records that changed."""
     copy = json.loads(json.dumps(document))
     names, touched = copy["categories"][0]["keypoints"], set()
     for number, person in enumerate(copy["annotations"]):

@@ -82,7 +82,7 @@ class Measured:
         beside: Mapping[str, str],
         advance: Callable[[int, int], None],
     ) -> Measured:
-        """Measure; `advance` is told how many rounds of how many are done.
+        """Measure all arms in rounds; `advance` is called with the rounds done and all rounds.
 
         Raises:
             BadArgumentError: two models of one name.

@@ -142,7 +142,7 @@ def ranking(m: Measured) -> tuple[float, float]:
 
 
 def ranking_table(parts: dict[str, Measured]) -> list[str]:
-    """How well right and wrong proposals are told apart."""
+    """Separation of right and wrong proposals by confidence, as a table."""
     lines = ["| | area under ROC | accepted where one of 20 accepted is wrong, % |", "|---|--:|--:|"]
     for name, m in parts.items():
         area, share = ranking(m)

@@ -35,7 +35,7 @@ def model() -> Predictor:
 
 
 def exchange(path: Path, joint: str) -> tuple[Path, set[str]]:
-    """The example's labels with a joint's sides exchanged on everybody, and whom that touched."""
+    """The example's labels with a joint's sides exchanged on all people, and where."""
     document: dict[str, Any] = json.loads(LABELS.read_text())
     names = document["categories"][0]["keypoints"]
     left, right = (

@@ -100,7 +100,7 @@ def astronaut() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def stage(astronaut: NDArray[np.uint8]) -> Callable[..., NDArray[np.uint8]]:
-    """`stage((10, 30), None)`: a frame with a person at x, y in its left half, and nobody in the right half."""
+    """`stage((10, 30), None)`: a frame with a person at x, y in its left half, and none in the right half."""
 
     def make(*places: tuple[int, int] | None, brightness: float = 1.0) -> NDArray[np.uint8]:
         frame = np.zeros((SIDE, SIDE, 3), np.uint8)
