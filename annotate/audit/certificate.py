@@ -182,16 +182,11 @@ def certify(
         chosen = keypoint_N == name
         position = np.cumsum(chosen) - 1  # of a point among this keypoint's
         of_it = chosen[order]
-        bounds[name] = _bound(
-            points.weight[chosen],
-            position[order[of_it]],
-            wrong[of_it[:inspected]],
-            points.confidence[chosen],
-            target,
-            alpha,
-        )
-    pooled = _bound(points.weight, order, wrong, points.confidence, target, alpha)
+        weight, own_order, own_wrong = points.weight[chosen], position[order[of_it]], wrong[of_it[:inspected]]
+        own_draws = cs.draws_of(weight, own_order[: len(own_wrong)], own_wrong)
+        bounds[name] = _bound(weight, own_order, own_draws, points.confidence[chosen], target, alpha)
     draws = cs.draws_of(points.weight, order[:inspected], wrong)
+    pooled = _bound(points.weight, order, draws, points.confidence, target, alpha)
     most = cs.upper_bound(draws, alpha)
     errors_in_all, left = sum(wrong_of.values()), len(points) - len(wrong_of)
     return Certificate(
@@ -216,14 +211,14 @@ def certify(
 def _bound(
     weight: NDArray[np.float64],
     order: NDArray[np.int64],
-    wrong: NDArray[np.bool_],
+    draws: cs.Draws,
     confidence: NDArray[np.float64],
     target: float,
     alpha: float,
 ) -> Bound:
-    """Bounds of one population whose points stand in `order`, with answers for its prefix."""
-    n, points = len(wrong), len(weight)
-    draws = cs.draws_of(weight, order[:n], wrong)
+    """Bounds of one population whose points stand in `order`, with answers for its prefix, the draws."""
+    wrong, points = draws.wrong, len(weight)
+    n = len(wrong)
     most, fewest, estimate = cs.upper_bound(draws, alpha), cs.lower_bound(draws, alpha), cs.estimate(draws)
     rate = (draws.errors + 0.5) / (n + 1) if n else float(1 - confidence[order[:AHEAD]].mean())
     reached = most <= target * points

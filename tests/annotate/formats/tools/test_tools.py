@@ -1,4 +1,4 @@
-"""What labelling tools' files may hold beside the plain case: several people, points of no person, broken neighbours."""
+"""Labelling tools' files beside the plain case: several people, points of no person, broken neighbours."""
 
 from __future__ import annotations
 
