@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.audit import confidence_sequence as cs
-from poseunion.annotate.audit.sample import Audit, Population, check_belongs, population
+from poseunion.annotate.audit.sample import Audit, Population, checked_order, population
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.review_entries import last_entries_at, outcome
 from poseunion.annotate.review.decisions import one_writer, read_extended, write_document
@@ -169,9 +169,8 @@ def certify(
         if not 0 < value < 1:
             raise BadArgumentError(f"{option} {value:g} is no share: give a number between 0 and 1.")
     points = population(annotations)
-    check_belongs(audit, points, annotations.source.path)
+    order = checked_order(audit, points, annotations.source.path)
     wrong_of = gross_errors(annotations, points)
-    order = points.order(audit.seed)
     drawn = order[: len(audit.drawn)].tolist()
     inspected = next((t for t, i in enumerate(drawn) if i not in wrong_of), len(drawn))
     wrong = np.array([wrong_of[i] for i in drawn[:inspected]], bool)

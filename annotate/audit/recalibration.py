@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.audit.certificate import gross_errors
-from poseunion.annotate.audit.sample import Audit, check_belongs, population
+from poseunion.annotate.audit.sample import Audit, checked_order, population
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS, REASON_NAMES, Reason
@@ -106,9 +106,9 @@ def recalibrate(annotations: AnnotationSet, audit: Audit, risk: float) -> Recali
     if not 0 < risk < 1:
         raise BadArgumentError(f"--risk {risk:g} is no share: give a number between 0 and 1.")
     points = population(annotations)
-    check_belongs(audit, points, annotations.source.path)
+    order = checked_order(audit, points, annotations.source.path)
     wrong_of = gross_errors(annotations, points)
-    used = [i for i in points.order(audit.seed)[: len(audit.drawn)].tolist() if i in wrong_of]
+    used = [i for i in order[: len(audit.drawn)].tolist() if i in wrong_of]
     if not used:
         raise BadArgumentError(
             f"No drawn point of {annotations.source.path} is inspected: recalibration needs answers."

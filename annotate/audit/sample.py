@@ -145,7 +145,7 @@ def draw(annotations: AnnotationSet, budget: int, seed: int = 0, earlier: Audit 
         raise BadArgumentError(f"--budget {budget} leaves no point to inspect: give at least 1.")
     points = population(annotations)
     if earlier is not None:
-        check_belongs(earlier, points, annotations.source.path)
+        checked_order(earlier, points, annotations.source.path)
         if earlier.seed != seed:
             raise BadFileError(
                 f"The sample of {annotations.source.path} was drawn with seed {earlier.seed}: leave out --seed "
@@ -185,18 +185,19 @@ def read_audit(path: Path) -> Audit:
         raise BadFileError(f"{path} is no sample of annotate audit: {first_fault(error, 'file')}.") from error
 
 
-def check_belongs(audit: Audit, points: Population, file: Path) -> None:
-    """Raise BadFileError where a sample was not drawn from these points by this design."""
+def checked_order(audit: Audit, points: Population, file: Path) -> NDArray[np.int64]:
+    """The order of all points that a sample begins; raises BadFileError where it was not drawn from them by design."""
     if audit.population != points.sha256:
         raise BadFileError(
             f"The sample was drawn from other points than {file} has now (it was extended again?): draw anew with "
             "annotate audit --overwrite."
         )
-    order = points.order(audit.seed)[: len(audit.drawn)].tolist()
+    order = points.order(audit.seed)
     if [(d.get("annotation"), d.get("keypoint")) for d in audit.drawn] != [
-        (points.ids[i], points.keypoints[i]) for i in order
+        (points.ids[i], points.keypoints[i]) for i in order[: len(audit.drawn)].tolist()
     ]:
         raise BadFileError(f"The sample of {file} was changed by hand: draw anew with annotate audit --overwrite.")
+    return order
 
 
 def _reviewed(annotations: AnnotationSet) -> set[tuple[int, str]]:
@@ -227,7 +228,7 @@ def audit_queue(annotations: AnnotationSet) -> list[tuple[int, str]]:
         return []
     audit = read_audit(path)
     try:
-        check_belongs(audit, population(annotations), annotations.source.path)
+        checked_order(audit, population(annotations), annotations.source.path)
     except BadFileError:
         return []
     return to_inspect(annotations, audit)
