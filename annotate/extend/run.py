@@ -218,7 +218,7 @@ def _results(
     for result in read_shards(shards, mark, len(predictor.skeleton)):
         # What was bad may have been mended.
         if result.chunk not in state.chunks and not result.bad and pictures.unchanged(result.stamps):
-            state.checked_order(result, shards)
+            state.check_belongs(result, shards)
             yield result
     tasks = (
         task_of(annotations, chunk, planned.chunk(chunk), predictor.skeleton if predictor.uses_labels else None)
@@ -258,7 +258,7 @@ def _usable(line: dict[str, Any], state: RunState, predictor: PosePredictor, pat
     """A journalled chunk; None where it is not one of this plan's, or out of range: it is done again."""
     try:
         result = ChunkResult.from_line(line, len(predictor.skeleton), path)
-        state.checked_order(result, path)
+        state.check_belongs(result, path)
     except BadFileError:
         return None
     return result

@@ -42,7 +42,7 @@ class RunState:
         self.chunks: set[int] = set()
         self.people = 0
 
-    def checked_order(self, result: ChunkResult, path: Path) -> None:
+    def check_belongs(self, result: ChunkResult, path: Path) -> None:
         """A chunk of the journal must hold exactly the plan's records."""
         expected = self.planned.chunk(result.chunk) if 0 <= result.chunk < self.planned.chunks else np.zeros(0)
         if sorted([*result.record.tolist(), *(index for index, _ in result.bad)]) != sorted(expected.tolist()):
