@@ -38,7 +38,7 @@ _OPTIONAL = ("raw_score", "sd_px", "disagreement")
 
 
 class Keypoint(NamedTuple):
-    """Image pixels, and the probability of being right (of a model that is not calibrated, its score)."""
+    """Image pixels to a hundredth, and the probability of being right (of a model that is not calibrated, its score)."""
 
     x: float
     y: float
@@ -67,7 +67,7 @@ class Pose:
 
     def __getitem__(self, keypoint: str) -> Keypoint:
         k = self.skeleton.index(keypoint)
-        x, y = self.xy[k].tolist()
+        x, y = self.xy[k].round(2).astype(float).round(2).tolist()
         return Keypoint(x, y, round(float(self.score[k]), 4))
 
     def keys(self) -> tuple[str, ...]:
