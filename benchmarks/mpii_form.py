@@ -3,7 +3,7 @@
 People of COCO without their faces, once with COCO's other labels and box, once written as MPII's json and read back
 (`training.calibration.mpii_form`): what the confidences claim, and what share is right. Two sets: `coco/test`, and the
 people of `coco/train` that neither the training nor any fit has seen. The body of the network may have seen COCO
-train2017: the second set beside the first shows how optimistic the promises, which rest on it, are.
+train2017: the second set beside the first shows how optimistic the guarantees, which rest on it, are.
 
     python benchmarks/mpii_form.py --data DATA > benchmarks/DATE-mpii-form.md
 """
@@ -99,20 +99,20 @@ def risk_table(part: KeypointLogistic, sets: dict[str, Seen], names: tuple[str, 
     lines = [f"| keypoint | threshold | bound, % | {said} |", "|---|--:|--:|" + "--:|" * (2 * len(columns))]
     for keypoint in FACE:
         k = names.index(keypoint)
-        promised = guarantee(part.ladders[k], RISK)
-        if promised.bound is None:
-            lines.append(f"| {keypoint} | – | {promised.reason} |" + " – |" * (2 * len(columns)))
+        granted = guarantee(part.ladders[k], RISK)
+        if granted.bound is None:
+            lines.append(f"| {keypoint} | – | {granted.reason} |" + " – |" * (2 * len(columns)))
             continue
         cells = []
         for name, form in columns:
             seen = sets[name]
             mine = (seen.keypoint == k) & (seen.form == form) & ~seen.cut
-            taken = mine & seen.placed & (seen.confidence >= promised.threshold)
+            taken = mine & seen.placed & (seen.confidence >= granted.threshold)
             cells += [
                 f"{100 * taken.sum() / max(1, mine.sum()):.0f}",
                 f"{(taken & ~seen.right).sum()} of {taken.sum()}",
             ]
-        lines.append(f"| {keypoint} | {promised.threshold:.4f} | {100 * promised.bound:.1f} | {' | '.join(cells)} |")
+        lines.append(f"| {keypoint} | {granted.threshold:.4f} | {100 * granted.bound:.1f} | {' | '.join(cells)} |")
     return lines
 
 
@@ -154,10 +154,10 @@ def main() -> None:
         f"Commit: {commit(Path(__file__))}  ",
         f"Model: {predictor.name}, sha256 {predictor.sha256[:12]}  ",
         f"Fitted on {calibration.people}.  ",
-        f"The promises rest on {calibration.guarantee_people}.",
+        f"The guarantees rest on {calibration.guarantee_people}.",
         "",
         "People without their faces, the other labels given. Right: in the picture, and within the OKS-.5 radius of "
-        "the person's own area. The second set is that of the promises: only its confidences are a measurement.",
+        "the person's own area. The second set is that of the guarantees: only its confidences are a measurement.",
         "",
         f"## Claimed and right, whole people; accepted from {threshold:g}",
         "",

@@ -26,7 +26,7 @@ SelfCheckOption = Annotated[
     typer.Option(
         "--self-check",
         help="First hide labelled keypoints of 100 people and predict them again; if they have more errors than the "
-        "calibration promises, --risk is refused.",
+        "calibration predicts, --risk is refused.",
     ),
 ]
 AuditOption = Annotated[

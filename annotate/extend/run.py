@@ -190,7 +190,7 @@ def extend(
             seconds=round(time.time() - started, 3),
             resumed=resumed,
             redone=redone,
-            promise=rule.promise(),
+            guarantee=rule.guarantee_block(),
             gaps=counts.gaps_left(),
             fill_gaps=options.fill_gaps,
             asked=options.keypoints,

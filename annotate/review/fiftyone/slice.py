@@ -37,7 +37,7 @@ def choose(
     top: int,
     audit: int,
     decided: bool = False,
-    voices: Sequence[AlternativePrediction] = (),
+    alternatives: Sequence[AlternativePrediction] = (),
     drawn: Sequence[tuple[int, str]] = (),
 ) -> Slice:
     """The slice of a file.
@@ -46,7 +46,7 @@ def choose(
         top: people.
         audit: accepted proposals; the same ones for the same file of annotations, whatever else is requested.
         decided: also proposals with a decision.
-        voices: other extensions of the file, see `priority.voice_of`.
+        alternatives: other extensions of the file, see `priority.alternative_of`.
         drawn: (row, keypoint) of an audit's sample: it takes the place of the `audit` accepted proposals.
 
     Raises:
@@ -56,7 +56,7 @@ def choose(
         raise BadArgumentError(f"--top {top} leaves nobody to review: give at least 1.")
     if audit < 0:
         raise BadArgumentError(f"--audit {audit} is no number of proposals: give 0 or more.")
-    people = queue(annotations, decided=decided, voices=voices)
+    people = queue(annotations, decided=decided, alternatives=alternatives)
     if not people:
         raise BadArgumentError(
             f"{annotations.source.path} has no proposal that is still to be decided"
