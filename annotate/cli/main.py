@@ -76,6 +76,7 @@ def extend_command(
         float | None,
         typer.Option(help="Accept so that at most this share is a gross error, with 90 % confidence, per keypoint."),
     ] = None,
+    tolerance: cli_audit.CalibratedToleranceOption = None,
     fill_gaps: Annotated[
         bool,
         typer.Option("--fill-gaps", help="Also propose what the dataset defines and its annotators left out."),
