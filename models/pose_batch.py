@@ -87,7 +87,8 @@ class PoseBatch:
         box_xywh: (N, 4) float32 the boxes that were predicted, image pixels.
         raw_score: (N, K) float32 in [0, 1] the network's own score, where `score` differs from it.
         sd_px: (N, K) float32 standard deviation an axis, image pixels, where labelled keypoints conditioned it.
-        disagreement: (N, K) float32 distance between picture and prior in OKS-.5 radii, ditto.
+        disagreement: (N, K) float32 distance between predictions in OKS-.5 radii: of picture and prior, ditto; of a
+            joint model's networks from their mean; of both the larger one.
         model: (N,) name of the model that predicted each person, where it is one of several.
         image: (H, W, 3) uint8 RGB the picture, where a predictor was called on one: for `plot`.
     """

@@ -177,7 +177,9 @@ class Predictor:
         image_wh_N2: NDArray[np.floating] | None = None,
     ) -> PoseBatch:
         """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
-        return self.located(self.outputs(crop_NHW3), crops)
+        outputs, apart = self.read(crop_NHW3)
+        found = self.located(outputs, crops)
+        return found if apart is None else replace(found, disagreement=apart)
 
     def located(self, outputs: list[NDArray[np.float32]], crops: Sequence[Crop]) -> PoseBatch:
         """Keypoints in image pixels from the raw outputs of `crops`; confidences where the model is calibrated."""
@@ -205,6 +207,10 @@ class Predictor:
         else:
             mirrored = [simcc.unflip_x(mirrored[0][:, order], self.metadata.grid), mirrored[1][:, order]]
         return [np.asarray((a + b) / 2, np.float32) for a, b in zip(outputs, mirrored, strict=True)]
+
+    def read(self, crop_NHW3: NDArray[np.uint8]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32] | None]:
+        """Outputs, and of several networks (N, K) how far apart they place each keypoint, in OKS-.5 radii."""
+        return self.outputs(crop_NHW3), None
 
     def decode(self, outputs: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Decode raw outputs to (N, K, 2) crop pixels and (N, K) raw scores."""

@@ -280,6 +280,10 @@ def predictor_for_option(
     """
     if route_option == "off":
         return base
+    if base.metadata.parts:
+        raise BadArgumentError(
+            "--route auto starts from one network: give one --model and no --turns, or leave it out."
+        )
     route = find_route(name)
     routed = with_route(base, route, device=device, threads=threads)
     if names := outdated(route, routed):
