@@ -38,7 +38,7 @@ _OPTIONAL = ("raw_score", "sd_px", "disagreement")
 
 
 class Keypoint(NamedTuple):
-    """Image pixels to a hundredth, and the probability of being right (of a model that is not calibrated, its score)."""
+    """Image pixels to a hundredth, and the probability of being right; of an uncalibrated model, its score."""
 
     x: float
     y: float
