@@ -40,6 +40,19 @@ JointCalibrationOption = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"poseunion {version('poseunion')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
 def run(app: typer.Typer, name: str) -> None:
     """Run a typer app as the program `name`; expected errors become one sentence and exit code 2.
 
