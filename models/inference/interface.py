@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
-from poseunion.models.images import Picture
+from poseunion.models.images import ImageLike
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import Skeleton
@@ -57,7 +57,7 @@ class PosePredictor(Protocol):
     def route(self) -> Sequence[dict[str, Any]]: ...
 
     def __call__(
-        self, picture: Picture, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
         """Keypoints of the people in one picture, which `PoseBatch.image` holds then.
 

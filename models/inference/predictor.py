@@ -28,7 +28,7 @@ from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec import heatmap, simcc
 from poseunion.models.codec.crop import Crop, check_in_picture, crop_from_box, cut_crop, to_image
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.images import Picture
+from poseunion.models.images import ImageLike
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.inference.one_picture import predict_picture
 from poseunion.models.pose_batch import PoseBatch
@@ -103,7 +103,7 @@ class Predictor:
         return ()
 
     def __call__(
-        self, picture: Picture, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
         """Keypoints of the people in one picture, see `PosePredictor.__call__`."""
         return predict_picture(self, picture, boxes_xywh, labels_NK3)

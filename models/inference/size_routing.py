@@ -22,7 +22,7 @@ from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import first_fault, read_json
-from poseunion.models.images import Picture
+from poseunion.models.images import ImageLike
 from poseunion.models.inference.conditioned import ConditionedPredictor
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.inference.one_picture import predict_picture
@@ -144,7 +144,7 @@ class RoutedPredictor:
         return (~(box[:, 2:].max(1)[:, None] < self.below_px)).sum(1)
 
     def __call__(
-        self, picture: Picture, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
         """Keypoints of the people in one picture, see `PosePredictor.__call__`."""
         return predict_picture(self, picture, boxes_xywh, labels_NK3)
