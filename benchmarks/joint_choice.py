@@ -12,10 +12,10 @@ from joint_readings import MEMBERS, Readings
 from numpy.typing import NDArray
 
 from poseunion.models.codec.crop import affine_to_crop, apply_affine
+from poseunion.models.inference.joint_turns import agreement, crop_of, merged
 from poseunion.models.keypoint_offsets import OFFSETS, to_model_keypoints
 from poseunion.models.skeleton import Skeleton, sideless
 from poseunion.training.densities.fit_joint import Fitted, Labels, fit_weights
-from poseunion.training.densities.joint_turns import agreement, crop_of, merged
 from poseunion.training.evaluation.evaluate import scores_of
 from poseunion.training.evaluation.predictions import Predictions, person_areas
 

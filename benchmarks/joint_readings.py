@@ -18,6 +18,8 @@ from poseunion.models.codec.crop import to_image
 from poseunion.models.codec.heatmap import decode
 from poseunion.models.files import atomic_writer
 from poseunion.models.images import read_annotated_image
+from poseunion.models.inference.joint_cells import moved
+from poseunion.models.inference.joint_turns import ANGLES_DEG, crop_of
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.keypoint_offsets import MODEL_OFFSETS
 from poseunion.models.picture_paths import picture_path
@@ -26,8 +28,6 @@ from poseunion.models.progress import track
 from poseunion.training.data.arrays import read_arrays
 from poseunion.training.data.splits import is_held_out
 from poseunion.training.densities.joint import JointTeacher
-from poseunion.training.densities.joint_cells import moved
-from poseunion.training.densities.joint_turns import ANGLES_DEG, crop_of
 from poseunion.training.evaluation.evaluate import Task, read_task
 from poseunion.training.evaluation.predictions import Predictions, in_skeleton
 

@@ -21,7 +21,7 @@ from joint_choice import Merged, choose, chosen_weights, scores
 from joint_readings import MEMBERS, Readings, read_all
 
 from poseunion.export.timing import commit, machine
-from poseunion.training.densities.joint_turns import AGREED
+from poseunion.models.inference.joint_turns import AGREED
 from poseunion.training.evaluation.joint_rows import ORACLE, oracle
 
 SETS = {"choose": ("coco/train", "lspet/train"), "table": ("coco/test", "lspet/test")}

@@ -1,4 +1,4 @@
-"""Shared error handling of the command lines: one sentence on standard error and exit code 2."""
+"""Shared error handling and options of the command lines: an error is one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -13,6 +14,30 @@ from typer.core import TyperGroup
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
 ROUTE_HELP = "auto: small people go to the model's low-resolution students, where a route comes with it (today: none)."
+ModelsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        metavar="NAME|PATH",
+        help="Shipped model or described .onnx file; repeat it to predict with several as one, by their mean density.",
+    ),
+]
+TurnsOption = Annotated[
+    str,
+    typer.Option(
+        "--turns",
+        metavar="none|disagreement|always",
+        help="Also predict in pictures turned by 90, 180 and 270 degrees: people that the models disagree about, or all.",
+    ),
+]
+JointCalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="Calibration of several models or of turned pictures, from poseunion calibrate with the same --model.",
+    ),
+]
 
 
 def run(app: typer.Typer, name: str) -> None:

@@ -160,11 +160,13 @@ def _share(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
 
 
-def oks_radius_px(area_N: NDArray[np.floating], sigma_K: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N, K) distance at which a keypoint's OKS is .5: exp(-d^2 / (2 area (2 sigma)^2)) = 1/2.
+def oks_radius_px(
+    area_N: NDArray[np.floating], sigma_K: NDArray[np.floating], similarity: float = 0.5
+) -> NDArray[np.float64]:
+    """(N, K) distance at which a keypoint's OKS is .5, or another: exp(-d^2 / (2 area (2 sigma)^2)) = similarity.
 
     Args:
         area_N: square px of the person, see `metrics.oks`.
     """
     area = np.asarray(area_N, np.float64)
-    return np.asarray(np.sqrt(2 * np.log(2) * area)[:, None] * 2 * np.asarray(sigma_K, np.float64))
+    return np.asarray(np.sqrt(2 * np.log(1 / similarity) * area)[:, None] * 2 * np.asarray(sigma_K, np.float64))

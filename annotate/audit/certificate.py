@@ -1,6 +1,6 @@
 """Certificate of an extended file: a bound of the gross errors among its added points, from an inspected sample.
 
-A drawn point is a gross error if it was rejected, needs a fix, or was moved beyond its OKS-.5 radius. Only the longest
+A drawn point is a gross error if it was rejected, needs a fix, or was moved beyond the tolerance. Only the longest
 inspected prefix of the drawn order counts: a point that was left out in between ends it.
 """
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.audit import confidence_sequence as cs
 from poseunion.annotate.audit.sample import Audit, Population, checked_order, population
+from poseunion.annotate.audit.tolerance import Tolerance
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.review_entries import last_entries_at, outcome
 from poseunion.annotate.review.decisions import one_writer, read_extended, write_document
-from poseunion.annotate.review.priority import radius_px
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import write_json
 
@@ -61,6 +61,9 @@ class Certificate:
         keypoints: of each keypoint's, every one at its own confidence.
         inspected_in_all: points with a decision, in the sample or not; errors_in_all: gross errors among them.
         rest_at_most: bound of the share of gross errors among the points without a decision.
+        tolerance: distance beyond which a moved point is a gross error.
+        drawn_for: tolerance of the sample, by which its reviewers accepted.
+        without_size: added points of people without the tolerance's size; every move of theirs is a gross error.
         drawn, waiting: points of the sample, and those that wait for a decision.
         answers: prefix of the sample: annotation, keypoint, whether it is wrong, with which probability it was drawn
             and the least one among what was left: all that the pooled bound is computed from.
@@ -78,6 +81,9 @@ class Certificate:
     seed: int
     population: str
     answers: tuple[tuple[Any, str, bool, float, float], ...]
+    tolerance: Tolerance
+    drawn_for: Tolerance
+    without_size: int
 
     @property
     def statement(self) -> str:
@@ -86,8 +92,9 @@ class Certificate:
         if not b.inspected:
             return f"Nothing is certified of the {b.points:,} added points: none of the sample is inspected."
         return (
-            f"Of the {b.points:,} added points at most {percent(b.at_most)} are gross errors, with "
-            f"{100 * self.confidence:g} % confidence, after {b.inspected} inspections ({b.errors} gross errors)."
+            f"Of the {b.points:,} added points at most {percent(b.at_most)} are gross errors (beyond "
+            f"{self.tolerance.distance}), with {100 * self.confidence:g} % confidence, after {b.inspected} inspections "
+            f"({b.errors} gross errors)."
         )
 
     @property
@@ -100,6 +107,22 @@ class Certificate:
             f"Of the {left:,} of them without a reviewer's decision at most {percent(self.rest_at_most)} are, with the "
             "same confidence."
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the tolerance leaves open; empty for that of the sample, if every person has the size."""
+        notes = []
+        if self.tolerance != self.drawn_for:
+            notes.append(
+                f"The sample was drawn for a tolerance of {self.drawn_for}: a point that was accepted counts as within "
+                f"{self.tolerance.distance}, too."
+            )
+        if self.without_size:
+            notes.append(
+                f"{self.without_size:,} added points are of people without the size that {self.tolerance} needs: of "
+                "these every moved point is a gross error."
+            )
+        return notes
 
     @property
     def outlook(self) -> str:
@@ -120,7 +143,8 @@ class Certificate:
     def summary(self) -> dict[str, Any]:
         """For the `poseunion` block: all but the answers, which the records' `review` has."""
         values = {k: v for k, v in asdict(self).items() if k != "answers"}
-        return {"statement": self.statement, "rest": self.rest, **values}
+        values |= {"tolerance": str(self.tolerance), "drawn_for": str(self.drawn_for)}
+        return {"statement": self.statement, "rest": self.rest, "notes": self.notes, **values}
 
     def to_json(self) -> dict[str, Any]:
         """Everything, the answers included."""
@@ -136,8 +160,14 @@ def percent(share: float) -> str:
     return f"{math.ceil(round(1000 * share, 6)) / 10:g} %"
 
 
-def gross_errors(annotations: AnnotationSet, points: Population) -> dict[int, bool]:
-    """Index of each point with a decision -> whether it is a gross error; raises BadFileError for a damaged review."""
+def gross_errors(annotations: AnnotationSet, points: Population, tolerance: Tolerance = Tolerance()) -> dict[int, bool]:
+    """Index of each point with a decision -> whether it is a gross error.
+
+    An accepted point has no distance: its reviewer took it as within the tolerance.
+
+    Raises:
+        BadFileError: a review is damaged.
+    """
     rows = {row: last for row in set(points.rows.tolist()) if (last := last_entries_at(annotations, row))}
     names = annotations.skeleton.keypoints
     found = {}
@@ -150,27 +180,37 @@ def gross_errors(annotations: AnnotationSet, points: Population) -> dict[int, bo
         except ValueError as error:
             raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
         moved_px = math.dist((x, y), points.xy[i])
-        limit_px = float(radius_px(annotations, row)[names.index(points.keypoints[i])])
-        # Without an area there is no radius: every move counts.
+        limit_px = float(tolerance.radius_px(annotations, row)[names.index(points.keypoints[i])])
+        # Without the person's size there is no radius: every move counts.
         found[i] = v == 0 or (moved_px > 0 and not moved_px <= limit_px)
     return found
 
 
 def certify(
-    annotations: AnnotationSet, audit: Audit, target: float = 0.05, confidence: float = CONFIDENCE
+    annotations: AnnotationSet,
+    audit: Audit,
+    target: float = 0.05,
+    confidence: float = CONFIDENCE,
+    tolerance: Tolerance | None = None,
 ) -> Certificate:
     """The certificate that a file's decisions give.
 
+    Args:
+        tolerance: of a gross error; None: the sample's.
+
     Raises:
-        BadArgumentError: target or confidence is no share. BadFileError: the sample is not of this file, or a decision
-            is damaged.
+        BadArgumentError: target or confidence is no share. BadFileError: the sample is not of this file, a decision is
+            damaged, or no person has the size that the tolerance needs.
     """
     for option, value in (("--target", target), ("--confidence", confidence)):
         if not 0 < value < 1:
             raise BadArgumentError(f"{option} {value:g} is no share: give a number between 0 and 1.")
     points = population(annotations)
     order = checked_order(audit, points, annotations.source.path)
-    wrong_of = gross_errors(annotations, points)
+    drawn_for = Tolerance.parse(audit.tolerance)
+    tolerance = tolerance or drawn_for
+    without_size = tolerance.without_size(annotations, points.rows)
+    wrong_of = gross_errors(annotations, points, tolerance)
     drawn = order[: len(audit.drawn)].tolist()
     inspected = next((t for t, i in enumerate(drawn) if i not in wrong_of), len(drawn))
     wrong = np.array([wrong_of[i] for i in drawn[:inspected]], bool)
@@ -204,6 +244,9 @@ def certify(
             (points.ids[i], points.keypoints[i], bool(w), float(p), float(least))
             for i, w, p, least in zip(drawn[:inspected], wrong, draws.probability, draws.least, strict=True)
         ),
+        tolerance=tolerance,
+        drawn_for=drawn_for,
+        without_size=without_size,
     )
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.audit.certificate import gross_errors
 from poseunion.annotate.audit.sample import Audit, checked_order, population
+from poseunion.annotate.audit.tolerance import Tolerance
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS, REASON_NAMES, Reason
@@ -95,10 +96,15 @@ def fit(keypoints: list[str], confidence: NDArray[np.float64], wrong: NDArray[np
     return Recalibration(round(float(weight[0]), 6), round(float(weight[1]), 6), shifts)
 
 
-def recalibrate(annotations: AnnotationSet, audit: Audit, risk: float) -> Recalibrated:
+def recalibrate(
+    annotations: AnnotationSet, audit: Audit, risk: float, tolerance: Tolerance | None = None
+) -> Recalibrated:
     """Refit a file's confidences and accept only what keeps each keypoint's expected gross errors below a share.
 
     Points with a decision stay as they are, and so does what was not accepted.
+
+    Args:
+        tolerance: of a gross error; None: the sample's.
 
     Raises:
         BadArgumentError: the risk is no share, or nothing is inspected. BadFileError: the sample is of another file.
@@ -107,7 +113,9 @@ def recalibrate(annotations: AnnotationSet, audit: Audit, risk: float) -> Recali
         raise BadArgumentError(f"--risk {risk:g} is no share: give a number between 0 and 1.")
     points = population(annotations)
     order = checked_order(audit, points, annotations.source.path)
-    wrong_of = gross_errors(annotations, points)
+    tolerance = tolerance or Tolerance.parse(audit.tolerance)
+    tolerance.without_size(annotations, points.rows)
+    wrong_of = gross_errors(annotations, points, tolerance)
     used = [i for i in order[: len(audit.drawn)].tolist() if i in wrong_of]
     if not used:
         raise BadArgumentError(
@@ -130,7 +138,7 @@ def recalibrate(annotations: AnnotationSet, audit: Audit, risk: float) -> Recali
             kept += sum(p["accepted"] for p in records[row]["proposals"])
     block = {k: v for k, v in annotations.source.document["poseunion"].items() if k not in ("guarantee", "certificate")}
     block["thresholds"] = {**block.get("thresholds", {}), **thresholds}
-    answers = {"inspected": len(used), "errors": int(wrong.sum())}
+    answers = {"inspected": len(used), "errors": int(wrong.sum()), "tolerance": str(tolerance)}
     block["recalibration"] = {"risk": risk, "population": points.sha256, **answers, **asdict(function)}
     document = {**annotations.source.document, "annotations": records, "poseunion": block}
     return Recalibrated(document, function, len(used), int(wrong.sum()), dict(removed), kept)

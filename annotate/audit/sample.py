@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from poseunion.annotate.audit.confidence_sequence import probabilities
+from poseunion.annotate.audit.tolerance import Tolerance
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.formats.review_entries import last_entries_at
@@ -95,6 +96,7 @@ class Audit(BaseModel):
         points: how many they are.
         strata: their numbers and weights.
         drawn: the points to be inspected, in their order.
+        tolerance: how far off an accepted point may be.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -105,6 +107,7 @@ class Audit(BaseModel):
     points: int
     strata: list[dict[str, Any]]
     drawn: list[dict[str, Any]]
+    tolerance: str = str(Tolerance())
 
 
 def population(annotations: AnnotationSet) -> Population:
@@ -134,12 +137,21 @@ def audit_path(file: Path) -> Path:
     return file.with_name(file.name + ".audit.json")
 
 
-def draw(annotations: AnnotationSet, budget: int, seed: int = 0, earlier: Audit | None = None) -> Audit:
+def draw(
+    annotations: AnnotationSet,
+    budget: int,
+    seed: int = 0,
+    earlier: Audit | None = None,
+    tolerance: Tolerance | None = None,
+) -> Audit:
     """The shortest sample in which `budget` points wait for a decision, or all points; never shorter than `earlier`.
 
+    Args:
+        tolerance: None: that of `earlier`, else the OKS-.5 radius.
+
     Raises:
-        BadArgumentError: no budget. BadFileError: nothing is accepted, or `earlier` was drawn from other points or with
-            another seed.
+        BadArgumentError: no budget. BadFileError: nothing is accepted, no person has the size that the tolerance needs,
+            or `earlier` was drawn from other points, with another seed or for another tolerance.
     """
     if budget < 1:
         raise BadArgumentError(f"--budget {budget} leaves no point to inspect: give at least 1.")
@@ -151,15 +163,24 @@ def draw(annotations: AnnotationSet, budget: int, seed: int = 0, earlier: Audit 
                 f"The sample of {annotations.source.path} was drawn with seed {earlier.seed}: leave out --seed "
                 f"{seed}, or draw anew with --overwrite."
             )
+        drawn_for = Tolerance.parse(earlier.tolerance)
+        if tolerance not in (None, drawn_for):
+            raise BadFileError(
+                f"The sample of {annotations.source.path} was drawn for a tolerance of {drawn_for}, by which "
+                f"points were accepted: leave out --tolerance {tolerance}, or draw anew with --overwrite."
+            )
+        tolerance = drawn_for
+    tolerance = tolerance or Tolerance()
+    tolerance.without_size(annotations, points.rows)
     order = points.order(seed)
     reviewed = _reviewed(annotations)
     waits = np.cumsum([(int(points.rows[i]), points.keypoints[i]) not in reviewed for i in order.tolist()])
     size = min(int(np.searchsorted(waits, budget)) + 1, len(points))
     size = max(size, 0 if earlier is None else len(earlier.drawn))
-    return _audit(points, order[:size], seed)
+    return _audit(points, order[:size], seed, tolerance)
 
 
-def _audit(points: Population, order: NDArray[np.int64], seed: int) -> Audit:
+def _audit(points: Population, order: NDArray[np.int64], seed: int, tolerance: Tolerance) -> Audit:
     weight = points.weight[order]
     probability = probabilities(points.weight, order)
     drawn = [
@@ -174,15 +195,26 @@ def _audit(points: Population, order: NDArray[np.int64], seed: int) -> Audit:
         }
         for i, w, p in zip(order.tolist(), weight.tolist(), probability.tolist(), strict=True)
     ]
-    return Audit(seed=seed, population=points.sha256, points=len(points), strata=points.strata_to_json(), drawn=drawn)
+    return Audit(
+        seed=seed,
+        population=points.sha256,
+        points=len(points),
+        strata=points.strata_to_json(),
+        drawn=drawn,
+        tolerance=str(tolerance),
+    )
 
 
 def read_audit(path: Path) -> Audit:
     """Read a sample that `annotate audit` wrote; raises BadFileError."""
     try:
-        return Audit.model_validate(read_json(path))
+        audit = Audit.model_validate(read_json(path))
+        Tolerance.parse(audit.tolerance)
     except ValidationError as error:
         raise BadFileError(f"{path} is no sample of annotate audit: {first_fault(error, 'file')}.") from error
+    except BadArgumentError as error:
+        raise BadFileError(f"{path} is no sample of annotate audit: its tolerance is {audit.tolerance!r}.") from error
+    return audit
 
 
 def checked_order(audit: Audit, points: Population, file: Path) -> NDArray[np.int64]:

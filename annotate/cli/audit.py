@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from poseunion.annotate.audit.certificate import Certificate
     from poseunion.annotate.audit.self_check import SelfCheck
+    from poseunion.annotate.audit.tolerance import Tolerance
     from poseunion.annotate.extend.run import Options
     from poseunion.annotate.formats import AnnotationSet
     from poseunion.models.inference.interface import PosePredictor
@@ -32,6 +33,34 @@ SelfCheckOption = Annotated[
 AuditOption = Annotated[
     Path | None, typer.Option("--audit", metavar="FILE", help="The drawn sample; default: FILE.audit.json.")
 ]
+ToleranceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tolerance",
+        metavar="UNIT:NUMBER",
+        help="Distance beyond which a point is a gross error: oks:0.5 (the radius of that OKS), head:0.5 or torso:0.2 "
+        "(shares of the person's head size or torso diagonal), px:10. Default: the sample's, at first oks:0.5.",
+    ),
+]
+
+
+def _calibrated(text: str | None) -> str | None:
+    if text is not None:
+        from poseunion.annotate.audit.tolerance import check_tolerance
+
+        check_tolerance(text)
+    return text
+
+
+CalibratedToleranceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tolerance",
+        metavar="UNIT:NUMBER",
+        callback=_calibrated,
+        help="Distance of a gross error; models are calibrated at oks:0.5 alone.",
+    ),
+]
 
 
 @app.command("audit")
@@ -39,6 +68,7 @@ def audit_command(
     file: FileArgument,
     budget: Annotated[int, typer.Option(help="How many points are to be inspected now.")] = 100,
     seed: Annotated[int | None, typer.Option(help="Seed of the draw; default: 0, or the one of the sample.")] = None,
+    tolerance: ToleranceOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Draw anew; decisions that are recorded stay and count.")
     ] = False,
@@ -48,15 +78,19 @@ def audit_command(
 
     The sample goes into FILE.audit.json. The demo's review tab shows its people first; annotate review has it as the
     view "audit sample", annotate next --audit lists it, annotate cvat-export --audit writes it. A larger budget
-    continues the same random order. Tag each of its points accept or reject, or move it; then run annotate certify.
+    continues the same random order. Accept each of its points that lies within the tolerance, reject it or move it;
+    then run annotate certify.
 
     Examples:
 
         annotate audit train_21.json --budget 100
 
         annotate audit train_21.json --budget 60 --json
+
+        annotate audit train_21.json --tolerance head:0.5
     """
     from poseunion.annotate.audit.sample import audit_path, draw, read_audit, to_inspect
+    from poseunion.annotate.audit.tolerance import Tolerance
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.models.files import write_json
 
@@ -64,18 +98,19 @@ def audit_command(
     earlier = read_audit(path) if path.is_file() and not overwrite else None
     if seed is None:
         seed = 0 if earlier is None else earlier.seed
-    audit = draw(annotations, budget, seed, earlier)
+    audit = draw(annotations, budget, seed, earlier, _tolerance(tolerance))
     if audit != earlier:
         write_json(path, audit.model_dump(), indent=1)
     waiting = to_inspect(annotations, audit)
     people = len({row for row, _ in waiting})
     if as_json:
         counts = {"points": audit.points, "drawn": len(audit.drawn), "waiting": len(waiting), "people": people}
-        print_json({"out": str(path), **counts})
+        print_json({"out": str(path), **counts, "tolerance": audit.tolerance})
         return
+    distance = Tolerance.parse(audit.tolerance).distance
     typer.echo(
         f"{path}: {len(audit.drawn)} of {audit.points} added points are drawn; {len(waiting)} of them, of {people} "
-        f"people, wait for a decision. Then: annotate certify {file}"
+        f"people, wait for a decision. Accept what lies within {distance}. Then: annotate certify {file}"
     )
 
 
@@ -84,12 +119,13 @@ def certify_command(
     file: FileArgument,
     target: Annotated[float, typer.Option(help="Share of gross errors that is to be certified.")] = 0.05,
     confidence: Annotated[float, typer.Option(help="Confidence of each bound.")] = 0.95,
+    tolerance: ToleranceOption = None,
     audit: AuditOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Certify how many of the added points are gross errors at most, from the inspected sample of annotate audit.
 
-    A gross error was rejected, needs a fix, or was moved beyond its OKS-.5 radius. The bounds hold after any number of
+    A gross error was rejected, needs a fix, or was moved beyond the tolerance. The bounds hold after any number of
     inspections, so they may be computed any number of times. The certificate goes into FILE.certificate.json and into
     FILE itself; annotate release prints it on the card.
 
@@ -98,6 +134,8 @@ def certify_command(
         annotate certify train_21.json
 
         annotate certify train_21.json --target 0.03 --json
+
+        annotate certify train_21.json --tolerance px:10
 
         annotate certify reviewed.json --audit train_21.json.audit.json
     """
@@ -111,7 +149,7 @@ def certify_command(
     path = audit or audit_path(file)
     if audit is None and not path.is_file():
         raise BadArgumentError(f"{file} has no sample: draw one with annotate audit {file}.")
-    certificate = certify(read_extended(file), read_audit(path), target, confidence)
+    certificate = certify(read_extended(file), read_audit(path), target, confidence, _tolerance(tolerance))
     save(file, certificate)
     if as_json:
         print_json(certificate.to_json())
@@ -127,6 +165,7 @@ def recalibrate_command(
     risk: Annotated[
         float, typer.Option(help="Expected share of gross errors of each keypoint's accepted points.")
     ] = 0.05,
+    tolerance: ToleranceOption = None,
     audit: AuditOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
     as_json: JsonOption = False,
@@ -152,7 +191,7 @@ def recalibrate_command(
         raise BadArgumentError(f"--out {out} is the audited file itself: choose another name.")
     if out.exists() and not overwrite:
         raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
-    done = recalibrate(read_extended(file), read_audit(path), risk)
+    done = recalibrate(read_extended(file), read_audit(path), risk, _tolerance(tolerance))
     write_document(out, done.document)
     if as_json:
         print_json({"out": str(out), **done.to_json()})
@@ -164,10 +203,16 @@ def recalibrate_command(
     )
 
 
+def _tolerance(text: str | None) -> Tolerance | None:
+    from poseunion.annotate.audit.tolerance import Tolerance
+
+    return None if text is None else Tolerance.parse(text)
+
+
 def _print(console: Console, certificate: Certificate) -> None:
     from rich.table import Table
 
-    lines = [certificate.statement, certificate.rest, certificate.outlook]
+    lines = [certificate.statement, certificate.rest, *certificate.notes, certificate.outlook]
     if certificate.waiting:
         lines.append(f"{certificate.waiting} of {certificate.drawn} drawn points wait for a decision.")
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)

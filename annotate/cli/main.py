@@ -63,7 +63,9 @@ def extend_command(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Extended file; default: NAME.extended.json in this folder.")
     ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described .onnx file.")] = "unified",
+    model: command_line.ModelsOption = ["unified"],  # noqa: B006 typer reads the default
+    turns: command_line.TurnsOption = "none",
+    calibration: command_line.JointCalibrationOption = None,
     format_name: Annotated[
         str | None,
         typer.Option("--format", help="Format of the output; default: COCO style. The input's own, or a tool's."),
@@ -76,6 +78,7 @@ def extend_command(
         float | None,
         typer.Option(help="Accept so that at most this share is a gross error, with 90 % confidence, per keypoint."),
     ] = None,
+    tolerance: cli_audit.CalibratedToleranceOption = None,
     fill_gaps: Annotated[
         bool,
         typer.Option("--fill-gaps", help="Also propose what the dataset defines and its annotators left out."),
@@ -151,6 +154,8 @@ def extend_command(
         annotate extend --dataset coco --device cuda
 
         annotate extend --annotations crowd.json --images crowd/ --route auto
+
+        annotate extend --dataset lsp --model unified --model other.onnx --turns disagreement
     """
     import tempfile
 
@@ -162,7 +167,8 @@ def extend_command(
     from poseunion.annotate.extend.run import Options, extend, journal_path
     from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
     from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
-    from poseunion.models.inference.predictor import BATCH_SIZE, load_predictor
+    from poseunion.models.inference.joint import load_models
+    from poseunion.models.inference.predictor import BATCH_SIZE
     from poseunion.models.inference.size_routing import check_route, predictor_for_option
     from poseunion.models.runtime.onnx import check_device
 
@@ -173,21 +179,8 @@ def extend_command(
     temporary = tempfile.TemporaryDirectory() if dry_run else None
     scratch = Path(temporary.name) if temporary else out.parent if out else Path("runs/example")
     found = find_dataset(dataset, annotations, images, scratch=scratch)
-    options = Options(
-        format_name,
-        threshold,
-        limit,
-        unlabelled,
-        max_bad,
-        resume,
-        overwrite,
-        workers,
-        engine,
-        risk,
-        fill_gaps,
-        names_of(keypoints),
-        strict,
-    )
+    behaviour = (format_name, threshold, limit, unlabelled, max_bad, resume, overwrite, workers, engine, risk)
+    options = Options(*behaviour, fill_gaps, names_of(keypoints), strict)
     records = read_annotations(
         found.annotations,
         found.format,
@@ -204,13 +197,12 @@ def extend_command(
 
         refuse_folder(overlay, found.images)
     batch_size = BATCH_SIZE if device == "cpu" else CHUNK
-    loaded = load_predictor(
-        model, flip=flip, device=device, threads=threads, batch_size=batch_size, allow_fallback=allow_fallback
-    )
+    notice = partial(typer.echo, err=True)
+    given = {"flip": flip, "device": device, "threads": threads, "allow_fallback": allow_fallback}
+    loaded = load_models(model, turns, calibration, notice, batch_size=batch_size, **given)
     if evidence or (evidence is None and supports_labels(loaded)):
         loaded = ConditionedPredictor(loaded)
-    notice = partial(typer.echo, err=True)
-    predictor = predictor_for_option(route, model, loaded, notice, device=device, threads=threads)
+    predictor = predictor_for_option(route, model[0], loaded, notice, device=device, threads=threads)
     checked = cli_audit.check_labels(records, found.images, predictor, options) if check_labels else None
     if dry_run:
         from poseunion.annotate.extend.dry_run import forecast

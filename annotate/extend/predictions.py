@@ -20,7 +20,7 @@ class Predictions:
     Attributes:
         xy: (N, M, 2) float32 image px.
         score: (N, M) float32 confidences.
-        sd_px, disagreement: (N, M) float32, see `PoseBatch`; NaN where labels were not used.
+        sd_px, disagreement: (N, M) float32, see `PoseBatch`; NaN where it has none.
         model: (N,) names of the models that predicted, where there are several.
     """
 
@@ -39,8 +39,10 @@ class Predictions:
     def put(self, rows: NDArray[np.integer], found: Predictions | PoseBatch) -> None:
         """Fill in the predictions of some records."""
         self.xy[rows], self.score[rows] = found.xy, found.score
-        if found.sd_px is not None and found.disagreement is not None:
-            self.sd_px[rows], self.disagreement[rows] = found.sd_px, found.disagreement
+        if found.sd_px is not None:
+            self.sd_px[rows] = found.sd_px
+        if found.disagreement is not None:
+            self.disagreement[rows] = found.disagreement
 
     def rows(self, part: slice) -> Predictions:
         """Those of some records."""

@@ -237,7 +237,7 @@ def describe_work(annotations: AnnotationSet, predictor: PosePredictor, options:
     return {
         **route,
         "annotations": annotations.source.sha256,
-        "model": {"name": predictor.name, "sha256": predictor.sha256},
+        "model": {"name": predictor.name, "sha256": predictor.sha256, **predictor.metadata.parts},
         "provider": predictor.provider,  # another one differs in the last digits
         "skeleton": annotations.skeleton.name,
         "limit": options.limit,

@@ -159,9 +159,10 @@ class Card:
             f"**{certificate['statement']}** {certificate['rest']}",
             "",
             "The inspected points were drawn by lot. Added points are the model's accepted proposals before "
-            "correction; a gross error was rejected by the reviewer, needs a fix, or was moved beyond its OKS-.5 "
-            "radius. The bounds take the reviewer's decisions as the truth. Those of a keypoint hold for it alone, "
-            "each with "
+            "correction; a gross error was rejected by the reviewer, needs a fix, or was moved beyond the tolerance "
+            f"({certificate.get('tolerance', 'oks:0.5')}). "
+            f"{''.join(f'{note} ' for note in certificate.get('notes', []))}"
+            "The bounds take the reviewer's decisions as the truth. Those of a keypoint hold for it alone, each with "
             f"{100 * certificate['confidence']:g} % confidence. Seed {certificate['seed']}, points "
             f"`{certificate['population'][:12]}`; `annotate audit` draws the same sample again.",
             "",

@@ -5,6 +5,7 @@ Shapes: N people, K keypoints of the model.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,6 +42,7 @@ class ConditionedPredictor(Predictor):
             antialias=predictor.antialias,
             batch_size=predictor.batch_size,
         )
+        self._unconditioned = predictor
         calibration = self.metadata.calibration
         if calibration is None or calibration.evidence is None:
             raise ModelError(f"{model.path} was not calibrated with labelled joints: run poseunion calibrate.")
@@ -64,6 +66,20 @@ class ConditionedPredictor(Predictor):
         """SHA-256 of the pose prior."""
         return self._prior_sha256
 
+    def cut_crop(self, image: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
+        """Pixels of a crop, as the model wants them."""
+        return self._unconditioned.cut_crop(image, crop)
+
+    def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Raw outputs, see `read`."""
+        return self.read(crop_NHW3)[0]
+
+    def read(self, crop_NHW3: NDArray[np.uint8]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32] | None]:
+        """As of the predictor without labels, by this one's copy of the model: it may be the single-threaded one."""
+        beside = copy.copy(self._unconditioned)
+        beside.model = self.model
+        return beside.read(crop_NHW3)
+
     def predict_crops(
         self,
         crop_NHW3: NDArray[np.uint8],
@@ -77,7 +93,7 @@ class ConditionedPredictor(Predictor):
         """
         if labels_NK3 is None or image_wh_N2 is None:
             return super().predict_crops(crop_NHW3, crops)
-        outputs = self.outputs(crop_NHW3)
+        outputs, apart = self.read(crop_NHW3)
         found = fuse(
             outputs[0],
             outputs[1],
@@ -92,6 +108,9 @@ class ConditionedPredictor(Predictor):
         )
         bounds, sigma = self.calibration.size_bounds, self.skeleton.sigma_array
         feature = evidence_features(found.score_NK, bounds, found, crops, image_wh_N2, sigma)
+        disagreement = found.features["disagreement"]
+        if apart is not None:
+            disagreement = np.maximum(disagreement, apart)
         return PoseBatch(
             self.skeleton,
             found.xy_NK2.astype(np.float32),
@@ -99,7 +118,7 @@ class ConditionedPredictor(Predictor):
             np.array([box_of_crop(crop, self.padding) for crop in crops], np.float32),
             raw_score=found.score_NK,
             sd_px=found.sd_px_NK.astype(np.float32),
-            disagreement=found.features["disagreement"].astype(np.float32),
+            disagreement=disagreement.astype(np.float32),
         )
 
 

@@ -22,8 +22,10 @@ from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import first_fault, read_json
+from poseunion.models.images import Picture
 from poseunion.models.inference.conditioned import ConditionedPredictor
 from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.inference.one_picture import predict_picture
 from poseunion.models.inference.predictor import Predictor, boxes_of_pictures, load_predictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.zoo import WEIGHTS, model_path
@@ -144,10 +146,10 @@ class RoutedPredictor:
         return (~(box[:, 2:].max(1)[:, None] < self.below_px)).sum(1)
 
     def __call__(
-        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: Picture, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """Keypoints of the people in one picture, see `predict`."""
-        return self.predict([image], [boxes_xywh], None if labels_NK3 is None else [labels_NK3])[0]
+        """Keypoints of the people in one picture, see `PosePredictor.__call__`."""
+        return predict_picture(self, picture, boxes_xywh, labels_NK3)
 
     def predict(
         self,
@@ -280,6 +282,10 @@ def predictor_for_option(
     """
     if route_option == "off":
         return base
+    if base.metadata.parts:
+        raise BadArgumentError(
+            "--route auto starts from one network: give one --model and no --turns, or leave it out."
+        )
     route = find_route(name)
     routed = with_route(base, route, device=device, threads=threads)
     if names := outdated(route, routed):

@@ -77,6 +77,11 @@ class ModelDescription(BaseModel):
         return self.score_threshold if self.calibration is None else EVEN_ODDS
 
     @property
+    def parts(self) -> dict[str, Any]:
+        """What a joint model consists of, for files made with it; empty for one network."""
+        return {}
+
+    @property
     def resolved_skeleton(self) -> Skeleton:
         """Skeleton in the model's output order."""
         base = load_skeleton(self.skeleton)

@@ -116,8 +116,8 @@ def evaluate(
 
 
 def _joint(members: list[Predictor], weights: list[float] | None, turns: str, wanted: bool) -> JointTeacher | None:
+    from poseunion.models.inference.joint_turns import Turns
     from poseunion.training.densities.joint import JointTeacher
-    from poseunion.training.densities.joint_turns import Turns
 
     known = [one.value for one in Turns]
     if turns not in known:

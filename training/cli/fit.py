@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poseunion.models.command_line import paired
+from poseunion.models.command_line import ModelsOption, TurnsOption, paired
 from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError
+
+if TYPE_CHECKING:
+    from poseunion.models.calibration.schema import Calibration
+    from poseunion.models.inference.joint import JointPredictor
 
 CALIBRATE_EXAMPLES = (
     "Examples:  poseunion calibrate --model runs/unified.onnx --annotations coco/train.json --images coco/train "
@@ -28,10 +34,13 @@ EVIDENCE_EXAMPLES = (
 
 
 def calibrate(
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described .onnx file.")],
+    model: ModelsOption,
     annotations: Annotated[list[Path], typer.Option(help="File the model was trained on; may be repeated.")],
     images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The calibrated .onnx file; may be the model itself.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Calibrated .onnx, may be the model itself; of several .json.")
+    ],
+    turns: TurnsOption = "none",
     everyone: Annotated[
         bool, typer.Option("--all", help="Use all pictures: the model was never trained on these files.")
     ] = False,
@@ -45,7 +54,8 @@ def calibrate(
     """Calibrate a model's confidences, and fit the guarantee of `annotate extend --risk`.
 
     Only pictures that training held out are used; people with a face also in the form of an MPII file. The calibration
-    is written into the description inside the file, and into that of a .safetensors beside it; the weights stay.
+    is written into the description inside the file, and into that of a .safetensors beside it; the weights stay. Of
+    several models, or of turned pictures, it is a file of its own, for annotate extend --calibration.
     """
     try:
         import onnx  # noqa: F401  before minutes of predicting
@@ -58,24 +68,55 @@ def calibrate(
     from poseunion.training.calibration.fit_calibration import Source
     from poseunion.training.calibration.fit_calibration import calibrate as fit
 
-    source = model_path(model)
+    sources = [Source(*pair) for pair in paired(annotations, images)]
+    test_pairs = paired(test_annotations or [], test_images or [], ("--test-annotations", "--test-images"))
+    tests = [Source(*pair) for pair in test_pairs]
+    if len(model) > 1 or turns != "none":
+        fit_joint = partial(fit, sources=sources, tests=tests, everyone=everyone)
+        _calibrate_joint(model, turns, out, fit_joint, threads, overwrite)
+        return
+    source = model_path(model[0])
     if out.suffix != ".onnx":
         raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
     beside = [(source.with_suffix(e), out.with_suffix(e)) for e in (".onnx", ".safetensors", ".evidence.json")]
     written = [(old, new) for old, new in beside if old.is_file()]
     if not overwrite and (there := [new for _, new in written if new.exists()]):
         raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
-    sources = [Source(*pair) for pair in paired(annotations, images)]
-    test_pairs = paired(test_annotations or [], test_images or [], ("--test-annotations", "--test-images"))
     predictor = load_predictor(source, threads=threads)
-    calibration = fit(predictor, sources, [Source(*pair) for pair in test_pairs], everyone=everyone)
+    calibration = fit(predictor, sources, tests, everyone=everyone)
     for old, new in written:
         if new.suffix == ".json":
             if old.resolve() != new.resolve():
                 shutil.copyfile(old, new)
             continue
         stamp(old, new, calibration, predictor.metadata)
-    print("\n".join(str(new) for _, new in written))
+    _print([new for _, new in written], calibration)
+
+
+def _calibrate_joint(
+    models: list[str],
+    turns: str,
+    out: Path,
+    fit: Callable[[JointPredictor], Calibration],
+    threads: int | None,
+    overwrite: bool,
+) -> None:
+    """Calibrate several models as one; their conditioning parameters lie beside `out`, from fit-evidence."""
+    from poseunion.models.files import write_json
+    from poseunion.models.inference.joint import calibration_file, load_joint
+
+    if out.suffix != ".json":
+        raise BadArgumentError(f"--out {out} would hold the calibration of a joint model: end its name in .json.")
+    if out.exists() and not overwrite:
+        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    predictor = load_joint(models, turns=turns, path=out, threads=threads)
+    calibration = fit(predictor)
+    write_json(out, calibration_file(predictor, calibration).model_dump())
+    _print([out], calibration)
+
+
+def _print(written: list[Path], calibration: Calibration) -> None:
+    print("\n".join(map(str, written)))
     print(f"fitted on {calibration.people}\nguarantees rest on {calibration.guarantee_people}")
     if calibration.test_people:
         print(f"measured on {calibration.test_people}")
@@ -132,13 +173,14 @@ def fit_prior(
 
 
 def fit_evidence(
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Shipped model or described SimCC .onnx file.")],
+    model: ModelsOption,
     annotations: Annotated[list[Path], typer.Option(help="File the model was trained on; may be repeated.")],
     images: Annotated[list[Path], typer.Option(help="Folder of its pictures, in the same order.")],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Default: beside the model, NAME.evidence.json, where it is used."),
     ] = None,
+    turns: TurnsOption = "none",
     prior: Annotated[Path | None, typer.Option(help="A prior of fit-prior; default: the shipped one.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
@@ -147,21 +189,25 @@ def fit_evidence(
 
     Only pictures that training held out are used, without those on which the guarantees of `poseunion calibrate` rest;
     people with a face also in the form of an MPII file. Run it before `poseunion calibrate`, whose confidences depend
-    on it.
+    on it. Of several models, --out is NAME.evidence.json beside the NAME.json that they are to be calibrated into.
     """
     from poseunion.models.calibration.conditioning_parameters import tempering_path
     from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
     from poseunion.models.files import write_json
+    from poseunion.models.inference.joint import load_joint
     from poseunion.models.inference.predictor import load_predictor
     from poseunion.models.zoo import model_path
     from poseunion.training.calibration.fit_conditioning import fit_tempering, held_out_people
 
     pairs = paired(annotations, images)
-    path = model_path(model)
+    joint = len(model) > 1 or turns != "none"
+    if joint and out is None:
+        raise BadArgumentError("Several models, or turned pictures, have no file of their own: give --out.")
+    path = model_path(model[0])
     target = out or tempering_path(path)
     if target.exists() and not overwrite:
         raise BadArgumentError(f"{target} exists: give --out, or --overwrite.")
-    predictor = load_predictor(path, threads=threads)
+    predictor = load_joint(model, turns=turns, threads=threads) if joint else load_predictor(path, threads=threads)
     grid = predictor.metadata.grid
     people = held_out_people(predictor, pairs)
     print(f"fitting on {len(people.labelled)} held-out people")

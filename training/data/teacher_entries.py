@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from poseunion.training.densities.joint_turns import Turns
+from poseunion.models.inference.joint_turns import Turns
 
 
 class MemberEntry(BaseModel):

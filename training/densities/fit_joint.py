@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.codec.heatmap import decode
+from poseunion.models.inference.joint_cells import Cells
 from poseunion.models.metrics import keypoint_similarity
 from poseunion.models.skeleton import Skeleton, sideless
-from poseunion.training.densities.joint_cells import Cells
 
 # Candidates for a member's weight at a keypoint.
 CANDIDATES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)

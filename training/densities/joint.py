@@ -10,7 +10,6 @@ Shapes: N people, M members, K keypoints, h and w cells.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,12 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from poseunion.models.codec import heatmap
 from poseunion.models.codec.crop import Crop, affine_to_crop, check_in_picture, cut_crop, invert_affine, to_image
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.inference.joint import common_skeleton, weights_of, without_flip
+from poseunion.models.inference.joint_cells import Cells, heatmaps_of, moved, resampled
+from poseunion.models.inference.joint_turns import ANGLES_DEG, TURN_CONSTANTS, Turns, agreement, crop_of, merged
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.keypoint_offsets import MODEL_OFFSETS, DefinitionOffset
 from poseunion.models.pose_batch import PoseBatch
-from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices, sideless, union
-from poseunion.training.densities.joint_cells import Cells, heatmaps_of, moved, resampled
-from poseunion.training.densities.joint_turns import ANGLES_DEG, TURN_CONSTANTS, Turns, agreement, crop_of, merged
+from poseunion.models.skeleton import project_indices
 from poseunion.training.densities.peaks import Peaks, from_heatmaps
 
 # Called with each member's own predictions: number of the member, its people.
@@ -150,7 +150,7 @@ class JointTeacher:
         for number, member in enumerate(self.members):
             views = [crop_of(box, member.size_wh, member.padding, turned_deg) for box in boxes_xywh]
             pixels = np.stack([cut_crop(picture, view) for picture, view in zip(pictures, views, strict=True)])
-            outputs = (_without_flip(member) if turned_deg else member).outputs(pixels)
+            outputs = (without_flip(member) if turned_deg else member).outputs(pixels)
             if listener is not None:
                 listener(number, member.located(outputs, views))
             own, offsets = Cells.of(member), self.offsets.get(member.name, ())
@@ -160,48 +160,3 @@ class JointTeacher:
                 same = own == self.cells and view == crop
                 result[number, row, index] = one if same else resampled(one, own, view, self.cells, crop)
         return result, crops
-
-
-def common_skeleton(skeletons: Sequence[Skeleton]) -> Skeleton:
-    """The first that has all keypoints of all; else their union, which is union21 where that has the same ones."""
-    every = union(*skeletons)
-    for one in (*skeletons, load_skeleton("union21")):
-        if set(one.keypoints) == set(every.keypoints):
-            return one
-    return every
-
-
-def weights_of(
-    members: Sequence[Predictor],
-    skeleton: Skeleton,
-    weights: Sequence[float] | None = None,
-    keypoint_weights: Sequence[Mapping[str, float]] | None = None,
-) -> NDArray[np.float32]:
-    """(M, K) weight of each member at each keypoint, summing to one over the members; 0 where it lacks the keypoint.
-
-    Raises:
-        BadArgumentError: another number of weights, below 0, of unknown keypoints, or a member or keypoint without any.
-    """
-    all_weights = [1.0] * len(members) if weights is None else weights
-    single = [{}] * len(members) if keypoint_weights is None else keypoint_weights
-    for given in (all_weights, single):
-        if len(given) != len(members):
-            raise BadArgumentError(f"{len(given)} weights for {len(members)} members of a joint teacher: one for each.")
-    result = np.zeros((len(members), len(skeleton)))
-    for row, member, weight, named in zip(result, members, all_weights, single, strict=True):
-        keypoints = member.skeleton.keypoints
-        if unknown := sorted(set(named) - set(keypoints) - {sideless(name) for name in keypoints}):
-            raise BadArgumentError(f"{member.name} has no keypoint {unknown[0]} to weigh: correct its name.")
-        for name in keypoints:
-            row[skeleton.index(name)] = named.get(name, named.get(sideless(name), weight))
-        if not (row >= 0).all() or not row.any():
-            raise BadArgumentError(f"{member.name} has a weight below 0, or only 0, in a joint teacher: leave it out.")
-    if missing := [name for name, total in zip(skeleton.keypoints, result.sum(0), strict=True) if not total]:
-        raise BadArgumentError(f"All members of a joint teacher weigh 0 at {missing[0]}: give one a weight.")
-    return (result / result.sum(0)).astype(np.float32)
-
-
-def _without_flip(member: Predictor) -> Predictor:
-    plain = copy.copy(member)
-    plain.flip = False
-    return plain

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from poseunion.models.errors import BadFileError
+from poseunion.models.inference.joint_turns import Turns
 from poseunion.training.data.data_file import read_data_file
 from poseunion.training.densities.joint import JointTeacher
-from poseunion.training.densities.joint_turns import Turns
 from poseunion.training.loop.prepare import open_teacher
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.codec.heads import Alignment, HeatmapOutput
+from poseunion.models.inference.joint_cells import Cells
 from poseunion.models.skeleton import Skeleton
 from poseunion.training.densities.fit_joint import CANDIDATES, Fitted, Labels, fit_weights
-from poseunion.training.densities.joint_cells import Cells
 
 CELLS = Cells((96, 128), HeatmapOutput(output="h", size_wh=(24, 32), alignment=Alignment.CLASSIC))
 SKELETON = Skeleton(
