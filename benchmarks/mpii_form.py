@@ -27,7 +27,7 @@ from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.training.calibration.fit_calibration import Samples, Source, confidence_of, try_out, views_of
-from poseunion.training.calibration.samples import MPII, OWN, Answers
+from poseunion.training.calibration.samples import MPII, OWN, ViewPredictions
 from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee
 
@@ -52,7 +52,7 @@ class Seen:
     cut: NDArray[np.bool_]
 
 
-def seen_of(part: KeypointLogistic, samples: Samples, answers: Answers, wanted: NDArray[np.bool_]) -> Seen:
+def seen_of(part: KeypointLogistic, samples: Samples, predicted: ViewPredictions, wanted: NDArray[np.bool_]) -> Seen:
     """The samples of the wanted views, and whether they are right."""
     chosen = take(samples, wanted[samples.view])
     return Seen(
@@ -60,8 +60,8 @@ def seen_of(part: KeypointLogistic, samples: Samples, answers: Answers, wanted: 
         chosen.right,
         chosen.placed,
         chosen.keypoint,
-        np.array([v.form for v in answers.views])[chosen.view],
-        np.array([v.window_xyxy is not None for v in answers.views])[chosen.view],
+        np.array([v.form for v in predicted.views])[chosen.view],
+        np.array([v.window_xyxy is not None for v in predicted.views])[chosen.view],
     )
 
 
@@ -138,12 +138,12 @@ def main() -> None:
         )
         assert tried.evidence is not None
         # Both forms of the same people: who has too few joints for MPII's is left out of both.
-        key = [(str(v.person.image), v.person.person_id, v.window_xyxy) for v in tried.answers.views]
-        both = {k for k, v in zip(key, tried.answers.views, strict=True) if v.form == MPII}
+        key = [(str(v.person.image), v.person.person_id, v.window_xyxy) for v in tried.predicted.views]
+        both = {k for k, v in zip(key, tried.predicted.views, strict=True) if v.form == MPII}
         wanted = np.array([k in both for k in key])
-        whole = sum(v.form == MPII and v.window_xyxy is None for v in tried.answers.views)
+        whole = sum(v.form == MPII and v.window_xyxy is None for v in tried.predicted.views)
         title = f"{whole} of coco/{name}" + ("" if everyone else ", held out")
-        sets[title] = seen_of(part, tried.evidence, tried.answers, wanted)
+        sets[title] = seen_of(part, tried.evidence, tried.predicted, wanted)
     names, threshold = calibration.keypoints, predictor.metadata.confidence_threshold
     note = [
         "# Faces in COCO's form and in MPII's",

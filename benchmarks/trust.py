@@ -36,7 +36,7 @@ from poseunion.training.calibration.fit_calibration import (
     try_out,
     views_of,
 )
-from poseunion.training.calibration.samples import MPII, Answers
+from poseunion.training.calibration.samples import MPII, ViewPredictions
 
 SETS = ("coco", "lspet")
 BINS = 15
@@ -66,9 +66,9 @@ class Measured:
     group: NDArray[np.intp]
 
 
-def measured(part: KeypointLogistic, samples: Samples, answers: Answers, skeleton: Skeleton) -> Measured:
+def measured(part: KeypointLogistic, samples: Samples, predicted: ViewPredictions, skeleton: Skeleton) -> Measured:
     """Confidences of samples."""
-    views = answers.views
+    views = predicted.views
     kept = as_lacking(samples, views, skeleton)
     lacking = set(zip(kept.view.tolist(), kept.keypoint.tolist(), strict=True))
     pictures = np.unique([str(v.person.image) for v in views], return_inverse=True)[1]
@@ -242,13 +242,13 @@ def main() -> None:
     assert tried.evidence is not None
     evidence = acceptable(calibration.evidence, tried.evidence, predictor.skeleton)
     parts = {
-        "picture": measured(calibration.picture, tried.picture, tried.answers, predictor.skeleton),
-        "evidence": measured(calibration.evidence, evidence, tried.answers, predictor.skeleton),
+        "picture": measured(calibration.picture, tried.picture, tried.predicted, predictor.skeleton),
+        "evidence": measured(calibration.evidence, evidence, tried.predicted, predictor.skeleton),
     }
-    raw_score = tried.answers.raw_score[tried.picture.view, tried.picture.keypoint]
+    raw_score = tried.predicted.raw_score[tried.picture.view, tried.picture.keypoint]
     raw = Measured(**{**vars(parts["picture"]), "confidence": raw_score})
     names, m = calibration.keypoints, parts["evidence"]
-    formed = sum(v.form == MPII and v.window_xyxy is None for v in tried.answers.views)
+    formed = sum(v.form == MPII and v.window_xyxy is None for v in tried.predicted.views)
     note = [
         "# Confidences and guarantees against the outcome",
         "",

@@ -190,7 +190,7 @@ def _decoded(image: Image.Image, name: str, exif: bool) -> NDArray[np.uint8]:
         rgb = _to_rgb(image, name)
     except ItemError:
         raise
-    except Exception as error:  # decoders raise whatever the bytes lead them to, struct.error included
+    except Exception as error:  # decoders raise any exception on damaged bytes, struct.error included
         raise ItemError(f"{name} is truncated or damaged ({_reason(error)})") from error
     applied = image.format == "TIFF"  # Pillow turns TIFF upright while loading, and only TIFF
     if orientation in _UPRIGHT and exif != applied:

@@ -61,7 +61,7 @@ def options(version: VersionOption = False) -> None:
 def extend_command(
     dataset: Annotated[
         str | None,
-        typer.Option(help="mpii, coco or lsp (looked for below $POSEUNION_DATA), example, or a dataset .toml."),
+        typer.Option(help="mpii, coco or lsp (searched below $POSEUNION_DATA), example, or a dataset .toml."),
     ] = None,
     annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="Annotation file.")] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of its pictures.")] = None,
@@ -94,7 +94,7 @@ def extend_command(
     ] = None,
     evidence: Annotated[
         bool | None,
-        typer.Option(help="Let a person's labelled joints help to place the others; default: if calibrated for it."),
+        typer.Option(help="Condition the prediction on a person's labelled joints; default: if calibrated for it."),
     ] = None,
     route: Annotated[str, typer.Option(metavar="off|auto", help=ROUTE_HELP)] = "off",
     skeleton: SkeletonOption = None,
@@ -110,7 +110,7 @@ def extend_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Know pictures by their content, not by size and time of change."),
+        typer.Option("--strict", help="Recognise pictures by their content, not by size and time of change."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast what would be done; write nothing.")] = False,
@@ -278,7 +278,7 @@ def show_command(
 @app.command("check")
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Annotation file, extended or not.")],
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also check the pictures.")] = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME|PATH", help="Also list left/right swaps by a model; needs --images."),

@@ -182,7 +182,7 @@ def cvat_import_command(
 ) -> None:
     """Record as decisions what was changed in CVAT: moved is fix, deleted or outside is reject, occluded is hide.
 
-    What came back as it went out decides nothing, unless --accept-unmoved. Then run annotate apply.
+    An unchanged proposal is no decision, unless --accept-unmoved. Then run annotate apply.
 
     Examples:
 

@@ -143,6 +143,6 @@ def pull_command(
             f"{keypoint} of annotation {annotation} lost its tag; its decision stays: tag anew to change it", err=True
         )
     if pulled.people_tagged:
-        typer.echo(f"{pulled.people_tagged} people are tagged themselves, which decides nothing: tag labels.", err=True)
+        typer.echo(f"{pulled.people_tagged} people are tagged themselves, which is no decision: tag labels.", err=True)
     new = ", ".join(f"{n} {tag}" for tag, n in sorted(pulled.decisions.items())) or "nothing new"
     typer.echo(f"{file}: {new}; {pulled.known} known before, {pulled.open} still open, {to_fix} to be moved")

@@ -1,4 +1,4 @@
-"""Which proposals are good enough to stand as keypoints: by a threshold, or by a risk that is guaranteed (`guarantee`).
+"""Acceptance of proposals as keypoints: by a threshold, or by a guaranteed risk (`guarantee`).
 
 A guarantee covers keypoints that a dataset does not define. What its annotators could have labelled and left out is not
 accepted under a guarantee: they left out what is hidden or tiny, and no calibration joint is of that kind.
@@ -99,7 +99,7 @@ def acceptance_rule(
         chosen = thresholds_for(predictor.metadata, threshold)
         return AcceptanceRule(skeleton.keypoints, chosen, calibration=calibration, part=part)
     if not 0 < risk < 1:
-        raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, 0.05 say.")
+        raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, such as 0.05.")
     if predictor.route:
         raise BadArgumentError("--risk is guaranteed for one model, --route auto uses several: give one of them.")
     if part is None:

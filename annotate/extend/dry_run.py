@@ -39,7 +39,7 @@ class DryRunReport:
         expected: keypoint -> `missing` people who get a proposal, of them `left_out` by annotators who could have
             labelled it, and of a calibrated model how many to expect `accepted` and how many of the accepted `wrong`,
             as counted on the calibration people. Only requested keypoints.
-        gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: what is asked for.
+        gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: the requested keypoints.
         guarantee: see `AcceptanceRule.guarantee_block`.
     """
 
@@ -71,7 +71,7 @@ class DryRunReport:
         """Print sentences and a table."""
         from rich.table import Table
 
-        how = "told what is labelled" if self.evidence else "from the pictures alone"
+        how = "given the labelled keypoints" if self.evidence else "from the pictures alone"
         lines = [
             f"Would complete {self.to_predict} of {self.persons} persons in {self.pictures} pictures "
             f"({self.pictures_missing} missing) with {self.model}, {how}, to {self.keypoints} keypoints "

@@ -72,7 +72,7 @@ class ExtendReport:
         guarantee: of `--risk`, see `AcceptanceRule.guarantee_block`; None without it.
         redone: chunks of the journal that were done again: damaged lines, or pictures that have changed since.
         left_out: what the output's format could not hold: reason -> records or points.
-        gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: what was asked for.
+        gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: the request.
     """
 
     annotations: str

@@ -41,7 +41,7 @@ AlternativePrediction = Mapping[Any, Mapping[str, tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal that a reviewer can judge.
+    """A proposal to be reviewed.
 
     Attributes:
         row: the record's position in the file.
@@ -120,7 +120,7 @@ def read_alternatives(files: Iterable[Path], annotations: AnnotationSet) -> list
 def queue(
     annotations: AnnotationSet, *, decided: bool = False, alternatives: Sequence[AlternativePrediction] = ()
 ) -> list[Person]:
-    """People with proposals still to be judged, those first where a look changes most.
+    """People with proposals without a decision, those first where a look changes most.
 
     Proposals outside the picture are left out: they never stand.
 

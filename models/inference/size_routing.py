@@ -98,7 +98,9 @@ class RoutedPredictor:
             if model.skeleton.keypoints != base.skeleton.keypoints or model.padding != base.padding:
                 raise ModelError(f"{model.name} and {base.name} differ in skeleton or padding: no route joins them.")
             if model.uses_labels != base.uses_labels:
-                raise ModelError(f"Of {model.name} and {base.name} only one uses labelled keypoints: let both.")
+                raise ModelError(
+                    f"Of {model.name} and {base.name} only one uses labelled keypoints: use both or neither that way."
+                )
         self._by_size = {model.size_wh: model for model in self.models}
         if len(self._by_size) < len(self.models):
             raise ModelError("A route's models read crops of different sizes: two of these read the same.")
@@ -268,12 +270,12 @@ def check_route(option: str) -> None:
 
 
 def predictor_for_option(
-    route_option: str, name: str, base: Predictor, say: Callable[[str], None], *, device: str, threads: int | None
+    route_option: str, name: str, base: Predictor, warn: Callable[[str], None], *, device: str, threads: int | None
 ) -> PosePredictor:
     """Predictor for a command's `--route` option: `base`, or with `auto` the route of the shipped model `name`.
 
     Args:
-        say: receives a warning where the route's thresholds were found with other weights.
+        warn: called with a warning where the route's thresholds were found with other weights.
 
     Raises:
         As `find_route` and `with_route`.
@@ -287,5 +289,5 @@ def predictor_for_option(
     route = find_route(name)
     routed = with_route(base, route, device=device, threads=threads)
     if names := outdated(route, routed):
-        say(f"The route's thresholds were found with other weights of {', '.join(names)}.")
+        warn(f"The route's thresholds were found with other weights of {', '.join(names)}.")
     return routed

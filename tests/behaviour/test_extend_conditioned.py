@@ -1,4 +1,4 @@
-"""extend told what is labelled: it counts, it stays, and the bytes are the same however one gets there."""
+"""extend conditioned on labels: they count, they stay, and the bytes are the same for any batching."""
 
 from __future__ import annotations
 

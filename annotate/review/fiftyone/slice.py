@@ -16,9 +16,9 @@ class Slice:
     """People to review, worst first.
 
     Attributes:
-        people: the first `top` of the queue, then those of the audit sample who are not among them.
+        people: the first `top` of the queue, then the others of the audit sample.
         audited: (row, keypoint) of the audit sample.
-        left: people with open proposals who are not in the slice.
+        left: people with open proposals that are not in the slice.
     """
 
     people: tuple[Person, ...]
@@ -53,7 +53,7 @@ def choose(
         BadArgumentError: a number is below its least, or there is nothing to review.
     """
     if top < 1:
-        raise BadArgumentError(f"--top {top} leaves nobody to review: give at least 1.")
+        raise BadArgumentError(f"--top {top} leaves no person to review: give at least 1.")
     if audit < 0:
         raise BadArgumentError(f"--audit {audit} is no number of proposals: give 0 or more.")
     people = queue(annotations, decided=decided, alternatives=alternatives)

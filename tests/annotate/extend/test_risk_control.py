@@ -75,9 +75,9 @@ def test_too_few_people_accept_nothing_and_say_so() -> None:
     assert guaranteed.to_json()["threshold"] is None
 
 
-def test_a_keypoint_nobody_has_accepts_nothing() -> None:
-    nobody = RiskCoverage(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=())
-    assert guarantee(nobody, 0.2).reason == "nobody of the calibration people has it"
+def test_a_keypoint_without_people_accepts_nothing() -> None:
+    empty = RiskCoverage(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=())
+    assert guarantee(empty, 0.2).reason == "no calibration person has it"
 
 
 def test_the_search_ends_at_the_first_threshold_that_fails() -> None:
