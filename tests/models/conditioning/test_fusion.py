@@ -198,6 +198,9 @@ def test_only_what_is_wanted_is_worked_out_and_alike() -> None:
     wanted[0, INDEX["nose"]] = True
     some, everything = ask(PERSON, known, wanted_NK=wanted), ask(PERSON, known)
     np.testing.assert_allclose(some.xy_NK2[0, INDEX["nose"]], everything.xy_NK2[0, INDEX["nose"]])
+    for name in ("left_knee", "head_top"):  # the first round's mean
+        assert 0 < np.linalg.norm(some.xy_NK2[0, INDEX[name]] - everything.xy_NK2[0, INDEX[name]]) < 3
+        assert some.sd_px_NK[0, INDEX[name]] > 0
 
 
 def test_a_joint_that_may_be_outside_the_picture_is_known_to() -> None:
