@@ -82,17 +82,17 @@ def find_dataset(
 
     Args:
         name: mpii, coco, lsp, example, a .toml file, or None when both paths are given.
-        annotations, images: instead of where the dataset would be looked for.
+        annotations, images: in place of the dataset's usual paths.
         scratch: folder for the example's pictures.
 
     Raises:
         BadArgumentError: too little is given, or the name is unknown. BadFileError: nothing is there, with all places
-            that were looked at.
+            that were tried.
     """
     if name is None:
         if annotations is None or images is None:
             raise BadArgumentError(
-                "Say which data: --dataset mpii|coco|lsp|FILE.toml, or --annotations FILE with --images DIR."
+                "Which data? Give --dataset mpii|coco|lsp|FILE.toml, or --annotations FILE with --images DIR."
             )
         return _checked(Dataset(annotations.stem, annotations, images))
     if name.endswith(".toml"):
@@ -150,9 +150,9 @@ def _checked(dataset: Dataset) -> Dataset:
     if not dataset.images.is_dir():
         missing.append(f"the picture folder {dataset.images}")
     if missing:
-        hint = f" (known datasets are looked for below ${DATA_VARIABLE}, or ./data)" if dataset.name in KNOWN else ""
+        hint = f" (known datasets are searched below ${DATA_VARIABLE}, or ./data)" if dataset.name in KNOWN else ""
         raise BadFileError(
-            f"Dataset {dataset.name}: looked for {' and '.join(missing)}, not found{hint}; "
+            f"Dataset {dataset.name}: {' and '.join(missing)} not found{hint}; "
             "give --annotations FILE and --images DIR."
         )
     return dataset

@@ -1,7 +1,7 @@
-"""Left and right exchanged? A suspicion from one person's own points, never a proof.
+"""Detection of possible left/right swaps from one person's own points.
 
 Seen along the trunk (shoulders to hips, taken as down) a pair's left point lies to one side of its right point. Face,
-shoulders, hips and legs of one person nearly always agree about the side, which tells whether one sees front or back.
+shoulders, hips and legs of one person nearly always agree about the side, which depends on front or back view.
 A pair that is wide and disagrees with all the others has probably been labelled the wrong way round; so has a whole
 person whose both eyes and nose are visible while every left point lies where the right ones of someone who faces the
 camera lie.
@@ -26,7 +26,7 @@ GROUPS = {
     "hips": ("hip",),
     "legs": ("knee", "ankle"),
 }
-# In trunk lengths. Narrower pairs are seen from the side, where a pixel decides; people cross their legs.
+# In trunk lengths. Narrower pairs are in profile, where a pixel changes the side; people cross their legs.
 WIDE = {"face": 0.1, "shoulders": 0.25, "hips": 0.15, "legs": 0.4}
 
 
@@ -70,7 +70,7 @@ def suspicion(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDAr
 
 
 def exchanged(skeleton: Skeleton, xy_K2: NDArray[np.float64], visibility_K: NDArray[np.int8]) -> set[str]:
-    """The same suspicion as names of keypoints: those of the groups that look exchanged."""
+    """The same suspicion as names of keypoints: those of the groups that appear exchanged."""
     parts = tuple(name for group in _odd_groups(skeleton, xy_K2, visibility_K) for name in GROUPS[group])
     return {k for k in skeleton.keypoints if mirrored(k) != k and k.endswith(parts)} if parts else set()
 
@@ -81,7 +81,7 @@ def contradicting(
     visibility_NK: NDArray[np.int8],
     added_NK: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """(N, K) added points whose left and right look exchanged beside the person's other pairs.
+    """(N, K) added points whose left and right appear exchanged beside the person's other pairs.
 
     A group that is odd by its labels alone is no fault of the added points, and they are no evidence against labels:
     only added points are returned, so many that without them no added point is odd.

@@ -30,7 +30,7 @@ class DisplayedPoses:
     """People as one skeleton shows them.
 
     Attributes:
-        xy: (N, K, 2) image pixels; NaN where the model does not know the keypoint.
+        xy: (N, K, 2) image pixels; NaN where the model lacks the keypoint.
         score: (N, K).
         new: (K,) keypoints that the known dataset lacks.
     """

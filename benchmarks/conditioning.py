@@ -35,7 +35,7 @@ from poseunion.models.conditioning.prior import load_prior
 from poseunion.models.inference.predictor import Predictor, load_predictor
 from poseunion.models.keypoint_offsets import OFFSETS, apply_offsets
 from poseunion.models.metrics import torso_lengths
-from poseunion.training.calibration.samples import Answers, ask, read_views
+from poseunion.training.calibration.samples import ViewPredictions, predict_views, read_views
 
 ARMS = ("picture", "prior", "both")
 LIMBS = tuple(f"{s}_{p}" for p in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for s in ("left", "right"))
@@ -106,33 +106,37 @@ def rounds_of(name: str, predictor: Predictor) -> Iterator[tuple[str, tuple[str,
 
 
 def measured(
-    predictor: Predictor, answers: Answers, name: str, tempering: ConditioningParameters, groups: dict[str, Group]
+    predictor: Predictor,
+    predicted: ViewPredictions,
+    name: str,
+    tempering: ConditioningParameters,
+    groups: dict[str, Group],
 ) -> None:
     """Add one file's hidden joints to the tables."""
     skeleton, prior = predictor.skeleton, load_prior()
     offsets = OFFSETS["lsp14"] if name == "lspet" else ()
-    assert answers.logits is not None
-    labelled, index = answers.labelled, {k: i for i, k in enumerate(skeleton.keypoints)}
-    truth, torso = own(answers.truth, labelled, predictor, offsets), torso_of(answers, predictor)
-    area = np.array([view.area for view in answers.views])
-    _, number = np.unique([str(view.person.image) for view in answers.views], return_inverse=True)
+    assert predicted.logits is not None
+    labelled, index = predicted.labelled, {k: i for i, k in enumerate(skeleton.keypoints)}
+    truth, torso = own(predicted.truth, labelled, predictor, offsets), torso_of(predicted, predictor)
+    area = np.array([view.area for view in predicted.views])
+    _, number = np.unique([str(view.person.image) for view in predicted.views], return_inverse=True)
     for title, asked, shown, complete in rounds_of(name, predictor):
         known = labelled & np.isin(skeleton.keypoints, shown)
         wanted = labelled & np.isin(skeleton.keypoints, asked)
         rows = np.flatnonzero(wanted.any(1) & (known.sum(1) == len(shown) if complete else known.any(1)))
         if not len(rows):
             continue
-        arms = [answers.xy[rows]]
+        arms = [predicted.xy[rows]]
         for use_picture in (False, True):
             parts = []
             for start in range(0, len(rows), BLOCK):
                 i = rows[start : start + BLOCK]
                 found = fuse(
-                    answers.logits[0][i].astype(np.float32),
-                    answers.logits[1][i].astype(np.float32),
+                    predicted.logits[0][i].astype(np.float32),
+                    predicted.logits[1][i].astype(np.float32),
                     predictor.metadata.grid,
-                    [answers.crops[n] for n in i],
-                    answers.truth[i],
+                    [predicted.crops[n] for n in i],
+                    predicted.truth[i],
                     known[i],
                     prior,
                     skeleton=skeleton,
@@ -162,9 +166,9 @@ def own(
     return apply_offsets(xy, seen, predictor.skeleton, offsets, inverse=True)[0]  # type: ignore[arg-type]
 
 
-def torso_of(answers: Answers, predictor: Predictor) -> NDArray[np.float64]:
+def torso_of(predicted: ViewPredictions, predictor: Predictor) -> NDArray[np.float64]:
     """(N,) px; NaN where it is not labelled, or shorter than a pixel."""
-    torso = torso_lengths(answers.truth, np.where(answers.labelled, 2, 0), predictor.skeleton)
+    torso = torso_lengths(predicted.truth, np.where(predicted.labelled, 2, 0), predictor.skeleton)
     return np.where(torso > 1, torso, np.nan)
 
 
@@ -270,7 +274,7 @@ def main() -> None:
         for name in names:
             file, images = FILES_OF[name]
             views = read_views(name, options.data / file, options.data / images, predictor.skeleton)
-            measured(predictor, ask(predictor, views, logits=True), name, tempering, groups)
+            measured(predictor, predict_views(predictor, views, logits=True), name, tempering, groups)
         for group in groups.values():
             print(table(group), flush=True)
 

@@ -61,7 +61,7 @@ def main() -> None:
     hidden = labelling.occluded_probability(names, confidence, samples.geometry)
     enough = with_enough_labels(samples, predictor.skeleton)
     keep, sure = likely >= labelling.threshold, confidence >= 0.5
-    print(f"{len(tried.answers.views)} people; labelled at {labelling.threshold}")
+    print(f"{len(tried.predicted.views)} people; labelled at {labelling.threshold}")
     print("labelled: keypoint, labelled, left out, AUC, right; accepted of either by confidence, and by the rule, too")
     for name in labelling.labelled:
         yes, no = (enough & (kind == name) & one for one in (labelled, ~labelled))
@@ -71,7 +71,7 @@ def main() -> None:
         print(f"{name:10} {yes.sum():4} {no.sum():4} {area:.3f} {right:.3f} ", *(f"{s:.3f}" for s in shares))
     print("occluded: keypoint, v = 2, v = 1, AUC, right, right if always 2, v = 1 found, right of v = 1 written")
     for name in [*labelling.occluded, "all"]:
-        mine = labelled & samples.tells_occluded
+        mine = labelled & samples.has_occluded
         mine &= np.isin(kind, list(labelling.occluded)) if name == "all" else kind == name
         y, said = occluded[mine], hidden[mine] >= 0.5
         found, true = (said & y).sum() / max(y.sum(), 1), (said & y).sum() / max(said.sum(), 1)

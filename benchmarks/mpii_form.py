@@ -3,7 +3,7 @@
 People of COCO without their faces, once with COCO's other labels and box, once written as MPII's json and read back
 (`training.calibration.mpii_form`): what the confidences claim, and what share is right. Two sets: `coco/test`, and the
 people of `coco/train` that neither the training nor any fit has seen. The body of the network may have seen COCO
-train2017: the second set beside the first shows how optimistic the promises, which rest on it, are.
+train2017: the second set beside the first shows how optimistic the guarantees, which rest on it, are.
 
     python benchmarks/mpii_form.py --data DATA > benchmarks/DATE-mpii-form.md
 """
@@ -27,7 +27,7 @@ from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.training.calibration.fit_calibration import Samples, Source, confidence_of, try_out, views_of
-from poseunion.training.calibration.samples import MPII, OWN, Answers
+from poseunion.training.calibration.samples import MPII, OWN, ViewPredictions
 from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee
 
@@ -52,7 +52,7 @@ class Seen:
     cut: NDArray[np.bool_]
 
 
-def seen_of(part: KeypointLogistic, samples: Samples, answers: Answers, wanted: NDArray[np.bool_]) -> Seen:
+def seen_of(part: KeypointLogistic, samples: Samples, predicted: ViewPredictions, wanted: NDArray[np.bool_]) -> Seen:
     """The samples of the wanted views, and whether they are right."""
     chosen = take(samples, wanted[samples.view])
     return Seen(
@@ -60,8 +60,8 @@ def seen_of(part: KeypointLogistic, samples: Samples, answers: Answers, wanted: 
         chosen.right,
         chosen.placed,
         chosen.keypoint,
-        np.array([v.form for v in answers.views])[chosen.view],
-        np.array([v.window_xyxy is not None for v in answers.views])[chosen.view],
+        np.array([v.form for v in predicted.views])[chosen.view],
+        np.array([v.window_xyxy is not None for v in predicted.views])[chosen.view],
     )
 
 
@@ -99,20 +99,20 @@ def risk_table(part: KeypointLogistic, sets: dict[str, Seen], names: tuple[str, 
     lines = [f"| keypoint | threshold | bound, % | {said} |", "|---|--:|--:|" + "--:|" * (2 * len(columns))]
     for keypoint in FACE:
         k = names.index(keypoint)
-        promised = guarantee(part.ladders[k], RISK)
-        if promised.bound is None:
-            lines.append(f"| {keypoint} | – | {promised.reason} |" + " – |" * (2 * len(columns)))
+        granted = guarantee(part.ladders[k], RISK)
+        if granted.bound is None:
+            lines.append(f"| {keypoint} | – | {granted.reason} |" + " – |" * (2 * len(columns)))
             continue
         cells = []
         for name, form in columns:
             seen = sets[name]
             mine = (seen.keypoint == k) & (seen.form == form) & ~seen.cut
-            taken = mine & seen.placed & (seen.confidence >= promised.threshold)
+            taken = mine & seen.placed & (seen.confidence >= granted.threshold)
             cells += [
                 f"{100 * taken.sum() / max(1, mine.sum()):.0f}",
                 f"{(taken & ~seen.right).sum()} of {taken.sum()}",
             ]
-        lines.append(f"| {keypoint} | {promised.threshold:.4f} | {100 * promised.bound:.1f} | {' | '.join(cells)} |")
+        lines.append(f"| {keypoint} | {granted.threshold:.4f} | {100 * granted.bound:.1f} | {' | '.join(cells)} |")
     return lines
 
 
@@ -138,12 +138,12 @@ def main() -> None:
         )
         assert tried.evidence is not None
         # Both forms of the same people: who has too few joints for MPII's is left out of both.
-        key = [(str(v.person.image), v.person.person_id, v.window_xyxy) for v in tried.answers.views]
-        both = {k for k, v in zip(key, tried.answers.views, strict=True) if v.form == MPII}
+        key = [(str(v.person.image), v.person.person_id, v.window_xyxy) for v in tried.predicted.views]
+        both = {k for k, v in zip(key, tried.predicted.views, strict=True) if v.form == MPII}
         wanted = np.array([k in both for k in key])
-        whole = sum(v.form == MPII and v.window_xyxy is None for v in tried.answers.views)
+        whole = sum(v.form == MPII and v.window_xyxy is None for v in tried.predicted.views)
         title = f"{whole} of coco/{name}" + ("" if everyone else ", held out")
-        sets[title] = seen_of(part, tried.evidence, tried.answers, wanted)
+        sets[title] = seen_of(part, tried.evidence, tried.predicted, wanted)
     names, threshold = calibration.keypoints, predictor.metadata.confidence_threshold
     note = [
         "# Faces in COCO's form and in MPII's",
@@ -154,10 +154,10 @@ def main() -> None:
         f"Commit: {commit(Path(__file__))}  ",
         f"Model: {predictor.name}, sha256 {predictor.sha256[:12]}  ",
         f"Fitted on {calibration.people}.  ",
-        f"The promises rest on {calibration.guarantee_people}.",
+        f"The guarantees rest on {calibration.guarantee_people}.",
         "",
         "People without their faces, the other labels given. Right: in the picture, and within the OKS-.5 radius of "
-        "the person's own area. The second set is that of the promises: only its confidences are a measurement.",
+        "the person's own area. The second set is that of the guarantees: only its confidences are a measurement.",
         "",
         f"## Claimed and right, whole people; accepted from {threshold:g}",
         "",

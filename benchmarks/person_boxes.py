@@ -26,7 +26,7 @@ from poseunion.models.conditioning.prior import load_prior
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.skeleton import Skeleton, sideless
 from poseunion.training.calibration.mpii_form import CENTRE_BELOW, FEWEST_JOINTS, heads_of
-from poseunion.training.calibration.samples import ask, read_views
+from poseunion.training.calibration.samples import predict_views, read_views
 from poseunion.training.data.splits import is_held_out
 
 PADDING, ASPECT = 1.25, 3 / 4
@@ -85,18 +85,18 @@ def main() -> None:
     predictor = load_predictor(given.model, threads=given.threads)
     skeleton, coco = predictor.skeleton, given.data / "coco"
     views = read_views("coco", coco / "train.json", coco / "train", skeleton, lambda name: not is_held_out(name))
-    answers = ask(predictor, sorted(views, key=lambda v: str(v.person.image)), logits=True)
+    predicted = predict_views(predictor, sorted(views, key=lambda v: str(v.person.image)), logits=True)
     heads = heads_of(
-        answers, predictor.metadata.grid, skeleton, load_prior(), ConditioningParameters(), faces_only=False
+        predicted, predictor.metadata.grid, skeleton, load_prior(), ConditioningParameters(), faces_only=False
     )
-    xy, labelled = answers.truth.copy(), answers.labelled.copy()
+    xy, labelled = predicted.truth.copy(), predicted.labelled.copy()
     head = [skeleton.index(name) for name in HEAD]
-    for n, view in enumerate(answers.views):
+    for n, view in enumerate(predicted.views):
         found = heads[str(view.person.image), view.person.person_id]
         xy[n, head], labelled[n, head] = found[:, :2], found[:, 2] > 0
     known = labelled & ~np.isin(skeleton.keypoints, FACE)
     kept = known.sum(1) >= FEWEST_JOINTS
-    theirs = np.array([v.person.box_xywh for v in answers.views])
+    theirs = np.array([v.person.box_xywh for v in predicted.views])
     xy, labelled, known, theirs = xy[kept], labelled[kept], known[kept], theirs[kept]
     size = person_sizes(xy, known, skeleton)
     points = np.where(known[..., None], xy, np.nan)

@@ -1,10 +1,10 @@
-"""Calibration errors of a model's confidences, and what `annotate extend --risk` promises against what came of it.
+"""Calibration errors of a model's confidences, and what `annotate extend --risk` guarantees against the outcome.
 
 Measured on people that neither the student nor its prior, tempering or calibration saw: test sets, everyone whole and
 cut at a border, so that some joints are truly absent. `picture` is what `Predictor` says; for `evidence` a person's
 joints are hidden in rounds and asked for again with the others known, as `annotate extend` does. People with a face are
 measured twice: in their file's own form, and in MPII's (`training.calibration.mpii_form`), which counts for the face's
-promises.
+guarantees.
 
     python benchmarks/trust.py --data DATA --plot benchmarks/DATE-trust.png > benchmarks/DATE-trust.md
 """
@@ -36,7 +36,7 @@ from poseunion.training.calibration.fit_calibration import (
     try_out,
     views_of,
 )
-from poseunion.training.calibration.samples import MPII, Answers
+from poseunion.training.calibration.samples import MPII, ViewPredictions
 
 SETS = ("coco", "lspet")
 BINS = 15
@@ -66,9 +66,9 @@ class Measured:
     group: NDArray[np.intp]
 
 
-def measured(part: KeypointLogistic, samples: Samples, answers: Answers, skeleton: Skeleton) -> Measured:
+def measured(part: KeypointLogistic, samples: Samples, predicted: ViewPredictions, skeleton: Skeleton) -> Measured:
     """Confidences of samples."""
-    views = answers.views
+    views = predicted.views
     kept = as_lacking(samples, views, skeleton)
     lacking = set(zip(kept.view.tolist(), kept.keypoint.tolist(), strict=True))
     pictures = np.unique([str(v.person.image) for v in views], return_inverse=True)[1]
@@ -170,7 +170,7 @@ def keypoint_table(parts: dict[str, Measured], names: tuple[str, ...]) -> list[s
 
 
 def risk_table(m: Measured, names: tuple[str, ...], risk: float) -> list[str]:
-    """What is promised at a risk, and what came of it."""
+    """Guaranteed at a risk, and the outcome."""
     groups = [m.dataset == f"{name}/test" for name in SETS] + [~m.cut, m.cut, np.ones(len(m.right), bool)]
     lines = [
         "| keypoint | threshold | bound, % | accepted, % | "
@@ -180,18 +180,18 @@ def risk_table(m: Measured, names: tuple[str, ...], risk: float) -> list[str]:
     ]
     total = np.zeros((len(groups), 2), int)
     for k, name in enumerate(names):
-        promised = guarantee(m.part.ladders[k], risk)
-        if promised.bound is None:
+        guaranteed = guarantee(m.part.ladders[k], risk)
+        if guaranteed.bound is None:
             lines.append(f"| {name} | – | – | 0 |" + " – |" * (len(groups) + 1))
             continue
         mine = m.counts & (m.keypoint == k)
-        taken = mine & m.placed & (m.confidence >= promised.threshold)
+        taken = mine & m.placed & (m.confidence >= guaranteed.threshold)
         counts = np.array([[(taken & g & ~m.right).sum(), (taken & g).sum()] for g in groups])
         total += counts
         share = 100 * taken.sum() / max(1, mine.sum())
         cells = " | ".join(f"{wrong} of {n}" for wrong, n in counts)
         rate = f"{100 * counts[-1, 0] / counts[-1, 1]:.1f}" if counts[-1, 1] else "–"
-        start = f"| {name} | {promised.threshold:.4f} | {100 * promised.bound:.1f} | {share:.0f}"
+        start = f"| {name} | {guaranteed.threshold:.4f} | {100 * guaranteed.bound:.1f} | {share:.0f}"
         lines.append(f"{start} | {cells} | {rate} |")
     share = 100 * total[-1, 1] / m.counts.sum()
     rate = f"{100 * total[-1, 0] / total[-1, 1]:.1f}" if total[-1, 1] else "–"
@@ -242,15 +242,15 @@ def main() -> None:
     assert tried.evidence is not None
     evidence = acceptable(calibration.evidence, tried.evidence, predictor.skeleton)
     parts = {
-        "picture": measured(calibration.picture, tried.picture, tried.answers, predictor.skeleton),
-        "evidence": measured(calibration.evidence, evidence, tried.answers, predictor.skeleton),
+        "picture": measured(calibration.picture, tried.picture, tried.predicted, predictor.skeleton),
+        "evidence": measured(calibration.evidence, evidence, tried.predicted, predictor.skeleton),
     }
-    raw_score = tried.answers.raw_score[tried.picture.view, tried.picture.keypoint]
+    raw_score = tried.predicted.raw_score[tried.picture.view, tried.picture.keypoint]
     raw = Measured(**{**vars(parts["picture"]), "confidence": raw_score})
     names, m = calibration.keypoints, parts["evidence"]
-    formed = sum(v.form == MPII and v.window_xyxy is None for v in tried.answers.views)
+    formed = sum(v.form == MPII and v.window_xyxy is None for v in tried.predicted.views)
     note = [
-        "# Confidences and promises against what came of them",
+        "# Confidences and guarantees against the outcome",
         "",
         f"Date: {datetime.date.today().isoformat()}  ",
         f"Command: `{shlex.join(['python', *sys.argv])}`  ",
@@ -258,7 +258,7 @@ def main() -> None:
         f"Commit: {where}  ",
         f"Model: {predictor.name}, sha256 {predictor.sha256[:12]}{', flip test' if given.flip else ''}  ",
         f"Fitted on {calibration.people}.  ",
-        f"The promises rest on {calibration.guarantee_people}.  ",
+        f"The guarantees rest on {calibration.guarantee_people}.  ",
         f"Measured on {sum(v.window_xyxy is None for v in views)} people of "
         f"{' and '.join(f'{s}/test' for s in SETS)}, each whole and cut at a border; {formed} of them "
         "also in MPII's form.",

@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         what = f"a pickled {named[1]}" if named else "more than tensors"
         raise BadFileError(
             f"{path} is refused: it holds {what}, and reading that could run its code; "
-            "where you trust it, save its state_dict alone with torch.save and convert that."
+            "on a machine where that is safe, save its state_dict alone with torch.save and convert that."
         ) from error
     except Exception as error:  # a damaged archive or pickle may raise any exception in torch
         raise BadFileError(f"{path} is not a checkpoint that torch can read, or is damaged.") from error

@@ -107,7 +107,7 @@ class _Export:
     folder: Path
     float_model: onnx.ModelProto
     float_path: Path
-    judge: AccuracyContract
+    contract: AccuracyContract
     crops: Crops | None
     compared: Crops | None
     made: dict[Path, _Made] = field(default_factory=dict)
@@ -173,8 +173,8 @@ def export(request: ExportRequest) -> list[tuple[Path, Manifest]]:
         folder = Path(name)
         model = network_graph(trained.network, description)
         onnx.save(model, folder / "float.onnx")
-        judge = AccuracyContract(trained, tasks, [pair.name for pair in request.measured], request.max_drop)
-        work = _Export(request, trained, folder, model, folder / "float.onnx", judge, crops, compared)
+        contract = AccuracyContract(trained, tasks, [pair.name for pair in request.measured], request.max_drop)
+        work = _Export(request, trained, folder, model, folder / "float.onnx", contract, crops, compared)
         for kind, path in paths.items():
             work.made[path] = _make(work, kind, path)
     for path, made in work.made.items():
@@ -245,7 +245,7 @@ def _judged(work: _Export, kind: str, made: Path) -> tuple[list[Agreement], list
             check_exact(figures, name)
         for figures in found:
             check_stored(figures, name)
-    return found, work.judge.accuracy(exported, f"{name} as {kind}")
+    return found, work.contract.accuracy(exported, f"{name} as {kind}")
 
 
 def _noise(work: _Export) -> np.ndarray:

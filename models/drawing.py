@@ -57,7 +57,7 @@ def draw_people(
         xy_NK2: (N, K, 2) image pixels; a point that is not finite is not drawn.
         role_NK: (N, K) of "human", "proposed", "derived" or "none" (not drawn); sets each point's colour. Without it
             and without `colour_NK3` all are proposed.
-        colour_NK3: (N, K, 3) RGB 0-255, instead of the roles' colours; roles still decide what is drawn.
+        colour_NK3: (N, K, 3) RGB 0-255, instead of the roles' colours; points without a role are still not drawn.
         opacity_NK: (N, K) in [0, 1], such as a confidence; 0 is not drawn. Default 1. A limb is as faint as its fainter
             end.
         limbs: draw the skeleton's links between drawn points, thin, coloured by side.

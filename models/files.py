@@ -40,7 +40,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         BadFileError: the folder cannot be written, the disk is full, or `path` is a device or a pipe.
     """
     path = Path(path)
-    if path.is_symlink():  # what it leads to is replaced, not the link
+    if path.is_symlink():  # its target is replaced, not the link
         path = path.resolve()
     refuse_irregular(path)
     part = ""
@@ -72,7 +72,7 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         BadFileError: `path` is there already (and is not to be replaced), or the disk is full.
     """
     path = Path(path)
-    if path.is_symlink():  # what it leads to is replaced, not the link
+    if path.is_symlink():  # its target is replaced, not the link
         path = path.resolve()
     if path.exists() and not (overwrite and path.is_dir()):
         raise BadFileError(f"{path} exists: choose another folder, or replace it with --overwrite.")

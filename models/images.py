@@ -12,17 +12,18 @@ import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from poseunion.models.errors import BadFileError, ItemError
+from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import refuse_irregular
 
 Source = str | Path | bytes
+ImageLike = Source | Image.Image | NDArray[np.generic]  # whatever a caller in Python has
 
 MAX_PIXELS = 100_000_000  # 300 MB of RGB; phones take up to 108 Mpx but save 12
 # Brands of HEIF files with HEVC pictures (ISO/IEC 23008-12); what phones write.
@@ -62,6 +63,47 @@ def read_image(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXEL
     """
     with _opened(source, max_pixels) as (image, name):
         return _decoded(image, name, exif)
+
+
+def rgb_image(picture: ImageLike) -> NDArray[np.uint8]:
+    """Convert a file, PIL image or array to RGB.
+
+    Args:
+        picture: path or content of a file (`read_image`); a PIL image; or an array: (H, W, 3) RGB (OpenCV reads BGR),
+            (H, W) grey, or (H, W, 4) with alpha, of uint8 from 0 to 255 or floats from 0 to 1.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ItemError: a file that cannot be read. BadArgumentError: an array of another shape, type or range.
+    """
+    if isinstance(picture, (str, Path, bytes)):
+        return read_image(picture)
+    if isinstance(picture, Image.Image):
+        return np.array(_to_rgb(picture, "the picture"), np.uint8)
+    array: NDArray[Any] = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+        raise BadArgumentError(
+            f"The picture has shape {array.shape}: give (height, width, 3) in RGB, or a file's path."
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        if not 0 <= low <= high <= 1:
+            raise BadArgumentError(
+                f"The picture has floating-point values from {low:g} to {high:g}: give floats from 0 to 1, or uint8."
+            )
+        array = np.round(array * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise BadArgumentError(
+            f"The picture has {array.dtype} values: give uint8 from 0 to 255, or floats from 0 to 1."
+        )
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[array.shape[-1]]
+    if mode == "RGB":
+        return np.ascontiguousarray(array, np.uint8)
+    return np.array(_to_rgb(Image.fromarray(array.squeeze(-1) if mode == "L" else array), "the picture"), np.uint8)
 
 
 def image_size(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -148,7 +190,7 @@ def _decoded(image: Image.Image, name: str, exif: bool) -> NDArray[np.uint8]:
         rgb = _to_rgb(image, name)
     except ItemError:
         raise
-    except Exception as error:  # decoders raise whatever the bytes lead them to, struct.error included
+    except Exception as error:  # decoders raise any exception on damaged bytes, struct.error included
         raise ItemError(f"{name} is truncated or damaged ({_reason(error)})") from error
     applied = image.format == "TIFF"  # Pillow turns TIFF upright while loading, and only TIFF
     if orientation in _UPRIGHT and exif != applied:

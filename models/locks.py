@@ -1,4 +1,4 @@
-"""Locks between processes, which the system ends with the process that holds them, also if it is killed."""
+"""Locks between processes; the system releases them when the process ends, also if it is killed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lock_folder(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     """Exclusive lock of a folder itself, so that no file is left in it; not on Windows, which cannot open folders.
 
     Args:
-        wait: until another process lets it go; else gives False at once.
+        wait: until another process releases it; else give False at once.
 
     Raises:
         OSError: the folder cannot be opened.

@@ -150,7 +150,7 @@ def head_sizes(head_box_N4: NDArray[np.floating]) -> NDArray[np.float64]:
 def _distances(
     pred_NK2: NDArray[np.floating], gt_NK2: NDArray[np.floating], wanted_NK: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """(N, K) Euclidean distances where wanted, else 0; infinite where a prediction is not finite."""
+    """(N, K) Euclidean distances of the selected keypoints, else 0; infinite where a prediction is not finite."""
     difference = np.where(wanted_NK[..., None], np.asarray(pred_NK2, np.float64) - np.asarray(gt_NK2, np.float64), 0.0)
     return np.where(np.isfinite(difference).all(-1), np.linalg.norm(difference, axis=-1), np.inf)
 

@@ -32,5 +32,5 @@ def read_onnx(path: Path, *, external: bool = True) -> onnx.ModelProto:
         raise BadFileError(f"No model file {path}: give the path of an .onnx file.") from error
     except OSError as error:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except Exception as error:  # protobuf's own classes; onnx's, of external data that would lead out of the folder
+    except Exception as error:  # protobuf's own classes; onnx's, of external data outside of the folder
         raise BadFileError(f"{path} is not an ONNX file: {(str(error).splitlines() or ['damaged'])[0]}.") from error

@@ -1,24 +1,83 @@
-"""Batch of predicted poses: keypoints, confidences and boxes of N people, and optional outputs of a predictor."""
+"""Batch of predicted poses: keypoints, confidences and boxes of N people, and optional outputs of a predictor.
+
+    >>> import numpy as np
+    >>> from poseunion.models import PoseBatch, load_skeleton
+    >>> skeleton = load_skeleton("mpii16")
+    >>> people = PoseBatch(skeleton, np.ones((2, 16, 2)), np.full((2, 16), 0.9), np.array([[0, 0, 50, 90]] * 2))
+    >>> people
+    PoseBatch(2 people, mpii16: 16 keypoints, mean confidence 0.90)
+    >>> people[0]["head_top"]
+    Keypoint(x=1.0, y=1.0, confidence=0.9)
+
+Shapes: N people, K keypoints.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.errors import MissingExtraError, SkeletonError
-from poseunion.models.skeleton import Skeleton
+from poseunion.models.errors import BadArgumentError, SkeletonError
+from poseunion.models.skeleton import Skeleton, load_skeleton
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Rows = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
+
+# From it on keypoints are drawn and count as visible: what the demo and `poseunion predict` start with.
+MINIMUM_CONFIDENCE = 0.3
 
 # Optional outputs of a predictor, (N, K) each.
 _OPTIONAL = ("raw_score", "sd_px", "disagreement")
 
 
+class Keypoint(NamedTuple):
+    """Image pixels to a hundredth, and the probability of being right; of an uncalibrated model, its score."""
+
+    x: float
+    y: float
+    confidence: float
+
+
 @dataclass(frozen=True)
+class Pose:
+    """Predicted keypoints of one person: `pose["nose"].x`, `dict(pose)`.
+
+    Attributes: as `PoseBatch`, without the axis of people.
+    """
+
+    skeleton: Skeleton
+    xy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    box_xywh: NDArray[np.float32]
+    model: str | None = None
+
+    def __repr__(self) -> str:
+        x, y, w, h = (f"{v:.0f}" for v in self.box_xywh)
+        return (
+            f"Pose({self.skeleton.name}: {len(self.skeleton)} keypoints, mean confidence {_mean(self.score)}, "
+            f"box {w}x{h} at {x}, {y})"
+        )
+
+    def __getitem__(self, keypoint: str) -> Keypoint:
+        k = self.skeleton.index(keypoint)
+        x, y = self.xy[k].round(2).astype(float).round(2).tolist()
+        return Keypoint(x, y, round(float(self.score[k]), 4))
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the keypoints, in the skeleton's order."""
+        return self.skeleton.keypoints
+
+
+@dataclass(frozen=True, repr=False)
 class PoseBatch:
-    """Predicted keypoints of N people.
+    """Predicted keypoints of N people: `people[0]` is one, `people[people.box_xywh[:, 3] > 100]` are some.
 
     Attributes:
         skeleton: the K keypoints' names and order.
@@ -31,6 +90,7 @@ class PoseBatch:
         disagreement: (N, K) float32 distance between predictions in OKS-.5 radii: of picture and prior, ditto; of a
             joint model's networks from their mean; of both the larger one.
         model: (N,) name of the model that predicted each person, where it is one of several.
+        image: (H, W, 3) uint8 RGB the picture, where a predictor was called on one: for `plot`.
     """
 
     skeleton: Skeleton
@@ -41,6 +101,7 @@ class PoseBatch:
     sd_px: NDArray[np.float32] | None = None
     disagreement: NDArray[np.float32] | None = None
     model: tuple[str, ...] | None = None
+    image: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         n, k = self.xy.shape[0], len(self.skeleton)
@@ -59,29 +120,98 @@ class PoseBatch:
     def __len__(self) -> int:
         return int(self.xy.shape[0])
 
-    def rows(self, index: slice | NDArray[np.intp]) -> PoseBatch:
+    def __repr__(self) -> str:
+        people = "1 person" if len(self) == 1 else f"{len(self)} people"
+        mean = f", mean confidence {_mean(self.score)}" if len(self) else ""
+        return f"PoseBatch({people}, {self.skeleton.name}: {len(self.skeleton)} keypoints{mean})"
+
+    @overload
+    def __getitem__(self, index: int) -> Pose: ...
+
+    @overload
+    def __getitem__(self, index: Rows) -> PoseBatch: ...
+
+    def __getitem__(self, index: int | Rows) -> Pose | PoseBatch:
+        if not isinstance(index, (int, np.integer)):
+            return self.rows(index if isinstance(index, slice) else np.asarray(index))
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"person {index} of {len(self)}")
+        model = None if self.model is None else self.model[index]
+        return Pose(self.skeleton, self.xy[index], self.score[index], self.box_xywh[index], model)
+
+    def __iter__(self) -> Iterator[Pose]:
+        return (self[n] for n in range(len(self)))
+
+    def rows(self, index: slice | NDArray[np.integer] | NDArray[np.bool_]) -> PoseBatch:
         """Selected people, in the order of `index`."""
-        optional = {name: None if (v := getattr(self, name)) is None else v[index] for name in _OPTIONAL}
+        optional: dict[str, Any] = {
+            name: None if (v := getattr(self, name)) is None else v[index] for name in _OPTIONAL
+        }
         model = None if self.model is None else tuple(np.array(self.model, object)[index])
-        return PoseBatch(
-            self.skeleton, self.xy[index], self.score[index], self.box_xywh[index], **optional, model=model
-        )
+        people = self.xy[index], self.score[index], self.box_xywh[index]
+        return PoseBatch(self.skeleton, *people, **optional, model=model, image=self.image)
 
     def keypoint(self, name: str) -> NDArray[np.float32]:
         """(N, 2) coordinates of one keypoint, by name."""
         return self.xy[:, self.skeleton.index(name)]
 
-    def to_supervision(self) -> Any:
-        """Conversion to `supervision.KeyPoints`, for its annotators and sinks; boxes go into `data["box_xywh"]`.
+    def plot(self, minimum_confidence: float = MINIMUM_CONFIDENCE) -> Image:
+        """Picture with the keypoints drawn on it, as a PIL image.
+
+        Raises:
+            BadArgumentError: the batch has no `image`: it does not come from a call on one picture.
+        """
+        from poseunion.models.pose_conversions import plot
+
+        if self.image is None:
+            raise BadArgumentError("These poses have no picture: call a predictor on one, or use draw_people.")
+        return plot(self.image, self.skeleton, self.xy, self.score >= minimum_confidence)
+
+    def _repr_png_(self) -> bytes | None:
+        """Picture that a notebook shows, at most 1024 px wide or high."""
+        from poseunion.models.pose_conversions import thumbnail
+
+        return None if self.image is None else thumbnail(self.plot())
+
+    def to_coco(self, image_id: int | str = 0, skeleton: Skeleton | str | None = None) -> list[dict[str, Any]]:
+        """Records of a COCO results file: x, y, confidence of each keypoint, and their mean as `score`.
+
+        Args:
+            skeleton: whose keypoints, in whose order (`"coco17"`); default: the batch's own.
+
+        Raises:
+            SkeletonError: the batch lacks a keypoint of `skeleton`.
+        """
+        from poseunion.models.pose_conversions import coco_results
+
+        target = load_skeleton(skeleton) if isinstance(skeleton, str) else skeleton or self.skeleton
+        return coco_results(self.skeleton, self.xy, self.score, self.box_xywh, image_id, target)
+
+    def to_dataframe(self) -> Any:
+        """`pandas.DataFrame` with a row a keypoint: person, keypoint, x, y, confidence, and what else is known.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from poseunion.models.pose_conversions import dataframe
+
+        values = {"x": self.xy[..., 0], "y": self.xy[..., 1], "confidence": self.score}
+        return dataframe(self.skeleton, {**values, **{n: getattr(self, n) for n in _OPTIONAL}}, self.model)
+
+    def to_supervision(self, minimum_confidence: float = MINIMUM_CONFIDENCE) -> Any:
+        """`supervision.KeyPoints`, for its annotators and sinks: confidences, `visible`, boxes, covariances.
+
+        `visible` are the keypoints from `minimum_confidence` on, `detection_confidence` is a person's mean confidence,
+        `data["box_xywh"]` the boxes, and where labelled keypoints conditioned the prediction, `data["covariance"]`
+        (N, K, 2, 2) in square image pixels, which supervision's ellipse annotators draw.
 
         Raises:
             MissingExtraError: supervision is not installed.
         """
-        try:
-            from supervision import KeyPoints
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("supervision", "interop") from error
-        return KeyPoints(xy=self.xy, keypoint_confidence=self.score, data={"box_xywh": self.box_xywh})
+        from poseunion.models.pose_conversions import supervision_keypoints
+
+        visible = self.score >= minimum_confidence
+        return supervision_keypoints(self.xy, self.score, visible, self.box_xywh, self.sd_px)
 
     @classmethod
     def from_supervision(cls, keypoints: Any, skeleton: Skeleton) -> PoseBatch:
@@ -126,6 +256,12 @@ class PoseBatch:
             np.concatenate([b.xy for b in batches]),
             np.concatenate([b.score for b in batches]),
             np.concatenate([b.box_xywh for b in batches]),
-            **{name: of_all(name) for name in _OPTIONAL},
-            model=tuple(itertools.chain(*models)) if len(models) == len(batches) else None,
+            of_all("raw_score"),
+            of_all("sd_px"),
+            of_all("disagreement"),
+            tuple(itertools.chain(*models)) if len(models) == len(batches) else None,
         )
+
+
+def _mean(score: NDArray[np.float32]) -> str:
+    return f"{float(score.mean()):.2f}"

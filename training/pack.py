@@ -1,7 +1,7 @@
 """`poseunion pack`: a training set as WebDataset shards of person crops with labels and teachers' peaks.
 
-The same inputs give the same bytes. Shards are written one by one, whole or not at all; the index comes last. What a
-killed run has finished stays, as long as `plan.json`, a hash of all inputs, is that of the next run.
+The same inputs give the same bytes. Shards are written one by one, whole or not at all; the index comes last. Finished
+shards of a killed run stay, as long as `plan.json`, a hash of all inputs, is that of the next run.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _described(entry: TeacherEntry, network: Network, skeleton: Skeleton) -> Pac
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
-    """Refuse a folder that is not for this run, before the teachers work for hours."""
+    """Check the output folder before the teachers run for hours."""
     if out.exists() and not out.is_dir():
         raise BadArgumentError(f"{out} is no folder: choose another --out.")
     # Index and plan: a run that was killed after its last shard, which ends when it is started again.
@@ -182,7 +182,7 @@ def _begin(out: Path, plan: str, overwrite: bool) -> None:
         raise BadArgumentError(
             f"{out} holds the beginning of another packing: choose another --out, or replace it with --overwrite."
         )
-    # Index first, plan last: what a kill leaves is no whole set, and still one that --overwrite replaces.
+    # Index first, plan last: a kill in between leaves no whole set, and --overwrite still replaces the rest.
     write_json(out / PLAN, {"plan": UNDECIDED})
     (out / INDEX).unlink(missing_ok=True)
     _clear(out, f"{SHARD}|{UNFINISHED}")

@@ -24,7 +24,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import write_json
 
 CONFIDENCE = 0.95
-# A forecast looks so many inspections ahead.
+# A forecast reaches so many inspections ahead.
 AHEAD = 20_000
 
 
@@ -37,7 +37,7 @@ class Bound:
         inspected, errors: those of the sample's prefix, and the gross errors among them.
         at_most, at_least: bounds of the share of gross errors, each at the certificate's confidence, rounded outwards.
         estimate: unbiased estimate of that share; None before an inspection.
-        more: inspections until `at_most` reaches the target if errors go on as seen; None: not in reach. Of one
+        more: inspections until `at_most` reaches the target if errors continue at this rate; None: not in reach. Of one
             keypoint: those of this keypoint.
         more_at_best: the same if no further error is found.
     """
@@ -137,7 +137,7 @@ class Certificate:
             )
         best = "" if b.more_at_best is None else f", {b.more_at_best} if no further error is found"
         if b.more is None:
-            return f"The target of {percent(self.target)} is not in reach if errors go on as seen{best}."
+            return f"The target of {percent(self.target)} is not in reach if errors continue at this rate{best}."
         return f"About {b.more} more inspections would reach the target of {percent(self.target)}{best}."
 
     def summary(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Anytime-valid bounds of the number of errors in a finite file, from points drawn without replacement.
 
 Of N points M are wrong. Point t is drawn with probability q_t among those that are left (any probabilities that do not
-depend on later answers), f_t = 1 if it is wrong, S_t-1 errors were seen before. Then Z_t = f_t / q_t has the mean
+depend on later answers), f_t = 1 if it is wrong, S_t-1 errors were found before. Then Z_t = f_t / q_t has the mean
 
     mu_t = M - S_t-1                                 errors that are left
 
@@ -12,7 +12,7 @@ whatever was drawn before, and for any fixed 0 <= c <= 1
 is a nonnegative martingale that starts at 1. So is its mean over a grid of c. It exceeds 1 / alpha *at any time* with
 a probability of at most alpha (Ville's inequality). A number M is excluded once its martingale has been that high; the
 upper bound is the largest M that is not. Because the probability is for all times together, the number of inspections
-may be chosen in any way, also by looking at the answers. The lower bound uses 1 - c + c Z_s / mu_s likewise.
+may be chosen in any way, also from the answers. The lower bound uses 1 - c + c Z_s / mu_s likewise.
 
 K_t grows with M (the lower bound's falls), so the search for the bound is a bisection. With equal probabilities a
 factor is the likelihood ratio of an error rate (1 - c) times the one of M: the grid spans all smaller rates.

@@ -6,9 +6,9 @@ fitted on the drawn points with a decision by penalised maximum likelihood: the 
 1, so that few answers change little. Which points are drawn depends on keypoint and confidence alone, both of which the
 model has, so that no weights are needed.
 
-Thresholds only rise: the audit saw accepted points. The result is a new file with fewer accepted points and no
-certificate. It needs a draw of its own, whose randomness owes nothing to the answers that were used here: its
-certificate is valid whatever they were.
+Thresholds only rise: only accepted points were inspected. The result is a new file with fewer accepted points and no
+certificate. It needs a draw of its own, whose randomness does not depend on the answers that were used here: so
+its certificate is valid for any answers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Self-check of `extend`: a file's own labelled keypoints are hidden and predicted again, before anyone inspects.
 
-The calibration promises of each hidden keypoint an error probability of 1 - confidence. D_j is the number of gross
-errors of person j minus the sum of these; if the promise holds its mean is 0, and
+The calibration predicts an error probability of 1 - confidence for each hidden keypoint. D_j is the number of gross
+errors of person j minus the sum of these; if the calibration holds its mean is 0, and
 
     z = sum D_j / sqrt(n (1 + n / m) mean D_j^2)
 
 is about normal: n people, whose keypoints may depend on each other, against the m people of the calibration, which has
-an error of its own. The alarm is one-sided: fewer errors than promised are no fault.
+an error of its own. The alarm is one-sided: fewer errors than predicted are no fault.
 
 Legend of shape suffixes: S hidden keypoints; K keypoints of the model.
 """
@@ -63,14 +63,15 @@ class Masked:
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """Errors on a file's own labelled keypoints beside what the calibration promises.
+    """Errors on a file's own labelled keypoints beside the errors that the calibration predicts.
 
     Attributes:
         people, hidden: people of the check and their hidden keypoints; skipped: people that could not be used.
-        errors, promised: share of gross errors, and the calibration's.
+        errors, predicted: share of gross errors, found and according to the calibration.
         z: see the top of this file.
-        keypoints: name -> `hidden`, `errors`, `promised`; at the thresholds of this run `accepted`, `expected_accepted`
-            (share on the calibration people; None: unknown) and `accepted_errors` (share; None: none accepted).
+        keypoints: name -> `hidden`, `errors`, `predicted`; at the thresholds of this run `accepted`,
+            `expected_accepted` (share on the calibration people; None: unknown) and `accepted_errors` (share; None: no
+            proposal is accepted).
         unseen: keypoints that would be added and that no one of the people has labelled: not checked.
         risk, stricter_risk: the risk of this run, and the one that keeps it at the errors found here.
     """
@@ -79,7 +80,7 @@ class SelfCheck:
     hidden: int
     skipped: int
     errors: float
-    promised: float
+    predicted: float
     z: float
     keypoints: dict[str, dict[str, Any]]
     unseen: tuple[str, ...]
@@ -96,7 +97,7 @@ class SelfCheck:
         """The result, and what follows from it."""
         found = (
             f"{self.hidden} labelled keypoints of {self.people} people of this file were hidden and predicted again: "
-            f"{self.errors:.1%} are gross errors, {self.promised:.1%} are what the confidences promise"
+            f"{self.errors:.1%} are gross errors, the confidences predict {self.predicted:.1%}"
         )
         unseen = (
             [f"Not checked, because no one has them labelled: {', '.join(self.unseen)}. Only an audit can see these."]
@@ -115,7 +116,7 @@ class SelfCheck:
         return [*lines, *unseen]
 
     def refuse_risk(self) -> None:
-        """Raise BadArgumentError where a run with `--risk` would promise what this file's labels contradict."""
+        """Raise BadArgumentError where a run with `--risk` would guarantee what this file's labels contradict."""
         if self.alarm and self.risk is not None:
             raise BadArgumentError("--self-check: " + " ".join(self.sentences))
 
@@ -128,9 +129,9 @@ class SelfCheck:
         from rich.table import Table
 
         console.print("\n".join(self.sentences), soft_wrap=True, markup=False, highlight=False)
-        table = Table("keypoint", "hidden", "errors", "promised", "accepted", "expected", "errors of accepted")
+        table = Table("keypoint", "hidden", "errors", "predicted", "accepted", "expected", "errors of accepted")
         for name, row in self.keypoints.items():
-            shares = (row[c] for c in ("errors", "promised", "accepted", "expected_accepted", "accepted_errors"))
+            shares = (row[c] for c in ("errors", "predicted", "accepted", "expected_accepted", "accepted_errors"))
             table.add_row(name, str(row["hidden"]), *("·" if v is None else f"{v:.0%}" for v in shares))
         console.print(table)
 
@@ -216,10 +217,10 @@ def mask(
 
 
 def compare(masked: Masked, rule: AcceptanceRule, unseen: tuple[str, ...] = ()) -> SelfCheck:
-    """Errors of hidden keypoints beside the promised ones."""
-    promised_S = 1 - masked.confidence
+    """Errors of hidden keypoints beside the predicted ones."""
+    predicted_S = 1 - masked.confidence
     people, index = np.unique(masked.person, return_inverse=True)
-    excess = np.bincount(index, masked.wrong - promised_S)
+    excess = np.bincount(index, masked.wrong - predicted_S)
     n = len(people)
     calibrated = max((ladder.people for ladder in rule.part.ladders), default=0) if rule.part is not None else 0
     spread = math.sqrt(n * (1 + n / max(calibrated, 1)) * float((excess**2).mean()))
@@ -231,20 +232,20 @@ def compare(masked: Masked, rule: AcceptanceRule, unseen: tuple[str, ...] = ()) 
         keypoints[rule.keypoints[k]] = {
             "hidden": int(of_it.sum()),
             "errors": round(float(masked.wrong[of_it].mean()), 4),
-            "promised": round(float(promised_S[of_it].mean()), 4),
+            "predicted": round(float(predicted_S[of_it].mean()), 4),
             "accepted": round(float(taken.sum() / of_it.sum()), 4),
             "expected_accepted": None if expected is None else round(expected[0], 4),
             "accepted_errors": round(float(masked.wrong[taken].mean()), 4) if taken.any() else None,
         }
-    errors, promised = float(masked.wrong.mean()), float(promised_S.mean())
+    errors, predicted = float(masked.wrong.mean()), float(predicted_S.mean())
     # The errors grow by the same factor at every threshold, as far as a few people can show.
-    factor = max(1.0, errors / max(promised, 1e-6))
+    factor = max(1.0, errors / max(predicted, 1e-6))
     return SelfCheck(
         people=n,
         hidden=len(masked.wrong),
         skipped=masked.skipped,
         errors=round(errors, 4),
-        promised=round(promised, 4),
+        predicted=round(predicted, 4),
         z=round(float(excess.sum() / spread), 3) if spread > 0 else 0.0,
         keypoints=keypoints,
         unseen=unseen,

@@ -77,7 +77,7 @@ class Tolerance:
         if all(lacking):
             raise BadFileError(
                 f"--tolerance {self} cannot be measured in {annotations.source.path}: no person has "
-                f"{UNITS[self.unit][1]}; choose another unit, px:10 say."
+                f"{UNITS[self.unit][1]}; choose another unit, such as px:10."
             )
         return int(count[lacking].sum())
 

@@ -1,8 +1,8 @@
 """Patches: what `check` would mend, as a JSON Patch (RFC 6902) that a person can read, trim and apply.
 
 A patch is a JSON list of operations. Every change stands behind a `test` of the value it replaces, so that a patch
-applied to another file, or twice, stops instead of doing harm. Each operation also has a `reason`, which RFC 6902 tells
-other programs to ignore. Removals come last and from the end of their list, so that no position moves under a later
+applied to another file, or twice, stops instead of doing harm. Each operation also has a `reason`, which by RFC 6902
+other programs ignore. Removals come last and from the end of their list, so that no position moves under a later
 operation.
 """
 

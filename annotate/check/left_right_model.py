@@ -23,14 +23,14 @@ from poseunion.models.picture_paths import picture_path
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import project
 
-# A quarter of the box's longer side stands for the torso, whoever is seen how.
+# A quarter of the box's longer side stands for the torso, from any side.
 TORSO_OF_SIDE = 0.25
 
 
 def exchanged_by_model(
     annotations: AnnotationSet, folder: Path, model: PosePredictor, progress: Callable[[int, int], None] | None = None
 ) -> list[Problem]:
-    """People with pairs of which the model is sure, and has both joints where the labels are but exchanged.
+    """People with pairs that the model predicts with confidence at the labels' places, but exchanged.
 
     Pictures that cannot be read are passed over: `rules.pictures` lists them.
     """

@@ -1,6 +1,6 @@
 """The known faults of annotation files, found in what was read; each with a fix where there is only one.
 
-Nothing here is fatal: a file with these faults can be used. What a person has to decide has no fix.
+Nothing here is fatal: a file with these faults can be used. A fault that a person has to decide about has no fix.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def animals(annotations: AnnotationSet) -> Iterator[Problem]:
     animals_of = Counter(reason for reason in annotations.skip.values() if reason.startswith(ANIMAL))
     for reason, count in animals_of.items():
         name = reason.removeprefix(f"{ANIMAL}: ")
-        text = f"{name} is an animal by its name, and the model knows people only: {count} left as they are"
+        text = f"{name} is an animal by its name, and the model predicts people only: {count} left as they are"
         yield Problem("categories", f"{text}; --category {name} completes them", False)
 
 
@@ -191,7 +191,7 @@ def _extent(annotations: AnnotationSet, index: int) -> float:
 def exchanged_sides(annotations: AnnotationSet) -> Iterator[Problem]:
     """Left and right that may have been exchanged; see `left_right_geometry`.
 
-    Human points are judged by each other; points that were added, by all that stand.
+    Human points are compared with each other; added points with all points of the person.
     """
     human = human_view(annotations)
     added = (annotations.visibility > 0) & (human.visibility <= 0)

@@ -15,7 +15,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.skeleton import Skeleton
 
-# Worth a look, but usable.
+# Suspicious, but usable.
 SUSPICIOUS = (
     rules.animals,
     rules.counts,
@@ -59,7 +59,7 @@ def check(
             consumer, or one of another format.
     """
     if model is not None and images is None:
-        raise BadArgumentError("A model looks at pictures: give their folder with --images.")
+        raise BadArgumentError("A model needs the pictures: give their folder with --images.")
     if images is not None:
         picture_folder(images)
     if consumer not in (None, *CONSUMERS):

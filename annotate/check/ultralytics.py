@@ -34,7 +34,7 @@ def dropped(annotations: AnnotationSet) -> Iterator[Problem]:
         BadArgumentError: the annotations are of another format.
     """
     if annotations.format != NAME:
-        raise BadArgumentError("--for ultralytics looks at a data.yaml and its label files: give one.")
+        raise BadArgumentError("--for ultralytics checks a data.yaml and its label files: give one.")
     path, document = annotations.source.path, annotations.source.document
     yield from _of_yaml(document, path)
     k, numbers = document["kpt_shape"]
@@ -86,11 +86,11 @@ def _text(path: Path) -> str:
 def _picture_fault(path: Path) -> str | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a large picture is none of its concerns
+            warnings.simplefilter("ignore")  # it has no limit for large pictures
             with Image.open(path) as image:
                 size, kind = image.size, image.format or ""
                 image.verify()
-    except Exception as error:  # Pillow's readers raise whatever they like
+    except Exception as error:  # Pillow's readers raise any exception
         there = "cannot be read" if path.is_file() else "is not there"
         return f"the picture {there} ({str(error)[:80]})" if path.is_file() else f"the picture {there}"
     if min(size) < FEWEST_PX:
@@ -101,7 +101,7 @@ def _picture_fault(path: Path) -> str | None:
 
 
 def _label_fault(tokens: list[list[str]], k: int, numbers: int, classes: int) -> str | None:
-    """What makes its check give up a label file; None: it keeps all lines."""
+    """Reason why its check drops a label file; None: it keeps all lines."""
     columns = 5 + k * numbers
     for number, line in enumerate(tokens, 1):
         if len(line) != columns:
@@ -145,7 +145,7 @@ def _unlisted(document: dict[str, Any], path: Path) -> Iterator[Problem]:
             loose = Counter(line.startswith("./") or Path(line).is_absolute() for line in lines)[False]
             if loose:
                 text = (
-                    f"{loose} of {len(lines)} pictures are neither ./ nor absolute: Ultralytics looks for them where "
+                    f"{loose} of {len(lines)} pictures are neither ./ nor absolute: Ultralytics searches them where "
                     "the training is started"
                 )
                 yield Problem(place.name, text, False)

@@ -27,7 +27,7 @@ SelfCheckOption = Annotated[
     typer.Option(
         "--self-check",
         help="First hide labelled keypoints of 100 people and predict them again; if they have more errors than the "
-        "calibration promises, --risk is refused.",
+        "calibration predicts, --risk is refused.",
     ),
 ]
 AuditOption = Annotated[
@@ -126,7 +126,7 @@ def certify_command(
     """Certify how many of the added points are gross errors at most, from the inspected sample of annotate audit.
 
     A gross error was rejected, needs a fix, or was moved beyond the tolerance. The bounds hold after any number of
-    inspections, so they may be computed as often as wanted. The certificate goes into FILE.certificate.json and into
+    inspections, so they may be computed any number of times. The certificate goes into FILE.certificate.json and into
     FILE itself; annotate release prints it on the card.
 
     Examples:
@@ -172,7 +172,7 @@ def recalibrate_command(
 ) -> None:
     """Refit the confidences from the answers of an audit, and accept only what keeps the risk.
 
-    Few answers change little. Points are taken away, never added: an audit sees accepted ones only. Human points and
+    Few answers change little. Points are removed, never added: only accepted ones were inspected. Human points and
     points with a decision stay as they are. The new file has no certificate: audit it anew.
 
     Examples:

@@ -15,9 +15,14 @@ FORMAT_NAMES = (
     *("halpe", "crowdpose", "wholebody", "posetrack18", "jhmdb", "coco", "mpii", "mpii-mat", "lsp-mat", "aic"),
     *("yolo-pose", "datumaro", "cvat-xml", "label-studio", "labelme", "openpose", "coco-results"),
 )
-VoiceOption = Annotated[
+AlternativeOption = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Another extension of this file, as by a teacher; repeatable."),
+    typer.Option(
+        "--alternative",
+        "--voice",  # its former name
+        metavar="FILE",
+        help="Another extension of this file, as by a teacher; repeatable.",
+    ),
 ]
 
 

@@ -16,7 +16,7 @@ from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
 from poseunion.annotate.cli.console import FORMAT_NAMES, JsonOption, names_of, print_json
 from poseunion.models import command_line
-from poseunion.models.command_line import ROUTE_HELP
+from poseunion.models.command_line import ROUTE_HELP, VersionOption
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.progress import progress_bar
 
@@ -52,11 +52,16 @@ CategoryOption = Annotated[
 ]
 
 
+@app.callback()
+def options(version: VersionOption = False) -> None:
+    """Options of the program itself."""
+
+
 @app.command("extend")
 def extend_command(
     dataset: Annotated[
         str | None,
-        typer.Option(help="mpii, coco or lsp (looked for below $POSEUNION_DATA), example, or a dataset .toml."),
+        typer.Option(help="mpii, coco or lsp (searched below $POSEUNION_DATA), example, or a dataset .toml."),
     ] = None,
     annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="Annotation file.")] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of its pictures.")] = None,
@@ -89,7 +94,7 @@ def extend_command(
     ] = None,
     evidence: Annotated[
         bool | None,
-        typer.Option(help="Let a person's labelled joints help to place the others; default: if calibrated for it."),
+        typer.Option(help="Condition the prediction on a person's labelled joints; default: if calibrated for it."),
     ] = None,
     route: Annotated[str, typer.Option(metavar="off|auto", help=ROUTE_HELP)] = "off",
     skeleton: SkeletonOption = None,
@@ -105,7 +110,7 @@ def extend_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Know pictures by their content, not by size and time of change."),
+        typer.Option("--strict", help="Recognise pictures by their content, not by size and time of change."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Forecast what would be done; write nothing.")] = False,
@@ -163,13 +168,10 @@ def extend_command(
 
     from poseunion.annotate.datasets import find_dataset
     from poseunion.annotate.extend.executor import share_cores
-    from poseunion.annotate.extend.plan import CHUNK
+    from poseunion.annotate.extend.proposer import load_proposer
     from poseunion.annotate.extend.run import Options, extend, journal_path
     from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
-    from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
-    from poseunion.models.inference.joint import load_models
-    from poseunion.models.inference.predictor import BATCH_SIZE
-    from poseunion.models.inference.size_routing import check_route, predictor_for_option
+    from poseunion.models.inference.size_routing import check_route
     from poseunion.models.runtime.onnx import check_device
 
     check_device(device)
@@ -196,13 +198,18 @@ def extend_command(
         from poseunion.annotate.show import refuse_folder
 
         refuse_folder(overlay, found.images)
-    batch_size = BATCH_SIZE if device == "cpu" else CHUNK
-    notice = partial(typer.echo, err=True)
-    given = {"flip": flip, "device": device, "threads": threads, "allow_fallback": allow_fallback}
-    loaded = load_models(model, turns, calibration, notice, batch_size=batch_size, **given)
-    if evidence or (evidence is None and supports_labels(loaded)):
-        loaded = ConditionedPredictor(loaded)
-    predictor = predictor_for_option(route, model[0], loaded, notice, device=device, threads=threads)
+    predictor = load_proposer(
+        model,
+        partial(typer.echo, err=True),
+        evidence=evidence,
+        route=route,
+        turns=turns,
+        calibration=calibration,
+        flip=flip,
+        device=device,
+        threads=threads,
+        allow_fallback=allow_fallback,
+    )
     checked = cli_audit.check_labels(records, found.images, predictor, options) if check_labels else None
     if dry_run:
         from poseunion.annotate.extend.dry_run import forecast
@@ -271,7 +278,7 @@ def show_command(
 @app.command("check")
 def check_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Annotation file, extended or not.")],
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at the pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Also check the pictures.")] = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME|PATH", help="Also list left/right swaps by a model; needs --images."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poseunion.annotate.cli.console import JsonOption, VoiceOption, print_json
+from poseunion.annotate.cli.console import AlternativeOption, JsonOption, print_json
 from poseunion.models.errors import BadArgumentError, BadFileError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def release_command(
 def next_command(
     file: FileArgument,
     budget: Annotated[int, typer.Option(help="How many people can be looked at.")] = 20,
-    voice: VoiceOption = None,
+    alternative: AlternativeOption = None,
     audit: AuditQueueOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,11 +95,11 @@ def next_command(
         annotate next train_21.json --audit
     """
     from poseunion.annotate.review.decisions import read_extended
-    from poseunion.annotate.review.priority import queue, read_voices
+    from poseunion.annotate.review.priority import queue, read_alternatives
 
     _refuse_budget(budget)
     annotations = read_extended(file)
-    waiting = queue(annotations, voices=read_voices(voice or (), annotations))
+    waiting = queue(annotations, alternatives=read_alternatives(alternative or (), annotations))
     if audit:
         waiting = _audited(annotations, waiting)
     rows = []
@@ -182,7 +182,7 @@ def cvat_import_command(
 ) -> None:
     """Record as decisions what was changed in CVAT: moved is fix, deleted or outside is reject, occluded is hide.
 
-    What came back as it went out decides nothing, unless --accept-unmoved. Then run annotate apply.
+    An unchanged proposal is no decision, unless --accept-unmoved. Then run annotate apply.
 
     Examples:
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.cli.console import JsonOption, VoiceOption, print_json
+from poseunion.annotate.cli.console import AlternativeOption, JsonOption, print_json
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.progress import progress_bar
 
@@ -27,7 +27,7 @@ def review_command(
             help="Also so many accepted proposals drawn by lot, or all that annotate audit drew: view `audit sample`."
         ),
     ] = 50,
-    voice: VoiceOption = None,
+    alternative: AlternativeOption = None,
     again: Annotated[bool, typer.Option("--again", help="Also proposals that are already decided.")] = False,
     port: Annotated[
         int | None, typer.Option(help="Port of the App on 127.0.0.1; default: the first free from 5151 on.")
@@ -49,7 +49,7 @@ def review_command(
 
         annotate review train_21.json --images train/ --top 50 --no-browser --port 5200
 
-        annotate review train_21.json --images train/ --voice teacher_21.json
+        annotate review train_21.json --images train/ --alternative teacher_21.json
 
     On a server: --no-browser there, and ssh -L 5151:127.0.0.1:5151 SERVER here.
     """
@@ -62,10 +62,10 @@ def review_command(
     from poseunion.annotate.review.fiftyone.dataset import build, existing
     from poseunion.annotate.review.fiftyone.pull import unpulled
     from poseunion.annotate.review.fiftyone.slice import choose
-    from poseunion.annotate.review.priority import read_voices
+    from poseunion.annotate.review.priority import read_alternatives
 
     annotations = read_extended(file)
-    voices = read_voices(voice or (), annotations)
+    alternatives = read_alternatives(alternative or (), annotations)
     picture_folder(images)
     folder = database.folder_of(file)
     with database.alone(folder), server.listen(port) as bound:
@@ -76,7 +76,7 @@ def review_command(
             typer.echo(f"Going on with the last review: {held} tags of it are not pulled yet.", err=True)
         else:
             drawn = audit_queue(annotations)
-            chosen = choose(annotations, top=top, audit=audit, decided=again, voices=voices, drawn=drawn)
+            chosen = choose(annotations, top=top, audit=audit, decided=again, alternatives=alternatives, drawn=drawn)
             with progress_bar("people") as progress:
                 built = build(fo, annotations, chosen, images, folder / "pictures", progress)
             for place, reason in built.bad:
@@ -143,6 +143,6 @@ def pull_command(
             f"{keypoint} of annotation {annotation} lost its tag; its decision stays: tag anew to change it", err=True
         )
     if pulled.people_tagged:
-        typer.echo(f"{pulled.people_tagged} people are tagged themselves, which decides nothing: tag labels.", err=True)
+        typer.echo(f"{pulled.people_tagged} people are tagged themselves, which is no decision: tag labels.", err=True)
     new = ", ".join(f"{n} {tag}" for tag, n in sorted(pulled.decisions.items())) or "nothing new"
     typer.echo(f"{file}: {new}; {pulled.known} known before, {pulled.open} still open, {to_fix} to be moved")

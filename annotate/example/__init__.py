@@ -2,7 +2,7 @@
 
 The pictures are not in this package: they are read from scikit-image and matplotlib, which come with the `example`
 extra. The labels in `labels.json` were set by hand on the enlarged pictures. A joint that lies outside the picture, or
-that clothing hides so well that its place would be a guess, has no label.
+that clothing hides too well to be placed, has no label.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which proposals are good enough to stand as keypoints: by a threshold, or by a risk that is guaranteed (`guarantee`).
+"""Acceptance of proposals as keypoints: by a threshold, or by a guaranteed risk (`guarantee`).
 
-A promise covers keypoints that a dataset does not define. What its annotators could have labelled and left out is not
-accepted under a promise: they left out what is hidden or tiny, and no calibration joint is of that kind.
+A guarantee covers keypoints that a dataset does not define. What its annotators could have labelled and left out is not
+accepted under a guarantee: they left out what is hidden or tiny, and no calibration joint is of that kind.
 
 Shapes: N records, K keypoints of the model.
 """
@@ -31,8 +31,8 @@ class AcceptanceRule:
     Attributes:
         keypoints: the model's.
         threshold_K: confidence that each one's proposal has to reach; infinite: none is accepted.
-        risk: the promised share of gross errors; None: the thresholds promise nothing.
-        guarantees: keypoint -> what is promised of it; empty without a risk.
+        risk: the guaranteed share of gross errors; None: the thresholds guarantee nothing.
+        guarantees: keypoint -> its guarantee; empty without a risk.
         calibration, part: of the model, and the part of it that the confidences come from; None: not calibrated.
     """
 
@@ -48,7 +48,7 @@ class AcceptanceRule:
         values = [None if math.isinf(t) else t for t in self.threshold_K.tolist()]
         values_of: dict[str, Any] = {"thresholds": dict(zip(self.keypoints, values, strict=True))}
         if self.risk is not None:
-            values_of["guarantee"] = self.promise()
+            values_of["guarantee"] = self.guarantee_block()
         if self.labelling is not None:
             values_of["labelled_threshold"] = self.labelling.threshold
         return values_of
@@ -58,7 +58,7 @@ class AcceptanceRule:
         """Whether annotators would label a proposed keypoint; None where that was never fitted."""
         return None if self.part is None else self.part.labelling
 
-    def promise(self) -> dict[str, Any] | None:
+    def guarantee_block(self) -> dict[str, Any] | None:
         """Guarantee, its calibration people, and the same thresholds' result on test people; None without a risk."""
         if self.risk is None or self.calibration is None:
             return None
@@ -91,7 +91,7 @@ def acceptance_rule(
     """Acceptance rule of a predictor's proposals: the given threshold or risk, else the model's own threshold.
 
     Raises:
-        BadArgumentError: `threshold` or `risk` is no share, or the model has no calibration to promise by.
+        BadArgumentError: `threshold` or `risk` is no share, or the model has no calibration for a guarantee.
     """
     skeleton: Skeleton = predictor.skeleton
     calibration, part = predictor.metadata.calibration, predictor.calibration_part
@@ -99,9 +99,9 @@ def acceptance_rule(
         chosen = thresholds_for(predictor.metadata, threshold)
         return AcceptanceRule(skeleton.keypoints, chosen, calibration=calibration, part=part)
     if not 0 < risk < 1:
-        raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, 0.05 say.")
+        raise BadArgumentError(f"--risk {risk} is not a share of errors: give a number between 0 and 1, such as 0.05.")
     if predictor.route:
-        raise BadArgumentError("--risk is promised for one model, --route auto asks several: give one of them.")
+        raise BadArgumentError("--risk is guaranteed for one model, --route auto uses several: give one of them.")
     if part is None:
         raise BadArgumentError("--risk needs a calibrated model: run poseunion calibrate first, or use --threshold.")
     guarantees = {n: guarantee(ladder, risk) for n, ladder in zip(skeleton.keypoints, part.ladders, strict=True)}

@@ -29,7 +29,7 @@ class ChunkResult:
         predictions: of them.
         size_wh: (n, 2) int32 size of each record's picture, pixels.
         bad: (record index, why it could not be used).
-        stamps: picture -> what it is known by, as the chunk has seen it.
+        stamps: picture -> its size and time, or checksum, when the chunk was predicted.
     """
 
     chunk: int
@@ -199,6 +199,6 @@ def predict_cut(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
     if predictor.route:
         found = replace(found, model=tuple(models))
     if not found.is_finite():
-        raise ModelError(f"Model {predictor.name} gave a number that is not finite: the model file is broken.")
+        raise ModelError(f"Model {predictor.name} returned a number that is not finite: the model file is damaged.")
     record, sizes = np.array(cut.record, np.int64), np.array(cut.size_wh, np.int32).reshape(-1, 2)
     return ChunkResult(chunk, record, found, sizes, cut.bad, cut.stamps)

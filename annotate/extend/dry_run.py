@@ -13,7 +13,7 @@ import numpy as np
 from poseunion.annotate.datasets import Dataset
 from poseunion.annotate.extend.acceptance import AcceptanceRule, acceptance_rule
 from poseunion.annotate.extend.plan import plan
-from poseunion.annotate.extend.report import print_promise
+from poseunion.annotate.extend.report import print_guarantee
 from poseunion.annotate.extend.requested_keypoints import gaps_sentence
 from poseunion.annotate.extend.run import Options
 from poseunion.annotate.formats import AnnotationSet, writer_for
@@ -39,8 +39,8 @@ class DryRunReport:
         expected: keypoint -> `missing` people who get a proposal, of them `left_out` by annotators who could have
             labelled it, and of a calibrated model how many to expect `accepted` and how many of the accepted `wrong`,
             as counted on the calibration people. Only requested keypoints.
-        gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: what is asked for.
-        promise: see `acceptance.Rule.promise`.
+        gaps: keypoint -> gaps that would be left, see `asked`; fill_gaps, asked: the requested keypoints.
+        guarantee: see `AcceptanceRule.guarantee_block`.
     """
 
     annotations: str
@@ -57,20 +57,21 @@ class DryRunReport:
     keypoints: int
     added: list[str]
     expected: dict[str, dict[str, int]]
-    promise: dict[str, Any] | None
+    guarantee: dict[str, Any] | None
     gaps: dict[str, int]
     fill_gaps: bool = False
     asked: Sequence[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return dataclasses.asdict(self)
+        """Plain values; the guarantee has the key `promise`, as in `FILE.run.json`."""
+        values = dataclasses.asdict(self)
+        return {**values, "promise": values.pop("guarantee")}
 
     def print(self, console: Console) -> None:
         """Print sentences and a table."""
         from rich.table import Table
 
-        how = "told what is labelled" if self.evidence else "from the pictures alone"
+        how = "given the labelled keypoints" if self.evidence else "from the pictures alone"
         lines = [
             f"Would complete {self.to_predict} of {self.persons} persons in {self.pictures} pictures "
             f"({self.pictures_missing} missing) with {self.model}, {how}, to {self.keypoints} keypoints "
@@ -92,8 +93,8 @@ class DryRunReport:
                 soft_wrap=True,
                 highlight=False,
             )
-        if self.promise is not None:
-            print_promise(console, self.promise)
+        if self.guarantee is not None:
+            print_guarantee(console, self.guarantee)
 
     def _column(self, name: str) -> bool:
         return any(name in row for row in self.expected.values())
@@ -130,7 +131,7 @@ def forecast(
         keypoints=len(output),
         added=[n for n in output.keypoints if n not in records.skeleton.keypoints],
         expected={name: _expected(rule, k, *counts[name]) for k, name in enumerate(rule.keypoints)},
-        promise=rule.promise(),
+        guarantee=rule.guarantee_block(),
         gaps={name: gaps[name] for name in output.keypoints if gaps[name] and name in rule.keypoints},
         fill_gaps=options.fill_gaps,
         asked=options.keypoints,

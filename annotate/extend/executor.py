@@ -39,7 +39,7 @@ def share_cores(workers: int | None, threads: int | None, *, on_cpu: bool = True
     """
     for name, number in (("--workers", workers), ("--threads", threads)):
         if number is not None and number < 1:
-            raise BadArgumentError(f"{name} {number} leaves nobody to work: give at least 1.")
+            raise BadArgumentError(f"{name} {number} is too few: give at least 1.")
         if number is not None and number > MOST_THREADS:
             raise BadArgumentError(f"{name} {number} is more than can be started: give at most {MOST_THREADS}.")
     if not on_cpu:

@@ -82,7 +82,7 @@ def run_ray(
     rows = [{"task": pickle.dumps(task)} for task in tasks]
     if not rows:
         return
-    actor: Any = _Worker  # Ray's own type for it knows functions only
+    actor: Any = _Worker  # Ray's own type has functions only
     ours = not ray.is_initialized()
     if ours:
         _start(ray, workers)

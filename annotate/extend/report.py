@@ -69,10 +69,10 @@ class ExtendReport:
         images: pictures the work concerns.
         seconds: wall time of this run (not of the runs it resumed).
         resumed: people whose predictions came from the journal.
-        promise: what `--risk` promised, see `acceptance.Rule.promise`; None without it.
+        guarantee: of `--risk`, see `AcceptanceRule.guarantee_block`; None without it.
         redone: chunks of the journal that were done again: damaged lines, or pictures that have changed since.
         left_out: what the output's format could not hold: reason -> records or points.
-        gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: what was asked for.
+        gaps: keypoint -> gaps that were left, see `asked`; fill_gaps, asked: the request.
     """
 
     annotations: str
@@ -88,7 +88,7 @@ class ExtendReport:
     keypoints: dict[str, dict[str, int]]
     seconds: float = 0.0
     resumed: int = 0
-    promise: dict[str, Any] | None = None
+    guarantee: dict[str, Any] | None = None
     redone: int = 0
     gaps: dict[str, int] = field(default_factory=dict)
     fill_gaps: bool = False
@@ -96,8 +96,9 @@ class ExtendReport:
     left_out: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return dataclasses.asdict(self)
+        """Plain values; the guarantee has the key `promise` since the first `FILE.run.json`."""
+        values = dataclasses.asdict(self)
+        return {**values, "promise": values.pop("guarantee")}
 
     def print(self, console: Console) -> None:
         """Print the closing table."""
@@ -128,14 +129,14 @@ class ExtendReport:
         lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
         for part in ("\n".join(lines), table):
             console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
-        if self.promise is not None:
-            print_promise(console, self.promise)
+        if self.guarantee is not None:
+            print_guarantee(console, self.guarantee)
         if sentence := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
             console.print(sentence, soft_wrap=True, markup=False, highlight=False)
         console.print(lines_after, soft_wrap=True, markup=False, highlight=False)
 
 
-def print_promise(console: Console, promise: dict[str, Any]) -> None:
+def print_guarantee(console: Console, guarantee: dict[str, Any]) -> None:
     """Prints the guarantee of `--risk`, its calibration people, and its limits."""
     from rich.table import Table
 
@@ -143,22 +144,22 @@ def print_promise(console: Console, promise: dict[str, Any]) -> None:
         return "·" if row.get(key) is None else f"{100 * row[key]:.1f} %"
 
     table = Table("keypoint", "threshold", "accepted", "errors, at most", "errors on test people")
-    for name, row in promise["keypoints"].items():
+    for name, row in guarantee["keypoints"].items():
         if row["threshold"] is not None:
             shown = (percent(row, key) for key in ("share", "bound", "test_risk"))
             table.add_row(name, f"{row['threshold']:.4f}", *shown)
     if table.row_count:
         console.print(table)
     lines = [
-        f"Promised: of each keypoint's accepted proposals at most {100 * promise['risk']:g} % are gross errors "
-        f"(outside the picture, or beyond the OKS-.5 radius), with {100 * promise['confidence']:g} % confidence.",
-        f"  This holds for people like these: {promise['people']}.",
+        f"Guaranteed: of each keypoint's accepted proposals at most {100 * guarantee['risk']:g} % are gross errors "
+        f"(outside the picture, or beyond the OKS-.5 radius), with {100 * guarantee['confidence']:g} % confidence.",
+        f"  This holds for people like these: {guarantee['people']}.",
         "  Keypoints that the file's own annotators could have labelled and left out are not accepted: none of the "
         "calibration people's were.",
     ]
-    if promise["test_people"]:
-        lines.append(f"  Test people: {promise['test_people']}.")
-    refused = [f"{name} ({row['reason']})" for name, row in promise["keypoints"].items() if row["threshold"] is None]
+    if guarantee["test_people"]:
+        lines.append(f"  Test people: {guarantee['test_people']}.")
+    refused = [f"{name} ({row['reason']})" for name, row in guarantee["keypoints"].items() if row["threshold"] is None]
     if refused:
         lines.append(f"  Nothing is accepted of: {'; '.join(refused)}.")
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)

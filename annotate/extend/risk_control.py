@@ -1,9 +1,9 @@
 """Selective-prediction threshold of a keypoint with a guaranteed risk (Learn then Test).
 
 The guarantee is Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei 2021): the calibration people set apart for
-it decide, for every keypoint, how far down the confidences one may go so that at most a share `risk` of what is
+it give, for every keypoint, the lowest threshold of the confidence such that at most a share `risk` of what is
 accepted is a gross error (outside the picture, or beyond the OKS-.5 radius), with 90 % confidence. A threshold passes
-if, were the rate of errors higher than `risk`, so few errors would be seen with a probability of at most 10 % (exact
+if, were the rate of errors higher than `risk`, so few errors would be found with a probability of at most 10 % (exact
 binomial tail). Thresholds are tried in one order fixed beforehand by the confidences alone, and the first that fails
 ends the search: that is what keeps the 10 % for all of them together. A keypoint with too few calibration people
 accepts nothing.
@@ -69,10 +69,10 @@ def _rate(part: int, whole: int) -> float:
 def guarantee(ladder: RiskCoverage, risk: float) -> Guarantee:
     """The lowest threshold of a ladder that passes; see the top of this file."""
     chosen = -1
-    for rung in range(_first(ladder, risk), len(ladder.threshold)):
-        if binomial_tail(ladder.wrong[rung], ladder.accepted[rung], risk) > 1 - CONFIDENCE:
+    for row in range(_first(ladder, risk), len(ladder.threshold)):
+        if binomial_tail(ladder.wrong[row], ladder.accepted[row], risk) > 1 - CONFIDENCE:
             break
-        chosen = rung
+        chosen = row
     if chosen < 0:
         return Guarantee(math.inf, None, 0, 0, ladder.people, ladder.test_people, reason=_reason(ladder, risk))
     accepted, wrong = ladder.accepted[chosen], ladder.wrong[chosen]
@@ -84,7 +84,7 @@ def guarantee(ladder: RiskCoverage, risk: float) -> Guarantee:
 
 
 def _first(ladder: RiskCoverage, risk: float) -> int:
-    """Where the search begins: the rung most likely to pass, if the confidences predict the errors rightly."""
+    """Where the search begins: the row most likely to pass, if the confidences predict the errors rightly."""
 
     def chance(n: int, expected: float) -> float:
         rate = min(max(expected / n, 1e-6), 1 - 1e-6)
@@ -94,13 +94,13 @@ def _first(ladder: RiskCoverage, risk: float) -> int:
         return binomial_tail(most, n, rate) if most >= 0 else 0.0
 
     chances = [chance(n, e) for n, e in zip(ladder.accepted, ladder.expected, strict=True)]
-    return max(range(len(chances)), key=lambda rung: (chances[rung], -rung), default=0)
+    return max(range(len(chances)), key=lambda row: (chances[row], -row), default=0)
 
 
 def _reason(ladder: RiskCoverage, risk: float) -> str:
     needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - risk))
     if not ladder.people:
-        return "nobody of the calibration people has it"
+        return "no calibration person has it"
     if ladder.people < needed:
         return f"{ladder.people} calibration people have it, {needed} are the fewest that could prove it"
     return f"too many wrong among {ladder.people} calibration people"

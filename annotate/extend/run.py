@@ -90,7 +90,7 @@ class Options:
         if self.limit is not None and self.limit < 1:
             raise BadArgumentError(f"--limit {self.limit} leaves nothing to do: give at least 1.")
         if self.workers < 1:
-            raise BadArgumentError(f"--workers {self.workers} leaves nobody to work: give at least 1.")
+            raise BadArgumentError(f"--workers {self.workers} is too few: give at least 1.")
         if self.engine not in ENGINES:
             raise BadArgumentError(f"No engine {self.engine!r}: choose {' or '.join(ENGINES)}.")
         if self.resume and self.overwrite:
@@ -190,7 +190,7 @@ def extend(
             seconds=round(time.time() - started, 3),
             resumed=resumed,
             redone=redone,
-            promise=rule.promise(),
+            guarantee=rule.guarantee_block(),
             gaps=counts.gaps_left(),
             fill_gaps=options.fill_gaps,
             asked=options.keypoints,

@@ -74,12 +74,12 @@ class Format:
     """How one kind of file is recognised, read and written.
 
     Attributes:
-        detect: looks at a file; must not raise for a file of another kind.
+        detect: whether a file is of this format; must not raise for a file of another kind.
         read: (source, skeleton or None, report or None) -> AnnotationSet.
         writers: output format -> writer; the first one is the default.
         states: that survive being written in this format and read again.
-        precision: of coordinates written in this format and read again: `exact`, or in words.
-        own: what writing it back means, in words for the README's table.
+        precision: of coordinates written in this format and read again: `exact`, or a description.
+        own: description of writing it back, for the README's table.
         ending: of a file written in this format.
         verified: the programs that read what we write, in `make test-consumers`.
     """
@@ -230,7 +230,7 @@ def read_annotations(
         categories: names or ids of the categories or classes that are people; empty: see `classes`.
 
     Raises:
-        BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids that lead nowhere,
+        BadFileError: unreadable, no known format, wrong skeleton, not-finite numbers, ids twice, ids without an object,
             shares of the picture's sides in a format of pixels.
     """
     from poseunion.annotate.formats import unsupported

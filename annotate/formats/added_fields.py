@@ -1,7 +1,7 @@
 """The fields that an extended record has beyond its original ones, shared by all formats.
 
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
-`keypoint_confidence`  how far its proposal can be trusted, null where nothing was predicted (human, derived, absent).
+`keypoint_confidence`  probability that its proposal is correct, null without a prediction (human, derived, absent).
 `proposals`            every keypoint that was missing and predicted: name, x, y, confidence, accepted, the reason
                        where it was not accepted, and where the person's labelled joints were used: sd_px; there, and of
                        several models: disagreement
@@ -89,7 +89,7 @@ def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
     if not isinstance(sources, list) or len(sources) != k:
         yield f"keypoint_source does not have {k} entries"
     elif unknown := sorted({str(s) for s in sources if s not in ORIGIN_NAMES}):
-        yield f"keypoint_source says {unknown[0]!r}, where {', '.join(ORIGIN_NAMES)} are known"
+        yield f"keypoint_source holds {unknown[0]!r}, where {', '.join(ORIGIN_NAMES)} are known"
     if not isinstance(confidence, list) or len(confidence) != k:
         yield f"keypoint_confidence does not have {k} entries"
     elif not all(c is None or is_number(c) for c in confidence):
@@ -104,7 +104,7 @@ def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
         elif not all(is_number(proposal.get(key)) for key in ("x", "y", "confidence")):
             yield f"the proposal of {proposal['name']} has no numbers x, y and confidence"
         elif not isinstance(proposal.get("accepted"), bool):
-            yield f"the proposal of {proposal['name']} does not say whether it was accepted"
+            yield f"the proposal of {proposal['name']} does not state whether it was accepted"
         elif proposal.get("reason", REASON_NAMES[1]) not in REASON_NAMES[1:]:
             yield f"the proposal of {proposal['name']} has another reason than {', '.join(REASON_NAMES[1:])}"
         elif odd := [key for key in ("sd_px", "disagreement", "labelled") if not is_number(proposal.get(key, 0))]:

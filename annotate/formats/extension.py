@@ -48,7 +48,7 @@ REASON_NAMES = tuple(reason.name.lower() for reason in sorted(Reason))
 
 
 class Rows(NamedTuple):
-    """What of a completion decides how its records are written, an entry each; most records of a file gain nothing.
+    """Facts of a completion that determine how its records are written, an entry each; most records gain nothing.
 
     Attributes:
         source: `keypoint_source`.
@@ -75,10 +75,10 @@ class Completion:
             points are copied from the file itself, so that not a digit changes).
         visibility: (N, K) int8 to be written: of derived points the lower of their parents', of accepted proposals 1
             where the joint is probably hidden, else 2.
-        confidence: (N, K) float64 how far the proposal can be trusted (see `PoseBatch.score`); NaN where there is none.
+        confidence: (N, K) float64 probability that the proposal is correct (see `PoseBatch.score`); NaN without one.
         sd_px, disagreement: (N, K) float64 standard deviation of the proposal, image pixels an axis, and the distance
             between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
-        model: (N,) who proposed, where a route chose among models; None: the one that the block names.
+        model: (N,) name of the predicting model, where a route chose among several; None: the one that the block names.
         reason: (N, K) int8 `Reason` why a proposal was not accepted; None: not known.
         labelled: (N, K) float64 probability that an annotator would label it, NaN where that was not fitted; None if
             nowhere.
@@ -103,7 +103,7 @@ class Completion:
 
     @cached_property
     def rows(self) -> Rows:
-        """What decides how the records are written; computed for all at once.
+        """Facts that determine how the records are written; computed for all at once.
 
         Raises:
             ValueError: a number to be written is not finite, which JSON cannot hold.

@@ -1,4 +1,4 @@
-"""A finished extended file as the writers of formats want it: what humans labelled, and what was added to it.
+"""Extended file split for the writers of formats: human labels, and added keypoints.
 
 Legend of shape suffixes: N records of the file; K keypoints of its skeleton.
 """
@@ -30,7 +30,7 @@ def human_view(annotations: AnnotationSet) -> AnnotationSet:
 
 
 def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int, int] | None]) -> Extension:
-    """What was added, as `extend` gave it to the writers; reviewers' decisions included."""
+    """Added keypoints, as `extend` gave them to the writers; reviewers' decisions included."""
 
     def rows(start: int, stop: int) -> Completion:
         n, k = stop - start, len(annotations.skeleton)

@@ -33,7 +33,7 @@ def load_mat(path: Path) -> dict[str, Any]:
         raise BadFileError(f"Cannot read {path}: {error.strerror or error}.") from error
     except NotImplementedError as error:
         raise BadFileError(f"{path} is a MATLAB 7.3 file: save it with -v7 in MATLAB first.") from error
-    except Exception as error:  # scipy raises whatever the bytes lead it to
+    except Exception as error:  # scipy raises any exception on damaged bytes
         raise BadFileError(
             f"{path} is not a MATLAB file, or is damaged ({str(error).splitlines()[0][:100]})."
         ) from error

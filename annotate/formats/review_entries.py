@@ -5,7 +5,7 @@ An entry is never changed or removed. Of a keypoint's entries the last one count
     {"keypoint": "nose", "decision": "fix", "reviewer": "ann", "time": "2026-01-31T12:00:00+00:00",
      "from": [x, y, v], "to": [x, y, v], "source": "proposed"}
 
-`from` is what the reviewer saw, with v = 0 for a proposal that does not stand; `to` what shall stand: 0, 0, 0 for
+`from` is what the reviewer saw, with v = 0 for a proposal that does not stand; `to` the decided point: 0, 0, 0 for
 nothing. `needs-fix` marks a point that is wrong where it is; a later entry places it.
 `source` is what the point was (`keypoint_source`; a proposal that does not stand is `proposed`, too). A point
 that a human placed is touched only by an entry with `"human": true`, which a tool writes when a reviewer chose so.
@@ -102,7 +102,7 @@ def outcome(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV
         return to[0], to[1], int(to[2]) if len(to) == 3 else least
     x, y, v = seen_point(record, entry["keypoint"], names)
     if entry["decision"] == FIX or (x, y, v) == NOTHING:
-        raise ValueError(f"the decision on {entry['keypoint']} does not say where it is")
+        raise ValueError(f"the decision on {entry['keypoint']} does not state where it is")
     return x, y, 1 if entry["decision"] == HIDE else v or 2
 
 

@@ -22,7 +22,7 @@ from poseunion.models.skeleton import Skeleton, Visibility
 # Why a record is passed through untouched; the wording is what reports print.
 CROWD = "iscrowd"
 OTHER_CATEGORY = "another category"  # stands before the category's name
-ANIMAL = "an animal by its category, and the model knows people only"  # stands before the category's name
+ANIMAL = "an animal by its category, and the model predicts people only"  # stands before the category's name
 NO_HUMAN_KEYPOINT = "no human keypoint"
 MALFORMED = "malformed"
 NO_SIZE = "its picture cannot be read, and without its size the shares mean nothing"
@@ -166,7 +166,7 @@ class AnnotationSet:
     Attributes:
         format: name in the registry of formats.
         skeleton: the file's keypoints, in the file's order.
-        source: the file; `source.document` is kept, so that what we do not understand can be written back.
+        source: the file; `source.document` is kept, so that unknown fields can be written back.
         records: the list inside the document that the rows below describe.
         images: the pictures, in the file's order (MPII: of first mention).
         image_index: (N,) index into `images`, -1 for none.

@@ -1,6 +1,6 @@
 """Files of other tools and kinds that are not read: recognised by their content, each with the way on.
 
-Sources of what they look like: the tools' own documentation of their export formats.
+Sources of the marks: the tools' own documentation of their export formats.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AS_COCO = "export it as COCO keypoints json instead"
 
 
 def kind_by_head(path: Path) -> str | None:
-    """What a file is that no reader opens, from its first bytes, and the way on; None: a reader may try."""
+    """Kind of a file that no reader opens, from its first bytes, and the remedy; None: a reader may try."""
     if path.is_dir():
         yamls = sorted(p.name for p in path.glob("*.y*ml"))
         return f"a folder: give the annotation file itself{f', such as {path / yamls[0]}' if yamls else ''}"
@@ -77,7 +77,7 @@ def _is_json_lines(path: Path, head: bytes) -> bool:
 
 
 def kind_by_content(path: Path) -> str | None:
-    """What a json file is that no reader recognised, and the way on; None: unknown."""
+    """Kind of a json file that no reader recognised, and the remedy; None: unknown."""
     try:
         document = read_json(path)
     except BadFileError:
@@ -91,7 +91,7 @@ def kind_by_content(path: Path) -> str | None:
             )
         if any(_is_keypoint_list(value) for value in first.values()):
             return (
-                "Label Studio's JSON_MIN, which does not hold who a keypoint belongs to: export JSON (its first choice)"
+                "Label Studio's JSON_MIN, which does not hold the person of a keypoint: export JSON (its first choice)"
             )
         return None
     if not isinstance(document, dict):

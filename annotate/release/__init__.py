@@ -35,7 +35,7 @@ class Request:
     Attributes:
         file: the extended, reviewed file.
         original: the file it was made from; None: the one that `FILE.run.json` names.
-        images: folder of its pictures; they are looked for, not copied.
+        images: folder of its pictures; they are searched, not copied.
         out: the folder to be made.
         formats: besides COCO's json: mpii, yolo.
         corrections: human points that reviewers corrected may differ from the original.

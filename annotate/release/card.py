@@ -1,4 +1,4 @@
-"""The card of a release: what is in it, how far to trust it, how to train on it, and under which licences."""
+"""Card of a release: contents, reliability of the proposals, use for training, licences."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ COLUMNS = ("human", "derived", "proposed", "accepted", "hidden", "fixed", "rejec
 MEANING = {
     "human": "placed by a human of the original file",
     "derived": "the midpoint of two human points",
-    "proposed": "a model's, accepted by its threshold, seen by nobody",
-    "accepted": "a model's, and a reviewer said it is right",
+    "proposed": "a model's, accepted by its threshold, not reviewed",
+    "accepted": "a model's, and a reviewer accepted it",
     "hidden": "the same, but the joint cannot be seen (v = 1)",
     "fixed": "put in its place by a reviewer",
-    "rejected": "no point: a reviewer said so",
+    "rejected": "no point: a reviewer rejected it",
     "none": "no point",
 }
 
@@ -31,7 +31,7 @@ class Card:
     Attributes:
         files: path in the folder -> what it is.
         missing: pictures that are not in the folder of pictures.
-        licence: of the annotations, in the releaser's words.
+        licence: of the annotations, as the releaser states it.
         quality: keypoint -> PCK@.2 in percent, from a report of `poseunion evaluate`; and what it was measured on.
     """
 
@@ -115,7 +115,7 @@ class Card:
         if proof.corrected:
             lines += [
                 "",
-                f"{len(proof.corrected)} human points were corrected by a reviewer who said so; `diff.json` lists them "
+                f"{len(proof.corrected)} human points were corrected by a reviewer on purpose; `diff.json` lists them "
                 "with their former numbers.",
             ]
         return [*lines, ""]
@@ -123,7 +123,7 @@ class Card:
     def _proposals(self) -> list[str]:
         model = self._block.get("model", {})
         lines = [
-            "## How far to trust the proposals",
+            "## Reliability of the proposals",
             "",
             f"Model `{model.get('name', '?')}`, sha256 `{model.get('sha256', '?')}`. Each person's `proposals` has "
             "every proposal with its confidence, accepted or not.",
@@ -136,7 +136,7 @@ class Card:
         shown = ", ".join(f"{t:g}" for t in thresholds[:3]) + (" …" if len(thresholds) > 3 else "")
         return [
             *lines,
-            f"Accepted from a confidence of {shown}. **No error rate is guaranteed**: look before you use.",
+            f"Accepted from a confidence of {shown}. **No error rate is guaranteed**: inspect them before use.",
             "",
         ]
 
@@ -187,7 +187,7 @@ class Card:
             "",
             f"- Annotations: {self.licence or 'those of the original file, which its proposals were added to'}"
             + (f" ({source})" if source else ""),
-            f"- Pictures: {pictures or 'not stated by the file; ask where they are from'}",
+            f"- Pictures: {pictures or 'not stated by the file; ask for their origin'}",
             f"- Model: {model or 'not stated by the model'}",
             "",
         ]
@@ -229,7 +229,7 @@ dataset = dict(
 ```
 
 poseunion (a data file): `datasets: [{name: released, annotations: annotations.json, images: PICTURES}]`. Points that
-nobody reviewed weigh their confidence there; in other toolboxes they count like human ones: drop those whose
+without a review weigh their confidence there; in other toolboxes they count like human ones: drop those whose
 `keypoint_source` is `proposed` if you do not want that.
 
 YOLO-pose (if `yolo/` is here): put the pictures, or a link to them, at `yolo/images`, and train with

@@ -1,4 +1,4 @@
-"""What a released file holds, keypoint by keypoint, and what its reviewers found."""
+"""Counts of a released file's points and decisions, by keypoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class KeypointCount:
         accepted, hidden, fixed: points that stand by a reviewer's decision.
         rejected: points that do not stand by a reviewer's decision, those that still need a fix included.
         none: no point, and no decision.
-        reviewed: the model's proposals that were judged, `right` those that were accepted as they are.
+        reviewed: the model's proposals with a decision, `right` those that were accepted as they are.
         moved_px: median distance between a proposal and where a reviewer put it; None where none was moved.
     """
 

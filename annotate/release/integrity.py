@@ -150,8 +150,8 @@ def _compare_points(
         if entry is None:
             proof.faults.append(f"annotation {name_of(new, row)}: {name} was {was} and is {now}")
             continue
-        who = {"reviewer": entry["reviewer"], "time": entry["time"]}
-        proof.corrected.append({"annotation": new["id"], "keypoint": name, "before": was, "after": now, **who})
+        decided = {"reviewer": entry["reviewer"], "time": entry["time"]}
+        proof.corrected.append({"annotation": new["id"], "keypoint": name, "before": was, "after": now, **decided})
     for position, source in enumerate(new["keypoint_source"]):
         if position in known or source == NONE:
             continue

@@ -1,4 +1,4 @@
-"""What mmpose needs to train on the keypoints: a dataset's metainfo, as a Python file that it reads."""
+"""Dataset metainfo of mmpose, as a Python file that its `metainfo=dict(from_file=…)` reads."""
 
 from __future__ import annotations
 

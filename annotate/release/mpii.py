@@ -1,7 +1,7 @@
 """The dataset as MPII's json, for training code that reads MPII: 16 joints a person, and all keypoints beside them.
 
-`joints` holds every point that stands, 1-based; one that nobody labelled before is no human's, and `joints_source` says
-so for each of the 16. `joints_union` has the file's whole skeleton, in the order of `keypoint_source`.
+`joints` holds every point that stands, 1-based; `joints_source` has the origin of each of the 16, as an added point is
+no human label. `joints_union` has the file's whole skeleton, in the order of `keypoint_source`.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _decided(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XY
     if keypoint not in names:
         raise ValueError(f"the file has no keypoint {keypoint!r}")
     if not permitted(entry, record["keypoint_source"][names.index(keypoint)]):
-        raise ValueError(f"a human placed {keypoint}, and the decision does not say that this is meant")
+        raise ValueError(f"a human placed {keypoint}, and the decision does not allow that")
     return outcome(entry, record, names)
 
 

@@ -1,8 +1,8 @@
 """Review in CVAT: people go out as skeletons, and what differs when they come back are decisions.
 
 Out: a zip of Datumaro 1.0 (see `formats.datumaro`) with the people's human points and all their proposals, accepted or
-not, under the skeleton's own names; each skeleton has its record's id as attribute `annotation_id`, each proposal says
-in `accepted` whether it stands. Beside it the labels, for CVAT's "Raw" tab of a new project, without which CVAT drops
+not, under the skeleton's own names; each skeleton has its record's id as attribute `annotation_id`, `accepted` of each
+proposal states whether it stands. Beside it the labels, for CVAT's "Raw" tab of a new project, without which CVAT drops
 these attributes. Back: CVAT's export as Datumaro 1.0.
 
 Datumaro and CVAT keep two digits of a coordinate. A point that comes back within half a digit was not moved.
@@ -36,7 +36,7 @@ from poseunion.models.errors import BadFileError
 from poseunion.models.files import atomic_writer, check_unpacked, write_json
 from poseunion.models.skeleton import Skeleton, Visibility
 
-INSIDE = "annotations/default.json"  # where CVAT looks for it in the zip
+INSIDE = "annotations/default.json"  # its place in CVAT's zip
 MOVED_PX = 0.0051  # half of the last digit that is kept, and what rounding adds
 ID = "annotation_id"
 
@@ -184,7 +184,7 @@ def _match(before: AnnotationSet, after: AnnotationSet) -> tuple[list[tuple[int,
             points = int((before.visibility[row] > 0).sum())
             other = there[int(np.argmax(same))] if same and 2 * max(same) > points else None
         if other is None or other not in free:
-            lost.append((name, "nobody with its id, or with half of its points, came back"))
+            lost.append((name, "no person with its id, or with half of its points, came back"))
             continue
         free.discard(other)
         matches.append((row, other))

@@ -1,4 +1,4 @@
-"""Reviewers' decisions: recorded in an extended file, with their history, whoever made them and wherever.
+"""Reviewers' decisions, recorded in an extended file with their history; for all review tools.
 
 Every tool (FiftyOne, CVAT, the review tab) makes `Decision`s and calls `save`; nothing else writes the field `review`.
 """
@@ -52,7 +52,7 @@ class Decision:
         time: ISO 8601 with zone, see `now`.
         from_xyv: what the reviewer saw, image px as in the file; None: what the file has.
         to_xyv: of a fix: where the point is (v 1 or 2); of other decisions None.
-        human: the reviewer means to change a point that a human placed; without it such a decision is refused.
+        human: a point that a human placed may be changed; without it such a decision is refused.
     """
 
     annotation_id: int | str
@@ -71,7 +71,7 @@ class Decision:
         if not self.reviewer:
             raise BadArgumentError(f"{place}: the reviewer has no name: give one.")
         if (self.decision == FIX) != (self.to_xyv is not None):
-            raise BadArgumentError(f"{place}: a fix, and nothing else, says where the point is.")
+            raise BadArgumentError(f"{place}: a fix, and nothing else, has the point's place.")
         if self.to_xyv is not None and self.to_xyv[2] not in (1, 2):
             raise BadArgumentError(f"{place}: visibility {self.to_xyv[2]} is not 1 or 2.")
         for xyv in (self.from_xyv, self.to_xyv):
@@ -228,7 +228,7 @@ def _entry(decision: Decision, record: dict[str, Any], review: Sequence[Entry], 
         raise ValueError(f"the file has no keypoint {decision.keypoint!r}")
     source = _source(record, review, decision.keypoint, names)
     if source == HUMAN and not decision.human:
-        raise ValueError(f"a human placed {decision.keypoint}, and the decision does not say that this is meant")
+        raise ValueError(f"a human placed {decision.keypoint}, and the decision does not allow that")
     seen = decision.from_xyv or current_point(record, review, decision.keypoint, names)
     if tuple(seen[:2]) == (0, 0) and seen[2] == 0 and decision.decision != FIX:
         raise ValueError(f"there is no proposal for {decision.keypoint}")
@@ -256,7 +256,7 @@ def _refuse_outside(entry: Entry, annotations: AnnotationSet, row: int) -> None:
 
 
 def inside(image: ImageRef | None, x: float, y: float) -> bool:
-    """Does a point lie on a pixel of its picture (they reach from -0.5 to size - 0.5)? True where no size is stated."""
+    """Whether a point lies on a pixel of its picture (from -0.5 to size - 0.5); True where no size is stated."""
     if image is None or image.width is None or image.height is None:
         return True
     return -0.5 <= x <= image.width - 0.5 and -0.5 <= y <= image.height - 0.5

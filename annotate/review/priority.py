@@ -4,9 +4,9 @@
 
 `uncertainty` is the probability that what stands now is wrong: 1 - p of an accepted proposal, p of one that was not
 accepted, where p is the confidence, times the probability that an annotator would label the point where the file states
-it (a face seen from behind is no error to leave out). `disagreement` says, in OKS-.5 radii, how far apart the voices
-lie that placed the point (picture and prior, as the file records; and other extensions of the same file: by a teacher,
-or with mirrored crops).
+it (a face seen from behind is no error to leave out). `disagreement` is, in OKS-.5 radii, how far apart the
+predictions of the point lie (picture and prior, as the file records; and other extensions of the same file: by a
+teacher, or with mirrored crops).
 
 Legend of shape suffixes: K keypoints of the file's skeleton.
 """
@@ -41,7 +41,7 @@ AlternativePrediction = Mapping[Any, Mapping[str, tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal that a reviewer can judge.
+    """A proposal to be reviewed.
 
     Attributes:
         row: the record's position in the file.
@@ -86,7 +86,7 @@ class Person:
 
 
 def weight(disagreement: float | None) -> float:
-    """From 0.5 (all predictions agree) to 1.5; 1 for voices one OKS-.5 radius apart, and where nothing is known.
+    """From 0.5 (all predictions agree) to 1.5; 1 for predictions one OKS-.5 radius apart, and without a value.
 
     >>> weight(0), weight(1), weight(None), weight(9)
     (0.5, 1.0, 1.0, 1.4)
@@ -94,7 +94,7 @@ def weight(disagreement: float | None) -> float:
     return 1.0 if disagreement is None else 0.5 + disagreement / (1 + disagreement)
 
 
-def voice_of(other: AnnotationSet, annotations: AnnotationSet) -> AlternativePrediction:
+def alternative_of(other: AnnotationSet, annotations: AnnotationSet) -> AlternativePrediction:
     """Another extension of the file that `annotations` extends, as alternative predictions.
 
     Raises:
@@ -112,22 +112,22 @@ def voice_of(other: AnnotationSet, annotations: AnnotationSet) -> AlternativePre
     }
 
 
-def read_voices(files: Iterable[Path], annotations: AnnotationSet) -> list[AlternativePrediction]:
-    """`voice_of` each file; BadFileError where one is no extended file."""
-    return [voice_of(read_extended(file), annotations) for file in files]
+def read_alternatives(files: Iterable[Path], annotations: AnnotationSet) -> list[AlternativePrediction]:
+    """`alternative_of` each file; BadFileError where one is no extended file."""
+    return [alternative_of(read_extended(file), annotations) for file in files]
 
 
 def queue(
-    annotations: AnnotationSet, *, decided: bool = False, voices: Sequence[AlternativePrediction] = ()
+    annotations: AnnotationSet, *, decided: bool = False, alternatives: Sequence[AlternativePrediction] = ()
 ) -> list[Person]:
-    """People with proposals still to be judged, those first where a look changes most.
+    """People with proposals without a decision, those first where a look changes most.
 
     Proposals outside the picture are left out: they never stand.
 
     Args:
         annotations: an extended COCO-style file.
         decided: also proposals with a decision.
-        voices: see `voice_of`; the one farthest from a proposal sets the disagreement.
+        alternatives: see `alternative_of`; the one farthest from a proposal sets the disagreement.
 
     Raises:
         BadFileError: a record's proposals or decisions are damaged.
@@ -142,7 +142,7 @@ def queue(
             done = set() if decided else set(last_entries(record))
         except ValueError as error:
             raise BadFileError(f"{annotations.source.path}, annotations[{row}]: {error}.") from error
-        if candidates := tuple(c for c in _candidates(annotations, row, voices) if c.keypoint not in done):
+        if candidates := tuple(c for c in _candidates(annotations, row, alternatives) if c.keypoint not in done):
             people.append(Person(row, candidates))
     return sorted(people, key=lambda person: -person.gain)  # stable: the file's order among equals
 
@@ -165,14 +165,14 @@ def waiting(annotations: AnnotationSet) -> list[tuple[int, str]]:
     ]
 
 
-def _candidates(annotations: AnnotationSet, row: int, voices: Sequence[AlternativePrediction]) -> list[Candidate]:
+def _candidates(annotations: AnnotationSet, row: int, alternatives: Sequence[AlternativePrediction]) -> list[Candidate]:
     record, skeleton = annotations.records[row], annotations.skeleton
     image = annotations.images[int(annotations.image_index[row])] if annotations.image_index[row] >= 0 else None
     inside = [p for p in record["proposals"] if image is None or _inside(p, image.width, image.height)]
     radius_K = radius_px(annotations, row)
     points = {p["name"]: (float(p["x"]), float(p["y"])) for p in inside}
     suspects = swap_suspects(skeleton, annotations.xy[row], annotations.visibility[row], points, radius_K)
-    alternatives = [voice.get(record["id"], {}) for voice in voices]
+    others = [alternative.get(record["id"], {}) for alternative in alternatives]
     found = []
     for proposal in sorted(inside, key=lambda p: skeleton.index(p["name"])):
         name, radius = proposal["name"], float(radius_K[skeleton.index(proposal["name"])])
@@ -185,7 +185,7 @@ def _candidates(annotations: AnnotationSet, row: int, voices: Sequence[Alternati
                 confidence=confidence,
                 accepted=proposal["accepted"],
                 uncertainty=_uncertainty(confidence, proposal, radius),
-                disagreement=_disagreement(proposal, [v[name] for v in alternatives if name in v], radius),
+                disagreement=_disagreement(proposal, [other[name] for other in others if name in other], radius),
                 swap=name in suspects,
             )
         )
@@ -222,10 +222,10 @@ def _uncertainty(confidence: float, proposal: dict[str, Any], radius_px: float) 
     return max(1 - confidence, beyond)
 
 
-def _disagreement(proposal: dict[str, Any], voices_xy: Sequence[tuple[float, float]], radius_px: float) -> float | None:
+def _disagreement(proposal: dict[str, Any], others_xy: Sequence[tuple[float, float]], radius_px: float) -> float | None:
     """The largest distance between two predictions, in OKS-.5 radii."""
     own = _number(proposal, "disagreement")
-    apart = [math.dist((proposal["x"], proposal["y"]), xy) / radius_px for xy in voices_xy if radius_px > 0]
+    apart = [math.dist((proposal["x"], proposal["y"]), xy) / radius_px for xy in others_xy if radius_px > 0]
     return max([*apart] if own is None else [own, *apart], default=None)
 
 

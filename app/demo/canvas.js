@@ -68,7 +68,7 @@ function redraw() {
 }
 
 function sendBoxes(boxes) {
-  shown = { ...shown, boxes, guess: false };
+  shown = { ...shown, boxes, provisional: false };
   redraw();
   trigger("boxes", { boxes });
 }
@@ -119,8 +119,8 @@ overlay.addEventListener("pointerup", (event) => {
   if (shown.mode === "boxes") {
     const box = [Math.min(x, start[0]), Math.min(y, start[1]), Math.abs(x - start[0]), Math.abs(y - start[1])];
     if (dragged && Math.min(box[2], box[3]) >= 8 * screenPx()) {
-      // A first box of one's own replaces the guess that the whole picture is one person.
-      sendBoxes([...(shown.guess ? [] : shown.boxes || []), box.map((v) => Math.round(v * 10) / 10)]);
+      // A first box of one's own replaces the box of the whole picture.
+      sendBoxes([...(shown.provisional ? [] : shown.boxes || []), box.map((v) => Math.round(v * 10) / 10)]);
     } else {
       redraw();
     }

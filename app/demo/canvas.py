@@ -42,7 +42,7 @@ class CanvasContent:
         size_wh: pixels of the picture; coordinates of boxes and points count in them.
         mode: `boxes` (drag to draw), `points` (click to place the selected one) or `look`.
         boxes: x, y, width, height.
-        guess: the boxes are only a guess: the first that is drawn replaces them.
+        provisional: the first box that is drawn replaces the boxes.
         selected: name of the point that a click places.
         keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
         status: sentence below the picture; `error` colours it as one.
@@ -54,7 +54,7 @@ class CanvasContent:
     size_wh: tuple[int, int] = (0, 0)
     mode: str = "look"
     boxes: Sequence[Sequence[float]] = ()
-    guess: bool = False
+    provisional: bool = False
     points: Sequence[Point] = ()
     selected: str = ""
     keys: Sequence[str] = ()

@@ -30,7 +30,7 @@ from poseunion.models.skeleton import load_skeleton
 MOST_PEOPLE = 30
 SMALLEST_BOX_PX = 8
 
-# How the page can show people: label -> skeleton. Halpe's feet are not among what the models know.
+# Skeletons that the page can show: label -> skeleton. The models have no feet (Halpe's).
 SKELETONS = {
     "Union, 21": "union21",
     "COCO, 17": "coco17",
@@ -96,13 +96,13 @@ class PoseEstimator:
         return float(self.predictor(model).metadata.confidence_threshold)
 
     def warm_up(self) -> None:
-        """Load the default model and let it allocate, so that the first visitor does not wait."""
+        """Load the default model and run it once, so that the first visitor does not wait."""
         self.poses(np.zeros((64, 64, 3), np.uint8), np.array([[0.0, 0, 64, 64]]), self.models[0], "Full")
 
     def find(
         self, picture: Picture, model: str, resolution: str, boxes: Sequence[Sequence[float]] | None
     ) -> PicturePeople:
-        """People in `picture`: in the boxes given, else where the detector sees them, else the whole of it.
+        """People in `picture`: in the boxes given, else in the detector's, else in the whole picture.
 
         Raises:
             ItemError, BadArgumentError: a sentence for the visitor.

@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 # Names of fonts that are on the visitor's machine: nothing is fetched.
 FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "Cascadia Mono", "Menlo", "monospace")
-# Visitors whose picture is remembered at a time, about 1 MB each; above the number that may wait.
+# Visitors whose picture is kept at a time, about 1 MB each; above the number that may wait.
 MOST_SESSIONS = 120
 
 

@@ -90,7 +90,7 @@ class ReviewActions:
         faults = review.new_faults()
         region: Region | None
         try:
-            status_now = _joined(status, faults, state.note, f"Now: {spoken(state.selected)}.")
+            status_now = _joined(status, faults, state.note, f"Now: {readable(state.selected)}.")
             content, region = content_of(review, row, state.selected, status_now)
             content = replace(content, error=bool(faults))
         except PoseUnionError as error:
@@ -98,7 +98,7 @@ class ReviewActions:
         return replace(state, region=region, note=""), content.to_json(), list_of(keypoints, state.selected)
 
     def decide(self, state: ReviewState, decisions: list[Decision], note: str) -> ReviewState:
-        """Record decisions, remember how to undo them, and go to the next open keypoint."""
+        """Record decisions, keep what undoes them, and go to the next open keypoint."""
         review, row = self.file(state.file), self.row(state)
         before = tuple(review.before(row, decision.keypoint) for decision in decisions)
         review.decide(decisions)
@@ -119,7 +119,7 @@ class ReviewActions:
         review, row, name = self.file(state.file), self.row(state), state.selected
         if key in DECIDE:
             decision = review.decision(row, name, DECIDE[key], reviewer, human=human)
-            return self.decide(state, [decision], f"{spoken(name)}: {STATES[decision.decision]}.")
+            return self.decide(state, [decision], f"{readable(name)}: {STATES[decision.decision]}.")
         if key == "Enter":
             rest = review.confirm_rest(row, reviewer)
             return self.decide(state, rest, f"{len(rest)} confirmed.") if rest else self.go(state, 1)
@@ -141,7 +141,7 @@ class ReviewActions:
         """Move a keypoint to `to`, image px."""
         review, row = self.file(state.file), self.row(state)
         decision = review.decision(row, name, FIX, reviewer, to, human=human)
-        return self.decide(state, [decision], f"{spoken(name)}: moved.")
+        return self.decide(state, [decision], f"{readable(name)}: moved.")
 
     def undo(self, state: ReviewState, reviewer: str) -> ReviewState:
         """Undo the last decisions, at the person where they were made."""
@@ -154,7 +154,7 @@ class ReviewActions:
             history=state.history[:-1],
             position=review.rows.index(last[0].row),
             selected=last[0].keypoint,
-            note=f"Undone: {', '.join(spoken(b.keypoint) for b in last)}.",
+            note=f"Undone: {', '.join(readable(b.keypoint) for b in last)}.",
         )
 
     def go(self, state: ReviewState, step: int) -> ReviewState:
@@ -169,6 +169,6 @@ def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
-def spoken(name: str) -> str:
+def readable(name: str) -> str:
     """A keypoint's name with spaces."""
     return name.replace("_", " ")

@@ -128,7 +128,7 @@ def outputs_of(found: PicturePeople, view: str, known: str, threshold: float) ->
         size_wh=found.picture.size_wh,
         mode="boxes",
         boxes=found.poses.box_xywh.round(1).tolist(),
-        guess=found.boxes_by == "whole",
+        provisional=found.boxes_by == "whole",
         points=points(seen, threshold),
         status=status(found, seen, threshold),
         downloads={f"{stem}.pose.jpg": "", f"{stem}.pose.json": json.dumps(document)},

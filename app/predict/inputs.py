@@ -57,7 +57,7 @@ class Inputs:
 
 
 def collect(arguments: Sequence[Path], out: Path) -> Inputs:
-    """Look through files and, recursively, folders; what lies in `out` is passed by.
+    """Search files and, recursively, folders; files in `out` are skipped.
 
     Raises:
         BadArgumentError: an argument does not exist, or there is nothing at all.

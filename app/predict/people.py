@@ -54,7 +54,7 @@ class People:
 
     Attributes:
         box_score: (N,) of the detector; None: the boxes were given.
-        track: (N,) the same number for the same person in every frame, 0: seen once; None: not a video.
+        track: (N,) the same number for the same person in every frame, 0: found once; None: not a video.
     """
 
     poses: PoseBatch

@@ -69,13 +69,13 @@ def skeleton_of(name: str | None, model: Skeleton) -> Skeleton:
     """The skeleton that `--skeleton` names; None: the model's own.
 
     Raises:
-        SkeletonError: there is none of that name. BadArgumentError: the model knows no keypoint of it.
+        SkeletonError: there is none of that name. BadArgumentError: the model has no keypoint of it.
     """
     if name is None:
         return model
     skeleton = load_skeleton("union21" if name == UNION else name)
     if (project_indices(model, skeleton) < 0).all():
-        raise BadArgumentError(f"--skeleton {name} has no keypoint that the model knows: choose another one.")
+        raise BadArgumentError(f"--skeleton {name} has no keypoint of the model: choose another one.")
     return skeleton
 
 

@@ -16,7 +16,7 @@ from poseunion.models.codec.crop import corners_of
 from poseunion.models.errors import MissingExtraError
 from poseunion.models.inference.detector import Detections
 
-NOBODY = 0
+NO_TRACK = 0
 # Overlap from which a box of the frame before is the same person as one whose track begins here; the tracker's own.
 SAME_PERSON_IOU = 0.1
 
@@ -54,10 +54,10 @@ class Tracker:
         box, score = found
         rows = {"row": np.arange(len(box))}
         followed = self._tracker.update(self._supervision.Detections(corners_of(box), confidence=score, data=rows))
-        track = np.full(len(box), NOBODY, np.int64)
+        track = np.full(len(box), NO_TRACK, np.int64)
         if len(followed):
             track[followed.data["row"]] = followed.tracker_id.astype(np.int64) + 1
-        people = (score >= self._threshold) | (track != NOBODY)
+        people = (score >= self._threshold) | (track != NO_TRACK)
         return (box[people], score[people]), track[people]
 
     def name_before(
@@ -74,9 +74,9 @@ class Tracker:
         """
         box, track = before
         box_now, track_now = now
-        new = np.flatnonzero([t != NOBODY and t not in self._known for t in track_now.tolist()])
+        new = np.flatnonzero([t != NO_TRACK and t not in self._known for t in track_now.tolist()])
         self._known.update(track_now[new].tolist())
-        unnamed = np.flatnonzero(track == NOBODY)
+        unnamed = np.flatnonzero(track == NO_TRACK)
         if not len(new) or not len(unnamed):
             return track
         overlap = self._supervision.box_iou_batch(corners_of(box[unnamed]), corners_of(box_now[new]))

@@ -18,7 +18,7 @@ from poseunion.models.images import MAX_PIXELS
 
 CLOCK = Fraction(1, 90_000)  # of what is written: the customary clock of video, finer than any frame rate
 USUAL_RATE = Fraction(25)  # of a video without a stated rate
-# Of H.264: quality 20 looks like the original; a faster preset would save little beside the networks.
+# Of H.264: quality 20 has no visible loss; a faster preset would save little beside the networks.
 H264 = {"crf": "20", "preset": "veryfast"}
 SMPTE170M = 6  # FFmpeg's number for the matrix by which RGB becomes YUV here, written into the file
 

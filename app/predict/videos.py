@@ -29,7 +29,7 @@ from poseunion.app.predict.people import Boxed, People, estimate_poses, usable
 from poseunion.app.predict.pictures import Progress
 from poseunion.app.predict.settings import PredictSettings
 from poseunion.app.predict.smooth import OneEuro
-from poseunion.app.predict.tracks import NOBODY, Tracker
+from poseunion.app.predict.tracks import NO_TRACK, Tracker
 from poseunion.app.predict.video_file import Frame, VideoReader, VideoWriter
 from poseunion.models.errors import ItemError
 
@@ -114,7 +114,7 @@ def predict_video(given: InputFile, out: Path, settings: PredictSettings, progre
             with writer or contextlib.nullcontext():
                 for seen, drawn in _results(chain([first], frames), reader, given, settings):
                     assert seen.people is not None
-                    tracks.update(set(seen.track.tolist()) - {NOBODY})
+                    tracks.update(set(seen.track.tolist()) - {NO_TRACK})
                     view = settings.view(seen.people.poses)
                     name = frame_name(given, seen.frame.index)
                     facts = {"frame": seen.frame.index, "time_s": round(seen.frame.time_s, 4)}
@@ -204,7 +204,7 @@ def _smoothed(placed: Iterator[TrackedFrame]) -> Iterator[TrackedFrame]:
         poses, now_s = seen.people.poses, seen.frame.time_s
         xy = poses.xy.copy()
         for n, track in enumerate(seen.track.tolist()):
-            if track != NOBODY:
+            if track != NO_TRACK:
                 smooth = filters[track][0] if track in filters else OneEuro()
                 size_px = float(np.sqrt(poses.box_xywh[n, 2] * poses.box_xywh[n, 3]))
                 xy[n] = smooth(poses.xy[n], poses.score[n], now_s, size_px)
@@ -222,7 +222,7 @@ def _drawn(seen: TrackedFrame, settings: PredictSettings) -> NDArray[np.uint8]:
     drawn = pose_records.draw(seen.frame.image, settings.view(seen.people.poses), settings.threshold)
     scale = max(0.6, max(seen.size_wh) / 1000)
     for (x, y, w, _), track in zip(seen.people.poses.box_xywh.tolist(), seen.track.tolist(), strict=True):
-        if track != NOBODY:
+        if track != NO_TRACK:
             (width, height), _ = cv2.getTextSize(str(track), cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
             start_xy = round(x + w / 2 - width / 2), max(height + 4, round(y - 0.6 * height))
             for colour, stroke in ((BLACK, 5 * scale), (WHITE, 2 * scale)):

@@ -41,7 +41,7 @@ ACTIVATIONS = ("Clip", "Relu")
 # whole has .014 to .032, by the people it is calibrated on, and loses .1 to .2 AP; keeping five layers float brought
 # that to .002 nats, saved no AP, and cost a quarter of the speed.
 BUDGET_NATS = 0.06
-MOST_FLOAT = 8  # layers beyond that and the speed is gone: the contract decides
+MOST_FLOAT = 8  # more float layers would lose the speed; the contract is checked
 CHECKED = 32  # crops that a layer's cost is measured on
 
 

@@ -147,7 +147,7 @@ def _built(
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
     known = timing_cache.read_bytes() if timing_cache is not None and timing_cache.is_file() else b""
     cache = config.create_timing_cache(known)
-    config.set_timing_cache(cache, False)  # False: one made elsewhere is refused, not trusted
+    config.set_timing_cache(cache, False)  # False: one made elsewhere is refused
     width, height = description.size_wh
     tail = (3, height, width) if description.layout == "NCHW" else (height, width, 3)
     profile = builder.create_optimization_profile()

@@ -38,7 +38,7 @@ OCCLUDED_FEATURES = ("one", "confidence", "hidden_near", "hidden")
 EVEN_ODDS = 0.5
 # Log odds of a confidence are taken within these bounds.
 LEAST_CONFIDENCE = 0.01
-# A nose farther than this from the ears' midpoint, in trunk lengths, is turned no further.
+# `turn` is clipped at this distance of the nose from the ears' midpoint, in trunk lengths.
 MOST_TURN = 0.5
 
 
@@ -46,7 +46,7 @@ class AnnotatorModel(BaseModel):
     """Logistic functions for an annotator's labels (present, occluded) given a model's confidences.
 
     Attributes:
-        people: the people it was fitted on, in words.
+        people: description of the people it was fitted on.
         threshold: of `labelled`, below which a proposal is not accepted.
         labelled, occluded: keypoint without its side -> weights of `LABELLED_FEATURES` and `OCCLUDED_FEATURES`; a
             keypoint that is not there is always taken to be labelled, and visible.

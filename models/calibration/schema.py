@@ -79,10 +79,10 @@ class RiskCoverage(BaseModel):
 
     @model_validator(mode="after")
     def _even(self) -> RiskCoverage:
-        rungs = len(self.threshold)
-        if {len(self.accepted), len(self.wrong), len(self.expected)} - {rungs}:
+        rows = len(self.threshold)
+        if {len(self.accepted), len(self.wrong), len(self.expected)} - {rows}:
             raise ValueError("threshold, accepted, wrong and expected differ in length")
-        if {len(self.test_accepted), len(self.test_wrong)} - {rungs if self.test_people else 0}:
+        if {len(self.test_accepted), len(self.test_wrong)} - {rows if self.test_people else 0}:
             raise ValueError("test_accepted and test_wrong differ in length from threshold")
         return self
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
+from poseunion.models.images import ImageLike
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import Skeleton
@@ -56,9 +57,19 @@ class PosePredictor(Protocol):
     def route(self) -> Sequence[dict[str, Any]]: ...
 
     def __call__(
-        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """Keypoints of the people in one picture, see `predict`."""
+        """Keypoints of the people in one picture, which `PoseBatch.image` holds then.
+
+        Args:
+            picture: a file's path, a PIL image, or an array in RGB, see `images.rgb_image`.
+            boxes_xywh: (N, 4) image px; None: people are found by the shipped detector.
+            labels_NK3: see `predict`.
+
+        Raises:
+            ItemError: the picture cannot be read; a box has no area, or lies outside the picture. BadArgumentError: an
+                array that is no picture; labels without boxes.
+        """
 
     def predict(
         self,

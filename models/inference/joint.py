@@ -266,13 +266,13 @@ def load_models(
     names_or_paths: Sequence[str | Path],
     turns: str,
     calibration: Path | None,
-    say: Callable[[str], None],
+    warn: Callable[[str], None],
     **options: Any,
 ) -> Predictor:
     """Load the predictor of a command's `--model`, `--turns` and `--calibration`: one network, or a joint one.
 
     Args:
-        say: receives a notice where a joint predictor has no calibration.
+        warn: called with a notice where a joint predictor has no calibration.
 
     Raises:
         As `load_predictor` and `load_joint`.
@@ -281,7 +281,7 @@ def load_models(
         return load_predictor(names_or_paths[0], **options)
     predictor = load_joint(names_or_paths, turns=turns, calibration=calibration, **options)
     if calibration is None:
-        say(
+        warn(
             f"{predictor.name} has no calibration: its confidences are raw scores, no probabilities, and labelled "
             "keypoints do not condition it. Fit one with poseunion calibrate, then give --calibration."
         )
@@ -340,7 +340,7 @@ def weights_of(
     for row, member, weight, named in zip(result, members, all_weights, single, strict=True):
         keypoints = member.skeleton.keypoints
         if unknown := sorted(set(named) - set(keypoints) - {sideless(name) for name in keypoints}):
-            raise BadArgumentError(f"{member.name} has no keypoint {unknown[0]} to weigh: mend its name.")
+            raise BadArgumentError(f"{member.name} has no keypoint {unknown[0]} to weigh: correct its name.")
         for name in keypoints:
             row[skeleton.index(name)] = named.get(name, named.get(sideless(name), weight))
         if not (row >= 0).all() or not row.any():

@@ -21,14 +21,14 @@ from poseunion.models.inference.predictor import Predictor
 from poseunion.models.keypoint_offsets import DefinitionOffset
 from poseunion.models.skeleton import Skeleton
 
-# Cells of a SimCC network, which has none: the field's habit for heatmaps, stride 4 and labels of two cells.
+# Cells for a SimCC network, which has none: as usual for heatmaps, stride 4 and labels of two cells.
 DRAWN_STRIDE_PX = 4
 DRAWN_SIGMA_CELLS = 2.0
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Where the cells of a heatmap lie.
+    """Grid of a heatmap's cells.
 
     Attributes:
         size_wh: input size, px.

@@ -20,21 +20,21 @@ ANGLES_DEG = (90.0, 180.0, 270.0)
 # 360 held-out people of COCO and LSP (benchmarks/2026-11-27-joint-teacher.md): plain averaging loses 3.4 and 1.8 OKS.
 VIEW_SHARPNESS = 10.0
 UPRIGHT_LEAD = 0.1
-# Members that agree less than this about the limbs are read in turned pictures: of the same people 19 % of LSP's, with
-# nine tenths of the gain of turning all.
+# Below this agreement about the limbs a person is read in turned pictures: of the same people 19 % of LSP's, with nine
+# tenths of the gain of turning all.
 AGREED = 0.9
 TURN_CONSTANTS = (ANGLES_DEG, VIEW_SHARPNESS, UPRIGHT_LEAD, AGREED)
 
 
 class Turns(str, Enum):
-    """Which people are read in turned pictures, besides upright."""
+    """Choice of the people that are read in turned pictures, besides upright."""
 
     NONE = "none"
     DISAGREEMENT = "disagreement"
     ALWAYS = "always"
 
     def rows(self, agreement_N: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Indices of the people who are read in turned pictures."""
+        """Indices of the people that are read in turned pictures."""
         if self is Turns.NONE:
             return np.zeros(0, np.intp)
         return np.flatnonzero((agreement_N < AGREED) | (self is Turns.ALWAYS))

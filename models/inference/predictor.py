@@ -1,11 +1,13 @@
 """Top-down pose predictor: pictures and person boxes in, keypoints with confidences out.
 
     >>> from matplotlib.cbook import get_sample_data  # any picture will do; this one is a portrait of Grace Hopper
-    >>> from poseunion.models import load_predictor, read_image
-    >>> image = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
-    >>> poses = load_predictor("unified")(image, [[20, 10, 470, 590]])  # boxes: x, y, width, height
-    >>> bool(poses.keypoint("head_top")[0, 1] < poses.keypoint("nose")[0, 1] < poses.keypoint("upper_neck")[0, 1])
+    >>> from poseunion.models import load_predictor
+    >>> predict = load_predictor("unified")
+    >>> people = predict(get_sample_data("grace_hopper.jpg", asfileobj=False))  # found by the shipped detector
+    >>> people[0]["head_top"].y < people[0]["nose"].y < people[0]["upper_neck"].y
     True
+    >>> predict(people.image, [[20, 10, 470, 590]])  # in boxes of yours: x, y, width, height
+    PoseBatch(1 person, union21: 21 keypoints, mean confidence 0.55)
 
 Shapes: N people, K keypoints.
 """
@@ -26,7 +28,9 @@ from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec import heatmap, simcc
 from poseunion.models.codec.crop import Crop, check_in_picture, crop_from_box, cut_crop, to_image
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.images import ImageLike
 from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.inference.one_picture import predict_picture
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import ModelDescription
@@ -99,19 +103,10 @@ class Predictor:
         return ()
 
     def __call__(
-        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """Keypoints of the people in one picture.
-
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            boxes_xywh: (N, 4) image pixels.
-            labels_NK3: see `PosePredictor.predict`.
-
-        Raises:
-            ItemError: a box has no area, or lies outside the picture.
-        """
-        return self.predict([image], [boxes_xywh], None if labels_NK3 is None else [labels_NK3])[0]
+        """Keypoints of the people in one picture, see `PosePredictor.__call__`."""
+        return predict_picture(self, picture, boxes_xywh, labels_NK3)
 
     def predict(
         self,

@@ -22,8 +22,10 @@ from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import first_fault, read_json
+from poseunion.models.images import ImageLike
 from poseunion.models.inference.conditioned import ConditionedPredictor
 from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.inference.one_picture import predict_picture
 from poseunion.models.inference.predictor import Predictor, boxes_of_pictures, load_predictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.zoo import WEIGHTS, model_path
@@ -96,7 +98,9 @@ class RoutedPredictor:
             if model.skeleton.keypoints != base.skeleton.keypoints or model.padding != base.padding:
                 raise ModelError(f"{model.name} and {base.name} differ in skeleton or padding: no route joins them.")
             if model.uses_labels != base.uses_labels:
-                raise ModelError(f"Of {model.name} and {base.name} only one uses labelled keypoints: let both.")
+                raise ModelError(
+                    f"Of {model.name} and {base.name} only one uses labelled keypoints: use both or neither that way."
+                )
         self._by_size = {model.size_wh: model for model in self.models}
         if len(self._by_size) < len(self.models):
             raise ModelError("A route's models read crops of different sizes: two of these read the same.")
@@ -142,10 +146,10 @@ class RoutedPredictor:
         return (~(box[:, 2:].max(1)[:, None] < self.below_px)).sum(1)
 
     def __call__(
-        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """Keypoints of the people in one picture, see `predict`."""
-        return self.predict([image], [boxes_xywh], None if labels_NK3 is None else [labels_NK3])[0]
+        """Keypoints of the people in one picture, see `PosePredictor.__call__`."""
+        return predict_picture(self, picture, boxes_xywh, labels_NK3)
 
     def predict(
         self,
@@ -266,12 +270,12 @@ def check_route(option: str) -> None:
 
 
 def predictor_for_option(
-    route_option: str, name: str, base: Predictor, say: Callable[[str], None], *, device: str, threads: int | None
+    route_option: str, name: str, base: Predictor, warn: Callable[[str], None], *, device: str, threads: int | None
 ) -> PosePredictor:
     """Predictor for a command's `--route` option: `base`, or with `auto` the route of the shipped model `name`.
 
     Args:
-        say: receives a warning where the route's thresholds were found with other weights.
+        warn: called with a warning where the route's thresholds were found with other weights.
 
     Raises:
         As `find_route` and `with_route`.
@@ -285,5 +289,5 @@ def predictor_for_option(
     route = find_route(name)
     routed = with_route(base, route, device=device, threads=threads)
     if names := outdated(route, routed):
-        say(f"The route's thresholds were found with other weights of {', '.join(names)}.")
+        warn(f"The route's thresholds were found with other weights of {', '.join(names)}.")
     return routed

@@ -1,6 +1,6 @@
 """Translation-equivariant SimCC network: heatmaps from a feature pyramid, whose marginals are the SimCC axes.
 
-RTMPose flattens the last feature map and learns a linear layer over positions. Here a feature pyramid gives one small
+RTMPose flattens the last feature map and has a linear layer over positions. Here a feature pyramid gives one small
 heatmap of log-probabilities per keypoint, and the two SimCC axes are its marginals; a shift of the person shifts the
 output, so a few thousand people are enough for training. Same outputs, labels, losses and export as RTMPose.
 

@@ -1,4 +1,4 @@
-"""Where data is looked for."""
+"""Search for the files of a data set."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_file_that_describes_none(content: str, tmp_path: Path) -> None:
 
 
 def test_too_little_or_unknown() -> None:
-    with pytest.raises(BadArgumentError, match="Say which data"):
+    with pytest.raises(BadArgumentError, match="Which data"):
         find_dataset(None, Path("a.json"))
     with pytest.raises(BadArgumentError, match="No dataset 'cocoo'"):
         find_dataset("cocoo")

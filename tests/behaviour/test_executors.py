@@ -189,7 +189,7 @@ def test_small_people_go_to_another_model_which_the_file_names(
     assert [{k: v for k, v in one.items() if k != "proposed_by"} for one in nobody["annotations"]] == alone[0]
 
 
-def test_a_routed_run_resumes_and_promises_nothing(folder: Any, coco: Any, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_routed_run_resumes_and_guarantees_nothing(folder: Any, coco: Any, tiny_model: Path, tmp_path: Path) -> None:
     folder.write(coco(30))
     base, student = load_predictor(tiny_model, threads=1), load_predictor(smaller(tiny_model, tmp_path), threads=1)
     routed = RoutedPredictor(base, [(student, 40.0)])
@@ -198,7 +198,7 @@ def test_a_routed_run_resumes_and_promises_nothing(folder: Any, coco: Any, tiny_
     work_of = [describe_work(read_annotations(folder.file), one, Options()) for one in (base, routed)]
     assert "route" not in work_of[0]
     assert work_of[1] == {**work_of[0], "route": list(routed.route)}
-    with pytest.raises(BadArgumentError, match="--risk is promised for one model"):
+    with pytest.raises(BadArgumentError, match="--risk is guaranteed for one model"):
         bytes_of(folder, routed, risk=0.1)
 
 

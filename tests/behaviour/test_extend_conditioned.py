@@ -1,4 +1,4 @@
-"""extend told what is labelled: it counts, it stays, and the bytes are the same however one gets there."""
+"""extend conditioned on labels: they count, they stay, and the bytes are the same for any batching."""
 
 from __future__ import annotations
 
@@ -183,10 +183,10 @@ def test_a_risk_accepts_where_there_is_proof_and_only_what_nobody_looked_for(
     assert said["keypoints"]["upper_neck"]["share"] == 0.75
     assert result["poseunion"]["thresholds"]["nose"] is None
     assert "20 calibration people have it, 45" in said["keypoints"]["nose"]["reason"]
-    assert report.promise == said
+    assert report.guarantee == said
 
 
-def test_left_out_joints_are_accepted_by_threshold_but_not_under_a_promise(
+def test_left_out_joints_are_accepted_by_threshold_but_not_under_a_guarantee(
     folder: Any, coco: Any, calibrated: Path
 ) -> None:
     document = coco(6)

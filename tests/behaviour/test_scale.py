@@ -14,7 +14,7 @@ from poseunion.models.skeleton import load_skeleton
 
 PEOPLE = 100_000
 FILES = 2_000
-# Promised are 300 MB + 4 times the file; measured were 223 MB for 59.
+# Allowed are 300 MB + 4 times the file; measured were 223 MB for 59.
 BASE_MB = 150
 PER_FILE_MB = 3
 

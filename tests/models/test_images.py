@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from poseunion.models.errors import ItemError
-from poseunion.models.images import image_size, read_annotated_image, read_image
+from poseunion.models.errors import BadArgumentError, ItemError
+from poseunion.models.images import image_size, read_annotated_image, read_image, rgb_image
 
 RANDOM = np.random.default_rng(5)
 RGB = RANDOM.integers(0, 256, (7, 11, 3), dtype=np.uint8)  # 11 wide, 7 high, no symmetry
@@ -264,3 +266,36 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(ItemError, match="is a pipe"):
         read_image(tmp_path / "a.jpg")
+
+
+@given(st.sampled_from([(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4)]), st.sampled_from([np.uint8, np.float32, np.float64]))
+def test_arrays_become_rgb(shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    rgb = rgb_image(values if dtype is np.uint8 else (values / 255).astype(dtype))
+    assert (rgb.shape, rgb.dtype) == ((5, 7, 3), np.uint8)
+    if shape[2:] == (3,):
+        np.testing.assert_array_equal(rgb, values)
+    elif shape[2:] in ((), (1,)):
+        np.testing.assert_array_equal(rgb, np.repeat(values.reshape(5, 7, 1), 3, 2))
+    else:  # laid on white, as files are
+        opaque = values[..., 3:] / 255
+        np.testing.assert_allclose(rgb, values[..., :3] * opaque + 255 * (1 - opaque), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 4, 5)), r"shape \(3, 4, 5\)"),
+        (np.zeros((2, 4, 5, 3), np.uint8), "shape"),
+        (np.zeros((0, 5, 3), np.uint8), "shape"),
+        (np.full((4, 5, 3), 254.0), "from 254 to 254"),
+        (np.full((4, 5, 3), -0.5), "from -0.5"),
+        (np.full((4, 5, 3), np.nan), "from nan"),
+        (np.zeros((4, 5, 3), np.uint16), "uint16 values"),
+        (np.zeros((4, 5, 3), bool), "bool values"),
+        (None, "shape"),
+    ],
+)
+def test_arrays_of_unknown_range_are_refused(array: object, message: str) -> None:
+    with pytest.raises(BadArgumentError, match=message):
+        rgb_image(array)  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from poseunion.models.errors import SkeletonError
+from poseunion.models.errors import BadArgumentError, SkeletonError
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
@@ -23,6 +25,67 @@ def test_supervision_and_back(n: int) -> None:
     back = PoseBatch.from_supervision(batch.to_supervision(), UNION)
     for name in ("xy", "score", "box_xywh"):
         np.testing.assert_array_equal(getattr(back, name), getattr(batch, name))
+
+
+def test_supervision_draws_our_uncertainty() -> None:
+    sv = pytest.importorskip("supervision", "0.31")
+    batch = replace(people(2), sd_px=np.full((2, 21), 3, np.float32))
+    converted = batch.to_supervision(minimum_confidence=0.5)
+    np.testing.assert_array_equal(converted.visible, batch.score >= 0.5)
+    np.testing.assert_allclose(converted.detection_confidence, batch.score.mean(1))
+    np.testing.assert_array_equal(converted.data["covariance"][1, 4], [[9, 0], [0, 9]])
+    blank = np.zeros((120, 120, 3), np.uint8)
+    assert sv.VertexEllipseAreaAnnotator().annotate(blank.copy(), converted).any()
+
+
+def test_people_are_indexed_and_iterated() -> None:
+    batch = people(3)
+    assert [p["nose"].x for p in batch] == pytest.approx(batch.keypoint("nose")[:, 0], abs=0.006)
+    assert dict(batch[-1])["head_top"] == batch[2]["head_top"]
+    np.testing.assert_array_equal(batch[batch.score[:, 0] >= 0].xy, batch.xy)
+    np.testing.assert_array_equal(batch[1:].xy, batch.xy[1:])
+    np.testing.assert_array_equal(batch[[2, 0]].xy, batch.xy[[2, 0]])
+    with pytest.raises(IndexError, match="person 3 of 3"):
+        batch[3]
+
+
+@pytest.mark.parametrize(("n", "people_of"), [(0, "0 people"), (1, "1 person"), (2, "2 people")])
+def test_repr_is_a_line(n: int, people_of: str) -> None:
+    assert repr(people(n)).startswith(f"PoseBatch({people_of}, union21: 21 keypoints")
+    assert all(repr(p).startswith("Pose(union21: 21 keypoints, mean confidence 0.") for p in people(n))
+
+
+def test_coco_results_are_in_the_order_of_the_skeleton_asked_for() -> None:
+    batch = people(2)
+    records = batch.to_coco(7, "coco17")
+    coco = load_skeleton("coco17")
+    assert [r["image_id"] for r in records] == [7, 7]
+    triplets = np.array([r["keypoints"] for r in records]).reshape(2, 17, 3)
+    for k, name in enumerate(coco.keypoints):
+        np.testing.assert_allclose(triplets[:, k, :2], batch.keypoint(name), atol=0.006)
+    assert records[0]["score"] == pytest.approx(triplets[0, :, 2].mean(), abs=1e-3)
+    with pytest.raises(SkeletonError, match=r"coco17 has no .*head_top"):
+        PoseBatch.empty(coco).to_coco(skeleton="mpii16")
+
+
+def test_dataframe_has_a_row_a_keypoint() -> None:
+    pytest.importorskip("pandas")
+    batch = replace(people(2), sd_px=np.ones((2, 21), np.float32), model=("a", "b"))
+    table = batch.to_dataframe()
+    assert list(table.columns) == ["person", "keypoint", "x", "y", "confidence", "sd_px", "model"]
+    wide = table.pivot(index="person", columns="keypoint", values="x")
+    np.testing.assert_array_equal(wide["left_wrist"], batch.keypoint("left_wrist")[:, 0])
+    assert len(people(0).to_dataframe()) == 0
+
+
+def test_plot_draws_the_confident_keypoints() -> None:
+    batch = replace(people(1), image=np.zeros((100, 100, 3), np.uint8))
+    assert np.asarray(batch.plot()).any()
+    assert not np.asarray(batch.plot(minimum_confidence=1.1)).any()
+    assert batch._repr_png_().startswith(b"\x89PNG")  # type: ignore[union-attr]
+    assert people(1)._repr_png_() is None
+    with pytest.raises(BadArgumentError, match="no picture"):
+        people(1).plot()
 
 
 def test_keypoints_of_somebody_else() -> None:

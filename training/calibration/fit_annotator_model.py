@@ -2,8 +2,8 @@
 
 Both are fitted on whole held-out people, of the rounds in which their joints are masked and predicted back
 (`training.calibration.masking`): occluded on labelled joints (v = 1 against v = 2), labelled on the face (v > 0 against
-v = 0), of people with enough other labels that leaving the face out was a decision and not a person left out. A
-keypoint of which too few samples are of either kind is left out: it is always taken to be labelled, and visible.
+v = 0), of people with so many other labels that the face was left out on purpose. A keypoint with too few
+samples of either kind is not fitted: it counts as labelled and visible.
 
 Shapes: N views, K keypoints, S samples.
 """
@@ -25,16 +25,16 @@ from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.skeleton import Skeleton, Visibility, sideless
 from poseunion.training.calibration.logistic import fit_logistic
 from poseunion.training.calibration.masking import Hidden
-from poseunion.training.calibration.samples import OWN, Answers
+from poseunion.training.calibration.samples import OWN, ViewPredictions
 from poseunion.training.data.arrays import take
 
-# Labelled keypoints beside the face from which on a face without labels was left out on purpose.
+# With so many labelled keypoints beside the face, a face without labels was left out on purpose.
 ENOUGH_LABELLED = 5
 # Samples of the rarer kind below which nothing is fitted of a keypoint (both sides together).
 FEWEST = 8
 # Inverse variance of the weights' prior around zero: .1 to 3 are alike in likelihood on held-out people.
 PULL = 0.3
-# The threshold is one of these.
+# Candidates for the threshold.
 THRESHOLDS = np.round(np.arange(0.3, 0.81, 0.05), 2)
 # Proposals below even odds are not accepted anyway: the threshold is chosen on the others.
 ACCEPTED = 0.5
@@ -46,10 +46,10 @@ class LabelSamples:
 
     Attributes:
         view, keypoint: (S,) indices.
-        visibility: (S,) what the annotator gave, 0, 1 or 2.
+        visibility: (S,) the annotator's, 0, 1 or 2.
         feature: (S, F) of the confidence.
         geometry: (S, G) see `annotator_model.labelling_geometry`.
-        tells_occluded: (S,) of a file that has occluded labels at all (LSP Extended's does not).
+        has_occluded: (S,) whether its file has occluded labels at all (LSP Extended has none).
     """
 
     view: NDArray[np.intp]
@@ -57,30 +57,30 @@ class LabelSamples:
     visibility: NDArray[np.int8]
     feature: NDArray[np.float64]
     geometry: NDArray[np.float64]
-    tells_occluded: NDArray[np.bool_]
+    has_occluded: NDArray[np.bool_]
 
 
-def left_out(answers: Answers, skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(N, K) face keypoints that the annotator of a whole, otherwise labelled person gave no label."""
+def left_out(predicted: ViewPredictions, skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(N, K) unlabelled face keypoints of a whole, otherwise labelled person."""
     face = np.isin(skeleton.keypoints, FACE)
-    visibility = np.stack([v.person.visibility for v in answers.views])
-    whole = _whole(answers)
-    looked_at = whole & ((visibility > 0)[:, ~face].sum(1) >= ENOUGH_LABELLED)
-    return np.asarray(looked_at[:, None] & face & (visibility == Visibility.ABSENT))
+    visibility = np.stack([v.person.visibility for v in predicted.views])
+    whole = _whole(predicted)
+    annotated = whole & ((visibility > 0)[:, ~face].sum(1) >= ENOUGH_LABELLED)
+    return np.asarray(annotated[:, None] & face & (visibility == Visibility.ABSENT))
 
 
-def _whole(answers: Answers) -> NDArray[np.bool_]:
-    """(N,) views of a whole person as its own file has it: once each."""
-    return np.array([v.window_xyxy is None and v.form == OWN for v in answers.views])
+def _whole(predicted: ViewPredictions) -> NDArray[np.bool_]:
+    """(N,) views of a whole person in its own file's form: one a person."""
+    return np.array([v.window_xyxy is None and v.form == OWN for v in predicted.views])
 
 
-def label_samples(answers: Answers, hidden: Hidden) -> LabelSamples:
+def label_samples(predicted: ViewPredictions, hidden: Hidden) -> LabelSamples:
     """Masked or unlabelled keypoints of whole people, with their predictions."""
-    whole = _whole(answers)[hidden.view]
-    visibility = np.stack([v.person.visibility for v in answers.views])[hidden.view, hidden.keypoint]
-    dataset = np.array([v.dataset for v in answers.views])[hidden.view]
-    tells = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
-    samples = LabelSamples(hidden.view, hidden.keypoint, visibility, hidden.feature, hidden.geometry, tells)
+    whole = _whole(predicted)[hidden.view]
+    visibility = np.stack([v.person.visibility for v in predicted.views])[hidden.view, hidden.keypoint]
+    dataset = np.array([v.dataset for v in predicted.views])[hidden.view]
+    has_occluded = np.isin(dataset, np.unique(dataset[visibility == Visibility.OCCLUDED]))
+    samples = LabelSamples(hidden.view, hidden.keypoint, visibility, hidden.feature, hidden.geometry, has_occluded)
     return take(samples, whole)
 
 
@@ -90,7 +90,7 @@ def fit_labelling(
     """Both fits and the threshold; None where the people show neither faces left out nor occluded joints.
 
     Args:
-        people: the people, in words.
+        people: description of the people.
     """
     names = np.array(skeleton.keypoints)[samples.keypoint]
     kind = np.array([sideless(name) for name in names])
@@ -114,7 +114,7 @@ def fit_labelling(
         people=people,
         threshold=0.5,
         labelled=fit(LABELLED_FEATURES, labelled, enough & on_face),
-        occluded=fit(OCCLUDED_FEATURES, occluded, labelled & samples.tells_occluded),
+        occluded=fit(OCCLUDED_FEATURES, occluded, labelled & samples.has_occluded),
     )
     if not found.labelled and not found.occluded:
         return None
@@ -130,9 +130,9 @@ def with_enough_labels(samples: LabelSamples, skeleton: Skeleton) -> NDArray[np.
 
 
 def best_threshold(probability_S: NDArray[np.float64], labelled_S: NDArray[np.bool_]) -> float:
-    """Where most samples are decided rightly: labelled ones kept, the others not; even odds where all are of one kind.
+    """Threshold that classifies most samples correctly as labelled or not; even odds where all are of one kind.
 
-    Youden's J, which weighs both kinds alike however rare one is, chose .65 and dropped a third of the labelled ears.
+    Youden's J, which weighs both kinds alike, gave .65 and dropped a third of the labelled ears.
     """
     if labelled_S.all() or not labelled_S.any():
         return 0.5

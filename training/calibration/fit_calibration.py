@@ -1,10 +1,10 @@
-"""Fitting a calibration: from labelled people that the network never saw to probabilities, and risk–coverage tables.
+"""Fit of a calibration on held-out labelled people: probabilities, and risk–coverage tables.
 
-The held-out people are parted by picture (`is_for_guarantee`). One part fits the logistic functions of
-`models.calibration.schema`, all whole and cut at a border, and those with a face also in MPII's form (`mpii_form`).
-The other part fits nothing: it fills the ladders from which `annotate extend --risk` picks its thresholds, and there
-every person counts once, because two views of one person are not independent: whole or cut, and in the form of the
-files that lack the keypoint, which is MPII's for the face and the people's own for the rest.
+The held-out people are split by picture (`is_for_guarantee`). On one part the logistic functions of
+`models.calibration.schema` are fitted: each person whole and cut at a border, those with a face also in MPII's form
+(`mpii_form`). On the other part nothing is fitted: it fills the risk-coverage tables from which `annotate extend
+--risk` picks its thresholds. There every person counts once, because two views of one person are not independent: whole
+or cut, and in the form of the files that lack the keypoint, MPII's for the face and the people's own for the rest.
 
 Shapes: N views, K keypoints, S samples, F features.
 """
@@ -39,26 +39,26 @@ from poseunion.models.inference.predictor import Predictor
 from poseunion.models.skeleton import Skeleton, mirrored
 from poseunion.training.calibration.fit_annotator_model import LabelSamples, fit_labelling, label_samples, left_out
 from poseunion.training.calibration.logistic import fit_logistic
-from poseunion.training.calibration.masking import Hidden, ask_hidden
-from poseunion.training.calibration.mpii_form import ask_in_forms
+from poseunion.training.calibration.masking import Hidden, predict_masked
+from poseunion.training.calibration.mpii_form import predict_in_forms
 from poseunion.training.calibration.samples import (
     MPII,
     OWN,
-    Answers,
     View,
-    ask,
+    ViewPredictions,
     counts_for_guarantee,
     cut_at_border,
+    predict_views,
     read_views,
 )
 from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
-# How strongly a keypoint's weights are drawn to those fitted on all keypoints, and those to zero, in terms of
-# a Gaussian's inverse variance. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
+# Inverse variances of the Gaussian priors: of a keypoint's weights around those fitted on all keypoints, and of
+# those around zero. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
 PULL, PULL_ALL = 10.0, 0.1
-# Rungs of a ladder: the first accepts so many people, each next one this factor more.
-FIRST_RUNG, RUNG_FACTOR = 8, 1.12
+# Rows of a risk-coverage table: the first accepts so many people, each next one this factor more.
+FIRST_ROW, ROW_FACTOR = 8, 1.12
 CONFIDENCE_DIGITS = 4  # as extended files hold them
 
 
@@ -71,7 +71,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What outputs call it, `coco/train` for example."""
+        """Name in outputs, `coco/train` for example."""
         return f"{self.annotations.parent.name}/{self.annotations.stem}".lstrip("/")
 
 
@@ -117,41 +117,41 @@ def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = 
 
 
 def picture_samples(
-    answers: Answers, skeleton: Skeleton, size_bounds: tuple[float, float], features: tuple[str, ...]
+    predicted: ViewPredictions, skeleton: Skeleton, size_bounds: tuple[float, float], features: tuple[str, ...]
 ) -> Samples:
     """Every labelled keypoint of every view, from the picture alone.
 
     Args:
         features: `PICTURE_FEATURES`, or `EXPECTED_FEATURES` of a SimCC model.
     """
-    raw = answers.expected_oks if features == EXPECTED_FEATURES else answers.raw_score
+    raw = predicted.expected_oks if features == EXPECTED_FEATURES else predicted.raw_score
     assert raw is not None
-    feature = picture_features(raw, answers.size, size_bounds)
-    view, keypoint = np.nonzero(answers.labelled)
-    return _samples(answers, skeleton, view, keypoint, feature[view, keypoint], answers.xy[view, keypoint])
+    feature = picture_features(raw, predicted.size, size_bounds)
+    view, keypoint = np.nonzero(predicted.labelled)
+    return _samples(predicted, skeleton, view, keypoint, feature[view, keypoint], predicted.xy[view, keypoint])
 
 
-def evidence_samples(answers: Answers, skeleton: Skeleton, hidden: Hidden) -> Samples:
+def evidence_samples(predicted: ViewPredictions, skeleton: Skeleton, hidden: Hidden) -> Samples:
     """Every labelled joint that was masked and predicted back."""
-    known = answers.labelled[hidden.view, hidden.keypoint]
+    known = predicted.labelled[hidden.view, hidden.keypoint]
     view, keypoint, geometry = hidden.view[known], hidden.keypoint[known], hidden.geometry[known]
-    samples = _samples(answers, skeleton, view, keypoint, hidden.feature[known], hidden.xy[known])
+    samples = _samples(predicted, skeleton, view, keypoint, hidden.feature[known], hidden.xy[known])
     return dataclasses.replace(samples, geometry=geometry)
 
 
 def _samples(
-    answers: Answers,
+    predicted: ViewPredictions,
     skeleton: Skeleton,
     view: NDArray[np.intp],
     keypoint: NDArray[np.intp],
     feature: NDArray[np.float64],
     xy_S2: NDArray[np.float64],
 ) -> Samples:
-    xy = np.full(answers.xy.shape, np.nan)
+    xy = np.full(predicted.xy.shape, np.nan)
     xy[view, keypoint] = xy_S2
-    right = answers.right(xy, skeleton)[view, keypoint]
-    placed = np.asarray(((xy_S2 >= 0) & (xy_S2 <= answers.wh[view] - 1)).all(-1))
-    return Samples(view, keypoint, feature, right, ~answers.inside[view, keypoint], placed)
+    right = predicted.right(xy, skeleton)[view, keypoint]
+    placed = np.asarray(((xy_S2 >= 0) & (xy_S2 <= predicted.wh[view] - 1)).all(-1))
+    return Samples(view, keypoint, feature, right, ~predicted.inside[view, keypoint], placed)
 
 
 def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
@@ -174,11 +174,11 @@ def fit_part(
     test: Samples | None,
     labels: LabelSamples | None = None,
 ) -> KeypointLogistic:
-    """One part: weights from the people it may be fitted on, ladders from the others (and from `test`).
+    """One part: weights from the people to fit on, risk-coverage tables from the others (and from `test`).
 
     Args:
         test: in the form of the files that lack each keypoint, see `as_lacking`.
-        labels: what annotators did, for `models.calibration.annotator_model`; None: not fitted.
+        labels: annotators' own labels, for `models.calibration.annotator_model`; None: not fitted.
     """
     apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
     counts = np.array([counts_for_guarantee(v) for v in views])
@@ -218,7 +218,7 @@ def confidence_of(part: KeypointLogistic, samples: Samples | LabelSamples) -> ND
 
 
 def acceptable(part: KeypointLogistic, samples: Samples, skeleton: Skeleton) -> Samples:
-    """The same, of which those that an annotator would probably leave unlabelled are not `placed`."""
+    """The same samples; those that an annotator would probably leave unlabelled are not `placed`."""
     if part.labelling is None or samples.geometry is None:
         return samples
     names = [skeleton.keypoints[k] for k in samples.keypoint]
@@ -228,16 +228,16 @@ def acceptable(part: KeypointLogistic, samples: Samples, skeleton: Skeleton) -> 
 
 
 def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k: int) -> RiskCoverage:
-    """The ladder of one keypoint; a proposal that is not `placed` is accepted on no rung."""
+    """Risk-coverage table of one keypoint; a proposal that is not `placed` is never accepted."""
     mine = take(samples, samples.keypoint == k)
     confidence = np.where(mine.placed, confidence_of(part, mine), -1.0)
     ordered = np.sort(confidence[confidence >= 0])[::-1]
     thresholds: list[float] = []
-    count = FIRST_RUNG
+    count = FIRST_ROW
     while count <= len(ordered):
         if not thresholds or ordered[count - 1] < thresholds[-1]:
             thresholds.append(float(ordered[count - 1]))
-        count = max(count + 1, int(count * RUNG_FACTOR))
+        count = max(count + 1, int(count * ROW_FACTOR))
     reached = confidence >= np.array(thresholds)[:, None]
     ladder = RiskCoverage(
         people=len(mine.view),
@@ -261,13 +261,13 @@ def ladder_of(part: KeypointLogistic, samples: Samples, test: Samples | None, k:
 
 @dataclass(frozen=True)
 class Tried:
-    """A model's predictions of labelled people: the input of a fit, or of a measurement.
+    """Predictions of a model for labelled people: the input of a fit or of a measurement.
 
     Attributes:
         features: of `picture`.
     """
 
-    answers: Answers
+    predicted: ViewPredictions
     features: tuple[str, ...]
     picture: Samples
     evidence: Samples | None
@@ -288,20 +288,22 @@ def try_out(
         features: of the calibration's picture; None: the best that the model has.
     """
     simcc = predictor.metadata.head.kind == "simcc"
-    answers = ask_in_forms(predictor, views, tempering) if simcc else ask(predictor, views)
+    predicted = predict_in_forms(predictor, views, tempering) if simcc else predict_views(predictor, views)
     if size_bounds is None:
-        low, high = np.quantile(answers.size, [0.01, 0.99]).round(4).tolist()
+        low, high = np.quantile(predicted.size, [0.01, 0.99]).round(4).tolist()
         size_bounds = (low, high)
     skeleton = predictor.skeleton
     evidence = labels = None
     if simcc:
-        asked = answers.labelled | left_out(answers, skeleton)
-        hidden = ask_hidden(answers, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds, asked)
-        evidence, labels = evidence_samples(answers, skeleton, hidden), label_samples(answers, hidden)
+        requested = predicted.labelled | left_out(predicted, skeleton)
+        hidden = predict_masked(
+            predicted, predictor.metadata.grid, skeleton, load_prior(), tempering, size_bounds, requested
+        )
+        evidence, labels = evidence_samples(predicted, skeleton, hidden), label_samples(predicted, hidden)
     if features is None:
-        features = PICTURE_FEATURES if answers.expected_oks is None else EXPECTED_FEATURES
-    picture = picture_samples(answers, skeleton, size_bounds, features)
-    return Tried(answers, features, picture, evidence, labels), size_bounds
+        features = PICTURE_FEATURES if predicted.expected_oks is None else EXPECTED_FEATURES
+    picture = picture_samples(predicted, skeleton, size_bounds, features)
+    return Tried(predicted, features, picture, evidence, labels), size_bounds
 
 
 def calibrate(
@@ -320,18 +322,18 @@ def calibrate(
     skeleton = predictor.skeleton
     tempering = parameters_beside(predictor.model.path)
     tried, size_bounds = try_out(predictor, views_of(sources, skeleton, everyone=everyone), tempering)
-    seen = tried.answers.views
+    seen = tried.predicted.views
     if all(is_for_guarantee(v.person.image.name) for v in seen):
-        raise BadFileError("All of these people are kept for the guarantee, none are left to fit on: give more.")
+        raise BadFileError("All of these people are kept for the guarantee, and none is left to fit on: give more.")
     tested = None
     if tests:
         tested, _ = try_out(predictor, views_of(tests, skeleton, everyone=True), tempering, size_bounds)
-    counted = None if tested is None else as_lacking(tested.picture, tested.answers.views, skeleton)
+    counted = None if tested is None else as_lacking(tested.picture, tested.predicted.views, skeleton)
     picture = fit_part(tried.features, tried.picture, seen, skeleton, counted)
     evidence = None
     if tried.evidence is not None:
         if tested is not None and tested.evidence is not None:
-            counted = as_lacking(tested.evidence, tested.answers.views, skeleton)
+            counted = as_lacking(tested.evidence, tested.predicted.views, skeleton)
         evidence = fit_part(EVIDENCE_FEATURES, tried.evidence, seen, skeleton, counted, tried.labels)
     return Calibration(
         keypoints=skeleton.keypoints,
@@ -340,7 +342,7 @@ def calibrate(
         guarantee_people=_named(
             [v for v in seen if is_for_guarantee(v.person.image.name)], "half of them cut at a border"
         ),
-        test_people=_named(tested.answers.views, "each whole and cut at a border") if tested else "",
+        test_people=_named(tested.predicted.views, "each whole and cut at a border") if tested else "",
         tempering=tempering,
         prior=sha256_of(PRIOR_PATH) if evidence else "",
         picture=picture,

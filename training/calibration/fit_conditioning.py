@@ -1,10 +1,10 @@
 """Fit of a model's conditioning parameters on held-out people, by masking labelled joints.
 
-1. Sharpness: for each keypoint the temperature and the blur under which the true places are likeliest.
+1. Sharpness: for each keypoint the temperature and the blur of the highest likelihood of the true places.
 2. Shift: reach and size of the errors that a person's joints share, likewise.
 3. Hypotheses: how often own, swapped and lost hold, given the student's error on the known joints: a mixture whose
    parts are known and whose weights are a logistic function.
-4. Exponents: how much the prior and the first round's findings count, by the mean error of the estimate.
+4. Exponents of the prior and of the first round's estimates, by the mean error of the estimate.
 
 People of `is_for_guarantee` are left out: a guarantee rests on people that nothing was fitted on.
 
@@ -35,8 +35,8 @@ from poseunion.models.metrics import torso_lengths
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton, sideless
 from poseunion.training.calibration.masking import rounds
-from poseunion.training.calibration.mpii_form import ask_in_forms
-from poseunion.training.calibration.samples import Answers, read_views
+from poseunion.training.calibration.mpii_form import predict_in_forms
+from poseunion.training.calibration.samples import ViewPredictions, read_views
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0)
@@ -45,12 +45,12 @@ ERROR_SDS, ERROR_LENGTHS = (0.0, 0.03, 0.06, 0.1), (0.35, 0.7, 1.4)
 CONTEXTS, PRIORS, PICTURES = (1.0, 2.0, 100.0), (0.5, 0.7, 1.0), (0.6, 1.0)
 # A keypoint's own exponents are shrunk to the pooled ones with the weight of so many samples.
 PULL = 50
-# Beyond so many torso lengths an error is no worse.
+# Errors are clipped at so many torso lengths.
 MISSED = 0.5
-# Gaussian prior of the hypotheses' weights: drawn to the defaults with this standard deviation.
+# Standard deviation of the Gaussian prior of the hypotheses' weights around the defaults.
 WEIGHT_SD = 2.0
 BLOCK = 64
-# Step 4 estimates everything anew for every option: so many people are enough for a few options.
+# Step 4 repeats all estimates for every option: so many people are enough for a few options.
 ENOUGH = 150
 # Rounds that mask a single joint of each person.
 SINGLES = 4
@@ -63,12 +63,12 @@ class People:
     Attributes:
         logit_x, logit_y: (N, K, W) and (N, K, H).
         truth_crop, truth: (N, K, 2) labels in crop px and in image px.
-        labelled, known: (N, K) of which the truth is known, and which the model may be given.
+        labelled, known: (N, K) keypoints with a known truth, and those that the model may be given.
         hidden: two lists of rounds of hiding, (R, N, K) each: joints by groups, and one at a time.
         torso_px: (N,) image px, an estimate where the torso is not labelled.
     """
 
-    answers: Answers
+    predicted: ViewPredictions
     logit_x: NDArray[np.float32]
     logit_y: NDArray[np.float32]
     truth_crop: NDArray[np.float64]
@@ -91,23 +91,25 @@ def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) ->
         if not chosen:
             raise BadFileError(f"No person of {file} is held out: give the files that the model was trained on.")
         views += chosen
-    # What the heads of MPII's form rest on has to come before the fit: the defaults.
-    answers = ask_in_forms(predictor, views, ConditioningParameters())
-    assert answers.logits is not None
-    groups = [rounds(skeleton, v.person.image.name, v.person.person_id) for v in answers.views]
-    truth_crop = [apply_affine(xy, affine_to_crop(crop)) for xy, crop in zip(answers.truth, answers.crops, strict=True)]
-    torso = torso_lengths(answers.truth, np.where(answers.labelled, 2, 0), skeleton)
-    guess = answers.size * float(np.nanmedian(torso / answers.size))
+    # The heads of MPII's form are predicted before the fit, with the defaults.
+    predicted = predict_in_forms(predictor, views, ConditioningParameters())
+    assert predicted.logits is not None
+    groups = [rounds(skeleton, v.person.image.name, v.person.person_id) for v in predicted.views]
+    truth_crop = [
+        apply_affine(xy, affine_to_crop(crop)) for xy, crop in zip(predicted.truth, predicted.crops, strict=True)
+    ]
+    torso = torso_lengths(predicted.truth, np.where(predicted.labelled, 2, 0), skeleton)
+    usual = predicted.size * float(np.nanmedian(torso / predicted.size))
     return People(
-        answers,
-        answers.logits[0].astype(np.float32),
-        answers.logits[1].astype(np.float32),
+        predicted,
+        predicted.logits[0].astype(np.float32),
+        predicted.logits[1].astype(np.float32),
         np.stack(truth_crop),
-        answers.labelled,
-        answers.known,
-        (np.stack(groups, 1), one_at_a_time(answers.labelled, skeleton)),
-        # A torso seen from above is short; so short a measure would be about one person.
-        np.where(np.isfinite(torso), np.maximum(torso, guess / 3), guess),
+        predicted.labelled,
+        predicted.known,
+        (np.stack(groups, 1), one_at_a_time(predicted.labelled, skeleton)),
+        # A torso seen from above is short; as a unit it would let one person dominate.
+        np.where(np.isfinite(torso), np.maximum(torso, usual / 3), usual),
     )
 
 
@@ -154,9 +156,9 @@ def fit_shift(
     for sd, length in track(list(itertools.product(ERROR_SDS, ERROR_LENGTHS)), "shift"):
         option = start.model_copy(update={"error_sd": sd, "error_length": length})
         densities = []
-        for rows, asked, scene in scenes:
+        for rows, target, scene in scenes:
             moved = people.truth_crop[rows] - scene.shift_by(sd, length, start.error_noise)
-            densities.append(_density(*scene.axes, moved, grid)[asked])
+            densities.append(_density(*scene.axes, moved, grid)[target])
         found.append((_with_outliers(np.concatenate(densities), uniform), option))
     return max(found, key=lambda pair: pair[0])[1]
 
@@ -171,10 +173,10 @@ def fit_hypotheses(
         raise MissingExtraError("scipy", "train") from error
     uniform = 1 / (grid.size_wh[0] * grid.size_wh[1])
     parts: list[list[NDArray[Any]]] = []
-    for rows, asked, scene in _scenes(people, grid, skeleton, prior, start):
+    for rows, target, scene in _scenes(people, grid, skeleton, prior, start):
         moved = people.truth_crop[rows] - scene.shift
         mirror_gain, pair_gain = scene.swap_evidence
-        n, k = np.nonzero(asked)
+        n, k = np.nonzero(target)
         own = _density(*scene.axes, moved, grid)
         mirror_x, mirror_y = (axis[:, scene.mirror] for axis in scene.axes)
         swapped = _density(mirror_x, mirror_y, moved, grid)
@@ -237,7 +239,7 @@ def fit_exponents(
             mine = np.stack([error[:, kinds == kind] for error in tried])
             count = int(np.isfinite(mine[0]).sum())
             own = np.nansum(mine, (1, 2)) / max(count, 1)
-            # As if PULL further samples had this keypoint's mean error, and the pooled merits of the options.
+            # As if PULL further samples had this keypoint's mean error, and the pooled error of each option.
             merit = count * own + PULL * own[0] * everyone / everyone[0]
             joints[kind] = joint.model_copy(update=dict(zip(names, options[int(np.argmin(merit))], strict=True)))
         start = start.model_copy(update={"joints": joints})
@@ -258,22 +260,22 @@ def _errors(
 ) -> NDArray[np.float64]:
     """(2 N, K) error of every hidden joint's estimate, torso lengths, at most `MISSED`; NaN where none was hidden."""
     error = np.full((len(people.hidden), *people.labelled.shape), np.nan)
-    answers = people.answers
-    for number, rows, asked, known in _rounds(people, ENOUGH):
+    predicted = people.predicted
+    for number, rows, target, known in _rounds(people, ENOUGH):
         found = fuse(
             people.logit_x[rows],
             people.logit_y[rows],
             grid,
-            [answers.crops[n] for n in rows],
-            answers.given[rows],
+            [predicted.crops[n] for n in rows],
+            predicted.given[rows],
             known,
             prior,
             skeleton=skeleton,
             tempering=tempering,
-            wanted_NK=asked,
+            wanted_NK=target,
         )
-        n, k = np.nonzero(asked)
-        distance = np.linalg.norm(found.xy_NK2[n, k] - answers.truth[rows[n], k], axis=-1)
+        n, k = np.nonzero(target)
+        distance = np.linalg.norm(found.xy_NK2[n, k] - predicted.truth[rows[n], k], axis=-1)
         error[number, rows[n], k] = np.minimum(distance / people.torso_px[rows[n]], MISSED)
     return error.reshape(-1, error.shape[-1])
 
@@ -302,12 +304,12 @@ def _rounds(
     for number, several in enumerate(people.hidden):
         done = np.zeros_like(people.labelled)
         for hidden in several:
-            asked = people.labelled & hidden & ~done & among[:, None]
-            done |= asked
-            rows = np.flatnonzero(asked.any(1))
+            target = people.labelled & hidden & ~done & among[:, None]
+            done |= target
+            rows = np.flatnonzero(target.any(1))
             for start in range(0, len(rows), BLOCK):
                 part = rows[start : start + BLOCK]
-                blocks.append((number, part, asked[part], people.known[part] & ~hidden[part]))
+                blocks.append((number, part, target[part], people.known[part] & ~hidden[part]))
     return blocks
 
 
@@ -318,13 +320,13 @@ def _scenes(
     return [
         (
             rows,
-            asked,
+            target,
             PosteriorFusion(
                 people.logit_x[rows],
                 people.logit_y[rows],
                 grid,
-                [people.answers.crops[n] for n in rows],
-                people.answers.given[rows],
+                [people.predicted.crops[n] for n in rows],
+                people.predicted.given[rows],
                 known,
                 prior,
                 skeleton,
@@ -332,7 +334,7 @@ def _scenes(
                 None,
             ),
         )
-        for _, rows, asked, known in _rounds(people)
+        for _, rows, target, known in _rounds(people)
     ]
 
 
@@ -346,7 +348,7 @@ def _density(
 
 
 def _with_outliers(density_S: NDArray[np.float64], uniform: float) -> float:
-    """Mean log likelihood when some share of the samples, the likeliest one, is anywhere."""
+    """Mean log likelihood of a mixture with a uniform part, whose share maximises it."""
     share = 0.1
     for _ in range(20):
         lost = share * uniform / (share * uniform + (1 - share) * density_S)

@@ -1,8 +1,8 @@
-"""Fitting of the prior p(missing | known joints), see `models.conditioning.prior`.
+"""Fit of the prior p(missing | known joints), see `models.conditioning.prior`.
 
-Every person of every step is turned at random, gets a box like those that crops are made from, and loses some of its
-labelled joints: the network predicts these. Some others are displaced, as a student's
-predictions are. A joint that a dataset lacks is neither input nor target.
+In every step each person is turned at random and gets a box like those that crops are made from; some labelled joints
+are hidden, and the network predicts them. Some others are displaced, as predictions of a student are. A joint that a
+dataset lacks is neither input nor target.
 
 Shapes: B people of a batch, K keypoints, M components.
 """
@@ -49,8 +49,8 @@ class PriorConfig:
 
     Attributes:
         width, layers: of the network; `components` Gaussians a keypoint.
-        blurred: share of people some of whose joints are seen with an error, of a standard deviation between the
-            two of `blur` (torso lengths).
+        blurred: share of people with some joints displaced, by a standard deviation between the two of `blur` (torso
+            lengths).
         turned: share of people turned by any angle; the others by `tilt_deg` (standard deviation).
         learning_rate: of AdamW, falling to zero along a cosine.
     """
@@ -82,14 +82,14 @@ def mean_pose(people: Skeletons, skeleton: Skeleton) -> NDArray[np.float64]:
     upright = known[:, corners].all(1) & (torso > 1) & (hips[:, 1] - shoulders[:, 1] > 0.9 * torso)
     pose = (xy[upright] - hips[upright, None]) / torso[upright, None, None]
     pose = np.where(known[upright, :, None], pose, np.nan)
-    if absent := [name for name, seen in zip(skeleton.keypoints, known[upright].any(0), strict=True) if not seen]:
+    if absent := [name for name, found in zip(skeleton.keypoints, known[upright].any(0), strict=True) if not found]:
         raise BadArgumentError(f"No upright person with a torso has {absent[0]}: add a file in which it is labelled.")
     middle = np.nanmedian(pose, 0)
     return np.asarray((middle + middle[skeleton.flip_indices] * [-1, 1]) / 2)
 
 
 class Masks:
-    """Draws which labelled joints are shown."""
+    """Random choice of the labelled joints that are shown."""
 
     def __init__(self, skeleton: Skeleton) -> None:
         def named(names: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -114,17 +114,17 @@ class Masks:
         kinds = np.stack([view & one, view, view & part, any_of])
         kept = kinds[rng.choice(4, size=b, p=[0.35, 0.25, 0.1, 0.3]), np.arange(b)]
         shown = known_BK & kept
-        # A midpoint is asked for where a parent is hidden, or it would be all arithmetic.
+        # A midpoint is a target only where a parent is hidden: else it is arithmetic.
         for middle, _ in self._midpoints:
             shown[:, middle] &= rng.random(b) < 0.5
         return shown
 
-    def asked(self, known_BK: NDArray[np.bool_], shown_BK: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """(B, K) joints that the network has to find: labelled, hidden, and not the midpoint of two shown ones."""
-        asked = known_BK & ~shown_BK
+    def targets(self, known_BK: NDArray[np.bool_], shown_BK: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(B, K) joints to predict: labelled, hidden, and not the midpoint of two shown ones."""
+        target = known_BK & ~shown_BK
         for middle, parents in self._midpoints:
-            asked[:, middle] &= ~shown_BK[:, parents].all(1)
-        return asked
+            target[:, middle] &= ~shown_BK[:, parents].all(1)
+        return target
 
 
 def turned(
@@ -183,7 +183,7 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
         layers[-1].weight.mul_(0.1)
         bias = layers[-1].bias.view(k, config.components, 6)
         bias.zero_()
-        # Components begin narrow, middling and wide, so that they take different people.
+        # Components begin narrow, middling and wide, so that they specialise.
         bias[..., 3:5] = torch.log(torch.logspace(-1, 0, config.components))[None, :, None]
     optimiser = torch.optim.AdamW(
         [p for layer in layers for p in layer.parameters()],
@@ -195,19 +195,19 @@ def fit_prior(people: Skeletons, skeleton: Skeleton, config: PriorConfig) -> Pri
         optimiser, lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + np.cos(np.pi * i / config.steps))
     )
     files = [np.flatnonzero(people.source == number) for number in np.unique(people.source)]
-    # A file's chance is the root of its size: COCO's 140,000 people are not all there is to be learned.
+    # People of a file are drawn in proportion to the root of its size, so that COCO's 140,000 people do not dominate.
     share = np.sqrt([len(file) for file in files])
     for _ in track(range(config.steps), "prior"):
         counts = rng.multinomial(config.batch_size, share / share.sum())
         chosen = np.concatenate([rng.choice(file, count) for file, count in zip(files, counts, strict=True)])
-        seen, target, asked = training_batch(rng, take(people, chosen), masks, template, config)
-        x = torch.from_numpy(seen)
+        given, target, predicted = training_batch(rng, take(people, chosen), masks, template, config)
+        x = torch.from_numpy(given)
         for number, layer in enumerate(layers[:-1]):
             z = torch.nn.functional.silu(layer(x))
             x = z if number == 0 else x + z
         raw = layers[-1](x).view(-1, k, config.components, 6)
         likelihood = log_likelihood(raw, torch.from_numpy(target))
-        weight = torch.from_numpy(asked.astype(np.float32))
+        weight = torch.from_numpy(predicted.astype(np.float32))
         loss = -(likelihood.clamp(min=-20) * weight).sum() / weight.sum().clamp(min=1)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -230,15 +230,15 @@ def training_batch(
     low, high = np.log(config.blur)
     middle = rng.uniform(low, high, (b, 1)) + 0.4 * rng.normal(size=(b, k))
     sd = np.exp(np.clip(middle, low, high)) * height[:, None] / BOX_TORSOS
-    # One in ten is three times as far off as its standard deviation: students' errors are.
+    # One in ten has three times the standard deviation, as students' errors have heavy tails.
     wild = np.where(rng.random((b, k)) < 0.1, 3.0, 1.0)
     placed = xy + blurred[..., None] * (sd * wild)[..., None] * rng.normal(size=(b, k, 2))
     placed = np.where((shown | blurred)[..., None], placed, 0.0)
     trust = trust_of(np.where(shown, 0.0, np.where(blurred, sd, np.inf)), height)
     frame = frame_of(placed, trust, center, height, template)
-    seen = features(placed, trust, center, height, frame, template)
+    given = features(placed, trust, center, height, frame, template)
     target = np.clip(frame.inward(xy) - template, -6, 6).astype(np.float32)
-    return seen, target, masks.asked(batch.known_NK & ~blurred, shown)
+    return given, target, masks.targets(batch.known_NK & ~blurred, shown)
 
 
 def held_out_error(prior: Prior, people: Skeletons) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# The constant is each keypoint's own affair.
+# The constant differs between keypoints, so that its prior is weak.
 PULL_CONSTANT = 0.5
 
 

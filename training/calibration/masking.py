@@ -1,4 +1,4 @@
-"""Masks labelled joints and predicts them from the picture and the others, to fit and test evidence confidences.
+"""Masks labelled joints and predicts them from the picture and the others, to fit and test conditioned confidences.
 
 A person is predicted in rounds, each with a group of joints hidden (`models.conditioning.hiding`).
 
@@ -21,7 +21,7 @@ from poseunion.models.conditioning.hiding import hiding_rounds
 from poseunion.models.conditioning.prior import Prior
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton
-from poseunion.training.calibration.samples import Answers, seed_of
+from poseunion.training.calibration.samples import ViewPredictions, seed_of
 from poseunion.training.data.arrays import concatenate
 
 # People conditioned at a time: arrays stay small.
@@ -35,8 +35,8 @@ class Hidden:
     Attributes:
         view, keypoint: (S,) indices into the views and the skeleton.
         feature: (S, F) `EVIDENCE_FEATURES`.
-        xy: (S, 2) the proposal, px of the shown picture.
-        geometry: (S, G) `annotator_model.GEOMETRY` of the joints that were left and of what was proposed.
+        xy: (S, 2) the prediction, px of the shown picture.
+        geometry: (S, G) `annotator_model.GEOMETRY` of the remaining joints and the predicted ones.
     """
 
     view: NDArray[np.intp]
@@ -52,55 +52,55 @@ def rounds(skeleton: Skeleton, image_name: str, person_id: int) -> NDArray[np.bo
     return hiding_rounds(skeleton, rng)
 
 
-def ask_hidden(
-    answers: Answers,
+def predict_masked(
+    predicted: ViewPredictions,
     grid: SimccGrid,
     skeleton: Skeleton,
     prior: Prior,
     tempering: ConditioningParameters,
     size_bounds: tuple[float, float],
-    asked_NK: NDArray[np.bool_] | None = None,
+    requested_NK: NDArray[np.bool_] | None = None,
 ) -> Hidden:
-    """Hide joints of every view in rounds, and propose them from the picture and the joints that are left.
+    """Hide joints of every view in rounds, and predict them from the picture and the remaining joints.
 
-    A keypoint that several rounds hide is asked for in the first. What was cut off, or what the form's file does not
-    have (`View.known`), is hidden always.
+    A keypoint that several rounds hide is predicted in the first. Keypoints that were cut off, or that the form's file
+    lacks (`View.known`), are always hidden.
 
     Args:
-        answers: with logits.
+        predicted: of the views, with logits.
         size_bounds: of the calibration.
-        asked_NK: what is asked for once it is hidden; None: the labelled joints.
+        requested_NK: keypoints to predict once they are hidden; None: the labelled joints.
     """
-    asked_NK = answers.labelled if asked_NK is None else asked_NK
-    visibility = np.stack([v.person.visibility if v.given is None else v.given[:, 2] for v in answers.views])
-    if answers.logits is None:
-        raise ValueError("answers without logits cannot be conditioned")
-    people = [v.person for v in answers.views]
+    requested_NK = predicted.labelled if requested_NK is None else requested_NK
+    visibility = np.stack([v.person.visibility if v.given is None else v.given[:, 2] for v in predicted.views])
+    if predicted.logits is None:
+        raise ValueError("predictions without logits cannot be conditioned")
+    people = [v.person for v in predicted.views]
     hidden_RNK = np.stack([rounds(skeleton, p.image.name, p.person_id) for p in people], 1)
     parts: list[Hidden] = []
-    done = np.zeros(answers.labelled.shape, bool)
+    done = np.zeros(predicted.labelled.shape, bool)
     for hidden in hidden_RNK:
-        wanted, known = hidden & asked_NK & ~done, answers.known & ~hidden
-        done |= wanted
-        rows = np.flatnonzero(wanted.any(1))
+        requested, known = hidden & requested_NK & ~done, predicted.known & ~hidden
+        done |= requested
+        rows = np.flatnonzero(requested.any(1))
         for i in track([rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)], "hidden joints"):
-            crops = [answers.crops[n] for n in i]
+            crops = [predicted.crops[n] for n in i]
             found = fuse(
-                answers.logits[0][i].astype(np.float32),
-                answers.logits[1][i].astype(np.float32),
+                predicted.logits[0][i].astype(np.float32),
+                predicted.logits[1][i].astype(np.float32),
                 grid,
                 crops,
-                answers.given[i],
+                predicted.given[i],
                 known[i],
                 prior,
                 skeleton=skeleton,
                 tempering=tempering,
-                image_wh_N2=answers.wh[i],
-                wanted_NK=wanted[i],
+                image_wh_N2=predicted.wh[i],
+                wanted_NK=requested[i],
             )
-            raw, sigma = answers.raw_score[i], skeleton.sigma_array
-            feature = evidence_features(raw, size_bounds, found, crops, answers.wh[i], sigma)
+            raw, sigma = predicted.raw_score[i], skeleton.sigma_array
+            feature = evidence_features(raw, size_bounds, found, crops, predicted.wh[i], sigma)
             geometry = labelling_geometry(skeleton, found.xy_NK2, np.where(known[i], visibility[i], 0))
-            n, k = np.nonzero(wanted[i])
+            n, k = np.nonzero(requested[i])
             parts.append(Hidden(i[n], k, feature[n, k], found.xy_NK2[n, k], geometry[n, k]))
     return concatenate(parts)

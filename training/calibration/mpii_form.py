@@ -1,13 +1,13 @@
 """COCO people in the form of an MPII file: no face, MPII's 16 joints, a box grown from them. For fits and measurements.
 
-`annotate extend` proposes nose, eyes and ears where a file lacks them, and there the known joints, the box and the crop
-are MPII's. So labelled people are written as MPII's json without their faces and read back through the format: what
-`extend` does with such a file is done here, too; the faces stay as the truth.
+`annotate extend` proposes nose, eyes and ears for files that lack them; the known joints, the box and the crop are then
+MPII's. So labelled people are written as MPII's json without their faces and read back through the format, as `extend`
+reads such a file; the faces stay as the truth.
 
 - Pelvis and thorax are midpoints, as MPII's are.
 - upper_neck and head_top, which COCO lacks and 99 and 98 % of MPII's people have, are the model's own proposals given
   all labels, face included, where `HEAD_MASS` of the posterior lies within the OKS-.5 radius (94 and 89 % of COCO's
-  people); else they are unlabelled, as where MPII's annotators saw none.
+  people); else they are unlabelled, as where MPII's annotators gave none.
 - `scale` is made from the head as MPII's is, or from the other joints where it is unlabelled; `center` is where MPII's
   is beside the joints.
 
@@ -38,7 +38,7 @@ from poseunion.models.inference.predictor import Predictor
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton, derive_midpoints, load_skeleton, project_indices
 from poseunion.training.calibration.masking import BLOCK
-from poseunion.training.calibration.samples import MPII, Answers, View, ask, joined
+from poseunion.training.calibration.samples import MPII, View, ViewPredictions, joined, predict_views
 from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import read_people
 
@@ -48,21 +48,21 @@ HEAD_MASS = 0.9
 # How far below the middle of the joints' box MPII's centre (moved down as its protocol does) lies, in sizes: the median
 # of the 2,958 people of its validation set.
 CENTRE_BELOW = 0.035
-# Fewer labelled joints bound no person.
+# Fewer labelled joints give no box.
 FEWEST_JOINTS = 2
 
 Key = tuple[str, int]
 
 
-def ask_in_forms(predictor: Predictor, views: Sequence[View], tempering: ConditioningParameters) -> Answers:
+def predict_in_forms(predictor: Predictor, views: Sequence[View], tempering: ConditioningParameters) -> ViewPredictions:
     """Run a SimCC model on every view, and on those with a face once more in MPII's form: crops and labels differ."""
     skeleton = predictor.skeleton
-    answers = ask(predictor, views, logits=True)
+    predicted = predict_views(predictor, views, logits=True)
     if not has_mpii_form(skeleton):
-        return answers
-    heads = heads_of(answers, predictor.metadata.grid, skeleton, load_prior(), tempering)
-    also = in_mpii_form(answers.views, heads, skeleton)
-    return joined(answers, ask(predictor, also, logits=True)) if also else answers
+        return predicted
+    heads = heads_of(predicted, predictor.metadata.grid, skeleton, load_prior(), tempering)
+    also = in_mpii_form(predicted.views, heads, skeleton)
+    return joined(predicted, predict_views(predictor, also, logits=True)) if also else predicted
 
 
 def has_mpii_form(skeleton: Skeleton) -> bool:
@@ -71,7 +71,7 @@ def has_mpii_form(skeleton: Skeleton) -> bool:
 
 
 def heads_of(
-    answers: Answers,
+    predicted: ViewPredictions,
     grid: SimccGrid,
     skeleton: Skeleton,
     prior: Prior,
@@ -82,34 +82,34 @@ def heads_of(
     """(2, 3) x, y in image px and whether it is known, of upper_neck and head_top of every whole view with a face.
 
     Args:
-        answers: with logits.
+        predicted: of the views, with logits.
         faces_only: off: of every whole view.
     """
-    if answers.logits is None:
-        raise ValueError("answers without logits cannot be conditioned")
+    if predicted.logits is None:
+        raise ValueError("predictions without logits cannot be conditioned")
     face, head = _positions(skeleton, FACE), _positions(skeleton, HEAD)
-    wanted = [v.window_xyxy is None and bool(v.labelled[face].any() or not faces_only) for v in answers.views]
+    wanted = [v.window_xyxy is None and bool(v.labelled[face].any() or not faces_only) for v in predicted.views]
     rows = np.flatnonzero(wanted)
     found: dict[Key, NDArray[np.float64]] = {}
     for i in track([rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)], "heads"):
-        asked = np.zeros((len(i), len(skeleton)), bool)
-        asked[:, head] = True
+        heads_NK = np.zeros((len(i), len(skeleton)), bool)
+        heads_NK[:, head] = True
         given = fuse(
-            answers.logits[0][i].astype(np.float32),
-            answers.logits[1][i].astype(np.float32),
+            predicted.logits[0][i].astype(np.float32),
+            predicted.logits[1][i].astype(np.float32),
             grid,
-            [answers.crops[n] for n in i],
-            answers.truth[i],
-            answers.labelled[i],
+            [predicted.crops[n] for n in i],
+            predicted.truth[i],
+            predicted.labelled[i],
             prior,
             skeleton=skeleton,
             tempering=tempering,
-            image_wh_N2=answers.wh[i],
-            wanted_NK=asked,
+            image_wh_N2=predicted.wh[i],
+            wanted_NK=heads_NK,
         )
         sure = given.features["near"][:, head, None] >= HEAD_MASS
         heads = np.concatenate([given.xy_NK2[:, head], sure], -1)
-        found |= {_key(answers.views[n]): one for n, one in zip(i, heads, strict=True)}
+        found |= {_key(predicted.views[n]): one for n, one in zip(i, heads, strict=True)}
     return found
 
 
@@ -119,7 +119,7 @@ def in_mpii_form(
     """Views of people with a face, whole or cut, as an MPII file has them; without those left without a joint.
 
     Args:
-        heads: of `heads_of`; people who are not in it have no face.
+        heads: of `heads_of`; it lacks people without a face.
     """
     written, records = mpii_records(views, heads, skeleton)
     if not records:

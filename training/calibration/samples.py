@@ -1,8 +1,8 @@
 """Labelled people on which confidences are fitted and measured: whole, and cut at a border so that joints are absent.
 
-A confidence must be low where the joint is not in the picture, and no label shows that: a missing label may be
-hidden, tiny or forgotten. So a labelled person is cut: the picture ends between two of its joints, and those beyond
-are known to be absent.
+A confidence must be low where the joint is not in the picture, but labels do not state that: a keypoint without a label
+may be hidden, tiny or forgotten. So a labelled person is cut: the picture ends between two of its joints, and those
+beyond are known to be absent.
 
 Shapes: N views, K keypoints of the model.
 """
@@ -49,10 +49,10 @@ class View:
     Attributes:
         dataset: name of the file it comes from.
         person: with its box as it is in the window.
-        area: square px of what of the person is in the window.
+        area: square px of the person's part in the window.
         window_xyxy: image px that are shown, end exclusive; None: the whole picture.
         form: the file format whose labels and box are given to the model, `OWN` or `MPII`.
-        given: (K, 3) x, y (image px) and visibility of what that form's file has labelled; None: the person's labels.
+        given: (K, 3) x, y (image px) and visibility in that form's file; None: the person's labels.
     """
 
     dataset: str
@@ -64,7 +64,7 @@ class View:
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """(K,) whose place is known, in the window or beyond it."""
+        """(K,) keypoints with a known place, in the window or beyond it."""
         return self.person.visibility > 0
 
     @property
@@ -74,7 +74,7 @@ class View:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """(K,) what the model may be given: labelled in the form's file, and in the window."""
+        """(K,) keypoints that the model may be given: labelled in the form's file, and in the window."""
         if self.given is None:
             return self.inside
         return np.asarray((self.given[:, 2] > 0) & self.in_window(self.given[:, :2]))
@@ -102,7 +102,7 @@ def read_views(
 def cut_at_border(view: View) -> View | None:
     """The same person in a picture that ends between two of its joints; None where too few are labelled.
 
-    Side and place are drawn by the picture's name and the person's number, so that they are the same everywhere.
+    Side and place are drawn by the picture's name and the person's number, so that every run has the same.
     """
     person = view.person
     rng = np.random.default_rng([seed_of(person.image.name), person.person_id])
@@ -130,7 +130,7 @@ def cut_at_border(view: View) -> View | None:
 
 
 def counts_for_guarantee(view: View) -> bool:
-    """Whether this view, whole or cut, is the one that counts for the guarantee: each person counts once."""
+    """Whether this view of the person, whole or cut, counts for the guarantee: one of them does."""
     person = view.person
     drawn = np.random.default_rng([seed_of(person.image.name, "look"), person.person_id]).integers(2)
     return bool(drawn) == (view.window_xyxy is not None)
@@ -142,19 +142,19 @@ def seed_of(image_name: str, salt: str = "") -> int:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A model's predictions of views. All places are px of the shown picture, as if that were all there is.
+class ViewPredictions:
+    """Predictions of a model for views. All places are px of the shown part of the picture.
 
     Attributes:
         views: those that could be predicted.
-        xy: (N, K, 2) the network's own prediction of each keypoint.
+        xy: (N, K, 2) from the picture alone.
         raw_score: (N, K) the network's own.
         expected_oks: (N, K) of a SimCC network, see `Predictor.expected_oks`; None: it has heatmaps.
         crops: where each was cut.
         wh: (N, 2) size of the shown picture.
         truth: (N, K, 2) the labels.
         given: (N, K, 2) the labels as the form's file has them, see `View.given`.
-        logits: (N, K, W) and (N, K, H) float16 of a SimCC model, if asked for.
+        logits: (N, K, W) and (N, K, H) float16 of a SimCC model, on request.
         skipped: (picture, reason).
     """
 
@@ -181,7 +181,7 @@ class Answers:
 
     @functools.cached_property
     def known(self) -> NDArray[np.bool_]:
-        """(N, K) what the model may be given."""
+        """(N, K) keypoints that the model may be given."""
         return np.stack([v.known for v in self.views])
 
     @functools.cached_property
@@ -195,15 +195,15 @@ class Answers:
         return np.asarray(self.inside & (np.linalg.norm(xy_NK2 - self.truth, axis=-1) <= radius))
 
 
-def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) -> Answers:
-    """Run a model on every view; those of one picture stand together, so that it is read once.
+def predict_views(predictor: Predictor, views: Sequence[View], *, logits: bool = False) -> ViewPredictions:
+    """Run a model on every view; views of one picture are adjacent, so that it is read once.
 
     Raises:
         BadFileError: no view could be predicted.
     """
     pixels: list[NDArray[np.uint8]] = []
     crops: list[Crop] = []
-    seen: list[View] = []
+    usable: list[View] = []
     wh: list[tuple[int, int]] = []
     skipped: list[tuple[str, str]] = []
     xy, score, oks = [], [], []
@@ -236,30 +236,30 @@ def ask(predictor: Predictor, views: Sequence[View], *, logits: bool = False) ->
             continue
         pixels.append(cut)
         crops.append(crop)
-        seen.append(view)
+        usable.append(view)
         wh.append((shown.shape[1], shown.shape[0]))
         if len(pixels) == predictor.batch_size:
             flush()
     if pixels:
         flush()
-    if not seen:
+    if not usable:
         raise BadFileError(f"None of {len(views)} people could be predicted: {skipped[:1] or 'no labelled person'}.")
-    origin = np.array([v.window_xyxy[:2] if v.window_xyxy else (0, 0) for v in seen], np.float64)
-    return Answers(
-        tuple(seen),
+    origin = np.array([v.window_xyxy[:2] if v.window_xyxy else (0, 0) for v in usable], np.float64)
+    return ViewPredictions(
+        tuple(usable),
         np.concatenate(xy).astype(np.float64),
         np.concatenate(score).astype(np.float64),
         np.concatenate(oks).astype(np.float64) if oks else None,
         tuple(crops),
         np.array(wh, np.float64),
-        np.stack([v.person.xy for v in seen]) - origin[:, None],
-        np.stack([v.person.xy if v.given is None else v.given[:, :2] for v in seen]) - origin[:, None],
+        np.stack([v.person.xy for v in usable]) - origin[:, None],
+        np.stack([v.person.xy if v.given is None else v.given[:, :2] for v in usable]) - origin[:, None],
         (np.concatenate(kept[0]), np.concatenate(kept[1])) if logits else None,
         tuple(skipped),
     )
 
 
-def joined(first: Answers, second: Answers) -> Answers:
+def joined(first: ViewPredictions, second: ViewPredictions) -> ViewPredictions:
     """Predictions of one model for two lists of views, concatenated."""
     arrays = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
@@ -272,7 +272,7 @@ def joined(first: Answers, second: Answers) -> Answers:
     if first.logits is not None and second.logits is not None:
         x, y = (np.concatenate(axes) for axes in zip(first.logits, second.logits, strict=True))
         logits = (x, y)
-    return Answers(
+    return ViewPredictions(
         views=first.views + second.views,
         expected_oks=oks,
         crops=first.crops + second.crops,

@@ -34,7 +34,7 @@ Simcc = tuple[Tensor, Tensor]
 # Networks without layers over positions read crops of any size and aspect.
 ANY_SIZE = ("equivariant", "lite-hrnet")
 
-# So many people's maps fit into a CPU's caches: at 256x256, 8 people at a time take two thirds of the time of 32.
+# Maps of so many people fit into a CPU's caches: at 256x256, 8 people at a time take two thirds of the time of 32.
 TEACHER_BATCH = 8
 
 
@@ -89,7 +89,7 @@ def teacher_file(name_or_path: str) -> Path:
             return path
     raise BadArgumentError(
         f"No teacher {name_or_path!r}: set cdkd.teacher to a .safetensors of a training run or to a shipped model "
-        f"({', '.join(trainable_models())}), or cdkd.features=off and cdkd.classes=off to learn without one."
+        f"({', '.join(trainable_models())}), or cdkd.features=off and cdkd.classes=off to train without one."
     )
 
 
@@ -202,7 +202,7 @@ class Distiller(nn.Module):
 
 
 def distiller_for(config: Cdkd, student: nn.Module, skeleton: str, grid: SimccGrid) -> Distiller | None:
-    """A recipe's distiller for one stage; None where it distils nothing."""
+    """Distiller of a recipe for one stage; None without distillation."""
     if not config.is_on:
         return None
     return Distiller(config, load_teacher(config.teacher, grid.size_wh), student, load_skeleton(skeleton), grid)

@@ -20,7 +20,7 @@ Whole = Annotated[int, Field(ge=0)]
 
 
 def one_of(names: Sequence[str]) -> AfterValidator:
-    """A text that is one of some names."""
+    """Text that is one of some names."""
 
     def check(value: str) -> str:
         if value not in names:

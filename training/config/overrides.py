@@ -66,7 +66,7 @@ def _replaced(config: T, settings: Mapping[str, Any]) -> T:
 
 
 def _places(tree: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where a setting lies in the tree of groups: at its path, or in the first group that has its name."""
+    """Position of a setting in the tree of groups: its path, or the first group that has its name."""
     *path, name = key.split(".")
     holders: list[Any] = [tree]
     if not path and name not in tree:
@@ -80,7 +80,7 @@ def _places(tree: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], st
 
 
 def _parsed(old: Any, key: str, text: str) -> Any:
-    """A text as pydantic takes it for the setting: words of a tuple, else as it is."""
+    """A text as pydantic takes it for the setting: parts of a tuple, else the text."""
     first = next(iter(old), None) if isinstance(old, tuple) else old
     if isinstance(first, dict):
         raise BadArgumentError(f"{key} has parts: set one of {', '.join(f'{key}.{part}' for part in first)}.")
@@ -90,7 +90,7 @@ def _parsed(old: Any, key: str, text: str) -> Any:
 
 
 def _parts(holders: Sequence[Any], step: str) -> list[Any]:
-    """What a step of a path leads to; of a list of parts, one by its number, or what the step leads to in each."""
+    """Value at a step of a path; of a list of parts, one part by its number, or the value at the step in each."""
     found: list[Any] = []
     for holder in holders:
         if isinstance(holder, tuple):

@@ -1,4 +1,4 @@
-"""What a recipe is: everything that a training run depends on, but for the data."""
+"""Recipe: all settings of a training run, without the data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORKS = (
 
 @dataclass(frozen=True, config=CHECKED)
 class Stage:
-    """A stretch of training at one resolution. The bins stay the same: `split` halves when the size doubles.
+    """Part of a training at one resolution. The bins stay the same: `split` halves when the size doubles.
 
     Attributes:
         until: share of the budget at which it ends.
@@ -45,7 +45,7 @@ class Student:
         start: shipped model or weights file that the run starts from, where the command names none (`--init`).
         frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
             worth it where a run goes on from trained weights, see `freeze`.
-        compiled: the network's backbone goes through `torch.compile`.
+        compiled: compile the network's backbone by `torch.compile`.
         precision: of the network's forward and backward pass, as lightning Fabric names them; weights, losses and the
             optimiser have 32 bits always. `bf16-mixed` pays on GPUs and on some CPUs with avx512_bf16; on others it
             is slow.
@@ -92,7 +92,7 @@ class Losses:
         task_loss: `kl` on SimCC, or `position`: paper A's squared distance.
         heatmap_weight: of the two-dimensional cross-entropy of the equivariant head.
         pseudo_weight: weight of an accepted pseudo-label; 0 turns them off.
-        balance_keypoints: each keypoint's labels weigh the same in all, so that the rare ones count as the common.
+        balance_keypoints: all labels of a keypoint together have the same weight, for rare and common keypoints.
         mend_sides: exchange left and right labels where the teachers find them exchanged, see `left_right_correction`.
     """
 
@@ -132,7 +132,7 @@ class Sampling:
         augment_on: `cpu`, or `device`: pixels lie on the GPU and are augmented there, see `device_batch`. The
             distributions are the same, the draws are not.
         draw_ahead: batches that are drawn beside a step, each by a thread of its own. Which people they hold does not
-            depend on it. A GPU wants about as many as there are cores.
+            depend on it. For a GPU, about as many as there are cores.
     """
 
     datasets: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ class Sampling:
 
 @dataclass(frozen=True, config=CHECKED)
 class Recipe:
-    """Everything a training run depends on, but for the data.
+    """All settings of a training run, without the data.
 
     Attributes:
         cdkd: distillation of features and classes from a network of full resolution (paper B).

@@ -18,7 +18,7 @@ __all__ = ["RECIPES", "Recipe", "Stage", "find_recipe"]
 
 
 def unified() -> Recipe:
-    """The shipped student, trained on from its shipped weights: Lite-HRNet under the equivariant SimCC head.
+    """The shipped student, trained further from its shipped weights: Lite-HRNet with the equivariant SimCC head.
 
     Labels, a joint teacher of COCO's keypoints (a data file's `members`), and for the four keypoints of MPII a teacher
     of union21. `start=FILE` starts elsewhere: `unified_branch` has the way from a public network.
@@ -52,13 +52,13 @@ def unified() -> Recipe:
 def unified_branch() -> Recipe:
     """The first part of `unified` from a converted public network: the branch of the added keypoints alone.
 
-    `poseunion convert` makes the start; the body stays as it is, so that COCO's keypoints do.
+    `poseunion convert` makes the start; the body is frozen, so that COCO's keypoints stay the same.
     """
     return changed(unified(), name="unified_branch", start="", frozen=("backbone",), lr=2e-3, betas=(("union21", 1.0),))
 
 
 def unified_imagenet() -> Recipe:
-    """ImageNet's efficientnet_lite0 under the translation-equivariant SimCC head, from 96x128 to 192x256.
+    """ImageNet's efficientnet_lite0 with the translation-equivariant SimCC head, from 96x128 to 192x256.
 
     Milder than RTMPose's augmentation: a run of hours, not days, gains more from undistorted people.
     """

@@ -24,7 +24,7 @@ HRNET_AUGMENTATION = Augmentation(
     blur_prob=0.0,
     dropout_prob=0.0,
 )
-# Where B lets the rate fall to a tenth: HRNet's epochs 170 and 200 of 210, SimpleBaseline's 90 and 120 of 140.
+# Where the rate falls to a tenth in B: HRNet's epochs 170 and 200 of 210, SimpleBaseline's 90 and 120 of 140.
 HRNET_DROPS, RESNET_DROPS = (170 / 210, 200 / 210), (90 / 140, 120 / 140)
 CDKD = Cdkd(features="sape", classes="cca", learned=("tau",))
 
@@ -74,7 +74,7 @@ def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **change
     cached teacher. Run in every step (`cdkd.teacher`), with the projectors, a step at 64x64 would take eleven times as
     long.
 
-    RTMPose's blurs of 3 to 7 px would leave nothing of such a picture; that of a still smaller person is shown instead.
+    RTMPose's blurs of 3 to 7 px would erase such a picture; lower resolution takes their place.
     """
     augmentation = Augmentation(
         rotation_deg=60,

@@ -1,6 +1,6 @@
 """Files of the training cache: kind, size, last use, deletion.
 
-Whatever is deleted is made anew by the next run that needs it. A changed data set or teacher has another name in the
+Deleted files are made anew by the next run that needs them. A changed data set or teacher has another name in the
 cache, so that the files of the old one stay until they are deleted.
 """
 
@@ -45,7 +45,7 @@ class Kept:
 
 
 def kept_files(folder: Path) -> list[Kept]:
-    """Everything of the cache, the latest first; other files of the folder are ignored.
+    """All files of the cache, the latest first; other files of the folder are ignored.
 
     Raises:
         BadFileError: the folder cannot be read.
@@ -73,7 +73,7 @@ def kept_files(folder: Path) -> list[Kept]:
 
 
 def unused(kept: Sequence[Kept], days: float, now_s: float | None = None) -> list[Kept]:
-    """What was not used for so many days."""
+    """Files that were not used for so many days."""
     now = time.time() if now_s is None else now_s
     return [one for one in kept if now - one.used_s >= days * DAY_S]
 

@@ -1,4 +1,4 @@
-"""The crop store: every training person's surroundings, decoded once, at the resolution training needs.
+"""Crop store: every training person's surroundings, decoded once, at the resolution of training.
 
 Decoding and shrinking a picture costs more than a training step of a small network, so it is done once per person. A
 store is one flat file of uint8 pixels, memory-mapped, and one index. It carries a key over everything it was made from;
@@ -50,7 +50,7 @@ class CropStore:
         xy: (N, K, 2) store px.
         visibility: (N, K) `Visibility`.
         weight: (N, K) how much each label counts, in [0, 1]; below 1 a model proposed it.
-        image_name, image_px_per_store_px, origin_xy: how to get back: image = origin + (store + 1/2) * scale - 1/2.
+        image_name, image_px_per_store_px, origin_xy: the way back, image = origin + (store + 1/2) * scale - 1/2.
         skipped: (picture, reason) of what could not be used.
         index_sha: key over everything the store was made from.
     """
@@ -102,7 +102,7 @@ class CropStore:
 
     @property
     def certain(self) -> NDArray[np.bool_]:
-        """(N, K) whether a keypoint is labelled, and not merely proposed."""
+        """(N, K) whether a keypoint has a human label, no proposal."""
         return (self.visibility > 0) & (self.weight >= 1)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
@@ -228,7 +228,7 @@ def context_half(width: float, height: float, context: float) -> tuple[float, ND
     """A box's height, once it has the crop's shape, and half the width and height of what is kept around its centre."""
     box_height = max(height, width / ASPECT)
     half = np.array([box_height * ASPECT, box_height]) * context / 2
-    # A rotated crop sees beyond its sides: keep the larger extent both ways.
+    # A rotated crop reaches beyond its sides: keep the larger extent both ways.
     return box_height, np.maximum(half, half.max() * 0.8)
 
 

@@ -1,6 +1,6 @@
 """Augmentation on the GPU: affine crop by one `grid_sample`, HSV jitter, blurs, coarse dropout, low resolution.
 
-The twin of `augment` for whole batches. Random numbers are drawn on the host, for a whole batch, from the same
+`augment` for whole batches. Random numbers are drawn on the host, for a whole batch, from the same
 distributions (mmpose's, see `augment.Augmentation`); the device computes the pixels, without synchronisation.
 
 Shapes: N people of a batch, M of them, K keypoints, H and W crop size, h and w canvas size.

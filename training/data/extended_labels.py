@@ -1,4 +1,4 @@
-"""Labels of files that `annotate extend` wrote: what humans placed, what a model proposed, what a reviewer decided.
+"""Labels of files that `annotate extend` wrote: human points, proposals and reviewers' decisions.
 
 Shapes: N records of a file, K keypoints of its skeleton.
 """
@@ -27,7 +27,7 @@ class Labels:
 
     Attributes:
         xy: (N, K, 2) image px.
-        visibility: (N, K) `Visibility`; -1 for keypoints without a point that no human of the file ever placed.
+        visibility: (N, K) `Visibility`; -1 for keypoints without a point and without any human label in the file.
         weight: (N, K) 1 for human, derived and reviewed points, an accepted proposal's confidence, else 0.
         human: (N, K) whether a human placed the point: only these follow the dataset's own definitions.
     """

@@ -16,7 +16,7 @@ from poseunion.models.skeleton import Skeleton, project_indices
 
 @dataclass(frozen=True)
 class TrainingPerson:
-    """One labelled (or merely boxed) person.
+    """A labelled person, or one with a box alone.
 
     Attributes:
         xy: (K, 2) image px.

@@ -1,6 +1,6 @@
 """Skeletons without pictures, for models of joints given other joints.
 
-Read are annotation files of any format; COCO's keypoints as an array file of fractions (`.npz` with a
+Sources: annotation files of any format; COCO's keypoints as an array file of fractions (`.npz` with a
 `coco_image_sizes.json` beside it); and MPII's joints as a table (`.csv`: picture, then x and y of the 16 joints).
 
 Shapes: N people, K keypoints of the target skeleton.
@@ -27,7 +27,7 @@ from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import read_people
 from poseunion.training.data.splits import is_held_out
 
-# Fewer joints than this say nothing about joints given others.
+# Fewer joints than this carry no information about joints given others.
 MIN_KNOWN = 3
 SIZES = "coco_image_sizes.json"
 

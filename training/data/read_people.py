@@ -58,10 +58,10 @@ def read_people(
 ) -> list[TrainingPerson]:
     """The people of a dataset, in the target skeleton's order and, unless turned off, in its definitions.
 
-    Of kind boxes: those of a list of boxes, or those of an annotation file who have a box and no labelled keypoint.
+    Of kind boxes: those of a list of boxes, or those of an annotation file with a box and no labelled keypoint.
 
     Args:
-        left_out: gets the reasons why others of the file are not trained on, and how many there are of each.
+        left_out: filled with reason -> number of others of the file that are not trained on.
     """
     unlabelled = np.zeros((len(target), 2)), np.full(len(target), Visibility.UNDEFINED, np.int8)
     people: list[TrainingPerson] = []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 # Share of training pictures that no student is trained on: validation while training, and calibration afterwards.
 HOLDOUT_SHARE = 0.08
-# Share of the held-out pictures that no fit may see, tempering and calibration included: their people only ever decide
-# which thresholds keep a guarantee (`annotate extend --risk`).
+# Share of the held-out pictures that no fit uses, tempering and calibration included: on their people the thresholds
+# with a guarantee are chosen (`annotate extend --risk`).
 GUARANTEE_SHARE = 0.65
 
 
@@ -18,7 +18,7 @@ def is_held_out(image_name: str) -> bool:
 
 
 def is_for_guarantee(image_name: str) -> bool:
-    """Whether a picture that was kept from training is kept even from what is fitted afterwards."""
+    """Whether a held-out picture is also kept from the fits after training."""
     return _fraction(image_name, 4) < GUARANTEE_SHARE
 
 

@@ -17,12 +17,12 @@ from poseunion.models.inference.joint_cells import Cells
 from poseunion.models.metrics import keypoint_similarity
 from poseunion.models.skeleton import Skeleton, sideless
 
-# What a member's weight at a keypoint may be.
+# Candidates for a member's weight at a keypoint.
 CANDIDATES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 ROUNDS = 2
 # Standard errors that a gain on people split off must exceed.
 LEAST_ERRORS = 1.0
-# Fewer labels than this on either side of the split decide nothing.
+# With fewer labels than this on either side of the split the default weights are kept.
 LEAST_LABELS = 30
 
 
@@ -34,7 +34,7 @@ class Labels:
         xy: (N, K, 2) px of the crops whose cells the heatmaps lie on.
         known: (N, K) which are labelled.
         area: (N,) of each person, px of the crop, squared.
-        split_off: (N,) people who only confirm.
+        split_off: (N,) people for the confirmation alone.
     """
 
     xy: NDArray[np.float64]
@@ -49,8 +49,8 @@ class Fitted:
 
     Attributes:
         weights: of the M members.
-        gain: in OKS of the people split off, and its standard error; of what was kept or, where nothing was, tried.
-        tried: the weights that the fit gave; equal to `weights` where they were kept.
+        gain: in OKS of the people split off, and its standard error, of `tried`.
+        tried: the weights of the fit; equal to `weights` where they were kept.
     """
 
     keypoint: str
@@ -125,7 +125,7 @@ def _similarity(
     sigma_K: NDArray[np.float64],
     columns: Sequence[int],
 ) -> NDArray[np.float64]:
-    """(N, G) OKS of the places that a weighted mean has."""
+    """(N, G) OKS of a weighted mean's maxima."""
     mean = np.tensordot((weights / weights.sum()).astype(np.float32), heat_MNGhw, 1)
     xy, _ = decode(mean, cells.head, cells.size_wh)
     squared = ((xy - labels.xy[:, columns]) ** 2).sum(-1)
@@ -133,7 +133,7 @@ def _similarity(
 
 
 def _gain(difference_NG: NDArray[np.float64], counted_NG: NDArray[np.bool_]) -> tuple[float, float]:
-    """Mean gain over a group's labels, and its standard error over people: both sides of one are one draw."""
+    """Mean gain over a group's labels, and its standard error over people (both sides of one person are dependent)."""
     of_person = np.where(counted_NG, difference_NG, 0).sum(1)
     people = counted_NG.any(1)
     labels = counted_NG.sum()

@@ -3,8 +3,7 @@
 Each network reads its own crop of the person; its heatmaps (of a SimCC network: its probabilities, drawn) are brought
 to the cells of the first one by cubic interpolation, each by its own alignment, and averaged with the members' weights.
 A keypoint is predicted by the members that have it. Where members disagree the mean has several peaks, and all of them
-are low: `agreement` measures it, and `joint_turns.Turns` selects the people
-who are read in turned pictures as well.
+are low: `agreement` measures it, and `joint_turns.Turns` selects the people to be read in turned pictures as well.
 
 Shapes: N people, M members, K keypoints, h and w cells.
 """
@@ -93,7 +92,7 @@ class JointTeacher:
         return PoseBatch.concatenate(parts) if parts else PoseBatch.empty(self.skeleton)
 
     def _facts(self) -> str:
-        """Everything that its predictions depend on; defaults are left out, so that old caches stay valid."""
+        """Key over all that the predictions depend on; defaults are left out, so that old caches stay valid."""
         facts = []
         for member, row in zip(self.members, self.weight_MK, strict=True):
             weights = row[:1] if (row == row[0]).all() else row

@@ -1,9 +1,9 @@
 """Peaks of a teacher's distributions: a few two-dimensional Gaussians a keypoint, which any augmentation can move.
 
-A teacher's one-dimensional marginals cannot be rotated. Its modes can: position, covariance and weight are found once,
-on the upright crop, kept in the person's own pixels, and rendered to both axes of whatever crop a training step sees.
+A teacher's one-dimensional marginals cannot be rotated; its modes can. Position, covariance and weight are computed
+once, on the upright crop, kept in the person's own pixels, and rendered to both axes of the crop of a training step.
 A mode is drawn as wide as the student's own label, and wider only by as much as this peak is wider than the teacher's
-peaks usually are: the teacher's uncertainty is distilled, its resolution is not.
+usual peaks: the teacher's uncertainty is distilled, its resolution is not.
 
 Shapes: N people, K keypoints, M modes, h and w cells, X and Y bins.
 """
@@ -131,14 +131,14 @@ def from_simcc(logit_x_NKX: NDArray[np.float32], logit_y_NKY: NDArray[np.float32
 
 
 def _finished(points: NDArray[np.float64], cov: NDArray[np.float64], height: NDArray[np.floating]) -> Peaks:
-    """Drop weak peaks, normalise, and take away the width that the teacher's confident peaks have anyway."""
+    """Drop weak peaks, normalise, and subtract the usual width of the teacher's confident peaks."""
     height = np.where(height >= MIN_SHARE * height[..., :1], height, 0)
     first = cov[..., 0, :][height[..., 0] >= np.quantile(height[..., 0], 0.5)]
     usual = np.median(first[:, [0, 2]], 0) if len(first) else np.zeros(2)
     excess = cov.copy()
     excess[..., 0] = np.maximum(cov[..., 0] - usual[0], 0)
     excess[..., 2] = np.maximum(cov[..., 2] - usual[1], 0)
-    # What is left must stay a covariance.
+    # The rest must stay a covariance.
     bound = np.sqrt(excess[..., 0] * excess[..., 2])
     excess[..., 1] = np.clip(cov[..., 1], -bound, bound)
     total = height.sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Recipe of a person detector: everything that its training depends on, but for the data."""
+"""Recipe of a person detector: all settings of its training, without the data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Views:
 
 @dataclass(frozen=True, config=CHECKED)
 class DetectorRecipe:
-    """Everything that the training of a detector depends on, but for the data.
+    """All settings of a detector's training, without the data.
 
     Attributes:
         first_side, side: of the square input, until the share `first_until` of the budget and after it.

@@ -27,12 +27,12 @@ from poseunion.training.detector.views import Pictures
 
 # Boxes a picture at which recall is measured: RTMDet-nano's on COCO's pictures at its usual threshold of .25.
 BOXES_A_PICTURE = 5.8
-# A person of COCO's 640 px pictures who is 48 px high, as a share of the longer side.
+# Height of a person of 48 px in COCO's 640 px pictures, as a share of the longer side.
 LEAST_HEIGHT = 48 / 640
 FOUND_IOU = 0.5
 # Of .4, .45, .5, .55, .6 and .65 the one that found most of the held-out people at `BOXES_A_PICTURE`.
 IOU_THRESHOLD = 0.45
-# Boxes below this are never used; the threshold is chosen afterwards.
+# Boxes below this score are never used; the threshold is chosen afterwards.
 LOWEST_SCORE = 0.02
 
 

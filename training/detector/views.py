@@ -19,7 +19,7 @@ from poseunion.training.detector.store import PictureStore
 
 # Grey around a picture that does not fill the input, as in `DetectorDescription.border`.
 BORDER = 114
-# A person with less in view, or smaller, is neither learnt nor taken for background.
+# A person with less in view, or smaller, has no loss, nor has the background there.
 LEAST_IN_VIEW = 0.25
 LEAST_SIDE_PX = 6.0
 # In a mosaic a picture is this many times as large as what fits into its quarter.

@@ -40,14 +40,14 @@ def coco_scores(
 ) -> dict[str, float]:
     """`STATS` in percent, and `mean_OKS` of the labelled people; a measure without people of its size is left out.
 
-    A keypoint that the model does not know is missed, as in the rows "all keypoints" of paper A's Table 1.
+    A keypoint that the model lacks is missed, as in the rows "all keypoints" of paper A's Table 1.
 
     Args:
         predictions: of the labelled people.
         detected: what AP is measured on, where the boxes were a detector's; None: the same predictions.
         keypoints: count these only; None: all of the data set.
         sigma_K: (K,) OKS sigmas; None: the skeleton's.
-        engine: one of `ENGINES`; pycocotools is the referee, the others are faster and give the same numbers.
+        engine: one of `ENGINES`; pycocotools is the reference, the others are faster and give the same numbers.
 
     Raises:
         BadArgumentError: no such engine. MissingExtraError: it is not installed.

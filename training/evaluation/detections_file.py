@@ -1,6 +1,6 @@
 """A detector's boxes, COCO results json: `[{"image_id", "category_id", "bbox": [x, y, w, h], "score"}]`.
 
-That is what detectors write for COCO, and what papers share as `COCO_val2017_detections_AP_H_56_person.json`.
+Detectors write this for COCO, and papers share it as `COCO_val2017_detections_AP_H_56_person.json`.
 """
 
 from __future__ import annotations

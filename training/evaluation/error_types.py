@@ -7,8 +7,8 @@ With ks(p, q) = exp(-|p - q|^2 / (2 area (2 sigma)^2)), one keypoint's part of O
 - else a swap where ks with that keypoint, or its mirror, of another person of the picture is .5 or more;
 - else a miss.
 
-The paper asks for the swap with any keypoint of another person; elbows beside a stranger's hip are no confusion of
-persons, so that here the same joint is meant.
+In the paper a swap is with any keypoint of another person; an elbow beside a stranger's hip is no confusion of
+persons, so that here it is with the same joint.
 
 Shapes: N people, K keypoints of the data set.
 """
@@ -38,7 +38,7 @@ def error_scores(annotations: AnnotationSet, predictions: Predictions) -> dict[s
     people = counted.any(1)
     if not people.any():
         return {}
-    # A person's keypoints share one vote, as in the mean OKS.
+    # Each person has the same weight, as in the mean OKS.
     share = counted / np.maximum(counted.sum(1, keepdims=True), 1)
     scores = {name: 100 * float((kind[counted] == k).mean()) for k, name in enumerate(KINDS)}
     for k, name in enumerate(KINDS):

@@ -1,4 +1,4 @@
-"""Evaluation: which data set is measured how. No torch here: a model is whatever `Predictor` runs.
+"""Evaluation: the measures of each data set. No torch here: a model is what `Predictor` runs.
 
 | data set            | measures                                                                        |
 |---------------------|---------------------------------------------------------------------------------|
@@ -86,7 +86,7 @@ UNPREDICTED = "its box or its picture cannot be used"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured of one model, and the predictions it was measured on (a detector's: matched to the labels)."""
+    """Scores of one model, and the predictions that they are of (a detector's: matched to the labels)."""
 
     scores: dict[str, Any]
     predictions: Predictions
@@ -106,7 +106,7 @@ def read_task(
 
     Args:
         dataset: of `DATASETS`; None: recognised by the file's keypoints.
-        skeleton: of a file that does not say, where no dataset is given.
+        skeleton: of a file that does not name it, where no dataset is given.
         boxes: `gt`, or a detector's results file (see `boxes`).
         head_boxes: for PCKh on MPII's json; see `head_sizes_of`.
 
@@ -177,7 +177,7 @@ def scores_of(task: Task, model: str, predictions: Predictions, detected: Detect
 
 
 def left_out(annotations: AnnotationSet, predictions: Predictions) -> dict[str, int]:
-    """Why people of the file are not measured -> how many; with those that are, they are all of its people."""
+    """Reason why people of the file are not measured -> how many; with the measured ones they are all of its people."""
     measured = set(predictions.rows.tolist())
     reasons = Counter(annotations.unread)
     for index in range(len(annotations)):
@@ -187,12 +187,12 @@ def left_out(annotations: AnnotationSet, predictions: Predictions) -> dict[str, 
 
 
 def _with_ap(task: Task) -> bool:
-    """A detector's boxes are always measured by AP: nothing else counts the people that it missed or invented."""
+    """A detector's boxes are always measured by AP: no other measure counts missed people and false boxes."""
     return task.dataset not in WITHOUT_AP or task.boxes is not None
 
 
 def _finite(scores: dict[str, Any]) -> dict[str, Any]:
-    """Without what could not be measured on anybody: JSON has no NaN."""
+    """Scores without those that could not be measured: JSON has no NaN."""
     return {name: value for name, value in scores.items() if not isinstance(value, float) or math.isfinite(value)}
 
 

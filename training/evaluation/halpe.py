@@ -1,4 +1,4 @@
-"""Halpe's 26 keypoints as the union's 21: paper A's evaluation of everything that its models predict (Table 5).
+"""Halpe's 26 keypoints as the union's 21: paper A's evaluation of all predicted keypoints (Table 5).
 
 head -> head_top, neck -> upper_neck, hip -> pelvis, and thorax = midpoint of the shoulders where both are labelled; the
 six points of the feet are left out. Halpe's own hip stays the pelvis: it is a label, and is not derived.

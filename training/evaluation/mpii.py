@@ -34,7 +34,7 @@ def pckh_scores(
     """PCKh in percent: `PCKh@.5` of each part and of all, and `PCKh@.1` of all.
 
     A part is the mean of its two sides; the mean of all weights every keypoint by how often it is labelled. A keypoint
-    that the model does not know does not count, and a part without labels is left out.
+    that the model lacks does not count, and a part without labels is left out.
 
     Args:
         head_size_N: (N,) pixels, of every record of the file; NaN where unknown: that person does not count.

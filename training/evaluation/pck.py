@@ -22,8 +22,8 @@ def pck_scores(annotations: AnnotationSet, predictions: Predictions, threshold: 
     """PCK at `threshold` torsos: over the 12 limbs (`PCK12`), over all (`PCK`), and per keypoint.
 
     A torso is left shoulder to right hip, the reference distance of LSP's evaluation (Pishchulin et al., ICCV 2013).
-    People without these two labels have no normaliser and do not count, nor does a keypoint that the model does not
-    know. What no label counts for is left out: it was not measured, which is not 0.
+    People without these two labels have no normaliser and do not count, nor does a keypoint that the model
+    lacks. A rate without labels is left out: it was not measured, which is not 0.
 
     Raises:
         SkeletonError: the skeleton has no torso.

@@ -26,7 +26,7 @@ from poseunion.training.evaluation.detections_file import Boxes
 
 
 class PoseReader(Protocol):
-    """What can be measured: a `Predictor`, or several read as one.
+    """Model under evaluation: a `Predictor`, or several read as one.
 
     Attributes:
         padding: how much of the surroundings its crops show, as a factor on the person's box.
@@ -65,7 +65,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Detected:
-    """A model's keypoints in boxes that need not belong to a person: what AP is measured on.
+    """A model's keypoints in boxes that need not belong to a person: the input of AP.
 
     Attributes:
         image: (D,) index of each one's picture.
@@ -216,7 +216,7 @@ def _run(
             continue
         try:
             batches = [(people, predictor(picture, np.stack([box for _, box in people])))]
-        except ItemError:  # one bad box must not cost its picture's other people
+        except ItemError:  # one bad box must not lose its picture's other people
             batches = []
             for person in people:
                 try:

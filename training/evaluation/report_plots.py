@@ -1,4 +1,4 @@
-"""A plot of what each model gets right of each keypoint. Needs matplotlib, which is imported when a plot is drawn."""
+"""Plot of each model's rate of correct keypoints, by keypoint. Needs matplotlib, imported when a plot is drawn."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plot_keypoints(path: Path, files: list[tuple[str, list[dict[str, Any]]]]) ->
 
 
 def check_plot(path: Path) -> None:
-    """Refuse what could not be plotted before anything is computed for it; raises as `plot_keypoints`."""
+    """Check the arguments of a plot before anything is computed for it; raises as `plot_keypoints`."""
     if path.suffix.lower() not in KINDS:
         raise BadArgumentError(f"A plot is written as {', '.join(KINDS)}; {path.name} is none of them.")
     if importlib.util.find_spec("matplotlib") is None:
@@ -81,7 +81,7 @@ def _panel(axes: Any, title: str, results: list[dict[str, Any]]) -> None:
 
 
 def _rates(result: dict[str, Any]) -> tuple[str, dict[str, float]]:
-    """What is plotted of a result: the measure's name, and keypoint (MPII: part) -> percent."""
+    """Plotted rates of a result: the measure's name, and keypoint (MPII: part) -> percent."""
     if "pckh" in result:
         return "PCKh@.5", {name: value for name, value in result["pckh"].items() if not name.startswith("PCKh")}
     return "PCK@.2", {name: value for name, value in result.get("pck", {}).items() if not name.startswith("PCK")}

@@ -17,8 +17,8 @@ _SECTIONS = {
     "all": "all: {}",
     "shared12": "shared 12: {}",
 }
-# Sections that ask again what others asked: these rows of them are enough to read; `--json` has all. That over all
-# keypoints only differs where a model does not know some.
+# Sections that repeat measures of others: the table has only these rows of them, `--json` has all. The section over all
+# keypoints differs only where a model lacks some.
 _AGAIN = dict.fromkeys(("all", "shared12"), ("AP", "AR", "PCKh@.5", "PCKh@.1", "PCK@.2"))
 
 

@@ -1,1 +1,1 @@
-"""The training loop: `train` leads, `prepare` makes what it trains on, `step` and `losses` are one step."""
+"""The training loop: `train` is the entry, `prepare` loads people and teachers, `step` and `losses` are one step."""

@@ -1,7 +1,7 @@
 """Mean of several runs' weights: better than each where they share a start (Wortsman et al., Model soups, 2022).
 
-Runs from the same weights, with another augmentation for example, end in one valley of the loss; its middle generalises
-better than its sides. Networks that did not begin at the same weights have no such mean.
+Runs from the same weights, with another augmentation for example, end in one minimum of the loss; its middle
+generalises better than its sides. Networks with different start weights have no such mean.
 """
 
 from __future__ import annotations

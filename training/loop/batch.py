@@ -20,7 +20,7 @@ from poseunion.training.data.augment import jitter_pixels, random_crop
 from poseunion.training.data.crop_store import PADDING, CropStore
 from poseunion.training.densities.peaks import render
 from poseunion.training.teachers.cached_targets import TeacherPeaks
-from poseunion.training.teachers.online import ask
+from poseunion.training.teachers.online import online_targets
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _online(
     pictures, crops = [labelled.store.pixels(i) for labelled, i, _ in drawn], [crop for _, _, crop in drawn]
     result = {}
     for teacher in teachers:
-        x, y, weight = ask(teacher, pictures, crops, grid, drawn[0][0].store.skeleton)
+        x, y, weight = online_targets(teacher, pictures, crops, grid, drawn[0][0].store.skeleton)
         result[teacher.skeleton.name] = TeacherTarget(x, y, weight if use_confidence else np.sign(weight))
     return result
 

@@ -69,7 +69,7 @@ class RunState:
         """Read a checkpoint; BadFileError where it is not one of a student's run."""
         saved = load_checkpoint(path)
         if not {"step", "seconds", "stage", "network", "ema", "optimizer"} <= set(saved):
-            raise BadFileError(f"{path} is not a checkpoint of a run: give the folder of one, or take the file away.")
+            raise BadFileError(f"{path} is not a checkpoint of a run: give the folder of one, or remove the file.")
         return cls(
             Clock(saved["step"], saved["seconds"]),
             *(saved["stage"], saved["network"], saved["ema"], saved["optimizer"], saved.get("distiller")),

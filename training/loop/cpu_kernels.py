@@ -34,7 +34,7 @@ SOUND_SIDE = 3
 
 
 def keep_freed_memory() -> None:
-    """Keep freed memory for the next step, which would otherwise get it from the system again, page by page.
+    """Keep freed memory for the next step instead of returning it to the system page by page.
 
     Activations are blocks of up to 100 MB, which glibc otherwise returns when they are freed. Elsewhere than on glibc
     this does nothing.

@@ -104,7 +104,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         no_exchange = np.zeros(store.weight.shape, bool)
         labels, exchanged = corrected(store, one.peaks) if recipe.losses.mend_sides else (store, no_exchange)
         agrees = agrees_with_labels(labels, one.peaks)
-        # Agreement with labels is judged by all that a teacher predicts; it may teach less.
+        # Agreement with labels is measured over all keypoints that a teacher predicts; it may teach fewer.
         peaks = [all_peaks.only(mask) for all_peaks, mask in zip(one.peaks, one.teaches, strict=True)]
         xy, weight = complete(labels, peaks, agrees, recipe.losses.pseudo_weight)
         distilled = tuple(
@@ -134,10 +134,10 @@ def _needs_teachers(recipe: Recipe) -> bool:
 
 
 def _check_teachers(where: str, skeletons: Sequence[str], recipe: Recipe) -> None:
-    """Refuse to distil from an absent teacher, or from two of one skeleton.
+    """Check that every distilled skeleton has one teacher.
 
     Raises:
-        BadArgumentError: `where` is what has, or lacks, the teachers.
+        BadArgumentError: none or several; `where` names the file with the teachers.
     """
     if recipe.distillation.alpha >= 1:
         return
@@ -162,7 +162,7 @@ def _predicted(
         left_out: Counter[str] = Counter()
         people = read_people(entry, skeleton, definition_offsets=recipe.sampling.definition_offsets, left_out=left_out)
         store = open_store(entry.name, people, skeleton, cache, left_out)
-        wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.skeleton.keypoints, store, recipe)]
+        wanted = [i for i, t in enumerate(teachers) if _is_needed(t.skeleton.keypoints, store, recipe)]
         peaks = [predict_peaks(store, teachers[i], skeleton, cache) for i in wanted]
         yield _Source(store, entry.kind, entry.weight, peaks, [teaches[i] for i in wanted])
 
@@ -174,7 +174,7 @@ def _unpacked(data: DataFile, indices: list[PackedIndex], recipe: Recipe, cache:
         teachers = index.teachers if _needs_teachers(recipe) else ()
         for dataset in (d for d in index.datasets if recipe.sampling.takes(d.name)):
             store, peaks = unpack(entry.packed, dataset, index, cache)
-            wanted = [i for i, t in enumerate(teachers) if _is_wanted(t.predicts, store, recipe)]
+            wanted = [i for i, t in enumerate(teachers) if _is_needed(t.predicts, store, recipe)]
             teaches = [np.array([name in teachers[i].teaches for name in keypoints]) for i in wanted]
             yield _Source(store, dataset.kind, entry.weight * dataset.weight, [peaks[i] for i in wanted], teaches)
 
@@ -203,7 +203,7 @@ def distilled_keypoints(entry: TeacherEntry, skeleton: Skeleton) -> NDArray[np.b
     return np.array([name in wanted for name in skeleton.keypoints])
 
 
-def _is_wanted(predicts: Sequence[str], store: CropStore, recipe: Recipe) -> bool:
+def _is_needed(predicts: Sequence[str], store: CropStore, recipe: Recipe) -> bool:
     """Whether a teacher is needed: always to distil, else where it predicts a keypoint without any label."""
     if recipe.losses.mend_sides or (recipe.distillation.alpha < 1 and not recipe.distillation.online):
         return True

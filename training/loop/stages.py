@@ -121,5 +121,5 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
 
 
 def _ending(whole: str, wanted: str) -> str:
-    """The backbone's name if it ends where `wanted` does; its own where that is another or ends later."""
+    """The backbone's name cut where `wanted` ends; the name itself where that is another or ends later."""
     return wanted if wanted.partition(":")[0] == whole else whole

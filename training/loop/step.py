@@ -88,7 +88,7 @@ def losses(
 
 
 def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW for the student, then the alignments; what the curriculum learns has its own rule."""
+    """AdamW for the student, then the alignments; parameters of the curriculum have their own rule."""
     parameters = list(trained.network.named_parameters())
     if trained.distiller is not None:
         aligning = trained.distiller.named_parameters()

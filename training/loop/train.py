@@ -51,7 +51,7 @@ class NonFiniteLossError(PoseUnionError):
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same over the stages of a run.
+    """Settings and data that stay the same over the stages of a run.
 
     Attributes:
         resident: people on the device, where they are augmented there.
@@ -246,7 +246,7 @@ def _train_stage(run: _Run, start: RunState) -> tuple[Weights, Weights]:
                 distiller.curriculum.step(lr)
             clock.step += 1
             ema.update(network, clock.step)
-            # All devices must agree on when a stage ends: the first one's clock counts.
+            # A stage must end at the same step on all devices: the first one's clock counts.
             seconds = base_seconds + time.monotonic() - started
             clock.seconds = float(fabric.broadcast(seconds)) if fabric.world_size > 1 else seconds
             if run.log is not None:

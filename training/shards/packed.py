@@ -54,7 +54,7 @@ class PackedTeacher(_Entry):
 
 
 class Shard(_Entry):
-    """One tar and its checksum. Its name is a plain one, so that no index leads out of its folder."""
+    """One tar and its checksum. Its name is a plain one, so that an index cannot point outside of its folder."""
 
     file: Annotated[str, Field(pattern=r"^[\w-][\w.-]*\.tar\.gz$")]
     people: int = Field(ge=1)
@@ -66,8 +66,8 @@ class PackedDataset(_Entry):
     """One data set of the data file that was packed.
 
     Attributes:
-        left_out: why people of its file were not trained on anyway, and how many.
-        skipped: picture and reason of everyone who could not be cut out.
+        left_out: reason -> people of its file that are not trained on.
+        skipped: picture and reason of people without a crop.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """A training person as three small files of a WebDataset shard: picture (WebP), labels (JSON), teachers' peaks (NPY).
 
-Labels and peaks are in px of the whole picture. A sample's `scale` and `origin` lead there from its own pixels:
+Labels and peaks are in px of the whole picture. A sample's `scale` and `origin` map its own pixels there:
 image = origin + (crop + 1/2) * scale - 1/2. Nothing in a sample depends on where or when it was written.
 
 Shapes: K keypoints, T teachers, M modes a keypoint, P peaks.
@@ -135,7 +135,7 @@ def encode(sample: Sample, quality: int) -> dict[str, bytes]:
 
 
 def decode(files: dict[str, bytes], keypoints: int, teachers: int) -> Sample:
-    """What `encode` wrote.
+    """Decode a sample of `encode`.
 
     Raises:
         ItemError: it is something else.
@@ -167,7 +167,7 @@ def _rounded(values: NDArray[np.float64]) -> list[float]:
 
 
 def _table(modes: Sequence[Peaks]) -> NDArray[np.float32]:
-    """(P, 10) the peaks that weigh anything, as `PEAK` has them."""
+    """(P, 10) the peaks of positive weight, as `PEAK` has them."""
     rows = []
     for number, one in enumerate(modes):
         for k, m in zip(*np.nonzero(one.weight[0] > 0), strict=True):

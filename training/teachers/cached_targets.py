@@ -68,7 +68,7 @@ def modes_of(teacher: Predictor, outputs: list[NDArray[np.float32]]) -> Peaks:
 def predict_peaks(store: CropStore, teacher: Predictor | JointTeacher, target: Skeleton, cache: Path) -> TeacherPeaks:
     """A teacher's peaks of all people of a store; computed once, then read from `cache`.
 
-    They are kept as they come, in parts that the finished file replaces: a pass that is killed goes on where it was.
+    They are saved in parts, which the finished file replaces: a killed pass continues.
     """
     flipped = "-flip" if teacher.flip else ""
     path = cache / f"{store.dataset}-{store.index_sha[:16]}-{teacher.sha256[:12]}{flipped}.modes.npz"

@@ -1,11 +1,11 @@
-"""Left and right that an annotator confused, found by teachers and exchanged for training.
+"""Left/right swaps of annotators, detected by teachers and corrected for training.
 
 Annotators often confuse the sides of people seen from behind or upside down. With TinyPose and
 EfficientPose as teachers, 7 % of LSP Extended's people are concerned, which a crowd labelled, and 1 % of COCO's
 (`poseunion train` prints how many). Of the pairs that TinyPose exchanges and EfficientPose finds too, it exchanges six
 in seven. A student trained on such labels confuses the sides as well.
 
-Only training sees the exchange: files keep what humans wrote, and so do validation and evaluation.
+Only training uses the corrected labels: files, validation and evaluation keep the human ones.
 
 Shapes: N people, K keypoints of the target skeleton, P pairs of a left and a right keypoint.
 """

@@ -2,7 +2,7 @@
 
 The teacher gets its own cut of the same region (same centre, rotation and mirroring, grown to its aspect), so that the
 axes of both are parallel: one redistribution matrix an axis serves all mirrored crops, and one all others. The cache
-(`cached_targets`) runs each teacher once a person instead of once a step; this is what it is measured against.
+(`cached_targets`) runs each teacher once a person instead of once a step, and is compared with this.
 
 Shapes: N people, K keypoints of the student, W and H its bins.
 """
@@ -33,7 +33,7 @@ def teacher_crop(student: Crop, size_wh: tuple[int, int]) -> Crop:
     return replace(student, width=max(student.width, height * size_wh[0] / size_wh[1]), size_wh=size_wh)
 
 
-def ask(
+def online_targets(
     teacher: Predictor, pictures: Sequence[NDArray[np.uint8]], crops: Sequence[Crop], grid: SimccGrid, target: Skeleton
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """A teacher's distributions on the student's bins.

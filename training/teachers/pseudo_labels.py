@@ -1,7 +1,7 @@
 """Pseudo-labels: teachers' keypoints that a dataset does not define, for people on which they agree with the labels.
 
-A teacher that misplaces the limbs which humans (or the other teacher) placed predicts another person or is lost: its
-other keypoints are not used. Where it agrees, they are labels of reduced weight.
+A teacher whose limbs are far from the labels (or from another teacher's) predicts another person or fails: its other
+keypoints are not used. Where it agrees, they are labels of reduced weight.
 
 Shapes: N people, K keypoints of the target skeleton.
 """
@@ -38,7 +38,7 @@ def agreement(
     torso_N: NDArray[np.floating],
     limbs: Sequence[int],
 ) -> NDArray[np.bool_]:
-    """(N,) whether two sources put a person's limbs in the same places.
+    """(N,) whether two sources have a person's limbs at the same places.
 
     Args:
         limbs: indices of the keypoints to compare.
@@ -89,7 +89,7 @@ def complete(
     """Labels, and pseudo-labels of the teachers that agree with them.
 
     Args:
-        taught: the first teacher that has a keypoint gives it.
+        taught: of each teacher; a keypoint comes from the first one that has it.
         agreements: of each teacher, see `agrees_with_labels`.
         weight: of a pseudo-label, against 1 for a human label.
 
@@ -98,7 +98,7 @@ def complete(
     """
     xy, weights = store.xy.copy(), np.where(store.visibility > 0, store.weight, 0.0)
     for one, agrees in zip(taught, agreements, strict=True):
-        # Only what the dataset does not define: where an annotator looked and gave none, a teacher's guess is no label.
+        # Only keypoints that the dataset does not define: one that an annotator left out gets no pseudo-label.
         unknown = (store.visibility == Visibility.UNDEFINED) & (weights == 0)
         fill = agrees[:, None] & (one.score >= MIN_SCORE) & unknown
         xy[fill] = one.xy[fill]

@@ -117,7 +117,9 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
     own = own_positions(annotations, extension.skeleton)
     mine = annotations.format == NAME
     document = annotations.source.document
-    has_ids = isinstance(document, dict) and "images" in document  # other formats know pictures by their names alone
+    has_ids = (
+        isinstance(document, dict) and "images" in document
+    )  # other formats refer to pictures by their names alone
 
     def records() -> Iterator[dict[str, Any]]:
         for index, completion in blocks(len(annotations), extension):

@@ -5,8 +5,8 @@
         {"label": "nose", "shape_type": "point", "group_id": 1, "points": [[160, 50]]}]}
 
 Give one file or the folder of them. A point without group belongs to the only rectangle, or to the only one around it.
-X-AnyLabeling marks an occluded point as `difficult`. `imagePath` is relative to the json file; its last part is looked
-for, too.
+X-AnyLabeling marks an occluded point as `difficult`. `imagePath` is relative to the json file; its last part is tried,
+too.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from poseunion.models.files import read_regular
 MOST_BYTES = 16_000_000
 # Of a data.yaml that lists a picture a line; an alias counts as often as it is written out.
 MOST_VALUES = 1_000_000
-# The reader looks ahead 1,024 tokens at every level: a second for a thousand brackets. No data.yaml nests a hundred.
+# The reader scans 1,024 tokens ahead at every level: a second for a thousand brackets. No data.yaml nests a hundred.
 _DEEP = re.compile(r"(?:[\[{]\s*){100}")
 
 

@@ -5,8 +5,8 @@ shares of the width and height of the picture, upright by its EXIF. Names of key
 files) or come from the skeleton given; without either, 17 keypoints with COCO's `flip_idx` are COCO's.
 
 Pictures are found as Ultralytics finds them: `train`, `val`, `test` are folders, txt lists or lists of those, below
-`path`, which is relative to the yaml; a `path` that leads nowhere is taken for the yaml's own folder. Picture names are
-relative to that folder: it is the one to give as the folder of pictures. Sizes are read from the pictures' headers.
+`path`, which is relative to the yaml; a `path` that does not exist is taken for the yaml's own folder. Picture names
+are relative to that folder: it is the one to give as the folder of pictures. Sizes are read from the pictures' headers.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _skeleton(document: dict[str, Any], k: int, given: Skeleton | None, path: Pa
     except SkeletonError as error:
         raise BadFileError(f"{path}: {str(error).rstrip('.')}.") from error
     if len(found) != k:
-        raise BadFileError(f"{path}: kpt_shape says {k} keypoints, {found.name} has {len(found)}.")
+        raise BadFileError(f"{path}: kpt_shape has {k} keypoints, {found.name} has {len(found)}.")
     return found
 
 
@@ -229,7 +229,7 @@ def _pictures(root: Path, stated: Any, path: Path, report: Report) -> Iterator[P
         if not entry:
             continue
         place = root / str(entry)
-        if not place.exists() and str(entry).startswith("../"):  # Roboflow's; Ultralytics looks there, too
+        if not place.exists() and str(entry).startswith("../"):  # Roboflow's; Ultralytics searches there, too
             place = root / str(entry)[3:]
         if place.is_dir():
             files = (os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names)  # noqa: PTH118
@@ -309,7 +309,7 @@ def _read_lines(
     image_of: list[ImageRef],
     rows: tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64], NDArray[np.int32]],
 ) -> list[str | None]:
-    """Fill the rows; returns what is wrong with each line: NO_SIZE, a malformed line in words, or None.
+    """Fill the rows; returns what is wrong with each line: NO_SIZE, a description of a malformed line, or None.
 
     All lines at once: numpy's calls for one line take longer than its numbers.
     """

@@ -1,4 +1,4 @@
-"""The pictures that the App shows: one cut-out per person, so that every point is large enough to be judged.
+"""The pictures that the App shows: one cut-out per person, so that every point can be inspected.
 
 A cut-out is decoded in the frame of its annotations and written without EXIF: whatever a browser makes of the original
 (orientation, 16 bits, TIFF), points and pixels fit.

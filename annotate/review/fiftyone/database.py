@@ -26,7 +26,7 @@ def folder_of(file: Path) -> Path:
 
 
 def settings(folder: Path) -> dict[str, str]:
-    """FiftyOne's environment: private, silent, and without a look at the user's own set-up."""
+    """FiftyOne's environment: private, silent, and independent of the user's own set-up."""
     return {
         "FIFTYONE_SERVER": "1",  # its documents are read anew each time, whoever else changes them
         "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",

@@ -1,7 +1,7 @@
 """A review slice as a FiftyOne dataset: one sample per person, worst first.
 
 Field `human` is the skeleton that people labelled, `derived` the midpoints, `proposals` one `Keypoint` of one point for
-each proposal, because the App tags labels, not points. A label's id leads back to its record and keypoint.
+each proposal, because the App tags labels, not points. A label's id refers to its record and keypoint.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Pulled:
         open: proposals of the review without a tag.
         refused: (annotation, keypoint, why) of tags that cannot be recorded.
         taken_back: (annotation, keypoint) whose recorded tag is gone from the App; the decision stays.
-        people_tagged: people with a tag of their own, which decides nothing.
+        people_tagged: people with a tag of their own, which is no decision.
     """
 
     decisions: dict[str, int]
@@ -132,7 +132,7 @@ def _label(
 
 
 def mark(dataset: Any, recorded: list[tuple[Label, str]]) -> None:
-    """Remember in the database which tags the file has."""
+    """Store in the database which tags the file has."""
     if recorded:
         dataset.info[PULLED].update({label.id: tag for label, tag in recorded})
         dataset.save()

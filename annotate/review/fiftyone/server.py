@@ -1,7 +1,7 @@
-"""FiftyOne's App, served to this machine only and kept from asking anything of another one.
+"""FiftyOne's App, served to this machine only, without requests to other machines.
 
 FiftyOne's own server would do but for three things: its page loads fonts from Google, it answers requests that another
-web page sends to it, and where the port is taken it shows whatever is there. So its application runs here, behind
+web page sends to it, and where the port is taken it shows another program's page. So its application runs here, behind
 headers that forbid the first, a check that refuses the second, and a socket of ours.
 """
 
@@ -65,13 +65,13 @@ def serve(bound: socket.socket) -> None:
     config.bind = [f"fd://{os.dup(bound.fileno())}"]  # it is closed at the end
     config.errorlog = None
     config.graceful_timeout = 1  # browsers hold their connection open
-    # What is said of connections that a browser has closed, or that end with the server, is of no use.
+    # Messages about connections that a browser has closed, or that end with the server, are of no use.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     asyncio.run(hypercorn.asyncio.serve(own_pages_only(app), config))
 
 
 def own_pages_only(app: Any) -> Any:
-    """`app`, refusing requests for other hosts or from other pages, its own page forbidden to ask elsewhere.
+    """`app`, with checks of the host and the origin of requests, and a policy against requests to other machines.
 
     Without the first any web page that the reviewer has open could read and change the review.
     """

@@ -16,9 +16,9 @@ class Slice:
     """People to review, worst first.
 
     Attributes:
-        people: the first `top` of the queue, then those of the audit sample who are not among them.
+        people: the first `top` of the queue, then the others of the audit sample.
         audited: (row, keypoint) of the audit sample.
-        left: people with open proposals who are not in the slice.
+        left: people with open proposals that are not in the slice.
     """
 
     people: tuple[Person, ...]
@@ -37,7 +37,7 @@ def choose(
     top: int,
     audit: int,
     decided: bool = False,
-    voices: Sequence[AlternativePrediction] = (),
+    alternatives: Sequence[AlternativePrediction] = (),
     drawn: Sequence[tuple[int, str]] = (),
 ) -> Slice:
     """The slice of a file.
@@ -46,17 +46,17 @@ def choose(
         top: people.
         audit: accepted proposals; the same ones for the same file of annotations, whatever else is requested.
         decided: also proposals with a decision.
-        voices: other extensions of the file, see `priority.voice_of`.
+        alternatives: other extensions of the file, see `priority.alternative_of`.
         drawn: (row, keypoint) of an audit's sample: it takes the place of the `audit` accepted proposals.
 
     Raises:
         BadArgumentError: a number is below its least, or there is nothing to review.
     """
     if top < 1:
-        raise BadArgumentError(f"--top {top} leaves nobody to review: give at least 1.")
+        raise BadArgumentError(f"--top {top} leaves no person to review: give at least 1.")
     if audit < 0:
         raise BadArgumentError(f"--audit {audit} is no number of proposals: give 0 or more.")
-    people = queue(annotations, decided=decided, voices=voices)
+    people = queue(annotations, decided=decided, alternatives=alternatives)
     if not people:
         raise BadArgumentError(
             f"{annotations.source.path} has no proposal that is still to be decided"

@@ -128,7 +128,7 @@ def _same_origin(origin: str, host: str) -> bool:
     try:
         given, own = urlsplit(origin.lower()), urlsplit(f"//{host}")
         default = DEFAULT_PORTS.get(given.scheme)
-        # Which scheme the visitor sees is known to a proxy alone, so the origin's own default port is taken for both.
+        # Only a proxy has the scheme of the visitor's address, so the origin's own default port is taken for both.
         return default is not None and (given.hostname, given.port or default) == (
             own.hostname,
             own.port or default,

@@ -10,7 +10,7 @@ from typing import Any
 from poseunion.app.demo.guard.hosts import answer
 from poseunion.app.demo.guard.quota import Quota, client_of
 
-# Clients remembered at a time: an attacker with many addresses costs a fixed amount of memory.
+# Clients counted at a time: an attacker with many addresses costs a fixed amount of memory.
 MOST_CLIENTS = 4096
 # Bytes that the form around an upload may add.
 FORM_BYTES = 65_536

@@ -60,7 +60,7 @@ def _read(payload: Any, most_bytes: int) -> Picture | None:
 
 
 def _content(payload: Any, most_bytes: int) -> bytes:
-    """The bytes of an upload. Its path is not trusted: Gradio checks only payloads that claim to be files."""
+    """The bytes of an upload; its path is checked here, since Gradio checks only payloads declared as files."""
     try:
         if payload.path is not None:
             return read_regular(checked_upload(payload.path, most_bytes), most_bytes)

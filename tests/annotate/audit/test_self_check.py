@@ -35,16 +35,16 @@ def checked(predictor: Any, seed: int, factor: float, people: int = 100) -> Self
     return compare(Masked(person, keypoint, confidence, wrong), acceptance_rule(predictor, risk=0.05), ("nose",))
 
 
-def test_the_alarm_is_rare_if_the_promise_holds_and_sure_if_errors_double(predictor: Any) -> None:
+def test_the_alarm_is_rare_if_the_calibration_holds_and_sure_if_errors_double(predictor: Any) -> None:
     assert np.mean([checked(predictor, seed, 1).alarm for seed in range(200)]) <= 0.03
     assert np.mean([checked(predictor, seed, 0.5).alarm for seed in range(50)]) == 0
     assert np.mean([checked(predictor, seed, 2).alarm for seed in range(100)]) >= 0.95
 
 
-def test_an_alarm_says_which_risk_would_keep_the_promise_and_refuses_this_one(predictor: Any) -> None:
+def test_an_alarm_names_the_risk_that_would_keep_the_guarantee_and_refuses_this_one(predictor: Any) -> None:
     loud, quiet = checked(predictor, 0, 2), checked(predictor, 0, 1)
     assert loud.risk == 0.05
-    assert loud.stricter_risk == pytest.approx(0.05 * loud.promised / loud.errors, rel=0.06)
+    assert loud.stricter_risk == pytest.approx(0.05 * loud.predicted / loud.errors, rel=0.06)
     text = " ".join(loud.sentences)
     assert "not guaranteed here" in text
     assert "annotate audit" in text
@@ -56,7 +56,7 @@ def test_an_alarm_says_which_risk_would_keep_the_promise_and_refuses_this_one(pr
     loud.print(Console(quiet=True))
 
 
-def test_an_uncalibrated_model_promises_nothing(folder: Any, coco: Any, fake: Any) -> None:
+def test_an_uncalibrated_model_cannot_be_checked(folder: Any, coco: Any, fake: Any) -> None:
     folder.write(coco(2))
     with pytest.raises(BadArgumentError, match="needs a calibrated model"):
         self_check(read_annotations(folder.file), folder.images, fake(), acceptance_rule(fake()))

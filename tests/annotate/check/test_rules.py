@@ -128,13 +128,13 @@ def test_overlays_never_replace_the_pictures(folder: Any, coco: Any) -> None:
     ("damage", "message"),
     [
         (lambda r: r.update(keypoint_source=[]), "keypoint_source does not have 21 entries"),
-        (lambda r: r["keypoint_source"].__setitem__(2, [[]]), "keypoint_source says"),
+        (lambda r: r["keypoint_source"].__setitem__(2, [[]]), "keypoint_source holds"),
         (lambda r: r["keypoint_confidence"].__setitem__(2, "x"), "keypoint_confidence holds"),
         (lambda r: r.update(proposals=7), "proposals is not a list of objects"),
         (lambda r: r["proposals"].__setitem__(0, [1]), "proposals is not a list of objects"),
         (lambda r: r["proposals"][0].update(name=[1]), "names no keypoint"),
         (lambda r: r["proposals"][0].update(x="far"), "has no numbers x, y and confidence"),
-        (lambda r: r["proposals"][0].pop("accepted"), "does not say whether it was accepted"),
+        (lambda r: r["proposals"][0].pop("accepted"), "does not state whether it was accepted"),
     ],
 )
 def test_a_damaged_extended_record_is_said(damage: Any, message: str, folder: Any, coco: Any, fake: Any) -> None:

@@ -110,7 +110,7 @@ def test_check_lists_what_is_wrong_and_leaves_with_2(run: Run, folder: Any, coco
 
 BAD_CALLS: list[tuple[str, list[str], str]] = [
     ("unknown dataset", ["extend", "--dataset", "nope"], "No dataset 'nope'"),
-    ("nothing given", ["extend"], "Say which data"),
+    ("nothing given", ["extend"], "Which data"),
     ("unknown model", ["extend", "--annotations", "F", "--images", "I", "--model", "nope"], "No model 'nope'"),
     ("no such model file", ["extend", "--annotations", "F", "--images", "I", "--model", "no.onnx"], "no.onnx"),
     ("threshold", ["extend", "--annotations", "F", "--images", "I", "--model", "M", "--threshold", "3"], "--threshold"),

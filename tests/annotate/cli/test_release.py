@@ -61,6 +61,8 @@ def test_next_follows_the_queue_and_leaves_out_what_is_decided(extended: Path, f
     later = json.loads(run("next", extended, "--json").stdout)
     assert not {p["annotation"] for p in said["people"]} & {p["annotation"] for p in later["people"]}
     assert "people that wait" in run("next", extended).output
+    with_another = [run("next", extended, option, extended, "--json").stdout for option in ("--alternative", "--voice")]
+    assert with_another[0] == with_another[1] != ""
 
 
 @pytest.mark.parametrize(

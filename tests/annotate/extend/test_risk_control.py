@@ -1,4 +1,4 @@
-"""Learn then Test: the arithmetic, and that the promise is kept as often as it says."""
+"""Learn then Test: the arithmetic, and that the guarantee holds as often as stated."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_bound_is_clopper_and_pearsons(n: int, share: float) -> None:
 
 
 @pytest.mark.parametrize("flatter", [0.0, 0.5])
-def test_the_promise_is_broken_in_at_most_a_tenth_of_calibrations(flatter: float) -> None:
+def test_the_guarantee_is_broken_in_at_most_a_tenth_of_calibrations(flatter: float) -> None:
     """True rates are known here; with `flatter` the confidences are too high, which may cost but never break it."""
     rng, risk, broken, kept = np.random.default_rng(0), 0.1, 0, 0
     everyone = rng.beta(3, 1, 40_000)
@@ -56,28 +56,28 @@ def test_the_promise_is_broken_in_at_most_a_tenth_of_calibrations(flatter: float
     for _ in range(150):
         drawn = rng.integers(0, len(everyone), 250)
         right = rng.random(250) < truly_right[drawn]
-        promised = guarantee(_ladder(everyone[drawn], right), risk)
-        if math.isfinite(promised.threshold):
-            rate = 1 - truly_right[everyone >= promised.threshold].mean()
+        guaranteed = guarantee(_ladder(everyone[drawn], right), risk)
+        if math.isfinite(guaranteed.threshold):
+            rate = 1 - truly_right[everyone >= guaranteed.threshold].mean()
             broken += rate > risk
             kept += rate <= risk
-            assert promised.bound is not None
-            assert promised.bound <= risk + 1e-6
+            assert guaranteed.bound is not None
+            assert guaranteed.bound <= risk + 1e-6
     assert broken <= 0.1 * 150 + 3 * math.sqrt(0.1 * 0.9 * 150)
     assert kept > 15 or flatter  # it does accept something
 
 
 def test_too_few_people_accept_nothing_and_say_so() -> None:
-    promised = guarantee(_ladder(np.full(40, 0.9), np.ones(40, bool)), 0.05)
-    assert promised.threshold == math.inf
-    assert promised.bound is None
-    assert "40 calibration people have it, 45 are the fewest" in promised.reason
-    assert promised.to_json()["threshold"] is None
+    guaranteed = guarantee(_ladder(np.full(40, 0.9), np.ones(40, bool)), 0.05)
+    assert guaranteed.threshold == math.inf
+    assert guaranteed.bound is None
+    assert "40 calibration people have it, 45 are the fewest" in guaranteed.reason
+    assert guaranteed.to_json()["threshold"] is None
 
 
-def test_a_keypoint_nobody_has_accepts_nothing() -> None:
-    nobody = RiskCoverage(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=())
-    assert guarantee(nobody, 0.2).reason == "nobody of the calibration people has it"
+def test_a_keypoint_without_people_accepts_nothing() -> None:
+    empty = RiskCoverage(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=())
+    assert guarantee(empty, 0.2).reason == "no calibration person has it"
 
 
 def test_the_search_ends_at_the_first_threshold_that_fails() -> None:

@@ -41,7 +41,7 @@ def test_yolo_names_its_keypoints_in_several_ways(make: Any) -> None:
     with pytest.raises(BadFileError, match="so its 17 are unknown"):
         read_annotations(path)
     assert read_annotations(path, skeleton=load_skeleton("posetrack17")).skeleton.name == "posetrack17"
-    with pytest.raises(BadFileError, match="kpt_shape says 17 keypoints, mpii16 has 16"):
+    with pytest.raises(BadFileError, match="kpt_shape has 17 keypoints, mpii16 has 16"):
         read_annotations(path, skeleton=load_skeleton("mpii16"))
 
 

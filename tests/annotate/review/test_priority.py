@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.annotate.review.decisions import read_extended
-from poseunion.annotate.review.priority import audit_sample, queue, swap_suspects, voice_of, waiting, weight
+from poseunion.annotate.review.priority import alternative_of, audit_sample, queue, swap_suspects, waiting, weight
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import load_skeleton, mirrored
 
@@ -78,7 +78,7 @@ def test_a_person_counts_by_what_is_probably_wrong(read: Callable[..., Any]) -> 
     assert [round(p.gain, 6) for p in people] == [0.7, 0.4, 0.3, 0.1]
 
 
-def test_what_the_voices_say_is_used_where_it_is_recorded(read: Callable[..., Any]) -> None:
+def test_a_recorded_disagreement_is_used(read: Callable[..., Any]) -> None:
     rows = {
         "agree": person(1, [proposal(disagreement=0.0)]),
         "unknown": person(2, [proposal()]),
@@ -92,21 +92,23 @@ def test_what_the_voices_say_is_used_where_it_is_recorded(read: Callable[..., An
     assert people[0].candidates[0].uncertainty == pytest.approx(0.99, abs=0.02)  # nearly all lies beyond the radius
 
 
-def test_a_voice_raises_who_it_contradicts(read: Callable[..., Any]) -> None:
+def test_a_person_comes_first_if_an_alternative_contradicts(read: Callable[..., Any]) -> None:
     here = read(*(person(i, [proposal(disagreement=0.0)]) for i in (1, 2, 3)))
     moved = {**proposal(disagreement=0.0), "x": 1}
     there = read(person(1, [proposal(disagreement=0.0)]), person(2, [moved]), person(3, []))
-    people = queue(here, voices=[voice_of(there, here)])
+    people = queue(here, alternatives=[alternative_of(there, here)])
     assert [p.row for p in people] == [1, 0, 2]
     assert people[0].gain > people[1].gain == people[2].gain
-    assert people == queue(here, voices=[voice_of(there, here), voice_of(here, here)]), "who agrees takes nothing away"
+    assert people == queue(here, alternatives=[alternative_of(there, here), alternative_of(here, here)]), (
+        "one that agrees takes nothing away"
+    )
 
 
-def test_a_voice_on_another_file_is_refused(read: Callable[..., Any]) -> None:
+def test_an_alternative_of_another_file_is_refused(read: Callable[..., Any]) -> None:
     here, there = read(person(1, [proposal()])), read(person(1, [proposal()]))
     there.source.document["poseunion"]["original_sha256"] = "another"
     with pytest.raises(BadArgumentError, match="another file"):
-        voice_of(there, here)
+        alternative_of(there, here)
 
 
 def test_only_what_can_be_judged_is_asked(read: Callable[..., Any]) -> None:

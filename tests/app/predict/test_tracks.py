@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from poseunion.app.predict.tracks import NOBODY, Tracker
+from poseunion.app.predict.tracks import NO_TRACK, Tracker
 
 pytest.importorskip("trackers", reason="following people needs trackers: pip install 'poseunion[video]'")
 THRESHOLD = 0.5
@@ -60,6 +60,6 @@ def test_who_is_away_for_a_moment_comes_back_with_his_number() -> None:
 
 def test_a_flash_has_no_number_and_two_videos_count_from_one() -> None:
     flash = [[walk(0, 1)[0]], [], []]
-    assert [track for _, track in follow(flash)] == [[NOBODY], [], []]
+    assert [track for _, track in follow(flash)] == [[NO_TRACK], [], []]
     for _ in range(2):
         assert follow([[one] for one in walk(0, 3)])[-1][1] == [1]

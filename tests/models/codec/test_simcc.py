@@ -96,7 +96,7 @@ def expected_oks(p_x: np.ndarray, p_y: np.ndarray, xy: np.ndarray, tolerance: fl
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**31))
-def test_no_bin_promises_more_oks_than_the_place_that_is_taken(seed: int) -> None:
+def test_no_bin_has_more_expected_oks_than_the_place_that_is_taken(seed: int) -> None:
     random = np.random.default_rng(seed)
     tolerance = tolerances_px(SIGMAS, GRID)
     logits = []

@@ -31,8 +31,8 @@ def people(n: int, seed: int = 0) -> tuple[LabelSamples, np.ndarray]:
     visibility[(keypoint == 0) & (facing[view] + 0.2 * rng.normal(size=len(view)) < 0)] = 0
     wrist = keypoint == UNION.index("left_wrist")
     visibility[wrist & (hidden[view] + 0.1 * rng.normal(size=len(view)) > 0.6)] = 1
-    feature, tells = np.zeros((len(view), 1)), np.ones(len(view), bool)
-    return LabelSamples(view, keypoint, visibility, feature, geometry, tells), np.full(len(view), 0.8)
+    feature, has_occluded = np.zeros((len(view), 1)), np.ones(len(view), bool)
+    return LabelSamples(view, keypoint, visibility, feature, geometry, has_occluded), np.full(len(view), 0.8)
 
 
 def test_it_finds_the_back_of_a_head_and_a_hidden_wrist() -> None:

@@ -42,10 +42,10 @@ def crowd(
     crop = crop_from_box(BOX, GRID.size_wh)
     x, y, _ = encode(apply_affine(told, affine_to_crop(crop)), GRID)
     labelled = np.ones((count, K), bool)
-    answers: Any = SimpleNamespace(crops=(crop,) * count, truth=truth, given=truth)
+    predicted: Any = SimpleNamespace(crops=(crop,) * count, truth=truth, given=truth)
     groups = np.stack([rounds(UNION, f"{i}.jpg", i) for i in range(count)], 1)
     return People(
-        answers,
+        predicted,
         x,
         y,
         apply_affine(truth, affine_to_crop(crop)),

@@ -86,14 +86,14 @@ def test_extend_proposes_what_the_fits_measure(drawn_dataset: Path, tmp_path: Pa
     features = calibration.picture.features
     tried, _ = try_out(predictor, whole, calibration.tempering, calibration.size_bounds, features)
     assert tried.evidence is not None
-    formed = [v for v in tried.answers.views if v.form == MPII]
+    formed = [v for v in tried.predicted.views if v.form == MPII]
     assert len(formed) == len(whole)
     said: dict[tuple[str, str], tuple[float, float, float]] = {}
     samples = tried.evidence
     for n, k, confidence in zip(
         samples.view, samples.keypoint, confidence_of(calibration.evidence, samples), strict=True
     ):
-        view = tried.answers.views[n]
+        view = tried.predicted.views[n]
         if view.form == MPII and k in FACE_K:
             said[view.person.image.name, UNION.keypoints[k]] = confidence
     # The same people as a file, heads as the fits gave them.
@@ -125,7 +125,7 @@ def test_each_keypoint_counts_in_the_form_that_lacks_it(drawn_dataset: Path) -> 
     assert calibration is not None
     source = Source(drawn_dataset / "coco17.json", drawn_dataset)
     tried, _ = try_out(predictor, views_of([source], UNION, everyone=True)[:8], calibration.tempering)
-    seen = tried.answers.views
+    seen = tried.predicted.views
     counted = as_lacking(tried.picture, seen, UNION)
     forms = np.array([v.form for v in seen])[counted.view]
     is_face = np.isin(counted.keypoint, FACE_K)
@@ -136,11 +136,11 @@ def test_each_keypoint_counts_in_the_form_that_lacks_it(drawn_dataset: Path) -> 
 
 
 def test_joined_answers_are_those_of_both(drawn_dataset: Path) -> None:
-    from poseunion.training.calibration.samples import ask
+    from poseunion.training.calibration.samples import predict_views
 
     predictor = load_predictor("unified", threads=1)
     views = read_views("coco17", drawn_dataset / "coco17.json", drawn_dataset, UNION)[:3]
-    first, second = ask(predictor, views[:2], logits=True), ask(predictor, views[2:], logits=True)
+    first, second = predict_views(predictor, views[:2], logits=True), predict_views(predictor, views[2:], logits=True)
     both = joined(first, second)
     assert both.views == (*first.views, *second.views)
     assert both.logits is not None

@@ -13,7 +13,7 @@ from poseunion.models.codec.heads import Alignment, HeatmapOutput, SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import Skeleton, load_skeleton
-from poseunion.training.teachers.online import ask, teacher_crop
+from poseunion.training.teachers.online import online_targets, teacher_crop
 
 UNION = load_skeleton("union21")
 GRID = SimccGrid((96, 128), 4.0)
@@ -77,7 +77,7 @@ def test_a_perfect_teacher_says_what_the_labels_say(name: str, crop: Crop) -> No
     k = len(metadata.resolved_skeleton)
     points = np.random.default_rng(0).uniform([135, 125], [165, 155], (k, 2))
     teacher = Oracle(metadata, points, [teacher_crop(crop, metadata.size_wh)])
-    x, y, weight = ask(teacher, [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
+    x, y, weight = online_targets(teacher, [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
     label_x, label_y, _ = simcc.encode(apply_affine(points, affine_to_crop(crop))[None], GRID)
     for i, keypoint in enumerate(metadata.resolved_skeleton.keypoints):
         j = UNION.index(keypoint)
@@ -98,9 +98,9 @@ def test_a_crop_is_answered_the_same_beside_a_mirrored_one(name: str) -> None:
     points = np.random.default_rng(1).uniform([135, 125], [165, 155], (len(metadata.resolved_skeleton), 2))
     crops = [Crop((150, 140), 90, (96, 128)), Crop((152, 139), 120, (96, 128), 40, flip=True)]
     views = [teacher_crop(crop, metadata.size_wh) for crop in crops]
-    both = ask(Oracle(metadata, points, views), [PICTURE] * 2, crops, GRID, UNION)  # type: ignore[arg-type]
+    both = online_targets(Oracle(metadata, points, views), [PICTURE] * 2, crops, GRID, UNION)  # type: ignore[arg-type]
     for i, (crop, view) in enumerate(zip(crops, views, strict=True)):
-        alone = ask(Oracle(metadata, points, [view]), [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
+        alone = online_targets(Oracle(metadata, points, [view]), [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
         for beside, single in zip(both, alone, strict=True):
             np.testing.assert_allclose(beside[i], single[0], atol=1e-6)
 
@@ -111,6 +111,6 @@ def test_what_the_student_cannot_see_has_no_weight() -> None:
     points = np.tile([[150.0, 140.0]], (16, 1))
     points[0] = [104, 140]  # inside the teacher's square, beside the student's portrait crop
     teacher = Oracle(metadata, points, [teacher_crop(crop, (256, 256))])
-    _, _, weight = ask(teacher, [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
+    _, _, weight = online_targets(teacher, [PICTURE], [crop], GRID, UNION)  # type: ignore[arg-type]
     assert weight[0, UNION.index(metadata.resolved_skeleton.keypoints[0])] < 0.05
     assert weight[0, UNION.index(metadata.resolved_skeleton.keypoints[1])] > 0.9
