@@ -3,6 +3,7 @@ and given the remaining labels.
 
     python joint_completion.py read --data DATA --teachers TEACHERS --work WORK
     python joint_completion.py table --data DATA --teachers TEACHERS --work WORK
+    python joint_completion.py speed --teachers TEACHERS
 
 `read` runs the networks, once a crop, and keeps outputs in WORK. `table` fits conditioning parameters of the joint
 models on two fifths of the people and measures all on the others (`is_for_guarantee`), as `poseunion fit-evidence` and
@@ -41,7 +42,7 @@ from poseunion.training.calibration.samples import Answers, ask, joined, read_vi
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
 SETS = ("coco", "lspet")
-TEACHERS = ("tinypose-256x192",)
+TEACHERS = ("tinypose-256x192", "movenet-thunder")
 # Of each set so many people to fit on and to measure, drawn by lot.
 FITTED, MEASURED = 50, 110
 # Arm -> members and turns.
@@ -49,9 +50,12 @@ ARMS = {
     "unified": (("unified",), Turns.NONE),
     "unified + tinypose": (("unified", TEACHERS[0]), Turns.NONE),
     "unified + tinypose, turned: disagreement": (("unified", TEACHERS[0]), Turns.DISAGREEMENT),
+    "unified + tinypose + thunder": (("unified", *TEACHERS), Turns.NONE),
+    "unified + tinypose + thunder, turned: disagreement": (("unified", *TEACHERS), Turns.DISAGREEMENT),
 }
 BATCH = 64
 DRAWS = 500
+SPEED_PEOPLE, SPEED_ROUNDS = 16, 3
 
 
 class Remembering(PoseModel):
@@ -207,19 +211,47 @@ def difference(one_NK: NDArray[np.float64], other_NK: NDArray[np.float64]) -> st
     return f"{100 * np.nanmean(apart):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
+def speed(teachers: Path) -> None:
+    """Print the time a person of every arm from a decoded picture, without labels; the least of some rounds."""
+    networks = {name: load_predictor(teachers / f"{name}.onnx", threads=1) for name in TEACHERS}
+    networks["unified"] = load_predictor("unified", threads=1)
+    arms = {
+        arm: networks[members[0]]
+        if len(members) == 1
+        else JointPredictor(JointModel([networks[m] for m in members], turns))
+        for arm, (members, turns) in {**ARMS, "unified, turned: always": (("unified",), Turns.ALWAYS)}.items()
+    }
+    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)  # disagreement: all are turned
+    boxes = np.tile([[200.0, 60, 150, 380]], (SPEED_PEOPLE, 1))
+    least: dict[str, float] = {}
+    for _ in range(SPEED_ROUNDS):
+        for arm, predictor in arms.items():
+            start = time.perf_counter()
+            predictor.predict([picture], [boxes])
+            taken_ms = (time.perf_counter() - start) / SPEED_PEOPLE * 1e3
+            least[arm] = min(least.get(arm, np.inf), taken_ms)
+    print("| model | ms a person | of unified | kB of crops a person |\n|---|--:|--:|--:|")
+    for arm, taken_ms in least.items():
+        size = arms[arm].cut(picture, boxes[0])[0].nbytes / 1e3
+        print(f"| {arm} | {taken_ms:.0f} | {taken_ms / least['unified']:.1f} | {size:.0f} |")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["read", "table"])
+    parser.add_argument("step", choices=["read", "table", "speed"])
     parser.add_argument("--set", choices=SETS, action="append", help="Only this set; both by default.")
-    for name in ("data", "teachers", "work"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--teachers", type=Path, required=True)
+    for name in ("data", "work"):
+        parser.add_argument(f"--{name}", type=Path, default=Path())
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     if given.step == "read":
         read(given.data, given.teachers, given.work, given.set or SETS)
-    else:
+    elif given.step == "table":
         table(given.teachers, given.work)
+    else:
+        speed(given.teachers)
 
 
 if __name__ == "__main__":

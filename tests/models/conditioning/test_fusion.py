@@ -220,9 +220,11 @@ def test_a_joint_that_may_be_outside_the_picture_is_known_to() -> None:
 def test_a_sharp_peak_is_not_lost_between_cells(count: int, x: float, y: float) -> None:
     cells = CropGrid(GRID, count)
     label_x, label_y, _ = encode(np.array([[[x, y]]]), GRID)
-    p_x, p_y = (tempered(label, np.ones(1) * 3, np.zeros(1))[:, 0] for label in (label_x, label_y))
+    p_x, p_y = (tempered(label, np.ones(1) * 3, np.zeros(1)) for label in (label_x, label_y))
+    only = np.zeros(1, np.intp)
     across, down = (
-        mass_in_cells(cumulated(p), centre[None], cells) for p, centre in ((p_x, cells.x_U), (p_y, cells.y_V))
+        mass_in_cells(cumulated(p), only, only[None], centre[None], cells)[:, 0]
+        for p, centre in ((p_x, cells.x_U), (p_y, cells.y_V))
     )
     found = down[:, :, None] * across[:, None]
     assert found.sum() == pytest.approx(1, abs=1e-3)
