@@ -65,7 +65,7 @@ typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
 	@mkdir -p .ns/poseunion
 	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
 	MYPYPATH=.ns $(BIN)/mypy $(ROOMS:%=-p poseunion.%)
-	MYPYPATH=.ns:benchmarks:benchmarks/maintenance:tests/fixtures $(BIN)/mypy tests
+	MYPYPATH=.ns:benchmarks/accuracy:benchmarks/maintenance:benchmarks/runtime:benchmarks/training:tests/fixtures $(BIN)/mypy tests
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
 	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -27,7 +27,7 @@ TurnsOption = Annotated[
     typer.Option(
         "--turns",
         metavar="none|disagreement|always",
-        help="Also predict in pictures turned by 90, 180 and 270 degrees: people that the models disagree about, or all.",
+        help="Also predict in pictures turned by 90, 180, 270 degrees: people that the models disagree about, or all.",
     ),
 ]
 JointCalibrationOption = Annotated[
