@@ -64,12 +64,13 @@ format: $(VENV)/.set-up-dev  ## rewrite the code in ruff's format
 typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
 	@mkdir -p .ns/poseunion
 	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
-	MYPYPATH=.ns $(BIN)/mypy $(ROOMS:%=-p poseunion.%)
+	@for file in poseunion/*.py; do ln -sfn ../../$$file .ns/$$file; done
+	MYPYPATH=.ns $(BIN)/mypy -p poseunion
 	MYPYPATH=.ns:benchmarks/accuracy:benchmarks/maintenance:benchmarks/runtime:benchmarks/training:tests/fixtures $(BIN)/mypy tests
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
 	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
-	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find poseunion $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3")'

@@ -19,6 +19,11 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def options(version: command_line.VersionOption = False) -> None:
+    """Options of the program itself."""
+
+
 def main() -> None:
     """Run the command line; see `command_line.run`."""
     command_line.run(app, "poseunion")

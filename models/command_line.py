@@ -27,7 +27,7 @@ TurnsOption = Annotated[
     typer.Option(
         "--turns",
         metavar="none|disagreement|always",
-        help="Also predict in pictures turned by 90, 180, 270 degrees: people that the models disagree about, or all.",
+        help="Also predict in pictures turned by 90, 180 and 270 degrees: where the models disagree, or always.",
     ),
 ]
 JointCalibrationOption = Annotated[
@@ -37,6 +37,19 @@ JointCalibrationOption = Annotated[
         metavar="FILE",
         help="Calibration of several models or of turned pictures, from poseunion calibrate with the same --model.",
     ),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"poseunion {version('poseunion')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
 ]
 
 

@@ -23,7 +23,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import refuse_irregular
 
 Source = str | Path | bytes
-Picture = Source | Image.Image | NDArray[np.generic]  # whatever a caller in Python has
+ImageLike = Source | Image.Image | NDArray[np.generic]  # whatever a caller in Python has
 
 MAX_PIXELS = 100_000_000  # 300 MB of RGB; phones take up to 108 Mpx but save 12
 # Brands of HEIF files with HEVC pictures (ISO/IEC 23008-12); what phones write.
@@ -65,7 +65,7 @@ def read_image(source: Source, *, exif: bool = True, max_pixels: int = MAX_PIXEL
         return _decoded(image, name, exif)
 
 
-def rgb_image(picture: Picture) -> NDArray[np.uint8]:
+def rgb_image(picture: ImageLike) -> NDArray[np.uint8]:
     """Convert a file, PIL image or array to RGB.
 
     Args:

@@ -16,7 +16,7 @@ from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
 from poseunion.annotate.cli.console import FORMAT_NAMES, JsonOption, names_of, print_json
 from poseunion.models import command_line
-from poseunion.models.command_line import ROUTE_HELP
+from poseunion.models.command_line import ROUTE_HELP, VersionOption
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.progress import progress_bar
 
@@ -50,6 +50,11 @@ CategoryOption = Annotated[
     str | None,
     typer.Option("--category", metavar="a,b", help="Categories or classes that are people; default: recognised."),
 ]
+
+
+@app.callback()
+def options(version: VersionOption = False) -> None:
+    """Options of the program itself."""
 
 
 @app.command("extend")
@@ -163,13 +168,10 @@ def extend_command(
 
     from poseunion.annotate.datasets import find_dataset
     from poseunion.annotate.extend.executor import share_cores
-    from poseunion.annotate.extend.plan import CHUNK
+    from poseunion.annotate.extend.proposer import load_proposer
     from poseunion.annotate.extend.run import Options, extend, journal_path
     from poseunion.annotate.formats import FORMATS, read_annotations, writer_for
-    from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
-    from poseunion.models.inference.joint import load_models
-    from poseunion.models.inference.predictor import BATCH_SIZE
-    from poseunion.models.inference.size_routing import check_route, predictor_for_option
+    from poseunion.models.inference.size_routing import check_route
     from poseunion.models.runtime.onnx import check_device
 
     check_device(device)
@@ -196,13 +198,18 @@ def extend_command(
         from poseunion.annotate.show import refuse_folder
 
         refuse_folder(overlay, found.images)
-    batch_size = BATCH_SIZE if device == "cpu" else CHUNK
-    notice = partial(typer.echo, err=True)
-    given = {"flip": flip, "device": device, "threads": threads, "allow_fallback": allow_fallback}
-    loaded = load_models(model, turns, calibration, notice, batch_size=batch_size, **given)
-    if evidence or (evidence is None and supports_labels(loaded)):
-        loaded = ConditionedPredictor(loaded)
-    predictor = predictor_for_option(route, model[0], loaded, notice, device=device, threads=threads)
+    predictor = load_proposer(
+        model,
+        partial(typer.echo, err=True),
+        evidence=evidence,
+        route=route,
+        turns=turns,
+        calibration=calibration,
+        flip=flip,
+        device=device,
+        threads=threads,
+        allow_fallback=allow_fallback,
+    )
     checked = cli_audit.check_labels(records, found.images, predictor, options) if check_labels else None
     if dry_run:
         from poseunion.annotate.extend.dry_run import forecast

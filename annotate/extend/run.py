@@ -220,8 +220,10 @@ def _results(
         if result.chunk not in state.chunks and not result.bad and pictures.unchanged(result.stamps):
             state.check_belongs(result, shards)
             yield result
+    conditioned, part = predictor.skeleton if predictor.uses_labels else None, predictor.calibration_part
+    labelling = None if part is None else part.labelling
     tasks = (
-        task_of(annotations, chunk, planned.chunk(chunk), predictor.skeleton if predictor.uses_labels else None)
+        task_of(annotations, chunk, planned.chunk(chunk), conditioned, options.asked, labelling)
         for chunk in range(planned.chunks)
         if chunk not in state.chunks
     )

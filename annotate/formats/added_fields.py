@@ -3,7 +3,8 @@
 `keypoint_source`      one of human, proposed, derived, none for each keypoint of the output.
 `keypoint_confidence`  probability that its proposal is correct, null without a prediction (human, derived, absent).
 `proposals`            every keypoint that was missing and predicted: name, x, y, confidence, accepted, the reason
-                       where it was not accepted, and where the person's labelled joints were used: sd_px, disagreement
+                       where it was not accepted, and where the person's labelled joints were used: sd_px; there, and of
+                       several models: disagreement
                        and, of the face, labelled: the probability that an annotator would label it.
 `proposed_by`          the model that proposed them, where a route chose among several by the person's size.
 """
@@ -63,7 +64,8 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
             "confidence": c,
             "accepted": source == PROPOSED,
             **({"reason": REASON_NAMES[why]} if why and source != PROPOSED else {}),
-            **({"sd_px": sd, "disagreement": apart} if sd == sd else {}),
+            **({"sd_px": sd} if sd == sd else {}),
+            **({"disagreement": apart} if apart == apart else {}),
             **({"labelled": likely} if likely == likely else {}),
         }
         for name, (x, y), c, source, why, sd, apart, likely in zip(

@@ -19,6 +19,7 @@ from poseunion.models.codec.crop import corners_of
 from poseunion.models.codec.heads import SimccOutput
 from poseunion.models.errors import BadArgumentError, MissingExtraError, ModelError
 from poseunion.models.files import write_bytes, write_json
+from poseunion.models.images import ImageLike
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD
@@ -52,9 +53,10 @@ class RtmlibPredictor(Predictor):
         self.pose.session = ours.model.session  # type: ignore[attr-defined]  # an OnnxModel: rtmlib runs nothing else
 
     def __call__(
-        self, image: NDArray[np.uint8], boxes_xywh: ArrayLike, labels_NK3: NDArray[np.floating] | None = None
+        self, picture: ImageLike, boxes_xywh: ArrayLike | None = None, labels_NK3: NDArray[np.floating] | None = None
     ) -> PoseBatch:
-        """As `Predictor.__call__`; the picture's channels are used in the order they come in."""
+        """As `Predictor.__call__` of an array; the picture's channels are used in the order they come in."""
+        image = np.asarray(picture, np.uint8)
         boxes = np.asarray(boxes_xywh, np.float64).reshape(-1, 4)
         xy, score = self.pose(image, list(corners_of(boxes)))
         return PoseBatch(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.images import Picture, rgb_image
+from poseunion.models.images import ImageLike, rgb_image
 from poseunion.models.inference.detector import OnnxDetector, load_detector
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.pose_batch import PoseBatch
@@ -17,7 +17,7 @@ from poseunion.models.pose_batch import PoseBatch
 
 def predict_picture(
     predictor: PosePredictor,
-    picture: Picture,
+    picture: ImageLike,
     boxes_xywh: ArrayLike | None,
     labels_NK3: NDArray[np.floating] | None,
 ) -> PoseBatch:

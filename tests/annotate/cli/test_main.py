@@ -200,7 +200,7 @@ def test_an_interrupt_says_how_to_go_on(
     run: Run, folder: Any, coco: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.write(coco(4))
-    monkeypatch.setattr("poseunion.models.inference.predictor.load_predictor", lambda *a, **k: fake(fail_at=0))
+    monkeypatch.setattr("poseunion.models.inference.joint.load_predictor", lambda *a, **k: fake(fail_at=0))
     code, _, err = run("extend", "--annotations", folder.file, "--images", folder.images, "--out", folder.out)
     assert code == 130
     assert "--resume" in err
