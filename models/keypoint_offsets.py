@@ -36,9 +36,9 @@ OFFSETS: Mapping[str, tuple[DefinitionOffset, ...]] = {"lsp14": LSP_OFFSETS}
 
 # Models whose keypoint lies elsewhere than in the union's definition, by the name of their description; applied to
 # their output, as teachers and in evaluation. EfficientPose-RT: .957 +- .010 (517 people), .029 torso too high:
-# benchmarks/head_top_offset.py --model efficientpose-rt.onnx --annotations lspet/train.json --images lspet/train --all
-# --most 1200. Above the outline of the hair it lies by .086 torso, a student of union21 by .060 (.874 and .905 of 299
-# people each): most of that is the definition.
+# benchmarks/accuracy/head_top_offset.py --model efficientpose-rt.onnx --annotations lspet/train.json
+# --images lspet/train --all --most 1200. Above the outline of the hair it lies by .086 torso, a student of union21 by
+# .060 (.874 and .905 of 299 people each): most of that is the definition.
 MODEL_OFFSETS: Mapping[str, tuple[DefinitionOffset, ...]] = {
     "efficientpose-rt": (DefinitionOffset("head_top", "upper_neck", 0.957),),
 }

@@ -16,7 +16,7 @@ ROOMY = 2 << 30  # bytes; a container's default of 64 MB is no place for thousan
 def load(path: Path) -> ModuleType:
     """A test module or conftest, for the makers of samples in it."""
     # As pyproject.toml has it for pytest.
-    for folder in (str(TESTS.parent / "benchmarks"), str(TESTS / "fixtures")):
+    for folder in (str(TESTS.parent / "benchmarks" / "training"), str(TESTS / "fixtures")):
         if folder not in sys.path:
             sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(f"sample_{path.parent.name}_{path.stem}", path)

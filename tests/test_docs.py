@@ -15,6 +15,14 @@ from poseunion.models.skeleton import load_skeleton
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+CARDS_AND_NOTES = sorted([*ROOT.glob("models/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+# Where a script or a note of benchmarks/ is named: a command, a source of a figure.
+NAMING = [ROOT / "Makefile", *CARDS_AND_NOTES, *TEXTS] + [
+    path
+    for folder in ("models", "annotate", "training", "export", "app", "benchmarks", "tests")
+    for ending in ("py", "toml", "json", "sh")
+    for path in sorted((ROOT / folder).rglob(f"*.{ending}"))
+]
 
 
 def _blocks(path: Path, language: str) -> list[str]:
@@ -29,11 +37,21 @@ def _help(*words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*TEXTS, *CARDS_AND_NOTES], ids=lambda p: p.name)
 def test_links_lead_to_files(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def test_scripts_and_notes_that_are_named_exist() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in NAMING
+        for name in re.findall(r"\bbenchmarks/[\w./-]+\.(?:py|md|png|sh)\b", path.read_text(encoding="utf-8"))
+        if not (ROOT / name).is_file() and "DATE" not in name
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)

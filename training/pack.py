@@ -40,7 +40,7 @@ UNFINISHED = rf"\.({SHARD}|index\.json|plan\.json)\..+\.part"
 PEOPLE_PER_SHARD = 1000
 # Of the box: nearly the 205 px that an input 256 px high shows it at.
 DEFAULT_HEIGHT_PX = 192
-# The best of benchmarks/2026-11-27-pack.md within 5 kB a person.
+# The best of benchmarks/notes/2026-11-27-pack.md within 5 kB a person.
 DEFAULT_QUALITY = 65
 
 

@@ -202,6 +202,7 @@ def mask(
                         [cut.crops[n] for n in i],
                         given_NK3[i] if predictor.uses_labels else None,
                         np.array([cut.size_wh[n] for n in i], np.float64),
+                        asked_NK[i] if predictor.uses_labels else None,
                     )
                     n, k = np.nonzero(asked_NK[i])
                     far_px = np.linalg.norm(found.xy[n, k] - labels_NK3[i][n, k, :2], axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.extend.image_reader import Pictures, Stamp
 from poseunion.annotate.extend.predictions import Predictions
+from poseunion.annotate.extend.requested_keypoints import Asked
 from poseunion.annotate.formats.types import AnnotationSet, ImageRef
+from poseunion.models.calibration.annotator_model import AnnotatorModel
 from poseunion.models.codec.crop import Crop
 from poseunion.models.errors import BadFileError, ItemError, ModelError
 from poseunion.models.inference.interface import PosePredictor
@@ -86,12 +89,14 @@ class Person(NamedTuple):
         record: index in the annotation file.
         box_xywh: image pixels; NaN where the record has no box. The model pads it.
         labels: (M, 3) labelled keypoints in the model's order and definitions: x, y, visibility; None: not used.
+        wanted: (M,) with labels: the keypoints that the output depends on; None: all.
     """
 
     record: int
     image: ImageRef
     box_xywh: tuple[float, float, float, float]
     labels: NDArray[np.float64] | None = None
+    wanted: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,13 +112,22 @@ def task_of(
     chunk: int,
     records: NDArray[np.int64],
     conditioned: Skeleton | None = None,
+    asked: Asked | None = None,
+    labelling: AnnotatorModel | None = None,
 ) -> Task:
     """The task that predicts `records`.
 
     Args:
         conditioned: the skeleton of a model that uses labelled keypoints.
+        asked: what is proposed, and with it `labelling`, see `complete`; None: all keypoints are predicted.
     """
-    labels = [None] * len(records) if conditioned is None else list(_labels(annotations, records, conditioned))
+    labels: list[Any] = [None] * len(records)
+    wanted: list[Any] = [None] * len(records)
+    if conditioned is not None:
+        labels = list(_labels(annotations, records, conditioned))
+        if asked is not None:
+            visibility, dataset = annotations.visibility[records], annotations.skeleton
+            wanted = list(asked.to_predict(visibility, dataset, conditioned, labelling))
     return Task(
         chunk,
         tuple(
@@ -121,9 +135,9 @@ def task_of(
                 index,
                 annotations.images[int(annotations.image_index[index])],
                 _box_of(annotations, index),
-                joints,
+                *of_model,
             )
-            for index, joints in zip(records.tolist(), labels, strict=True)
+            for index, *of_model in zip(records.tolist(), labels, wanted, strict=True)
         ),
     )
 
@@ -148,7 +162,8 @@ class Cut:
 
     Attributes:
         record: the usable records.
-        pixels, crops, size_wh, labels: of each of them: the crop, its place, the size of its picture, and `Person`'s.
+        pixels, crops, size_wh, labels, wanted: of each of them: the crop, its place, the size of its picture, and
+            `Person`'s.
         bad: (record, why it cannot be used).
         stamps: of the pictures, see `ChunkResult`.
     """
@@ -158,13 +173,14 @@ class Cut:
     crops: list[Crop]
     size_wh: list[tuple[int, int]]
     labels: list[NDArray[np.float64] | None]
+    wanted: list[NDArray[np.bool_] | None]
     bad: list[tuple[int, str]]
     stamps: dict[str, Stamp] = field(default_factory=dict)
 
 
 def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
     """Decode a task's pictures and cut its people out."""
-    cut = Cut([], [], [], [], [], [])
+    cut = Cut([], [], [], [], [], [], [])
     for person in task.persons:
         try:
             if person.image.file_name not in cut.stamps and (stamp := pictures.stamp(person.image.file_name)):
@@ -181,6 +197,7 @@ def cut_task(task: Task, pictures: Pictures, predictor: PosePredictor) -> Cut:
         cut.crops.append(crop)
         cut.size_wh.append((picture.shape[1], picture.shape[0]))
         cut.labels.append(person.labels)
+        cut.wanted.append(person.wanted)
     return cut
 
 
@@ -193,12 +210,18 @@ def predict_cut(chunk: int, cut: Cut, predictor: PosePredictor) -> ChunkResult:
         for start in range(0, len(rows), model.batch_size):
             part = rows[start : start + model.batch_size]
             pixels, crops = np.stack([cut.pixels[i] for i in part]), [cut.crops[i] for i in part]
-            labels = [label for i in part if (label := cut.labels[i]) is not None]
             size_wh = np.array([cut.size_wh[i] for i in part], np.float64)
-            found.put(part, model.predict_crops(pixels, crops, np.stack(labels) if labels else None, size_wh))
+            labels, wanted = (_stacked(values, part) for values in (cut.labels, cut.wanted))
+            found.put(part, model.predict_crops(pixels, crops, labels, size_wh, wanted))
     if predictor.route:
         found = replace(found, model=tuple(models))
     if not found.is_finite():
         raise ModelError(f"Model {predictor.name} returned a number that is not finite: the model file is damaged.")
     record, sizes = np.array(cut.record, np.int64), np.array(cut.size_wh, np.int32).reshape(-1, 2)
     return ChunkResult(chunk, record, found, sizes, cut.bad, cut.stamps)
+
+
+def _stacked(values: Sequence[NDArray[Any] | None], rows: NDArray[np.intp]) -> NDArray[Any] | None:
+    """Those of some people, (n, …); None where they have none."""
+    given = [value for i in rows if (value := values[i]) is not None]
+    return np.stack(given) if given else None

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.annotate.formats.skeleton_match import output_skeleton
+from poseunion.models.calibration.annotator_model import VIEW_KEYPOINTS, AnnotatorModel
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.skeleton import Skeleton, Visibility
+from poseunion.models.skeleton import Skeleton, Visibility, derive_midpoints, project, project_indices, sideless
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,23 @@ class Asked:
         if self.keypoints is None:
             return wanted
         return np.asarray(wanted & np.isin(skeleton.keypoints, self.keypoints))
+
+    def to_predict(
+        self, visibility_ND: NDArray[np.int8], dataset: Skeleton, model: Skeleton, labelling: AnnotatorModel | None
+    ) -> NDArray[np.bool_]:
+        """(N, M) keypoints of the model that the output depends on: what is proposed, and what `labelling` reads.
+
+        Args:
+            visibility_ND: what humans labelled, in the dataset's order.
+        """
+        output = output_skeleton(dataset, model)
+        xy, visibility = project(np.zeros((*visibility_ND.shape, 2)), visibility_ND, dataset, output)
+        derived = derive_midpoints(xy, visibility, output)[2]
+        wanted = self.asked(visibility, derived, output)[:, project_indices(output, model)]
+        if labelling is None:
+            return wanted
+        view = np.isin([sideless(name) for name in model.keypoints], VIEW_KEYPOINTS)
+        return wanted | view & (wanted & labelling.says_labelled(model.keypoints)).any(1, keepdims=True)
 
     def gaps_left(
         self, visibility_NK: NDArray[np.integer], derived_NK: NDArray[np.bool_], skeleton: Skeleton

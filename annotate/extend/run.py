@@ -37,6 +37,7 @@ from poseunion.annotate.formats.types import ANIMAL, NO_HUMAN_KEYPOINT
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer, read_json, write_json
 from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.picture_paths import refuse_wrong_folder
 from poseunion.models.skeleton import Skeleton
 
 Progress = Callable[[int, int], None]
@@ -141,6 +142,7 @@ def extend(
 
     planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
     refuse_nobody(annotations, planned)
+    refuse_wrong_folder(images, planned.file_names(annotations), annotations.source.path)
     pictures = Pictures(images, strict=options.strict)
     journal, lines = (
         Journal.resume(journal_path(out), work)
@@ -220,8 +222,10 @@ def _results(
         if result.chunk not in state.chunks and not result.bad and pictures.unchanged(result.stamps):
             state.check_belongs(result, shards)
             yield result
+    conditioned, part = predictor.skeleton if predictor.uses_labels else None, predictor.calibration_part
+    labelling = None if part is None else part.labelling
     tasks = (
-        task_of(annotations, chunk, planned.chunk(chunk), predictor.skeleton if predictor.uses_labels else None)
+        task_of(annotations, chunk, planned.chunk(chunk), conditioned, options.asked, labelling)
         for chunk in range(planned.chunks)
         if chunk not in state.chunks
     )

@@ -5,7 +5,8 @@ Margins are shares of the person's size: 7.5 head lengths (upper_neck to head_to
 MPII states it (its scale is made from the head: 250 * scale px are 7.5 head lengths within 2 % in the 2,958 people of
 its validation set); else it is the median of the labelled segments, each divided by its usual share of the size.
 
-Measured against COCO's own boxes by `benchmarks/person_boxes.py` on 3,913 people of train2017 with MPII's keypoints:
+Measured against COCO's own boxes on 3,913 people of train2017 with MPII's keypoints
+(`benchmarks/accuracy/person_boxes.py`):
 
 | box                               | IoU, median | IoU, 10 % below | side, 10 … 90 % | the 21 keypoints in the crop |
 |-----------------------------------|------------:|----------------:|----------------:|-----------------------------:|

@@ -5,8 +5,8 @@ every access: in the life of an annotation to be read, and where it cannot be wr
 item changes nothing in the list, so only `extend`, which changes nothing of its input, reads this way.
 
 msgspec finds where the items end, and parses them, in a third of the time that the standard library takes for it
-(`benchmarks/json_speed.py`). What it does not take (numbers beyond a float, half surrogate pairs) the standard library
-reads, or refuses with a message.
+(`benchmarks/annotation/json_speed.py`). What it does not take (numbers beyond a float, half surrogate pairs) the
+standard library reads, or refuses with a message.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""An arm of `benchmarks/speed.py`: mmpose's own RTMPose-t on the same pictures and boxes, by its `inference_topdown`.
+"""An arm of `benchmarks/runtime/speed.py`: mmpose's RTMPose-t on the same pictures and boxes, by `inference_topdown`.
 
-    python benchmarks/speed.py --beside "mmpose's RTMPose-t=~/mmpose-1.3.2/bin/python benchmarks/peers/mmpose_speed.py"
+    python benchmarks/runtime/speed.py \\
+        --beside "mmpose's RTMPose-t=~/mmpose-1.3.2/bin/python benchmarks/peers/mmpose_speed.py"
 
 Weights are random: the time does not depend on them. Runs in setup_mmpose.sh's environment.
 """

@@ -34,6 +34,8 @@ from poseunion.models.skeleton import Skeleton, Visibility, sideless
 GEOMETRY = ("shoulders", "hips", "turn", "hidden_near", "hidden")
 LABELLED_FEATURES = ("one", "confidence", "shoulders", "hips", "turn")
 OCCLUDED_FEATURES = ("one", "confidence", "hidden_near", "hidden")
+# Keypoints, without sides, whose places `labelling_geometry` uses even where they are not labelled.
+VIEW_KEYPOINTS = ("nose", "ear", "shoulder", "hip")
 # From here an accepted proposal is written as occluded.
 EVEN_ODDS = 0.5
 # Log odds of a confidence are taken within these bounds.

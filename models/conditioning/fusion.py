@@ -28,7 +28,7 @@ from poseunion.models.calibration.conditioning_parameters import ConditioningPar
 from poseunion.models.codec.crop import Crop
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.features import Conditioned
-from poseunion.models.conditioning.posterior import PosteriorFusion
+from poseunion.models.conditioning.posterior import PosteriorFusion, listed
 from poseunion.models.conditioning.prior import Prior
 from poseunion.models.conditioning.probability_maps import CropGrid
 from poseunion.models.skeleton import Skeleton
@@ -64,8 +64,8 @@ def fuse(
         skeleton: of the K keypoints; None: the prior's. Keypoints that the prior lacks come from the picture alone.
         area_N: the people's areas, px^2, for OKS; None: .53 of the crop's box.
         image_wh_N2: sizes of the pictures, for `prior_inside`.
-        wanted_NK: which missing keypoints to predict; the others get the result of the first round
-            (without the picture: nothing). None: all.
+        wanted_NK: which missing keypoints to predict; the others get the mean and deviation of the first round
+            (without the picture: nothing) and features of 0. None: all.
         use_prior, use_picture: off leaves an expert out, for ablations.
     """
     skeleton, tempering = skeleton or prior.skeleton, tempering or ConditioningParameters()
@@ -74,13 +74,19 @@ def fuse(
     )
     missing = ~scene.known
     wanted = missing if wanted_NK is None else missing & wanted_NK
+    people, joints = listed(wanted)
     experts, fine = (use_picture, use_prior), CropGrid(grid, FINE)
     if not use_picture:  # without the picture there are no estimates of other joints, and no second round
-        alone = scene.posteriors(wanted, scene.prior_of_known, fine, experts, image_wh_N2)
-        return Conditioned(*scene.conclude(alone), scene.score)
-    all_again = bool((wanted == missing).all())
-    coarse = CropGrid(grid, COARSE)
-    first = scene.posteriors(missing, scene.prior_of_known, coarse, experts, image_wh_N2, only_moments=all_again)
-    second = scene.posteriors(wanted, scene.prior_in_context(wanted, first), fine, experts, image_wh_N2)
+        plain = scene.prior_of_known.of(people, joints)
+        return Conditioned(
+            *scene.conclude(scene.posteriors(people, joints, plain, fine, experts, image_wh_N2)), scene.score
+        )
+    everything = listed(missing)
+    first = scene.posteriors(
+        *everything, scene.prior_of_known.of(*everything), CropGrid(grid, COARSE), experts, None, only_moments=True
+    )
+    context = scene.prior_in_context(people, joints, first)
+    second = scene.posteriors(people, joints, context, fine, experts, image_wh_N2)
+    first |= {"x": first["mean_x"], "y": first["mean_y"]}
     final = {name: np.where(wanted, second[name], first[name]) for name in first}
     return Conditioned(*scene.conclude(final), scene.score)

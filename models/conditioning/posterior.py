@@ -37,8 +37,9 @@ from poseunion.models.skeleton import Skeleton, mirrored, project_indices
 FLOOR = 1e-3
 # The picture's estimate of a missing keypoint conditions others only if it adds this share of the prior's precision.
 LITTLE = 0.2
-# Missing keypoints that are worked on at a time: their maps stay in the second cache (twice as fast as 128).
-CHUNK = 16
+# Cells of the maps that are worked on at a time, 24 keypoints of 84 x 63 cells: they stay in the second cache (twice as
+# fast as 128 keypoints), and 8 COCO people, of whom `extend` proposes 2.5 keypoints each, make one chunk.
+CHUNK_CELLS = 24 * 84 * 63
 # The hypotheses' order in arrays.
 OWN, SWAPPED, LOST = range(3)
 _MOMENTS = ("mean_x", "mean_y", "sd_px")
@@ -126,9 +127,15 @@ class PosteriorFusion:
         """(N, K, 2, 2) covariance of `prior_of_known`."""
         return self.prior_of_known.covariance()
 
-    def prior_in_context(self, wanted: NDArray[np.bool_], first: dict[str, NDArray[np.float64]]) -> Mixture:
-        """Prior of each wanted keypoint given the known ones and the picture's estimates of the other missing ones."""
-        people, joints = np.nonzero(wanted)
+    def prior_in_context(
+        self, people: NDArray[np.intp], joints: NDArray[np.intp], first: dict[str, NDArray[np.float64]]
+    ) -> Mixture:
+        """Prior of P keypoints given the known ones and the picture's estimates of the other missing ones.
+
+        Args:
+            people, joints: (P,) the keypoints, as `listed` orders them.
+            first: posteriors of all missing keypoints, without context.
+        """
         estimate, estimate_sd = self._picture_estimates(first)
         xy = np.where(self.known[..., None], self.xy, estimate)[people]
         context = np.array([joint.context for joint in self.joints])
@@ -137,16 +144,15 @@ class PosteriorFusion:
         xy_prior, sd_prior = self._for_prior(xy, sd)
         only = np.maximum(self.index, 0)[joints]
         mixture = self.prior.conditional(xy_prior, sd_prior, self.center[people], self.height[people], only)
-        plain = self.prior_of_known
         # If conditioning increases the covariance, the context is outside the prior's training data: it is left out.
         before, after = self.covariance_of_known[people, joints], mixture.covariance()[:, 0]
         helped = np.trace(after, axis1=-2, axis2=-1) < np.trace(before, axis1=-2, axis2=-1)
-        people, joints = people[helped], joints[helped]
-        weight, mean, cov = plain.weight_NKM.copy(), plain.mean_NKM2.copy(), plain.cov_NKM22.copy()
-        weight[people, joints] = mixture.weight_NKM[helped, 0]
-        mean[people, joints] = mixture.mean_NKM2[helped, 0]
-        cov[people, joints] = mixture.cov_NKM22[helped, 0]
-        return Mixture(weight, mean, cov)
+        plain = self.prior_of_known
+        return Mixture(
+            np.where(helped[:, None], mixture.weight_NKM[:, 0], plain.weight_NKM[people, joints]),
+            np.where(helped[:, None, None], mixture.mean_NKM2[:, 0], plain.mean_NKM2[people, joints]),
+            np.where(helped[:, None, None, None], mixture.cov_NKM22[:, 0], plain.cov_NKM22[people, joints]),
+        )
 
     def _picture_estimates(
         self, first: dict[str, NDArray[np.float64]]
@@ -222,9 +228,9 @@ class PosteriorFusion:
 
     def _log_at_known(self, channel: NDArray[np.intp]) -> NDArray[np.float64]:
         """(N, K) log density of `channel`'s distributions at the known joints, floored."""
-        x, y = (axis[:, channel] for axis in self.axes)
+        x, y = self.axes
         at = self.xy * self.split
-        here = at_bins(x, at[..., :1])[..., 0] * at_bins(y, at[..., 1:])[..., 0]
+        here = at_bins(x, channel, at[..., 0]) * at_bins(y, channel, at[..., 1])
         return np.asarray(np.log(here.astype(np.float64) + FLOOR / (x.shape[-1] * y.shape[-1])))
 
     @cached_property
@@ -247,7 +253,8 @@ class PosteriorFusion:
 
     def posteriors(
         self,
-        wanted: NDArray[np.bool_],
+        people: NDArray[np.intp],
+        joints: NDArray[np.intp],
         mixture: Mixture,
         cells: CropGrid,
         experts: tuple[bool, bool],
@@ -255,17 +262,21 @@ class PosteriorFusion:
         *,
         only_moments: bool = False,
     ) -> dict[str, NDArray[np.float64]]:
-        """(N, K) `x`, `y` in crop px and summaries of the posteriors of the wanted keypoints; 0 elsewhere.
+        """(N, K) `x`, `y` in crop px and summaries of the posteriors of P keypoints; 0 elsewhere.
 
-        `only_moments` leaves all but `mean_x`, `mean_y` and `sd_px` at 0.
+        Args:
+            people, joints: (P,) the keypoints, as `listed` orders them.
+            mixture: their priors, P rows.
+            only_moments: leave all but `mean_x`, `mean_y` and `sd_px` at 0.
         """
         bounds = self._bounds(image_wh)
-        joints, people = np.nonzero(wanted.T)  # by keypoint: those of one share the kernel of their OKS
         result = {name: np.zeros(self.known.shape) for name in _SUMMARIES}
-        for start in range(0, len(people), CHUNK):
-            i, j = people[start : start + CHUNK], joints[start : start + CHUNK]
-            part = Mixture(mixture.weight_NKM[i, j], mixture.mean_NKM2[i, j], mixture.cov_NKM22[i, j])
-            for name, value in self._posterior(i, j, part, cells, experts, bounds[i], only_moments).items():
+        at_a_time = max(CHUNK_CELLS // (len(cells.x_U) * len(cells.y_V)), 1)
+        for start in range(0, len(people), at_a_time):
+            part = slice(start, start + at_a_time)
+            i, j = people[part], joints[part]
+            rows = Mixture(mixture.weight_NKM[part], mixture.mean_NKM2[part], mixture.cov_NKM22[part])
+            for name, value in self._posterior(i, j, rows, cells, experts, bounds[i], only_moments).items():
                 result[name][i, j] = value
         return result
 
@@ -282,8 +293,9 @@ class PosteriorFusion:
         """Posterior summaries (P,) of the keypoints j of the people i."""
         weight = self.hypotheses[i, j].astype(np.float32)
         # Own and swapped, products of a distribution across and one down, (P, 2, U) and (P, 2, V).
+        channels = np.stack([j, self.mirror[j]], 1)
         across, down = (
-            np.stack([mass_in_cells(total[i, k], centre - shift[:, None], cells) for k in (j, self.mirror[j])], 1)
+            mass_in_cells(total, i, channels, centre - shift[:, None], cells)
             for total, centre, shift in zip(self.cumulated, (cells.x_U, cells.y_V), self.shift[i, j].T, strict=True)
         )
         down *= weight[:, [OWN, SWAPPED], None]
@@ -349,6 +361,12 @@ class PosteriorFusion:
             found[name] = found[name] * self.px[:, None]
         xy_image = np.where(self.known[..., None], self.image_xy, image)
         return xy_image, found.pop("sd_px"), found
+
+
+def listed(mask_NK: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(P,) people and keypoints of a mask, by keypoint: those of one share the kernel of their OKS."""
+    joints, people = np.nonzero(mask_NK.T)
+    return people, joints
 
 
 def _mean(value: NDArray[np.float64], weight: NDArray[np.float64], default: float) -> NDArray[np.float64]:

@@ -98,6 +98,10 @@ class Mixture:
         """Mixture of selected keypoints, in the order of `index`."""
         return Mixture(self.weight_NKM[:, index], self.mean_NKM2[:, index], self.cov_NKM22[:, index])
 
+    def of(self, people: NDArray[np.intp], joints: NDArray[np.intp]) -> Mixture:
+        """Mixtures of P keypoints of any people, `K` left out."""
+        return Mixture(self.weight_NKM[people, joints], self.mean_NKM2[people, joints], self.cov_NKM22[people, joints])
+
 
 @dataclass(frozen=True)
 class Prior:

@@ -45,11 +45,15 @@ def tempered(
     logit_NKB: NDArray[np.floating], temperature_K: NDArray[np.float64], sd_bins_K: NDArray[np.float64]
 ) -> Map:
     """Tempered distributions of one axis, softmax(beta * temperature * logit), blurred by a Gaussian; sums are one."""
-    p = simcc.softmax(np.asarray(logit_NKB) * temperature_K[:, None]).astype(np.float32)
-    for sd in np.unique(sd_bins_K):
+    result = np.empty(logit_NKB.shape, np.float32)
+    for sd in set(sd_bins_K.tolist()):
         mine = sd_bins_K == sd
-        p[:, mine] = _blurred(p[:, mine], max(float(sd), 1e-3))
-    return p
+        p = np.multiply(logit_NKB[:, mine], simcc.BETA * temperature_K[mine, None], dtype=np.float64)
+        p -= p.max(-1, keepdims=True)
+        np.exp(p, out=p)
+        p /= p.sum(-1, keepdims=True)
+        result[:, mine] = _blurred(p.astype(np.float32), max(sd, 1e-3))
+    return result
 
 
 def _blurred(p_NKB: Map, sd: float) -> Map:
@@ -73,13 +77,14 @@ def _gaussian(bins: int, sd: float) -> tuple[Map, Map]:
     return taps.astype(np.float32), np.convolve(np.ones(bins), taps)[reach : reach + bins].astype(np.float32)
 
 
-def at_bins(p_B: Map, bins: NDArray[np.float64]) -> Map:
-    """Linear interpolation along the last axis at fractional bins (same leading shape); 0 outside the axis."""
-    last = p_B.shape[-1] - 1
-    low = np.clip(np.floor(bins), 0, last - 1).astype(np.intp)
-    part = (bins - low).astype(np.float32)
-    a, b = np.take_along_axis(p_B, low, -1), np.take_along_axis(p_B, low + 1, -1)
-    return np.where((bins >= -0.5) & (bins <= last + 0.5), np.maximum(a + part * (b - a), 0), np.float32(0))
+def at_bins(p_NKB: Map, channel_K: NDArray[np.intp], bins_NK: NDArray[np.float64]) -> Map:
+    """(N, K) linear interpolation of some channels of one axis at fractional bins; 0 outside the axis."""
+    last = p_NKB.shape[-1] - 1
+    low = np.minimum(np.maximum(np.floor(bins_NK), 0), last - 1).astype(np.intp)
+    part = (bins_NK - low).astype(np.float32)
+    person = np.arange(len(p_NKB))[:, None]
+    a, b = p_NKB[person, channel_K, low], p_NKB[person, channel_K, low + 1]
+    return np.where((bins_NK >= -0.5) & (bins_NK <= last + 0.5), np.maximum(a + part * (b - a), 0), np.float32(0))
 
 
 def cumulated(p_NKB: Map) -> NDArray[np.float64]:
@@ -89,16 +94,29 @@ def cumulated(p_NKB: Map) -> NDArray[np.float64]:
     return total
 
 
-def mass_in_cells(total_PB: NDArray[np.float64], centre_PU: NDArray[np.float64], cells: CropGrid) -> Map:
-    """(P, U) mass per cell of one axis, summed over the bins it covers: a sharp peak is narrower than a cell."""
-    bins = total_PB.shape[-1] - 1
+def mass_in_cells(
+    total_NKB: NDArray[np.float64],
+    people_P: NDArray[np.intp],
+    channel_PC: NDArray[np.intp],
+    centre_PU: NDArray[np.float64],
+    cells: CropGrid,
+) -> Map:
+    """(P, C, U) mass per cell of one axis in some channels, summed over the bins it covers.
+
+    A sharp peak is narrower than a cell.
+
+    Args:
+        total_NKB: of `cumulated`.
+    """
+    bins = total_NKB.shape[-1] - 1
     edge = np.concatenate([centre_PU - cells.side / 2, centre_PU[:, -1:] + cells.side / 2], -1) * cells.split + 0.5
     edge = np.minimum(np.maximum(edge, 0), bins)
     low = np.minimum(edge.astype(np.intp), bins - 1)
-    row = np.arange(len(low))[:, None]
-    below = total_PB[row, low]
-    within = below + (edge - low) * (total_PB[row, low + 1] - below)
-    mass = within[:, 1:] - within[:, :-1]
+    first = (people_P[:, None] * total_NKB.shape[1] + channel_PC) * (bins + 1)
+    index, total = first[..., None] + low[:, None], total_NKB.reshape(-1)
+    below = total[index]
+    within = below + (edge - low)[:, None] * (total[index + 1] - below)
+    mass = within[..., 1:] - within[..., :-1]
     return np.asarray(mass / np.maximum(mass.sum(-1, keepdims=True), 1e-12), np.float32)
 
 
@@ -171,17 +189,19 @@ def moments(
     across_PU: NDArray[np.floating], down_PV: NDArray[np.floating], cells: CropGrid
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(P, 2) mean and (P,) standard deviation per axis, crop px; of a map without mass, those of a uniform one."""
-    means, variances = [], []
-    for marginal, centre in ((across_PU, cells.x_U), (down_PV, cells.y_V)):
+    mean, variance = np.empty((len(across_PU), 2)), np.zeros(len(across_PU))
+    for axis, (marginal, centre) in enumerate(((across_PU, cells.x_U), (down_PV, cells.y_V))):
         p = marginal + 1e-9
         total = p.sum(1)
-        means.append(p @ centre / total)
+        mean[:, axis] = p @ centre / total
         # About the mean: a difference of squares would lose the digits that float32 sums have.
-        variances.append((p * (centre - means[-1][:, None]) ** 2).sum(1) / total)
-    return np.stack(means, -1), np.sqrt(np.mean(variances, 0))
+        variance += np.einsum("pu,pu->p", p, (centre - mean[:, axis, None]) ** 2) / total
+    return mean, np.sqrt(variance / 2)
 
 
-def mass_around(map_PVU: Map, cells: CropGrid, xy_P2: NDArray[np.float64], radius_P: NDArray[np.float64]) -> Map:
+def mass_around(
+    map_PVU: Map, cells: CropGrid, xy_P2: NDArray[np.float64], radius_P: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """(P,) mass within a radius (crop px) of a point; a cell counts by how far its centre is inside."""
     row = np.arange(len(map_PVU))[:, None]
     squared, index = [], []
@@ -195,7 +215,8 @@ def mass_around(map_PVU: Map, cells: CropGrid, xy_P2: NDArray[np.float64], radiu
     away = np.sqrt(squared[0][:, None, :] + squared[1][:, :, None])
     share = np.minimum(np.maximum((radius_P[:, None, None] - away) / cells.side + 0.5, 0), 1)
     near_PVU = map_PVU[row[:, None], index[1][:, :, None], index[0][:, None, :]]
-    return np.asarray((near_PVU * share.astype(np.float32)).sum((1, 2)))
+    # In 64 bits: the sum does not depend on how many cells without a share are around.
+    return np.einsum("pvu,pvu->p", near_PVU, share)
 
 
 def mass_between(

@@ -86,6 +86,7 @@ class ConditionedPredictor(Predictor):
         crops: Sequence[Crop],
         labels_NK3: NDArray[np.floating] | None = None,
         image_wh_N2: NDArray[np.floating] | None = None,
+        wanted_NK: NDArray[np.bool_] | None = None,
     ) -> PoseBatch:
         """Keypoints conditioned on the labelled ones, with `sd_px` and `disagreement`; see `PosePredictor`.
 
@@ -93,28 +94,32 @@ class ConditionedPredictor(Predictor):
         """
         if labels_NK3 is None or image_wh_N2 is None:
             return super().predict_crops(crop_NHW3, crops)
-        outputs, apart = self.read(crop_NHW3)
+        (outputs, apart), known_NK = self.read(crop_NHW3), labels_NK3[..., 2] > 0
         found = fuse(
             outputs[0],
             outputs[1],
             self.metadata.grid,
             crops,
             labels_NK3[..., :2],
-            labels_NK3[..., 2] > 0,
+            known_NK,
             self.prior,
             skeleton=self.skeleton,
             tempering=self.calibration.tempering,
             image_wh_N2=image_wh_N2,
+            wanted_NK=wanted_NK,
         )
         bounds, sigma = self.calibration.size_bounds, self.skeleton.sigma_array
         feature = evidence_features(found.score_NK, bounds, found, crops, image_wh_N2, sigma)
         disagreement = found.features["disagreement"]
         if apart is not None:
             disagreement = np.maximum(disagreement, apart)
+        score = self.evidence.probability(feature).astype(np.float32)
+        if wanted_NK is not None:
+            score[~known_NK & ~wanted_NK] = 0
         return PoseBatch(
             self.skeleton,
             found.xy_NK2.astype(np.float32),
-            self.evidence.probability(feature).astype(np.float32),
+            score,
             np.array([box_of_crop(crop, self.padding) for crop in crops], np.float32),
             raw_score=found.score_NK,
             sd_px=found.sd_px_NK.astype(np.float32),

@@ -76,6 +76,7 @@ class PosePredictor(Protocol):
         images: Sequence[NDArray[np.uint8]],
         boxes_xywh: Sequence[ArrayLike],
         labels: Sequence[NDArray[np.floating]] | None = None,
+        wanted: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[PoseBatch]:
         """Keypoints of the people in several pictures.
 
@@ -84,6 +85,8 @@ class PosePredictor(Protocol):
             boxes_xywh: (N, 4) image px of each picture.
             labels: (N, K, 3) of each picture, in the model's keypoints and definitions: x, y in image px, and above 0
                 where the keypoint is labelled. Only for a predictor that `uses_labels`.
+            wanted: (N, K) of each picture, with labels: which missing keypoints are used. The others get a coarse
+                estimate, with a score of 0, in less time. None: all.
 
         Raises:
             ItemError: a box has no area, or lies outside the picture. BadArgumentError: lists of different lengths.
@@ -101,10 +104,11 @@ class PosePredictor(Protocol):
         crops: Sequence[Crop],
         labels_NK3: NDArray[np.floating] | None = None,
         image_wh_N2: NDArray[np.floating] | None = None,
+        wanted_NK: NDArray[np.bool_] | None = None,
     ) -> PoseBatch:
         """Keypoints in image px from crops that `cut` made; one network call (two with the flip test).
 
         Args:
-            labels_NK3: see `predict`.
+            labels_NK3, wanted_NK: see `predict`.
             image_wh_N2: sizes of the people's pictures, px; needed with labels.
         """

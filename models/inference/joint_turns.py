@@ -17,7 +17,8 @@ from poseunion.models.skeleton import Skeleton
 
 ANGLES_DEG = (90.0, 180.0, 270.0)
 # How much a view counts: exp(sharpness * mean peak of the limbs), the upright one `lead` ahead. Of 12 pairs the best on
-# 360 held-out people of COCO and LSP (benchmarks/2026-11-27-joint-teacher.md): plain averaging loses 3.4 and 1.8 OKS.
+# 360 held-out people of COCO and LSP; plain averaging loses 3.4 and 1.8 OKS
+# (benchmarks/notes/2026-11-27-joint-teacher.md).
 VIEW_SHARPNESS = 10.0
 UPRIGHT_LEAD = 0.1
 # Below this agreement about the limbs a person is read in turned pictures: of the same people 19 % of LSP's, with nine

@@ -41,7 +41,8 @@ from poseunion.models.skeleton import Skeleton
 from poseunion.models.zoo import model_path
 
 T = TypeVar("T")
-_Person = tuple[NDArray[np.uint8], NDArray[np.float64], "NDArray[np.floating] | None"]  # picture, box, labels
+# Picture, box, labels, wanted keypoints.
+_Person = tuple[NDArray[np.uint8], NDArray[np.float64], "NDArray[np.floating] | None", "NDArray[np.bool_] | None"]
 
 # On a CPU, 4 to 32 people a call take the same time each (192x256, one thread); 8 need a third of the memory of 32.
 BATCH_SIZE = 8
@@ -113,6 +114,7 @@ class Predictor:
         images: Sequence[NDArray[np.uint8]],
         boxes_xywh: Sequence[ArrayLike],
         labels: Sequence[NDArray[np.floating]] | None = None,
+        wanted: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[PoseBatch]:
         """Keypoints of the people in several pictures; network calls are filled across pictures."""
         per_image = boxes_of_pictures(images, boxes_xywh)
@@ -120,8 +122,9 @@ class Predictor:
             raise BadArgumentError(f"{self.name} takes no labelled keypoints: give them to a ConditionedPredictor.")
         people: list[_Person] = []
         for number, (image, boxes) in enumerate(zip(images, per_image, strict=True)):
-            given = [None] * len(boxes) if labels is None else labels[number]
-            people += [(image, box, label) for box, label in zip(boxes, given, strict=True)]
+            nothing = [None] * len(boxes)
+            given = (nothing if values is None else values[number] for values in (labels, wanted))
+            people += [(image, *person) for person in zip(boxes, *given, strict=True)]
         at_once = self.model.threads
         if 1 < at_once <= len(people):
             # Calls of one thread each, side by side, finish sooner than calls that share the threads one by one; and
@@ -141,14 +144,15 @@ class Predictor:
         ]
 
     def _predict_share(self, people: list[_Person]) -> PoseBatch:
-        """Keypoints of people, each a picture, box and labels, in one network call."""
-        crops, regions = zip(*(self.cut(image, box) for image, box, _ in people), strict=True)
+        """Keypoints of people in one network call."""
+        crops, regions = zip(*(self.cut(image, box) for image, box, _, _ in people), strict=True)
         if not self.uses_labels:
             return self.predict_crops(np.stack(crops), regions)
         k = len(self.skeleton)
-        labels = np.stack([np.zeros((k, 3)) if label is None else label for _, _, label in people])
-        size_wh = np.array([(image.shape[1], image.shape[0]) for image, _, _ in people], np.float64)
-        return self.predict_crops(np.stack(crops), regions, labels, size_wh)
+        labels = np.stack([np.zeros((k, 3)) if label is None else label for _, _, label, _ in people])
+        wanted = np.stack([np.ones(k, bool) if mask is None else mask for _, _, _, mask in people])
+        size_wh = np.array([(image.shape[1], image.shape[0]) for image, _, _, _ in people], np.float64)
+        return self.predict_crops(np.stack(crops), regions, labels, size_wh, wanted)
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
         """Pixels of one person's crop and its geometry.
@@ -175,6 +179,7 @@ class Predictor:
         crops: Sequence[Crop],
         labels_NK3: NDArray[np.floating] | None = None,
         image_wh_N2: NDArray[np.floating] | None = None,
+        wanted_NK: NDArray[np.bool_] | None = None,
     ) -> PoseBatch:
         """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
         outputs, apart = self.read(crop_NHW3)

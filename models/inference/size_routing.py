@@ -156,6 +156,7 @@ class RoutedPredictor:
         images: Sequence[NDArray[np.uint8]],
         boxes_xywh: Sequence[ArrayLike],
         labels: Sequence[NDArray[np.floating]] | None = None,
+        wanted: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[PoseBatch]:
         """Keypoints of the people in several pictures; `PoseBatch.model` names each person's model."""
         per_image = boxes_of_pictures(images, boxes_xywh)
@@ -168,7 +169,8 @@ class RoutedPredictor:
             if not here:
                 continue
             given = None if labels is None else [labels[i][mine[i]] for i in here]
-            found = model.predict([images[i] for i in here], [per_image[i][mine[i]] for i in here], given)
+            some = None if wanted is None else [wanted[i][mine[i]] for i in here]
+            found = model.predict([images[i] for i in here], [per_image[i][mine[i]] for i in here], given, some)
             for i, batch in zip(here, found, strict=True):
                 rows[i].append(mine[i])
                 parts[i].append(replace(batch, model=(model.name,) * len(batch)))
@@ -192,6 +194,7 @@ class RoutedPredictor:
         crops: Sequence[Crop],
         labels_NK3: NDArray[np.floating] | None = None,
         image_wh_N2: NDArray[np.floating] | None = None,
+        wanted_NK: NDArray[np.bool_] | None = None,
     ) -> PoseBatch:
         """Keypoints in image px from crops; crops of different sizes come as a list, one network call a size."""
         parts, rows = [], []
@@ -200,7 +203,8 @@ class RoutedPredictor:
             pixels = np.stack([crop_NHW3[i] for i in mine])
             labels = None if labels_NK3 is None else labels_NK3[mine]
             image_wh = None if image_wh_N2 is None else image_wh_N2[mine]
-            batch = model.predict_crops(pixels, [crops[i] for i in mine], labels, image_wh)
+            wanted = None if wanted_NK is None else wanted_NK[mine]
+            batch = model.predict_crops(pixels, [crops[i] for i in mine], labels, image_wh, wanted)
             parts.append(replace(batch, model=(model.name,) * len(batch)))
         return _ordered(parts, rows) if parts else PoseBatch.empty(self.skeleton)
 

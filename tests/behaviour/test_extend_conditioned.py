@@ -13,6 +13,7 @@ from poseunion.annotate.cli.main import app
 from poseunion.annotate.extend import plan
 from poseunion.annotate.extend.acceptance import acceptance_rule
 from poseunion.annotate.extend.chunks import task_of
+from poseunion.annotate.extend.requested_keypoints import Asked
 from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.calibration.schema import (
@@ -143,6 +144,18 @@ def test_workers_resuming_and_repeating_do_not_change_a_byte(
     report = extend(annotations, folder.images, told(calibrated), folder.out, Options(resume=True))
     assert 0 < report.resumed < 30
     assert folder.out.read_bytes() == expected
+
+
+def test_keypoints_that_are_not_written_may_be_left_out_of_the_prediction(
+    folder: Any, coco: Any, calibrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = coco(10)
+    for record in document["annotations"][::2]:
+        record["keypoints"][15:24] = [0] * 9  # gaps: they stay, and midpoints of theirs are proposed
+    folder.write(document)
+    some = bytes_of(folder, told(calibrated))
+    monkeypatch.setattr(Asked, "to_predict", lambda _, visibility, *__: np.ones((len(visibility), len(UNION)), bool))
+    assert bytes_of(folder, told(calibrated)) == some
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from poseunion.training.config.recipes import find_recipe
 from poseunion.training.data.data_file import DataFile, DatasetEntry
 from poseunion.training.pack import pack
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks/gpu_half_hour.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks/training/gpu_half_hour.py"
 ALONE = {"alpha": 1.0, "betas": (), "mend_sides": False, "warmup_steps": 1, "log_every": 1}
 PLAN = (("unified", 0.03, ALONE, 2), ("unified_t", 0.03, ALONE | {"precision": "32-true"}, 2))
 

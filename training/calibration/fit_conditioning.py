@@ -347,7 +347,8 @@ def _density(
 ) -> NDArray[np.float64]:
     """(N, K) of a student's distributions at places in crop px, per square px."""
     at = xy_NK2 * grid.split
-    here = at_bins(x_NKW, at[..., :1])[..., 0] * at_bins(y_NKH, at[..., 1:])[..., 0]
+    own = np.arange(x_NKW.shape[1])
+    here = at_bins(x_NKW, own, at[..., 0]) * at_bins(y_NKH, own, at[..., 1])
     return np.asarray(here * grid.split**2, np.float64)
 
 

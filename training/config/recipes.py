@@ -1,6 +1,6 @@
 """Recipes: Python functions that return a complete, frozen configuration.
 
-`poseunion train --list` prints them; those of ablations are in `benchmarks/ablation_recipes.py`. A value can be
+`poseunion train --list` prints them; those of ablations are in `benchmarks/training/ablation_recipes.py`. A value is
 overridden on the command line as `name=value`, see `overrides`.
 """
 
@@ -33,7 +33,7 @@ def unified() -> Recipe:
         pretrained=False,
         start="unified",
         stages=(Stage((192, 256), 2.0, 1.0, 32),),
-        # Of the body, a thousandth of each row's size a step: benchmarks/start_steps.py has other ways.
+        # Of the body, a thousandth of each row's size a step: benchmarks/training/start_steps.py has other ways.
         lr=1.5e-3,
         backbone_lr_factor=0.67,
         relative_steps=True,
@@ -85,8 +85,8 @@ def unified_imagenet() -> Recipe:
 def unified_rtmpose(size: str) -> Recipe:
     """RTMPose from scratch, distilled from the shipped student with all 21 keypoints and from both specialists.
 
-    Small batches: from scratch, in hours, the number of steps counts. Mixed precision: `benchmarks/step_speed.py` has
-    what it saves.
+    Small batches: from scratch, in hours, the number of steps counts. `benchmarks/training/step_speed.py` measures the
+    gain of mixed precision.
     """
     return changed(
         unified_imagenet(),

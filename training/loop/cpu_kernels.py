@@ -1,7 +1,7 @@
 """Faster CPU kernels for depthwise convolution and ReLU6, with the same results.
 
-Measured by `benchmarks/step_speed.py`. They are not used on a GPU and leave no trace in a weights file: the replaced
-layers' names and parameters stay.
+Measured by `benchmarks/training/step_speed.py`. They are not used on a GPU and leave no trace in a weights file:
+the replaced layers' names and parameters stay.
 
 Shapes: N people, C channels, h and w cells, k the side of a kernel.
 """

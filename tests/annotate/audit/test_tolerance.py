@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ LABELS = {"upper_neck": (50, 40), "head_top": (50, 20), "left_shoulder": (70, 50
 HEAD, TORSO = 20.0, 50.0
 
 
-def write(path: Path, people: int = 4, labels: dict[str, tuple[float, float]] = LABELS, **fields: Any) -> Path:
+def write(path: Path, people: int = 4, labels: Mapping[str, tuple[float, float]] = LABELS, **fields: Any) -> Path:
     """An extended file: labels of humans, an accepted nose; the last person has only the nose."""
     records = []
     for i in range(people):

@@ -29,6 +29,7 @@ from poseunion.annotate.check.json_patch import (
 from poseunion.annotate.check.run import check
 from poseunion.annotate.cli import main as cli
 from poseunion.annotate.formats import Problem
+from poseunion.annotate.formats.matlab import save_mat, struct_array
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.skeleton import load_skeleton
 
@@ -202,10 +203,10 @@ def test_mpii_json_against_the_mat(kit: SimpleNamespace, tmp_path: Path) -> None
     variables = kit.mpii_release(full)
     for i, record in enumerate(records):  # people are told by centre and scale
         rect = variables["RELEASE"][0, 0]["annolist"][0, i // 2]["annorect"][0, i % 2]
-        rect["objpos"] = kit.struct_array([{"x": 20.0 + 9 * i, "y": 25.0}])
+        rect["objpos"] = struct_array([{"x": 20.0 + 9 * i, "y": 25.0}])
         record["center"] = [20.0 + 9 * i, 25.0]
     with mat.open("wb") as file:
-        kit.save_mat(file, variables)
+        save_mat(file, variables)
     whole = copy.deepcopy(records)
     for record, joint in ((records[1], 3), (records[2], 0), (records[2], 5)):
         record["joints"][joint], record["joints_vis"][joint] = [-1.0, -1.0], 0

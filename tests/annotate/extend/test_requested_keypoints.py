@@ -17,8 +17,9 @@ from poseunion.annotate.cli.main import app
 from poseunion.annotate.extend.requested_keypoints import Asked, gaps_sentence
 from poseunion.annotate.extend.run import Options, extend, journal_path
 from poseunion.annotate.formats import read_annotations
+from poseunion.models.calibration.annotator_model import AnnotatorModel
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.skeleton import load_skeleton
+from poseunion.models.skeleton import Visibility, load_skeleton
 
 COCO, MPII, UNION = (load_skeleton(name) for name in ("coco17", "mpii16", "union21"))
 NEW = {"upper_neck", "head_top", "pelvis", "thorax"}
@@ -174,3 +175,19 @@ def test_a_wrong_name_ends_with_a_sentence_and_writes_nothing(folder: Any, coco:
         assert "did you mean head_top" in str(result.exception)
     assert not folder.out.exists()
     assert not journal_path(folder.out).exists()
+
+
+def test_predicted_is_what_is_proposed_and_what_the_annotator_model_reads() -> None:
+    visibility = np.full((1, len(MPII)), Visibility.VISIBLE, np.int8)
+    visibility[0, [MPII.index("left_hip"), MPII.index("left_wrist")]] = Visibility.ABSENT
+    labelling = AnnotatorModel(people="3", threshold=0.5, labelled={"nose": (0.0, 1.0, 0.5, 0.5, 0.5)}, occluded={})
+    face = {"nose", "left_eye", "right_eye", "left_ear", "right_ear"}
+    limbs = {"left_hip", "right_hip", "left_shoulder", "right_shoulder"}
+
+    def predicted(asked: Asked, labelling: AnnotatorModel | None) -> set[str]:
+        return set(np.array(UNION.keypoints)[asked.to_predict(visibility, MPII, UNION, labelling)[0]].tolist())
+
+    assert predicted(Asked(), None) == face
+    assert predicted(Asked(), labelling) == face | limbs
+    assert predicted(Asked(keypoints=("left_eye",)), labelling) == {"left_eye"}
+    assert predicted(Asked(fill_gaps=True), None) == face | {"left_hip", "left_wrist"}

@@ -25,7 +25,7 @@ def mpii_mat(kit: SimpleNamespace, tmp_path: Path, change: Callable[[Any], Any])
     wanted = kit.People("mpii16", np.arange(3 * k * 2).reshape(3, k, 2) + 1.0, np.full((3, k), 2), [0, 0, 1])
     variables = kit.mpii_release(wanted)
     change(variables["RELEASE"][0, 0])
-    return read_annotations(kit._mat(tmp_path, variables))
+    return read_annotations(kit.write_mat(tmp_path, variables))
 
 
 def rect_of(release: Any, picture: int = 0, person: int = 0) -> Any:
@@ -128,7 +128,7 @@ def test_mpii_mat_gets_its_union_back(kit: SimpleNamespace, tmp_path: Path, make
 def test_both_layouts_of_lsp_and_what_their_third_row_means(kit: SimpleNamespace, tmp_path: Path, fake: Any) -> None:
     xy = np.arange(2 * 14 * 2).reshape(2, 14, 2) + 5.0
     lsp_state = np.array([[2, 1] * 7, [2, 0] * 7])
-    lsp = read_annotations(kit._lsp(tmp_path, kit.People("lsp14", xy, lsp_state, [0, 1])))
+    lsp = read_annotations(kit.lsp(tmp_path, kit.People("lsp14", xy, lsp_state, [0, 1])))
     assert lsp.visibility.tolist() == lsp_state.tolist()
     assert [i.file_name for i in lsp.images] == ["im0001.jpg", "im0002.jpg"]
     lspet_state = np.array([[2, 0] * 7, [2, 2] * 7])
@@ -148,18 +148,18 @@ def test_both_layouts_of_lsp_and_what_their_third_row_means(kit: SimpleNamespace
     assert written["joints_union"][ankle, :, 0].tolist() == [*xy[0, 0], 1]
 
 
-@pytest.mark.parametrize("layout", ["_lsp", "lspet"])
+@pytest.mark.parametrize("layout", ["lsp", "lspet"])
 def test_a_single_person_of_lsp(layout: str, kit: SimpleNamespace, tmp_path: Path) -> None:
     """MATLAB drops a last axis of length one."""
     people = kit.People("lsp14", np.full((1, 14, 2), 9.0), np.full((1, 14), 2), [0], 1)
     variables = load_mat(getattr(kit, layout)(tmp_path, people))
     variables["joints"] = variables["joints"][:, :, 0]
-    assert read_annotations(kit._mat(tmp_path, variables)).visibility.tolist() == [[2] * 14]
+    assert read_annotations(kit.write_mat(tmp_path, variables)).visibility.tolist() == [[2] * 14]
 
 
 def test_a_mat_file_of_something_else(kit: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(BadFileError, match="none of the known"):
-        read_annotations(kit._mat(tmp_path, {"joints": np.zeros((5, 5, 5))}))
+        read_annotations(kit.write_mat(tmp_path, {"joints": np.zeros((5, 5, 5))}))
 
 
 @pytest.mark.parametrize(("name", "module"), [("mpii-mat", "scipy.io"), ("lsp-mat", "scipy.io"), ("yolo-pose", "yaml")])

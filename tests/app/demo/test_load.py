@@ -11,7 +11,7 @@ import pytest
 
 from poseunion.app.demo.page import MOST_SESSIONS
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "demo_load.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "runtime" / "demo_load.py"
 CLIENTS = 50
 # What is remembered of visitors is bounded: once that many have come, memory stays.
 FILLING = -(-MOST_SESSIONS // CLIENTS)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import FORMATS, AnnotationSet, json_records, read_annotations
@@ -151,7 +152,7 @@ def test_as_another_format_it_keeps_what_that_one_can_hold(
         for image in before.images:  # where a YOLO dataset has its pictures
             path = out / ("." if name == output else "images") / image.file_name
             path.parent.mkdir(parents=True, exist_ok=True)
-            kit.Image.new("RGB", kit.SIZE).save(path)
+            Image.new("RGB", kit.SIZE).save(path)
     after = read_annotations(kit.unpacked(write_as(before, output, kit, out)), None, before.skeleton)
     holds = FORMATS[output].states
     if output == "coco":  # a dialect's numbers stay, and are read by the dialect's table

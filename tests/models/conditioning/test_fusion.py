@@ -198,6 +198,9 @@ def test_only_what_is_wanted_is_worked_out_and_alike() -> None:
     wanted[0, INDEX["nose"]] = True
     some, everything = ask(PERSON, known, wanted_NK=wanted), ask(PERSON, known)
     np.testing.assert_allclose(some.xy_NK2[0, INDEX["nose"]], everything.xy_NK2[0, INDEX["nose"]])
+    for name in ("left_knee", "head_top"):  # the first round's mean
+        assert 0 < np.linalg.norm(some.xy_NK2[0, INDEX[name]] - everything.xy_NK2[0, INDEX[name]]) < 3
+        assert some.sd_px_NK[0, INDEX[name]] > 0
 
 
 def test_a_joint_that_may_be_outside_the_picture_is_known_to() -> None:
@@ -217,9 +220,11 @@ def test_a_joint_that_may_be_outside_the_picture_is_known_to() -> None:
 def test_a_sharp_peak_is_not_lost_between_cells(count: int, x: float, y: float) -> None:
     cells = CropGrid(GRID, count)
     label_x, label_y, _ = encode(np.array([[[x, y]]]), GRID)
-    p_x, p_y = (tempered(label, np.ones(1) * 3, np.zeros(1))[:, 0] for label in (label_x, label_y))
+    p_x, p_y = (tempered(label, np.ones(1) * 3, np.zeros(1)) for label in (label_x, label_y))
+    only = np.zeros(1, np.intp)
     across, down = (
-        mass_in_cells(cumulated(p), centre[None], cells) for p, centre in ((p_x, cells.x_U), (p_y, cells.y_V))
+        mass_in_cells(cumulated(p), only, only[None], centre[None], cells)[:, 0]
+        for p, centre in ((p_x, cells.x_U), (p_y, cells.y_V))
     )
     found = down[:, :, None] * across[:, None]
     assert found.sum() == pytest.approx(1, abs=1e-3)

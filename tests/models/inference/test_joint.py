@@ -70,6 +70,8 @@ def test_several_pictures_are_as_one_by_one() -> None:
     alone = [predictor(PICTURE, BOXES), predictor(PICTURE[:, ::-1], BOXES[:1])]
     for found, expected in zip(both, alone, strict=True):
         np.testing.assert_allclose(found.xy, expected.xy, atol=1e-2)
+        assert found.disagreement is not None
+        assert expected.disagreement is not None
         np.testing.assert_allclose(found.disagreement, expected.disagreement, atol=1e-3)
         np.testing.assert_array_equal(found.box_xywh, expected.box_xywh)
     assert not predictor.predict([], [])

@@ -15,10 +15,11 @@ from poseunion.models.codec.crop import Crop, affine_to_crop, apply_affine
 from poseunion.models.codec.heads import Alignment, HeatmapOutput, SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError, ItemError
+from poseunion.models.inference.joint import common_skeleton
 from poseunion.models.inference.joint_cells import Cells, drawn, moved, resampled
 from poseunion.models.inference.joint_turns import ANGLES_DEG, Turns, crop_of
 from poseunion.models.skeleton import Skeleton, load_skeleton
-from poseunion.training.densities.joint import JointTeacher, common_skeleton
+from poseunion.training.densities.joint import JointTeacher
 
 BOX = (40.0, 30.0, 60.0, 90.0)
 PICTURE = np.zeros((160, 140, 3), np.uint8)
