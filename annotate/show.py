@@ -18,7 +18,7 @@ from poseunion.annotate.formats.added_fields import field_problems, has_added_fi
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.files import write_bytes
-from poseunion.models.picture_paths import picture_path
+from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
 
 # A proposal is never so faint that it cannot be found.
 FAINTEST = 0.25
@@ -59,6 +59,7 @@ def show(
         if annotations.image_index[index] >= 0:
             by_image.setdefault(int(annotations.image_index[index]), []).append(index)
     chosen = sorted(by_image)[:limit]
+    refuse_wrong_folder(images, (annotations.images[i].file_name for i in chosen), annotations.source.path)
     written: list[str] = []
     bad: list[tuple[str, str]] = []
     for done, position in enumerate(chosen, 1):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from poseunion.models.errors import BadArgumentError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -49,6 +50,8 @@ def models(
         json.dump(listed, sys.stdout)
         typer.echo()
         return
+    from rich.console import Console
+
     console = Console()
     heads = ("Model", "Skeleton", "Input", "Parameters, M", "Precision", "MB", "Accuracy")
     console.print(_table(heads, [_model_row(m) for m in listed["models"]]))
@@ -113,6 +116,8 @@ def _accuracy(network: dict[str, Any]) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     numbers = ("MB", "Keypoints", "Parameters, M")
     for head in heads:

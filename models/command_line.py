@@ -84,8 +84,10 @@ def start(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
     """Run the command of `app` that `arguments` begin with.
 
     Options of the group itself (`--install-completion`) are parsed only where no command is named: typer checks values
-    by pydantic, whose import takes longer than a help text.
+    by pydantic, whose import takes longer than a help text. So does rich, which typer would draw boxes with, and its
+    Markdown: help texts and errors are plain.
     """
+    app.rich_markup_mode = None
     command = typer.main.get_command(app)
     while isinstance(command, TyperGroup) and arguments and arguments[0] in command.commands:
         command, name, arguments = command.commands[arguments[0]], f"{name} {arguments[0]}", arguments[1:]

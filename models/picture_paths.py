@@ -7,14 +7,28 @@ exactly one file fits.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from poseunion.models.errors import BadArgumentError
+
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOAD = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]+$)")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+FIRST = 64  # pictures that are looked for before any work: with as many missing, the folder is wrong
+
+
+def refuse_wrong_folder(folder: Path, file_names: Iterable[str], file: object) -> None:
+    """Raise BadArgumentError where none of the first pictures of an annotation file is in the folder."""
+    first = list(itertools.islice(dict.fromkeys(file_names), FIRST))
+    if first and not any(_is_file(picture_path(folder, name)) for name in first):
+        raise BadArgumentError(
+            f"0 of the first {len(first)} pictures of {file} are in {folder} (first: {first[0]}): is --images right?"
+        )
 
 
 def picture_path(folder: Path, file_name: str) -> Path:

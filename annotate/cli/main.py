@@ -27,7 +27,6 @@ app = typer.Typer(
     help="Complete, show and check pose annotation files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
 )
 app.add_typer(cli_audit.app)
 app.add_typer(cli_decisions.app)

@@ -19,7 +19,7 @@ from poseunion.annotate.extend.run import Options
 from poseunion.annotate.formats import AnnotationSet, writer_for
 from poseunion.annotate.formats.skeleton_match import output_skeleton
 from poseunion.models.inference.interface import PosePredictor
-from poseunion.models.picture_paths import picture_path
+from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
 from poseunion.models.skeleton import Visibility, derive_midpoints, project
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def forecast(
     asked.check(records.skeleton, model, unlabelled=options.unlabelled)
     rule = acceptance_rule(predictor, options.threshold, options.risk)
     planned = plan(records, limit=options.limit, unlabelled=options.unlabelled)
+    refuse_wrong_folder(found.images, planned.file_names(records), records.source.path)
     pictures = {int(records.image_index[i]) for i in planned.order}
     output = output_skeleton(records.skeleton, model)
     xy, visibility = project(records.xy[planned.order], records.visibility[planned.order], records.skeleton, output)

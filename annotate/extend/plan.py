@@ -7,6 +7,7 @@ People are ordered by the first mention of their picture, so that each picture i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,10 @@ class Plan:
     def reasons(self) -> str:
         """Why people are left out, in one line."""
         return "; ".join(f"{count}: {reason}" for reason, count in sorted(self.passed.items()))
+
+    def file_names(self, annotations: AnnotationSet) -> Iterator[str]:
+        """Pictures of the people, in the order of prediction."""
+        return (annotations.images[int(annotations.image_index[i])].file_name for i in self.order)
 
     @property
     def chunks(self) -> int:

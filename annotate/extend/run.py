@@ -37,6 +37,7 @@ from poseunion.annotate.formats.types import ANIMAL, NO_HUMAN_KEYPOINT
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.files import atomic_writer, read_json, write_json
 from poseunion.models.inference.interface import PosePredictor
+from poseunion.models.picture_paths import refuse_wrong_folder
 from poseunion.models.skeleton import Skeleton
 
 Progress = Callable[[int, int], None]
@@ -141,6 +142,7 @@ def extend(
 
     planned = plan(annotations, limit=options.limit, unlabelled=options.unlabelled)
     refuse_nobody(annotations, planned)
+    refuse_wrong_folder(images, planned.file_names(annotations), annotations.source.path)
     pictures = Pictures(images, strict=options.strict)
     journal, lines = (
         Journal.resume(journal_path(out), work)

@@ -4,7 +4,8 @@ Held-out people's labelled keypoints are hidden and predicted again (`annotate.a
 even odds, or the thresholds of `--risk 0.05`, is the file's added points. Each simulated audit draws another order and
 inspects up to 1,000 points.
 
-    python benchmarks/annotation/audit.py --model unified --annotations coco/train.json --images coco/train --runs 1000
+    python benchmarks/annotation/audit.py --model unified --annotations coco/train.json --images coco/train \\
+        --runs 1000 --picture docs/certificate.png
 
 Settings: `honest`, the predictions as they are; `shifted`, so many right points made wrong that errors triple;
 `adverse`, the same number of errors on the points with the highest confidence, which are drawn least; `people`, the
@@ -46,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--people", type=int, default=10_000, help="at most so many held-out people")
     parser.add_argument("--runs", type=int, default=1000, help="simulated audits of a setting")
+    parser.add_argument("--picture", type=Path, help="PNG of bounds against inspections, at even odds")
     parser.add_argument("--masked", type=Path, help="npz that keeps the predictions; read if it is there")
     return parser.parse_args()
 
@@ -130,6 +132,44 @@ def simulate(wrong: NDArray[np.bool_], weight: NDArray[np.float64], runs: int) -
     }
 
 
+def draw(
+    path: Path, wrong: NDArray[np.bool_], weight: NDArray[np.float64], false: dict[str, float], audits: int = 20
+) -> None:
+    """Picture of upper bounds of simulated audits of one file, and of the false certificates of all settings.
+
+    Args:
+        false: row of the table -> share of audits with a false certificate.
+    """
+    from matplotlib.figure import Figure
+
+    n, share = len(wrong), 100 * wrong.mean()
+    steps = np.unique(np.geomspace(10, min(MOST, n), 40).astype(int))
+    figure = Figure(figsize=(9, 3.6), dpi=110, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    for seed in range(audits):
+        order = np.argsort(np.random.default_rng(seed).exponential(size=n) / weight)
+        parts = [cs.draws_of(weight, order[:t], wrong[order[:t]]) for t in steps]
+        bounds = [100 * cs.upper_bound(part, ALPHA) / n for part in parts]
+        left.plot(steps, bounds, color="#0072B2", alpha=0.35, linewidth=1, label="certified" if seed == 0 else None)
+    fixed = [100 * stats.beta.ppf(1 - ALPHA, round(t * wrong.mean()) + 1, t - round(t * wrong.mean())) for t in steps]
+    left.plot(steps, fixed, color="#D55E00", linestyle="--", label="Clopper-Pearson, size fixed beforehand")
+    left.axhline(share, color="black", linewidth=1, label=f"gross errors in truth: {share:.1f} %")
+    left.set(xscale="log", xlabel="inspected points", ylabel="upper bound of gross errors, %", ylim=(0, 60))
+    left.set_xticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1000"])
+    left.set_title(f"{audits} audits of a file with {n} added points", fontsize=10)
+    left.legend(fontsize=8)
+    names = list(false)
+    right.barh(range(len(names)), [100 * false[name] for name in names], color="#0072B2", alpha=0.7)
+    right.axvline(100 * ALPHA, color="#D55E00", linestyle="--")
+    right.set_yticks(range(len(names)), names, fontsize=8)
+    right.invert_yaxis()
+    right.set_xlabel("% of audits, at any time (nominal: at most 5)")
+    right.set_title("False certificates", fontsize=10)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Software": None})
+
+
 def main() -> None:
     """Print one table a threshold."""
     options = arguments()
@@ -147,6 +187,7 @@ def main() -> None:
         "| inspected | bound | Clopper-Pearson | hypergeometric |"
     )
     print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    false: dict[str, float] = {}
     for how, rule in rules.items():
         taken = masked.confidence >= rule.threshold_K[masked.keypoint]
         for name in SETTINGS:
@@ -157,6 +198,10 @@ def main() -> None:
                 f"| {row['exact']:.1%} |"
             )
             sys.stdout.flush()
+            false[f"{how}: {name}"] = row["false"]
+    if options.picture is not None:
+        taken = masked.confidence >= rules["even odds"].threshold_K[masked.keypoint]
+        draw(options.picture, *setting("honest", masked, taken), false)
 
 
 if __name__ == "__main__":

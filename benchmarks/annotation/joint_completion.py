@@ -25,19 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters, parameters_beside
-from poseunion.models.codec.crop import affine_to_crop, apply_affine
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.fusion import fuse
 from poseunion.models.conditioning.prior import load_prior
 from poseunion.models.inference.joint import JointModel, JointPredictor
 from poseunion.models.inference.joint_turns import Turns
 from poseunion.models.inference.predictor import Predictor, load_predictor
-from poseunion.models.metrics import PCK12, keypoint_similarity, torso_lengths
+from poseunion.models.metrics import PCK12, keypoint_similarity
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.skeleton import Skeleton
 from poseunion.models.zoo import model_path
-from poseunion.training.calibration.fit_conditioning import People, fit_tempering, one_at_a_time
-from poseunion.training.calibration.masking import rounds
+from poseunion.training.calibration.fit_conditioning import fit_tempering, people_of
 from poseunion.training.calibration.samples import ViewPredictions, joined, predict_views, read_views
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
@@ -111,27 +109,8 @@ def part_of(predicted: ViewPredictions, rows: NDArray[np.intp]) -> ViewPredictio
     arrays = {name: getattr(predicted, name)[rows] for name in ("xy", "raw_score", "wh", "truth", "given")}
     views, crops = tuple(predicted.views[i] for i in rows), tuple(predicted.crops[i] for i in rows)
     oks = None if predicted.expected_oks is None else predicted.expected_oks[rows]
-    changed = {**arrays, "logits": (x[rows], y[rows]), "expected_oks": oks}
-    return dataclasses.replace(predicted, views=views, crops=crops, **changed)
-
-
-def people_of(predicted: ViewPredictions, skeleton: Skeleton) -> People:
-    """As `fit_conditioning.held_out_people`, of predictions that are there."""
-    assert predicted.logits is not None
-    groups = [rounds(skeleton, v.person.image.name, v.person.person_id) for v in predicted.views]
-    places = zip(predicted.truth, predicted.crops, strict=True)
-    truth_crop = np.stack([apply_affine(xy, affine_to_crop(crop)) for xy, crop in places])
-    torso = torso_lengths(predicted.truth, np.where(predicted.labelled, 2, 0), skeleton)
-    guess = predicted.size * float(np.nanmedian(torso / predicted.size))
-    return People(
-        predicted,
-        predicted.logits[0].astype(np.float32),
-        predicted.logits[1].astype(np.float32),
-        truth_crop,
-        predicted.labelled,
-        predicted.known,
-        (np.stack(groups, 1), one_at_a_time(predicted.labelled, skeleton)),
-        np.where(np.isfinite(torso), np.maximum(torso, guess / 3), guess),
+    return dataclasses.replace(
+        predicted, views=views, crops=crops, logits=(x[rows], y[rows]), expected_oks=oks, **arrays
     )
 
 
@@ -213,23 +192,24 @@ def difference(one_NK: NDArray[np.float64], other_NK: NDArray[np.float64]) -> st
 
 
 def speed(teachers: Path) -> None:
-    """Print the time a person of every arm from a decoded picture, without labels; the least of some rounds."""
+    """Print the processor time a person of every arm, without labels; the least of some rounds."""
     networks = {name: load_predictor(teachers / f"{name}.onnx", threads=1) for name in TEACHERS}
     networks["unified"] = load_predictor("unified", threads=1)
     arms = {
-        arm: networks[members[0]]
-        if len(members) == 1
+        arm: networks["unified"]
+        if arm == "unified"
         else JointPredictor(JointModel([networks[m] for m in members], turns))
         for arm, (members, turns) in {**ARMS, "unified, turned: always": (("unified",), Turns.ALWAYS)}.items()
     }
-    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)  # disagreement: all are turned
+    # Noise: the models disagree on everything, and all people are turned.
+    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     boxes = np.tile([[200.0, 60, 150, 380]], (SPEED_PEOPLE, 1))
     least: dict[str, float] = {}
     for _ in range(SPEED_ROUNDS):
         for arm, predictor in arms.items():
-            start = time.perf_counter()
+            start = time.process_time()
             predictor.predict([picture], [boxes])
-            taken_ms = (time.perf_counter() - start) / SPEED_PEOPLE * 1e3
+            taken_ms = (time.process_time() - start) / SPEED_PEOPLE * 1e3
             least[arm] = min(least.get(arm, np.inf), taken_ms)
     print("| model | ms a person | of unified | kB of crops a person |\n|---|--:|--:|--:|")
     for arm, taken_ms in least.items():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from poseunion.models.picture_paths import picture_path
+from poseunion.models.errors import BadArgumentError
+from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
 
 
 @pytest.fixture
@@ -50,3 +51,11 @@ def test_a_picture_that_comes_later_is_found(folder: Path) -> None:
     assert not picture_path(folder, "late.png").is_file()
     (folder / "late.jpg").write_bytes(b"picture")
     assert picture_path(folder, "late.png").is_file()
+
+
+def test_a_folder_without_any_of_the_first_pictures_is_refused(folder: Path) -> None:
+    missing = [f"{n}.jpg" for n in range(100)]
+    with pytest.raises(BadArgumentError, match=r"0 of the first 64 pictures of train\.json are in .*0\.jpg.*--images"):
+        refuse_wrong_folder(folder, missing, "train.json")
+    refuse_wrong_folder(folder, [*missing[:63], "sub/a.jpg"], "train.json")
+    refuse_wrong_folder(folder, [], "train.json")

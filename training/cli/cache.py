@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.data.cache import DAY_S, Kept, delete, kept_files, unused
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 MB = 1e6
@@ -33,6 +34,8 @@ def cache(
 
         poseunion cache --unused-days 30 --clear
     """
+    from rich.console import Console
+
     from poseunion.training.data.arrays import cache_folder
 
     if days is not None and days != days:
@@ -53,6 +56,8 @@ def cache(
 
 
 def _table(kept: list[Kept]) -> Table:
+    from rich.table import Table
+
     table = Table("data set", "what", "MB", "days since its last use")
     for column in table.columns[2:]:
         column.justify = "right"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.training.cli import evaluate as cli_evaluate
@@ -64,6 +63,8 @@ def train(
         from poseunion.training.loop.train import check_nodes, check_out, fit
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from rich.console import Console
+
     from poseunion.training.data.arrays import cache_folder
     from poseunion.training.data.data_file import read_data_file
 
@@ -122,6 +123,8 @@ def train_detector(
         from poseunion.training.loop.train import check_out
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from rich.console import Console
+
     from poseunion.training.config.overrides import with_overrides
     from poseunion.training.data.arrays import cache_folder
     from poseunion.training.data.data_file import read_data_file
@@ -167,6 +170,8 @@ def pack(
         from poseunion.training.pack import pack as write_packed
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
+    from rich.console import Console
+
     from poseunion.training.config.recipes import find_recipe
     from poseunion.training.data.arrays import cache_folder
     from poseunion.training.data.data_file import read_data_file
@@ -222,7 +227,7 @@ def average(
     from poseunion.models.zoo import weights_path
 
     write_mean([weights_path(one) for one in weights], out, share or [], parts=part or [], overwrite=overwrite)
-    Console(stderr=True).print(f"Weights: {out}")
+    typer.echo(f"Weights: {out}", err=True)
 
 
 app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)

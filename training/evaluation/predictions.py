@@ -18,7 +18,7 @@ from poseunion.models.errors import BadFileError, ItemError
 from poseunion.models.images import read_annotated_image
 from poseunion.models.keypoint_offsets import IN_UNION_DEFINITIONS, MODEL_OFFSETS, OFFSETS, apply_offsets
 from poseunion.models.metrics import area_from_box, oks
-from poseunion.models.picture_paths import picture_path
+from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
 from poseunion.models.pose_batch import PoseBatch
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton, project, project_indices
@@ -205,6 +205,7 @@ def _run(
     """
     numbers: list[int] = []
     xy, score, skipped = [], [], []
+    refuse_wrong_folder(images, (annotations.images[i].file_name for i in wanted), annotations.source.path)
     for position, people in track(wanted.items(), f"{predictor.name}"):
         ref = annotations.images[position]
         try:

@@ -169,6 +169,19 @@ def test_a_bad_argument_is_said_and_leaves_with_2(
     assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_wrong_folder_of_pictures_is_recognised_before_any_work(
+    more: tuple[str, ...], run: Run, folder: Any, coco: Any, tiny_model: Path
+) -> None:
+    folder.write(coco(9))
+    wrong = folder.root / "wrong"
+    wrong.mkdir()
+    where = ("--annotations", folder.file, "--images", wrong, "--out", folder.out, "--model", tiny_model)
+    code, _, err = run("extend", *where, *more)
+    assert (code, "0 of the first 5 pictures" in err) == (2, True), err
+    assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json", "wrong"]
+
+
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
 def test_a_device_that_is_not_there_is_said(
     device: str, run: Run, folder: Any, coco: Any, tiny_model: Path, recwarn: pytest.WarningsRecorder
