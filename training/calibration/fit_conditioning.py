@@ -92,7 +92,11 @@ def held_out_people(predictor: Predictor, files: Sequence[tuple[Path, Path]]) ->
             raise BadFileError(f"No person of {file} is held out: give the files that the model was trained on.")
         views += chosen
     # The heads of MPII's form are predicted before the fit, with the defaults.
-    predicted = predict_in_forms(predictor, views, ConditioningParameters())
+    return people_of(predict_in_forms(predictor, views, ConditioningParameters()), skeleton)
+
+
+def people_of(predicted: ViewPredictions, skeleton: Skeleton) -> People:
+    """People that a fit masks, from predictions with logits."""
     assert predicted.logits is not None
     groups = [rounds(skeleton, v.person.image.name, v.person.person_id) for v in predicted.views]
     truth_crop = [

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from poseunion.models.calibration.schema import PICTURE_FEATURES, KeypointLogistic, RiskCoverage, picture_features
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
+from poseunion.models.inference.joint import load_joint
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.networks.weights import read_weights
 from poseunion.models.skeleton import load_skeleton
@@ -160,3 +161,18 @@ def test_a_file_without_held_out_pictures_is_refused(drawn_dataset: Path, tmp_pa
     with pytest.raises(BadFileError, match="held-out"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert not (tmp_path / "c.onnx").exists()
+
+
+def test_several_models_get_a_calibration_of_their_own(drawn_dataset: Path, tmp_path: Path) -> None:
+    names, out = ("unified-64", "unified-32"), tmp_path / "joint.json"
+    files = ["--annotations", str(drawn_dataset / "lsp14.json"), "--images", str(drawn_dataset)]
+    command = ["calibrate", *(f"--model={name}" for name in names), *files, "--all", "--threads", "1"]
+    done = CliRunner().invoke(app, [*command, "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    predictor = load_joint(names, calibration=out, threads=1)
+    assert predictor.metadata.calibration is not None
+    assert "people of" in predictor.metadata.calibration.guarantee_people
+    assert ConditionedPredictor(predictor).uses_labels
+    for wrong, message in ((tmp_path / "joint.onnx", "end its name in .json"), (out, "exists")):
+        with pytest.raises(BadArgumentError, match=message):
+            CliRunner().invoke(app, [*command, "--out", str(wrong)], catch_exceptions=False)

@@ -1,9 +1,9 @@
 """Limb completion of a joint model beside one model: hidden limbs of held-out people, predicted from the picture alone
 and given the remaining labels.
 
-    python joint_completion.py read --data DATA --teachers TEACHERS --work WORK
-    python joint_completion.py table --data DATA --teachers TEACHERS --work WORK
-    python joint_completion.py speed --teachers TEACHERS
+    python benchmarks/annotation/joint_completion.py read --data DATA --teachers TEACHERS --work WORK
+    python benchmarks/annotation/joint_completion.py table --data DATA --teachers TEACHERS --work WORK
+    python benchmarks/annotation/joint_completion.py speed --teachers TEACHERS
 
 `read` runs the networks, once a crop, and keeps outputs in WORK. `table` fits conditioning parameters of the joint
 models on two fifths of the people and measures all on the others (`is_for_guarantee`), as `poseunion fit-evidence` and
@@ -25,20 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters, parameters_beside
-from poseunion.models.codec.crop import affine_to_crop, apply_affine
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.fusion import fuse
 from poseunion.models.conditioning.prior import load_prior
 from poseunion.models.inference.joint import JointModel, JointPredictor
 from poseunion.models.inference.joint_turns import Turns
 from poseunion.models.inference.predictor import Predictor, load_predictor
-from poseunion.models.metrics import PCK12, keypoint_similarity, torso_lengths
+from poseunion.models.metrics import PCK12, keypoint_similarity
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.skeleton import Skeleton
 from poseunion.models.zoo import model_path
-from poseunion.training.calibration.fit_conditioning import People, fit_tempering, one_at_a_time
-from poseunion.training.calibration.masking import rounds
-from poseunion.training.calibration.samples import Answers, ask, joined, read_views
+from poseunion.training.calibration.fit_conditioning import fit_tempering, people_of
+from poseunion.training.calibration.samples import ViewPredictions, joined, predict_views, read_views
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
 SETS = ("coco", "lspet")
@@ -97,70 +95,52 @@ def read(data: Path, teachers: Path, work: Path, datasets: Sequence[str]) -> Non
             chosen = [networks[m] for m in members]
             predictor = chosen[0] if len(chosen) == 1 else JointPredictor(JointModel(chosen, turns))
             start = time.perf_counter()
-            found[arm] = ask(predictor, views, logits=True)
+            found[arm] = predict_views(predictor, views, logits=True)
             taken_ms = (time.perf_counter() - start) / len(views) * 1e3
             print(f"{dataset}, {arm}: {taken_ms:.0f} ms a person beyond the above", flush=True)
             with (work / f"{dataset}.pickle").open("wb") as file:
                 pickle.dump(found, file)
 
 
-def part_of(answers: Answers, rows: NDArray[np.intp]) -> Answers:
+def part_of(predicted: ViewPredictions, rows: NDArray[np.intp]) -> ViewPredictions:
     """Some of the people."""
-    assert answers.logits is not None
-    x, y = answers.logits
-    arrays = {name: getattr(answers, name)[rows] for name in ("xy", "raw_score", "wh", "truth", "given")}
-    views, crops = tuple(answers.views[i] for i in rows), tuple(answers.crops[i] for i in rows)
-    oks = None if answers.expected_oks is None else answers.expected_oks[rows]
-    return dataclasses.replace(answers, views=views, crops=crops, logits=(x[rows], y[rows]), expected_oks=oks, **arrays)
-
-
-def people_of(answers: Answers, skeleton: Skeleton) -> People:
-    """As `fit_conditioning.held_out_people`, of predictions that are there."""
-    assert answers.logits is not None
-    groups = [rounds(skeleton, v.person.image.name, v.person.person_id) for v in answers.views]
-    places = zip(answers.truth, answers.crops, strict=True)
-    truth_crop = np.stack([apply_affine(xy, affine_to_crop(crop)) for xy, crop in places])
-    torso = torso_lengths(answers.truth, np.where(answers.labelled, 2, 0), skeleton)
-    guess = answers.size * float(np.nanmedian(torso / answers.size))
-    return People(
-        answers,
-        answers.logits[0].astype(np.float32),
-        answers.logits[1].astype(np.float32),
-        truth_crop,
-        answers.labelled,
-        answers.known,
-        (np.stack(groups, 1), one_at_a_time(answers.labelled, skeleton)),
-        np.where(np.isfinite(torso), np.maximum(torso, guess / 3), guess),
+    assert predicted.logits is not None
+    x, y = predicted.logits
+    arrays = {name: getattr(predicted, name)[rows] for name in ("xy", "raw_score", "wh", "truth", "given")}
+    views, crops = tuple(predicted.views[i] for i in rows), tuple(predicted.crops[i] for i in rows)
+    oks = None if predicted.expected_oks is None else predicted.expected_oks[rows]
+    return dataclasses.replace(
+        predicted, views=views, crops=crops, logits=(x[rows], y[rows]), expected_oks=oks, **arrays
     )
 
 
 def limbs_completed(
-    answers: Answers, grid: SimccGrid, skeleton: Skeleton, tempering: ConditioningParameters
+    predicted: ViewPredictions, grid: SimccGrid, skeleton: Skeleton, tempering: ConditioningParameters
 ) -> NDArray[np.float64]:
     """(2, N, K) OKS of every hidden limb from the picture alone, and given the labels that are left; NaN elsewhere."""
-    people, prior = people_of(answers, skeleton), load_prior()
+    people, prior = people_of(predicted, skeleton), load_prior()
     limb_K = np.isin(skeleton.keypoints, PCK12)
-    xy = np.full((2, *answers.xy.shape), np.nan)
+    xy = np.full((2, *predicted.xy.shape), np.nan)
     for hidden_NK in people.hidden[0]:
-        asked = hidden_NK & answers.labelled & limb_K
+        asked = hidden_NK & predicted.labelled & limb_K
         rows = np.flatnonzero(asked.any(1))
         for i in (rows[start : start + BATCH] for start in range(0, len(rows), BATCH)):
             found = fuse(
                 people.logit_x[i],
                 people.logit_y[i],
                 grid,
-                [answers.crops[n] for n in i],
-                answers.given[i],
-                answers.known[i] & ~hidden_NK[i],
+                [predicted.crops[n] for n in i],
+                predicted.given[i],
+                predicted.known[i] & ~hidden_NK[i],
                 prior,
                 skeleton=skeleton,
                 tempering=tempering,
                 wanted_NK=asked[i],
             )
             n, k = np.nonzero(asked[i])
-            xy[1, i[n], k], xy[0, i[n], k] = found.xy_NK2[n, k], answers.xy[i[n], k]
-    squared = ((xy - answers.truth) ** 2).sum(-1)
-    area = np.array([v.area for v in answers.views])[:, None]
+            xy[1, i[n], k], xy[0, i[n], k] = found.xy_NK2[n, k], predicted.xy[i[n], k]
+    squared = ((xy - predicted.truth) ** 2).sum(-1)
+    area = np.array([v.area for v in predicted.views])[:, None]
     return keypoint_similarity(squared, area, skeleton.sigma_array)
 
 
@@ -171,7 +151,7 @@ def table(teachers: Path, work: Path) -> None:
     found = {name: pickle.loads((work / f"{name}.pickle").read_bytes()) for name in SETS}
     oks: dict[tuple[str, str], NDArray[np.float64]] = {}
     for arm, (members, turns) in ARMS.items():
-        if any(arm not in answers for answers in found.values()):
+        if any(arm not in predicted for predicted in found.values()):
             continue
         if len(members) == 1:
             grid, tempering = shipped.metadata.grid, parameters_beside(model_path("unified"))
@@ -197,9 +177,9 @@ def table(teachers: Path, work: Path) -> None:
         print(f"| {name}, {people} | {count} | {arm} | {' | '.join(shares)} | {gain} |")
 
 
-def rows_of(answers: Answers, apart: bool) -> NDArray[np.intp]:
+def rows_of(predicted: ViewPredictions, apart: bool) -> NDArray[np.intp]:
     """People who are measured (`apart`), or fitted on."""
-    return np.flatnonzero([is_for_guarantee(v.person.image.name) == apart for v in answers.views])
+    return np.flatnonzero([is_for_guarantee(v.person.image.name) == apart for v in predicted.views])
 
 
 def difference(one_NK: NDArray[np.float64], other_NK: NDArray[np.float64]) -> str:
@@ -212,23 +192,24 @@ def difference(one_NK: NDArray[np.float64], other_NK: NDArray[np.float64]) -> st
 
 
 def speed(teachers: Path) -> None:
-    """Print the time a person of every arm from a decoded picture, without labels; the least of some rounds."""
+    """Print the processor time a person of every arm, without labels; the least of some rounds."""
     networks = {name: load_predictor(teachers / f"{name}.onnx", threads=1) for name in TEACHERS}
     networks["unified"] = load_predictor("unified", threads=1)
     arms = {
-        arm: networks[members[0]]
-        if len(members) == 1
+        arm: networks["unified"]
+        if arm == "unified"
         else JointPredictor(JointModel([networks[m] for m in members], turns))
         for arm, (members, turns) in {**ARMS, "unified, turned: always": (("unified",), Turns.ALWAYS)}.items()
     }
-    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)  # disagreement: all are turned
+    # Noise: the models disagree on everything, and all people are turned.
+    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     boxes = np.tile([[200.0, 60, 150, 380]], (SPEED_PEOPLE, 1))
     least: dict[str, float] = {}
     for _ in range(SPEED_ROUNDS):
         for arm, predictor in arms.items():
-            start = time.perf_counter()
+            start = time.process_time()
             predictor.predict([picture], [boxes])
-            taken_ms = (time.perf_counter() - start) / SPEED_PEOPLE * 1e3
+            taken_ms = (time.process_time() - start) / SPEED_PEOPLE * 1e3
             least[arm] = min(least.get(arm, np.inf), taken_ms)
     print("| model | ms a person | of unified | kB of crops a person |\n|---|--:|--:|--:|")
     for arm, taken_ms in least.items():
