@@ -91,6 +91,9 @@ def start(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
     command = typer.main.get_command(app)
     while isinstance(command, TyperGroup) and arguments and arguments[0] in command.commands:
         command, name, arguments = command.commands[arguments[0]], f"{name} {arguments[0]}", arguments[1:]
+    if isinstance(command, TyperGroup):
+        for each in command.commands.values():  # click would cut the list's texts to a line
+            each.short_help = each.short_help or " ".join((each.help or "").split("\n\n")[0].split())
     command(args=list(arguments), prog_name=name)
 
 

@@ -38,7 +38,7 @@ FLOOR = 1e-3
 # The picture's estimate of a missing keypoint conditions others only if it adds this share of the prior's precision.
 LITTLE = 0.2
 # Cells of the maps that are worked on at a time, 24 keypoints of 84 x 63 cells: they stay in the second cache (twice as
-# fast as 128 keypoints), and 8 COCO people, of whom `extend` proposes 2.5 keypoints each, make one chunk.
+# fast as 128 keypoints), and 8 COCO people with the 2.5 keypoints each that `extend` proposes make one chunk.
 CHUNK_CELLS = 24 * 84 * 63
 # The hypotheses' order in arrays.
 OWN, SWAPPED, LOST = range(3)
