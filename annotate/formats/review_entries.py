@@ -1,12 +1,13 @@
 """The `review` field of an extended record: what people decided about its points, oldest first.
 
-An entry is never changed or removed. Of a keypoint's entries the last one counts:
+An entry is never changed or removed. Of a keypoint's entries the last one counts, unless it was withdrawn:
 
     {"keypoint": "nose", "decision": "fix", "reviewer": "ann", "time": "2026-01-31T12:00:00+00:00",
      "from": [x, y, v], "to": [x, y, v], "source": "proposed"}
 
 `from` is what the reviewer saw, with v = 0 for a proposal that does not stand; `to` the decided point: 0, 0, 0 for
-nothing. `needs-fix` marks a point that is wrong where it is; a later entry places it.
+nothing. `needs-fix` marks a point that is wrong where it is; a later entry places it. `withdraw` cancels the reviewer's
+latest entry on the keypoint that was not withdrawn before, as if it had never been made.
 `source` is what the point was (`keypoint_source`; a proposal that does not stand is `proposed`, too). A point
 that a human placed is touched only by an entry with `"human": true`, which a tool writes when a reviewer chose so.
 """
@@ -14,7 +15,7 @@ that a human placed is touched only by an entry with `"human": true`, which a to
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -24,8 +25,8 @@ from poseunion.models.errors import BadFileError
 from poseunion.models.files import first_fault
 from poseunion.models.skeleton import Skeleton
 
-ACCEPT, REJECT, FIX, HIDE, NEEDS_FIX = "accept", "reject", "fix", "hide", "needs-fix"
-DECISIONS = (ACCEPT, REJECT, FIX, HIDE, NEEDS_FIX)
+ACCEPT, REJECT, FIX, HIDE, NEEDS_FIX, WITHDRAW = "accept", "reject", "fix", "hide", "needs-fix", "withdraw"
+DECISIONS = (ACCEPT, REJECT, FIX, HIDE, NEEDS_FIX, WITHDRAW)
 NO_POINT = (REJECT, NEEDS_FIX)  # decisions after which nothing stands
 HUMAN, PROPOSED, NONE = "human", "proposed", "none"
 
@@ -40,7 +41,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     keypoint: str
-    decision: Literal["accept", "reject", "fix", "hide", "needs-fix"]
+    decision: Literal["accept", "reject", "fix", "hide", "needs-fix", "withdraw"]
     reviewer: str = Field(min_length=1)
     time: str
     from_: list[float] | None = Field(None, alias="from", min_length=2, max_length=3)
@@ -76,9 +77,37 @@ def review_of(record: dict[str, Any]) -> list[Entry]:
     return entries
 
 
+def standing(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries without the withdrawals and what they cancel, oldest first."""
+    found: list[Entry] = []
+    for entry in entries:
+        if entry["decision"] != WITHDRAW:
+            found.append(entry)
+        elif (position := withdrawn_by(entry["keypoint"], entry["reviewer"], found)) is not None:
+            del found[position]
+    return found
+
+
+def withdrawn_by(keypoint: str, reviewer: str, entries: Sequence[Entry]) -> int | None:
+    """Position of the standing entry that a reviewer's withdrawal cancels; None where there is none."""
+    own = (e["keypoint"] == keypoint and e["reviewer"] == reviewer for e in reversed(entries))
+    return next((len(entries) - 1 - back for back, it_is in enumerate(own) if it_is), None)
+
+
 def last_entries(record: dict[str, Any]) -> dict[str, Entry]:
     """Keypoint -> the entry that counts; raises ValueError as `review_of` does."""
-    return {entry["keypoint"]: entry for entry in review_of(record)}
+    return {entry["keypoint"]: entry for entry in standing(review_of(record))}
+
+
+def points_before_review(record: dict[str, Any]) -> dict[str, XYV]:
+    """Keypoint -> what its first reviewer saw (v = 0: a proposal), where all its decisions were withdrawn."""
+    decided = last_entries(record)
+    first = {entry["keypoint"]: entry for entry in reversed(review_of(record))}
+    return {
+        keypoint: (*entry["from"][:2], int(entry["from"][2]) if len(entry["from"]) == 3 else 2)
+        for keypoint, entry in first.items()
+        if keypoint not in decided and entry.get("from")
+    }
 
 
 def last_entries_at(annotations: AnnotationSet, row: int) -> dict[str, Entry]:

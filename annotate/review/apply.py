@@ -13,14 +13,17 @@ from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.formats.review_entries import (
     HUMAN,
     NONE,
+    NOTHING,
     PROPOSED,
     XYV,
     Entry,
     last_entries,
     outcome,
     permitted,
+    points_before_review,
     proposal_of,
     review_of,
+    standing,
 )
 from poseunion.annotate.review.decisions import one_writer, read_extended, write_document
 from poseunion.models.errors import BadFileError
@@ -131,7 +134,9 @@ def applied(annotations: AnnotationSet) -> tuple[dict[str, Any], ApplyReport]:
                 decisions[entry["decision"]] += 1
             except ValueError as error:
                 bad.append((name, str(error)))
-        records[row], changed = _with_points(record, decided, names)
+        # What a withdrawn decision had put into the keypoints goes out again.
+        before = {k: xyv if xyv[2] > 0 else NOTHING for k, xyv in points_before_review(record).items() if k in names}
+        records[row], changed = _with_points(record, {**before, **decided}, names)
         changes += [Change(name, *change) for change in changed]
     human = [change for change in changes if change.source == HUMAN and change.before[2] > 0]
     report = ApplyReport(people, dict(decisions), changes, human, conflicts, bad)
@@ -184,7 +189,7 @@ def _origin(record: dict[str, Any], keypoint: str, source: str) -> str:
 def _conflicts(name: Any, record: dict[str, Any], names: tuple[str, ...]) -> list[Conflict]:
     """Points on which the last decisions of different reviewers differ."""
     said: dict[str, dict[str, Entry]] = {}
-    for entry in review_of(record):
+    for entry in standing(review_of(record)):
         of_keypoint = said.setdefault(entry["keypoint"], {})
         of_keypoint.pop(entry["reviewer"], None)  # a reviewer who decides again is the last
         of_keypoint[entry["reviewer"]] = entry

@@ -26,13 +26,17 @@ from poseunion.annotate.formats.review_entries import (
     NONE,
     NOTHING,
     PROPOSED,
+    WITHDRAW,
     XYV,
     Entry,
     moment,
     outcome,
+    points_before_review,
     proposal_of,
     review_of,
     seen_point,
+    standing,
+    withdrawn_by,
 )
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import atomic_writer
@@ -46,8 +50,8 @@ class Decision:
     Attributes:
         annotation_id: the record's `id` in the file.
         keypoint: canonical name.
-        decision: accept, reject, fix (the point is at `to_xyv`), hide (accepted, but the joint cannot be seen: v=1) or
-            needs-fix (wrong where it is; it has to be placed).
+        decision: accept, reject, fix (the point is at `to_xyv`), hide (accepted, but the joint cannot be seen: v=1),
+            needs-fix (wrong where it is; it has to be placed) or withdraw (the reviewer's latest one is cancelled).
         reviewer: name; not empty.
         time: ISO 8601 with zone, see `now`.
         from_xyv: what the reviewer saw, image px as in the file; None: what the file has.
@@ -144,7 +148,7 @@ def record(annotations: AnnotationSet, decisions: Iterable[Decision]) -> Recorde
 
 
 def decisions_of(annotations: AnnotationSet) -> list[Decision]:
-    """All decisions of a file, to be recorded in another one: the same people extended anew by a better model.
+    """Decisions of a file that stand, to be recorded in another one: the same people extended anew by a better model.
 
     Raises:
         BadFileError: a `review` is damaged.
@@ -154,7 +158,7 @@ def decisions_of(annotations: AnnotationSet) -> list[Decision]:
         if not isinstance(person, dict) or not person.get("review"):
             continue
         try:
-            for entry in review_of(person):
+            for entry in standing(review_of(person)):
                 seen, to = entry.get("from"), entry.get("to") if entry["decision"] == FIX else None
                 found.append(
                     Decision(
@@ -212,9 +216,10 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
 
 def current_point(record: dict[str, Any], review: Sequence[Entry], keypoint: str, names: tuple[str, ...]) -> XYV:
     """What a reviewer sees now: the last decision's point, else the file's, else the proposal with v = 0."""
-    last = next((e for e in reversed(review) if e["keypoint"] == keypoint), None)
+    last = next((e for e in reversed(standing(review)) if e["keypoint"] == keypoint), None)
     if last is None:
-        return seen_point(record, keypoint, names)
+        before = points_before_review({**record, "review": list(review)})  # the file may have what was withdrawn
+        return before.get(keypoint) or seen_point(record, keypoint, names)
     if last["decision"] not in NO_POINT:
         return outcome(last, record, names)
     # A rejected point can be taken back, one that needs a fix be moved: the one that was seen then.
@@ -227,6 +232,8 @@ def _entry(decision: Decision, record: dict[str, Any], review: Sequence[Entry], 
     if decision.keypoint not in names:
         raise ValueError(f"the file has no keypoint {decision.keypoint!r}")
     source = _source(record, review, decision.keypoint, names)
+    if decision.decision == WITHDRAW:
+        return _withdrawal(decision, source, record, review, names)
     if source == HUMAN and not decision.human:
         raise ValueError(f"a human placed {decision.keypoint}, and the decision does not allow that")
     seen = decision.from_xyv or current_point(record, review, decision.keypoint, names)
@@ -247,6 +254,23 @@ def _entry(decision: Decision, record: dict[str, Any], review: Sequence[Entry], 
         "source": source,
     }
     return {**entry, "human": True} if source == HUMAN else entry
+
+
+def _withdrawal(
+    decision: Decision, source: str, record: dict[str, Any], review: Sequence[Entry], names: tuple[str, ...]
+) -> Entry:
+    """Entry of a withdrawal: from the point that stands to the one that stands again (v = 0: a proposal)."""
+    if withdrawn_by(decision.keypoint, decision.reviewer, standing(review)) is None:
+        raise ValueError(f"{decision.reviewer} has no decision on {decision.keypoint} to withdraw")
+    entry = {
+        "keypoint": decision.keypoint,
+        "decision": WITHDRAW,
+        "reviewer": decision.reviewer,
+        "time": decision.time,
+        "from": list(current_point(record, review, decision.keypoint, names)),
+    }
+    to = current_point(record, [*review, entry], decision.keypoint, names)
+    return {**entry, "to": list(to), "source": source, **({"human": True} if source == HUMAN else {})}
 
 
 def _refuse_outside(entry: Entry, annotations: AnnotationSet, row: int) -> None:

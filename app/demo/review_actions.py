@@ -12,7 +12,7 @@ from poseunion.annotate.review.decisions import Decision
 from poseunion.app.demo.canvas import CanvasContent
 from poseunion.app.demo.guard.uploads import sentence
 from poseunion.app.demo.review_render import STATES, Region, content_of, list_of
-from poseunion.app.demo.review_session import Keypoint, PointBefore, ReviewFile
+from poseunion.app.demo.review_session import Keypoint, Made, ReviewFile
 from poseunion.models.errors import BadArgumentError, PoseUnionError
 
 DECIDE = {"a": "accept", "r": "reject", "h": "hide"}
@@ -30,7 +30,7 @@ class ReviewState:
         position: in the file's queue.
         selected: keypoint.
         region: what of the picture is shown.
-        history: keypoints before each decision, newest last; decisions made at once are one.
+        history: decisions that can be withdrawn, newest last; those made at once are one.
         note: result of the last action.
     """
 
@@ -38,7 +38,7 @@ class ReviewState:
     position: int = 0
     selected: str = ""
     region: Region | None = None
-    history: tuple[tuple[PointBefore, ...], ...] = ()
+    history: tuple[tuple[Made, ...], ...] = ()
     note: str = ""
 
 
@@ -100,9 +100,8 @@ class ReviewActions:
     def decide(self, state: ReviewState, decisions: list[Decision], note: str) -> ReviewState:
         """Record decisions, keep what undoes them, and go to the next open keypoint."""
         review, row = self.file(state.file), self.row(state)
-        before = tuple(review.before(row, decision.keypoint) for decision in decisions)
         review.decide(decisions)
-        history = (*state.history, before)
+        history = (*state.history, tuple(Made(row, decision.keypoint, decision.reviewer) for decision in decisions))
         return replace(state, history=history, note=note, selected=self.next_open(state, decisions))
 
     def next_open(self, state: ReviewState, decisions: list[Decision]) -> str:
@@ -124,7 +123,7 @@ class ReviewActions:
             rest = review.confirm_rest(row, reviewer)
             return self.decide(state, rest, f"{len(rest)} confirmed.") if rest else self.go(state, 1)
         if key == "u":
-            return self.undo(state, reviewer)
+            return self.undo(state)
         if key in ("n", "p"):
             return self.go(state, 1 if key == "n" else -1)
         if key in ("j", "k"):
@@ -134,7 +133,7 @@ class ReviewActions:
         if direction is None:
             raise BadArgumentError(f"The key {key[:12]!r} does nothing here.")
         size = LARGE_STEP if key.startswith("Shift") else 1
-        x, y, _ = review.before(row, name).seen
+        x, y, _ = review.point(row, name)
         return self.move(state, name, (x + size * direction[0], y + size * direction[1]), reviewer, human)
 
     def move(self, state: ReviewState, name: str, to: tuple[float, float], reviewer: str, human: bool) -> ReviewState:
@@ -143,12 +142,12 @@ class ReviewActions:
         decision = review.decision(row, name, FIX, reviewer, to, human=human)
         return self.decide(state, [decision], f"{readable(name)}: moved.")
 
-    def undo(self, state: ReviewState, reviewer: str) -> ReviewState:
-        """Undo the last decisions, at the person where they were made."""
+    def undo(self, state: ReviewState) -> ReviewState:
+        """Withdraw the last decisions, at the person where they were made."""
         if not state.history:
             raise BadArgumentError("There is nothing to undo.")
         review, last = self.file(state.file), state.history[-1]
-        review.decide([review.undoing(before, reviewer) for before in last])
+        review.decide([review.withdrawal(made) for made in last])
         return replace(
             state,
             history=state.history[:-1],

@@ -17,14 +17,16 @@ from typing import Any
 from poseunion.annotate.audit.sample import audit_queue
 from poseunion.annotate.formats.review_entries import (
     ACCEPT,
-    FIX,
     HUMAN,
     NONE,
     REJECT,
+    WITHDRAW,
     XYV,
     Entry,
+    last_entries,
     proposal_of,
     review_of,
+    standing,
 )
 from poseunion.annotate.review.decisions import Decision, current_point, now, read_extended, record
 from poseunion.annotate.review.priority import queue, waiting
@@ -60,13 +62,12 @@ class Keypoint:
 
 
 @dataclass(frozen=True)
-class PointBefore:
-    """Keypoint before a decision: its last entry, if any, and the point shown."""
+class Made:
+    """Decision that was made and can be withdrawn."""
 
     row: int
     keypoint: str
-    last: Entry | None
-    seen: XYV
+    reviewer: str
 
 
 class ReviewFile:
@@ -104,16 +105,13 @@ class ReviewFile:
         """Current keypoints of a person."""
         person = self.annotations.records[row]
         review = review_of(person)
-        last: dict[str, Entry] = {entry["keypoint"]: entry for entry in review}
+        last = {entry["keypoint"]: entry for entry in standing(review)}
         found = [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
         return [dataclasses.replace(k, audit=k.open and (row, k.name) in self._audited) for k in found]
 
     def audit_left(self) -> int:
         """Drawn points that wait for a decision."""
-        return sum(
-            not any(entry["keypoint"] == keypoint for entry in self.annotations.records[row].get("review") or [])
-            for row, keypoint in self.audit
-        )
+        return sum(keypoint not in last_entries(self.annotations.records[row]) for row, keypoint in self.audit)
 
     def _keypoint(self, person: dict[str, Any], review: list[Entry], last: Entry | None, k: int) -> Keypoint:
         name = self.names[k]
@@ -186,27 +184,14 @@ class ReviewFile:
             if k.open and k.placed and k.decision is None
         ]
 
-    def before(self, row: int, keypoint: str) -> PointBefore:
-        """Keypoint as it is now, for `undoing`."""
+    def point(self, row: int, keypoint: str) -> XYV:
+        """Point that is shown now."""
         person = self.annotations.records[row]
-        review = review_of(person)
-        last = next((entry for entry in reversed(review) if entry["keypoint"] == keypoint), None)
-        return PointBefore(row, keypoint, last, current_point(person, review, keypoint, self.names))
+        return current_point(person, review_of(person), keypoint, self.names)
 
-    def undoing(self, before: PointBefore, reviewer: str) -> Decision:
-        """Decision that restores a keypoint; decisions in between stay on record."""
-        again = self.decision(before.row, before.keypoint, REJECT, reviewer, human=True)
-        if (last := before.last) is not None:
-            seen, to = _xyv(last["from"]), _xyv(last["to"])
-            what = last["decision"]
-            return dataclasses.replace(again, decision=what, from_xyv=seen, to_xyv=to if what == FIX else None)
-        if before.seen[2] > 0:
-            return dataclasses.replace(again, decision=ACCEPT, from_xyv=before.seen)
-        return again
-
-
-def _xyv(point: Sequence[Any]) -> XYV:
-    return point[0], point[1], int(point[2]) if len(point) == 3 else 2
+    def withdrawal(self, made: Made) -> Decision:
+        """Withdrawal of a decision; both stay on record, and neither counts."""
+        return self.decision(made.row, made.keypoint, WITHDRAW, made.reviewer, human=True)
 
 
 def review_files(place: Path) -> list[Path]:

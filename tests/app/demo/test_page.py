@@ -248,14 +248,14 @@ def test_a_keypoint_is_moved_by_a_click_and_saved(under_review: tuple[str, Path]
     np.testing.assert_allclose(entry["to"][:2], expected, atol=1.5)
     assert entry["to"][2] == 2
 
-    # Keys and buttons do the same as each other; undo is a decision, too.
+    # Keys and buttons do the same as each other; undo withdraws.
     page.keyboard.press("u")
     said("Undone: left eye")
     page.keyboard.press("r")
     said("left eye: reject")
     page.click("#key-a")
     page.wait_for_function("document.querySelector('#review .canvas-status').innerText.includes(': accept')")
-    assert [d for _, d in decided(file)] == ["fix", "accept", "reject", "accept"]
+    assert [d for _, d in decided(file)] == ["fix", "withdraw", "reject", "accept"]
     page.fill("#reviewer input, #reviewer textarea", "art")  # letters that are shortcuts elsewhere
     assert len(decided(file)) == 4
     page.keyboard.press("Escape")

@@ -113,7 +113,7 @@ def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, 
             seen.append(stands(path))
     while state.history:
         seen.pop()
-        state = actions.undo(state, "ann")
+        state = actions.undo(state)
         actions.file(0).saver.finish()
         now, wanted = stands(path), seen[-1]
         # A rejected point is remembered where it was seen; what stands is what has v > 0.
