@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,8 @@ def run(app: typer.Typer, name: str) -> None:
 
     A path that the system refuses (too long, in a folder without permission) is a bad argument, too.
     """
+    # numpy's matrices are small here, and people are worked on side by side: more threads would wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a picture's name may hold what the terminal cannot show

@@ -74,7 +74,7 @@ def _prose(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, line) for line in node.value.split("\n"))
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", [*ROOMS, "benchmarks"])
 def test_comments_docstrings_and_messages_name_things(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {text}"

@@ -1,4 +1,4 @@
-"""How many people does the shipped detector find, beside RTMDet-nano, and how long does it take?
+"""Recall and time of the shipped person detector beside RTMDet-nano.
 
     .venv/bin/python benchmarks/accuracy/detector.py --data DIR --against rtmdet-nano.onnx \\
         > benchmarks/notes/$(date +%F)-detector.md
@@ -6,7 +6,7 @@
 DIR holds `coco/test.json` and `coco/test/`. Prints a Markdown note. With `--held-out` it is the pictures of
 `coco/train.json` that training left out, which the shipped threshold was chosen on.
 
-Not everybody in these pictures has a box, so precision is a lower bound, and recall is compared at the same number of
+Some people in these pictures have no box, so precision is a lower bound, and recall is compared at the same number of
 boxes a picture: each detector's threshold is put where it gives that many.
 
 Shapes: P pictures, G people of all pictures, N boxes of one picture.
@@ -50,7 +50,7 @@ class Answers:
 
     Attributes:
         score: (N,) of all boxes together.
-        right: (N,) whether a box is a labelled person's whom no surer box has found.
+        right: (N,) whether a box is a labelled person's, and no box of a higher score is.
         best: (G,) score of the surest box on each person; 0 where there is none.
     """
 

@@ -1,10 +1,10 @@
-"""From which size of a person on does a model of few pixels fall behind, and where should a route hand over?
+"""Accuracy of low-resolution models by the size of a person, and thresholds for a route.
 
     .venv/bin/python benchmarks/accuracy/height_curve.py --model unified --model unified-64 --model unified-32 \
         --flip unified-64 --sets DIR --plot curve.png
 
 DIR holds `coco/test.json`, `coco/test/`, and `coco/train.json`, `coco/train/`. A person's size is the longer side of
-the box in pixels of the picture, the first model is the one that takes everybody else. The curve is of the test people;
+the box in pixels of the picture, the first model predicts all larger people. The curve is of the test people;
 the thresholds are found on other people, those of the training pictures that no model was trained on: each student's is
 the highest size below which its mean OKS is at most `--margin` points under the first model's. Prints Markdown.
 """
@@ -24,7 +24,7 @@ from poseunion.models.inference.predictor import load_predictor
 EDGES = (0, 48, 64, 80, 96, 128, 192, 256, 10_000)
 # Where a route may hand over, px.
 THRESHOLDS = (48, 64, 80, 96, 128, 192, 256)
-LEAST_PEOPLE = 20  # below that many, a mean says nothing
+LEAST_PEOPLE = 20  # with fewer, a mean is noise
 
 
 def table(side: NDArray[np.float64], scores: dict[str, Scores], measure: str) -> list[str]:
@@ -105,7 +105,7 @@ def main() -> None:
     print(
         f"## Where to hand over\n\nThe {len(side)} people of coco/train's held-out pictures: mean OKS against ", end=""
     )
-    print(f"{options.model[0]}'s of everybody below a size; ✓ loses at most {options.margin:g}.\n")
+    print(f"{options.model[0]}'s of all people below a size; ✓ loses at most {options.margin:g}.\n")
     print("\n".join(thresholds(side, scores, options.margin)))
 
 

@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--model", default="unified")
     parser.add_argument("--student", nargs=2, action="append", required=True, metavar=("NAME", "BELOW"))
     parser.add_argument("--flip", action="append", default=[], metavar="NAME", help="a student that flips")
-    parser.add_argument("--below", type=float, default=96.0, help="size of the people that are judged, px")
+    parser.add_argument("--below", type=float, default=96.0, help="size of the compared people, px")
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="write the route beside the shipped weights")
     options = parser.parse_args()
@@ -88,7 +88,7 @@ def main() -> None:
     command = shlex.join(["benchmarks/accuracy/route.py", *given])
     route = Route(model=options.model, sha256=base.sha256, students=students, how=command)
     routed = with_route(base, route, threads=1)
-    print(f"# Who takes whom: {options.model}'s route\n\nDate: {datetime.date.today()}  \nCommand: `{command}`  ")
+    print(f"# Route of {options.model}\n\nDate: {datetime.date.today()}  \nCommand: `{command}`  ")
     print(f"Machine: {machine()}  \nCommit: {commit(Path(__file__))}\n")
 
     task = open_task(options.sets / "coco", "test")
@@ -109,7 +109,7 @@ def main() -> None:
     fast, kept = float(np.median(ratios)) >= FASTER, all(gain[0] >= -LOST for gain in gains.values())
     sure = all(gain[1] >= -LOST for gain in gains.values())
     print(f"\nAt least {FASTER:g} times faster: {'yes' if fast else 'no'}. At most {LOST:g} point lower: ", end="")
-    print(("yes, and the interval says so" if sure else "yes, within the interval") if kept else "no", end=".\n")
+    print(("yes, clear of the interval" if sure else "yes, within the interval") if kept else "no", end=".\n")
     if options.write:
         found = {
             "people": len(rows),

@@ -45,7 +45,7 @@ class Scores:
 
 
 def held_out(task: Task) -> Task:
-    """The part of a training set that no student has seen: everybody else is passed over."""
+    """The people of a training set that no student was trained on; the others are passed over."""
     annotations = task.annotations
     seen = {
         row: "trained on"

@@ -163,7 +163,7 @@ def draw(
     right.axvline(100 * ALPHA, color="#D55E00", linestyle="--")
     right.set_yticks(range(len(names)), names, fontsize=8)
     right.invert_yaxis()
-    right.set_xlabel("% of audits, at any time (nominal: at most 5)")
+    right.set_xlabel("% of audits (nominal: at most 5)")
     right.set_title("False certificates", fontsize=10)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

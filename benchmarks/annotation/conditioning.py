@@ -1,8 +1,8 @@
-"""What are the joints that humans labelled worth for finding the others?
+"""Gain of labelled joints for the prediction of the others.
 
     .venv/bin/python benchmarks/annotation/conditioning.py --data DIR > benchmarks/notes/$(date +%F)-conditioning.md
 
-Joints with labels are hidden and asked for again, from the picture alone, from the prior alone (the known joints
+Joints with labels are hidden and predicted, from the picture alone, from the prior alone (the known joints
 without the picture), and from both. DIR holds `coco/test.json`, `coco/test/`, `lspet/test.json`, `lspet/test/`, and the
 fixtures `mpii/`, `samples/mhp/` and `samples/halpe/`. Prints a Markdown note.
 
@@ -58,9 +58,9 @@ HEAD = """# Known joints as evidence
 - machine: {machine}, {cores} cores, load {load}; numpy {numpy}
 - commit: {commit}; model {model} {sha256}
 
-Joints with labels are hidden and asked for again: from the picture alone (what the model decodes), from the prior alone
+Joints with labels are hidden and predicted: from the picture alone (what the model decodes), from the prior alone
 (the other joints without the picture), from both. Errors are in torso lengths, over people whose torso is labelled; OKS
-is that of the one keypoint, over everybody. The last column counts in how many of eight paired comparisons (median,
+is that of the one keypoint, over all people. The last column counts in how many of eight paired comparisons (median,
 PCK@.1, PCK@.2, OKS; against picture, against prior) both together are better, the 95 % interval of the difference clear
 of zero ({draws} bootstrap draws of pictures), and names every one in which they are worse. LSP is scored in its own
 definitions.

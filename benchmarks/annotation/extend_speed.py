@@ -87,7 +87,7 @@ def extending(data: Path, predictor: Predictor, workers: int) -> Callable[[], No
 
 
 def rtmlib_loop(data: Path, predictor: Predictor) -> Callable[[], None]:
-    """What one writes with rtmlib: read a picture, ask for its people. No annotation file is written."""
+    """What one writes with rtmlib: read a picture, predict its people. No annotation file is written."""
     from rtmlib import RTMPose
 
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,9 +1,9 @@
 """Limb completion of a joint model beside one model: hidden limbs of held-out people, predicted from the picture alone
 and given the remaining labels.
 
-    python joint_completion.py read --data DATA --teachers TEACHERS --work WORK
-    python joint_completion.py table --data DATA --teachers TEACHERS --work WORK
-    python joint_completion.py speed --teachers TEACHERS
+    python benchmarks/annotation/joint_completion.py read --data DATA --teachers TEACHERS --work WORK
+    python benchmarks/annotation/joint_completion.py table --data DATA --teachers TEACHERS --work WORK
+    python benchmarks/annotation/joint_completion.py speed --teachers TEACHERS
 
 `read` runs the networks, once a crop, and keeps outputs in WORK. `table` fits conditioning parameters of the joint
 models on two fifths of the people and measures all on the others (`is_for_guarantee`), as `poseunion fit-evidence` and

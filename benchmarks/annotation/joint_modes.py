@@ -1,6 +1,6 @@
 """Choosing a hidden limb's place among several models' modes, with the labels as evidence, beside the mean and oracles.
 
-    python joint_modes.py --teachers TEACHERS --work WORK
+    python benchmarks/annotation/joint_modes.py --teachers TEACHERS --work WORK
 
 after `joint_completion.py read`, whose people and predictions it takes. A mode's score is the logarithm of the members'
 votes (heights of all modes within reach) plus an exponent times that of the prior given the labels that are left;

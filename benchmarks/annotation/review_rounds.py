@@ -4,9 +4,9 @@
       --test lspet/test.json --test-images lspet/test --seeds 0 1 2 --plot review-rounds.png > NOTE.md
 
 LSP Extended's fully labelled people, with neck and head_top hidden from all but a few. A student trained on these few
-proposes them for the others; a simulated reviewer, who knows the hidden labels, looks at `--budget` people: a proposal
+proposes them for the others; a simulated reviewer, who has the hidden labels, inspects `--budget` people: a proposal
 within half the OKS-.5 radius of the label is accepted, any other is put in its place. The student goes on training on
-the reviewed file, and proposes anew; three rounds. One arm asks whom `annotate next` names, the other draws lots; both
+the reviewed file, and proposes anew; three rounds. One arm follows `annotate next`, the other draws lots; both
 start from one student. Everything is done by the commands a user has: train, export, extend, apply, evaluate. What is
 in `--out` already is not done again, so the script can be stopped and started. Prints a Markdown note.
 """
@@ -219,7 +219,7 @@ def print_note(results: list[dict[str, list[dict[str, float]]]], options: argpar
         f"steps at 96x128, then {options.steps} a round; {options.budget} people reviewed a round; seeds "
         f"{', '.join(map(str, options.seeds))}; mean (least–most)\n"
     )
-    print("| reviewed | arm | neck | head_top | both | PCK12 | fixed of judged | stand, % | wrong of standing, % |")
+    print("| reviewed | arm | neck | head_top | both | PCK12 | fixed of reviewed | stand, % | wrong of standing, % |")
     print("|--:|---|--:|--:|--:|--:|--:|--:|--:|")
     for number in range(options.rounds + 1):
         for arm in ARMS if number else ARMS[:1]:

@@ -1,9 +1,9 @@
-"""How many exchanged sides does `annotate check --model` find, and how often does it suspect labels as they are?
+"""Recall of exchanged sides by `annotate check --model`, and its rate of false suspicions.
 
     .venv/bin/python benchmarks/annotation/second_look.py --sets DIR > benchmarks/notes/$(date +%F)-second-look.md
 
 DIR holds `coco/test.json`, `coco/test/`, `lspet/test.json` and `lspet/test/`. One group of pairs at a time is exchanged
-on everybody; found is whoever is suspected in that group.
+on all people; a person is found if that group is suspected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Suspicions = dict[str, set[str]]  # place of a person -> joints
 
 
 def suspicions(file: Path, images: Path, model: Predictor) -> Suspicions:
-    """Whom the model suspects, and of which pairs."""
+    """People that the model suspects, and their pairs."""
     said = [p for p in check(file, images=images, model=model)[1] if "finds both joints" in p.text]
     return {p.place: set(p.text.removeprefix("left/right swap of ").partition("?")[0].split(", ")) for p in said}
 

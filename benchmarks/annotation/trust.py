@@ -1,8 +1,8 @@
 """Calibration errors of a model's confidences, and what `annotate extend --risk` guarantees against the outcome.
 
-Measured on people that neither the student nor its prior, tempering or calibration saw: test sets, everyone whole and
-cut at a border, so that some joints are truly absent. `picture` is what `Predictor` says; for `evidence` a person's
-joints are hidden in rounds and asked for again with the others known, as `annotate extend` does. People with a face are
+Measured on people that neither the student nor its prior, tempering or calibration was fitted on: test sets, everyone
+whole and cut at a border, so that some joints are truly absent. `picture` is the output of `Predictor`; for `evidence`
+joints are hidden in rounds and predicted given the others, as `annotate extend` does. People with a face are
 measured twice: in their file's own form, and in MPII's (`training.calibration.mpii_form`), which counts for the face's
 guarantees.
 
@@ -264,15 +264,15 @@ def main() -> None:
         f"{' and '.join(f'{s}/test' for s in SETS)}, each whole and cut at a border; {formed} of them "
         "also in MPII's form.",
         "",
-        "Right: the keypoint is in the picture, and the proposal within its OKS-.5 radius. *picture*: what a predictor "
-        "says. *evidence*: with the person's other labelled joints, as `annotate extend` does.",
+        "Right: the keypoint is in the picture, and the proposal within its OKS-.5 radius. *picture*: from the "
+        "picture alone. *evidence*: with the person's other labelled joints, as `annotate extend` does.",
         "",
         f"## Expected calibration error, {BINS} bins of equal mass (95 % interval, {DRAWS} draws of pictures)",
         "",
         *pooled_table(parts, raw),
         "",
         *([f"![Reliability diagrams]({given.plot.name})", ""] if given.plot else []),
-        "## Right and wrong told apart",
+        "## Separation of right and wrong",
         "",
         *ranking_table({"raw score": raw, **parts}),
         "",

@@ -37,7 +37,7 @@ LACKS = "–"
 AFTER = (
     "`poseunion evaluate --model unified --annotations coco/test.json\n"
     "--images coco/test --annotations lspet/test.json --images lspet/test --flip`, and the same with theirs; every "
-    "figure, and what they do not\nsay, in [the card](models/weights/unified.md)."
+    "figure, and its limits, in\n[the card](models/weights/unified.md)."
 )
 
 Table = Mapping[str, Mapping[str, str]]
@@ -62,7 +62,7 @@ def markdown(card: str, parameters: int) -> str:
                 )
     short = re.search(r"^\| in short \| (.+) \|$", card, re.MULTILINE)
     if short is None:
-        raise BadFileError("The card has no row `in short`: say there in a sentence how the network was trained.")
+        raise BadFileError("The card has no row `in short`: add it with a sentence on the training of the network.")
     shown = {MODEL: f"`{MODEL}`, {parameters / 1e6:.1f} M parameters, 21 keypoints"}
     there = {name for _, file, rows in LINES for row in rows for name in tables[file][row]}
     shown |= {name: title for name, title in PEERS.items() if name in there}

@@ -30,7 +30,7 @@ def imports(path: Path, names: Iterable[str], *, lazy: bool = True) -> set[str]:
     """Modules of ours that a file imports.
 
     Args:
-        names: all modules, to tell `from package import module` from a name inside the package.
+        names: all modules, to distinguish `from package import module` from a name inside the package.
         lazy: count imports inside functions.
     """
     known, found = set(names), set()

@@ -28,7 +28,7 @@ SECRET = b"root:"  # what /etc/passwd holds and no answer may
 
 
 def bomb() -> bytes:
-    """A PNG that says it is 60,000 pixels wide and high."""
+    """A PNG whose header has 60,000 pixels a side."""
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
     packed = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)

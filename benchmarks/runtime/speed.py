@@ -52,7 +52,7 @@ def speed(
     ] = None,
     device: Annotated[str, typer.Option(help="Where ours runs: cpu, cuda or tensorrt.")] = "cpu",
     allow_fallback: Annotated[
-        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best and say so.")
+        bool, typer.Option("--allow-fallback", help="Where --device is absent, run on the next best, with a notice.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Times that the arms take turns.")] = 7,
     beside: Annotated[

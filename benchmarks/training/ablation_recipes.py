@@ -45,7 +45,7 @@ ABLATION_STEPS = 400
 
 
 def _ablation(name: str, **changes: Any) -> Recipe:
-    """One budget for all: the equivariant student at 96x128 on both data sets' labels, unless `changes` say otherwise.
+    """One budget for all: the equivariant student at 96x128 on both data sets' labels, unless changed by `changes`.
 
     Steps, not minutes: what else the machine does must not decide which method is better.
     """
@@ -99,7 +99,7 @@ def union_even_keypoints() -> Recipe:
 
 
 def union_features() -> Recipe:
-    """Ablation: `union_labels` and the last map of the shipped `unified` at full resolution as a lesson."""
+    """Ablation: `union_labels` and the last map of the shipped `unified` at full resolution as a target."""
     return _ablation("union_features", cdkd=Cdkd(teacher="unified", features="pointwise"))
 
 
@@ -124,7 +124,7 @@ def union_agreement() -> Recipe:
 
 
 def union_mended() -> Recipe:
-    """Ablation: `union_agreement`, left and right exchanged where teachers say that an annotator confused them."""
+    """Ablation: `union_agreement`, left and right exchanged where teachers predict them the other way round."""
     return _ablation("union_mended", **OURS, mend_sides=True)
 
 

@@ -6,7 +6,7 @@
 
 `data.yaml` names a set that `poseunion pack unified` wrote: `datasets: [{packed: packed}]`. `train` goes on where the
 last call stopped, run after run in the order of `PLAN`, and ends before `--seconds` are over, so that it fits into a
-machine's longest command; it says what is left. `back` writes each run's averaged weights in half precision, its log
+machine's longest command; it prints what is left. `back` writes each run's averaged weights in half precision, its log
 and the accuracy on held-out people. See gpu_half_hour.md.
 """
 
@@ -46,7 +46,7 @@ PLAN: tuple[tuple[str, float, dict[str, Any], int], ...] = (
     ("unified_s", 8.0, {"lr": 4e-3, "betas": (("coco17", 0.6), ("union21", 0.4))}, 512),
 )
 CHECK_SECONDS = 60.0
-# A piece needs this long to stop after it was told to: a step, a checkpoint, a validation.
+# A piece needs this long to stop on a signal: a step, a checkpoint, a validation.
 STOPPING_SECONDS = 25.0
 MOST_BACK_BYTES = 16_000_000
 

@@ -92,7 +92,7 @@ def fitted(sets: Sequence[Readings]) -> list[Fitted]:
 
 
 class Merged:
-    """A set's readings under some weights: upright, with everybody's turns, or with those of people who disagree."""
+    """A set's readings under some weights: upright, with all turns, or with turns where the models disagree."""
 
     def __init__(self, readings: Readings, weight_MK: NDArray[np.float64]) -> None:
         skeleton = readings.joint.skeleton

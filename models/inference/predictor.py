@@ -44,7 +44,8 @@ T = TypeVar("T")
 # Picture, box, labels, wanted keypoints.
 _Person = tuple[NDArray[np.uint8], NDArray[np.float64], "NDArray[np.floating] | None", "NDArray[np.bool_] | None"]
 
-# On a CPU, 4 to 32 people a call take the same time each (192x256, one thread); 8 need a third of the memory of 32.
+# Small networks (64x64, 32x32) and conditioning take less time a person in batches; on one CPU thread `OnnxModel` runs
+# larger inputs one by one. 8 need a third of the memory of 32.
 BATCH_SIZE = 8
 
 

@@ -21,6 +21,10 @@ CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 # Execution providers of each device, best first. Operators that one provider lacks run on the next.
 DEVICES = {"cpu": (CPU,), "cuda": (CUDA, CPU), "tensorrt": (TENSORRT, CUDA, CPU)}
+# On one thread of a CPU, inputs of at least so many px are run one by one: the values between layers of one fit the
+# cache. 192x256: .75 of the CPU time of 8 at once; 64x64 and 32x32: 1.7 and 2.0
+# (benchmarks/notes/2026-11-27-batch-cpu.md).
+ONE_BY_ONE_FROM_PX = 192 * 256
 # Descriptions of well-known models whose files have none, by file stem.
 DESCRIPTIONS = Path(__file__).parents[1] / "descriptions"
 
@@ -64,7 +68,12 @@ class OnnxModel(PoseModel):
         self.threads = (threads or cores()) if self.provider == CPU else 1
         self._check_names([i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()])
         # Networks exported in half precision may also take their input so.
-        self._dtype = np.float16 if self.session.get_inputs()[0].type == "tensor(float16)" else np.float32
+        fed = self.session.get_inputs()[0]
+        self._dtype = np.float16 if fed.type == "tensor(float16)" else np.float32
+        width, height = self.description.size_wh
+        on_one_thread = self.provider == CPU and self.threads == 1
+        is_fixed = isinstance(fed.shape[0], int)  # the file takes batches of this size alone
+        self._one_by_one = on_one_thread and not is_fixed and width * height >= ONE_BY_ONE_FROM_PX
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as path and options: another process opens a session of its own."""
@@ -72,9 +81,14 @@ class OnnxModel(PoseModel):
 
     def forward(self, input_N: NDArray[np.float32]) -> list[NDArray[np.floating]]:
         """Outputs for a normalised input, see `PoseModel.forward`."""
-        fed = {self.description.input: input_N.astype(self._dtype, copy=False)}
+        fed = input_N.astype(self._dtype, copy=False)
+        size = 1 if self._one_by_one else max(len(fed), 1)
         try:
-            return list(self.session.run(self.output_names, fed))
+            parts = [
+                self.session.run(self.output_names, {self.description.input: fed[start : start + size]})
+                for start in range(0, max(len(fed), 1), size)
+            ]
+            return parts[0] if len(parts) == 1 else [np.concatenate(output) for output in zip(*parts, strict=True)]
         except Exception as error:  # onnxruntime's own classes: a batch that the file does not take, no memory
             raise ModelError(
                 f"onnxruntime cannot run {self.path} on an input of {input_N.shape}: {str(error).splitlines()[0]}"

@@ -83,6 +83,14 @@ def test_threads_do_not_change_a_call() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_crops_that_run_one_by_one_have_the_outputs_of_a_batch() -> None:
+    model = OnnxModel(UNIFIED, threads=1)
+    fed = model.normalise(crops(3))
+    together = model.session.run(model.output_names, {model.description.input: fed})
+    for a, b in zip(model.forward(fed), together, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_model_alone_is_opened_once_and_travels() -> None:
     model = OnnxModel(UNIFIED)
     assert model.threads == cores()
