@@ -60,8 +60,11 @@ class JointDescription(ModelDescription):
 
     @property
     def parts(self) -> dict[str, Any]:
-        """Networks and turns, for files made with them."""
-        return {"members": list(self.members), "turns": self.turns}
+        """Networks, turns and SHA-256 of the calibration, for files made with them; None: raw scores."""
+        calibration = None
+        if self.calibration is not None:
+            calibration = hashlib.sha256(self.calibration.model_dump_json().encode()).hexdigest()
+        return {"members": list(self.members), "turns": self.turns, "calibration": calibration}
 
 
 class JointCalibration(BaseModel):

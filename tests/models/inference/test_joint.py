@@ -180,6 +180,7 @@ def test_extend_with_several_models(tmp_path: Path) -> None:
     assert model["name"] == "unified + unified-64"
     assert [m["name"] for m in model["members"]] == list(NAMES)
     assert model["turns"] == "none"
+    assert model["calibration"] is None
     proposal = document["annotations"][0]["proposals"][0]
     assert proposal["disagreement"] >= 0
     assert "sd_px" not in proposal
@@ -189,10 +190,13 @@ def test_extend_with_several_models(tmp_path: Path) -> None:
     predictor = calibrated()
     assert predictor.metadata.calibration is not None
     write_json(calibration, calibration_file(predictor, predictor.metadata.calibration).model_dump())
+    # Finished work without a calibration is no start for a run with one.
+    assert isinstance(run(*several, "--resume", "--calibration", calibration).exception, BadFileError)
     result = run(*several, "--overwrite", "--risk", "0.2", "--calibration", calibration)
     assert result.exit_code == 0, result.output
     document = json.loads(out.read_text())
     assert document["poseunion"]["guarantee"]["risk"] == 0.2
+    assert len(document["poseunion"]["model"]["calibration"]) == 64
     assert "sd_px" in document["annotations"][0]["proposals"][0]
     assert "two networks" in str(run(*command, "--overwrite", "--calibration", calibration).exception)
     assert "No --turns '4'" in str(run(*command, "--overwrite", "--turns", "4").exception)
