@@ -58,6 +58,11 @@ def displayed(poses: PoseBatch, skeleton: Skeleton, dataset: Skeleton) -> Displa
     return DisplayedPoses(skeleton, xy, score, np.array([k not in dataset.keypoints for k in skeleton.keypoints]))
 
 
+def confidence_text(confidence: float) -> str:
+    """Two digits of a confidence, from 0.01 to 0.99: no prediction is certain."""
+    return f"{min(max(confidence, 0.01), 0.99):.2f}"
+
+
 def draw(image: NDArray[np.uint8], view: DisplayedPoses, threshold: float, scale: float = 1.0) -> NDArray[np.uint8]:
     """`image` with people on it: known keypoints white, new ones red, as in paper A's Figure 2."""
     roles = np.where(view.shown(threshold), np.where(view.new, "proposed", "human"), "none")

@@ -13,6 +13,7 @@ from poseunion.annotate.extend.image_reader import read_framed
 from poseunion.app.demo.canvas import CanvasContent, Point
 from poseunion.app.demo.pictures import data_url, to_jpeg
 from poseunion.app.demo.review_session import Keypoint, ReviewFile
+from poseunion.app.pose_records import confidence_text
 from poseunion.models.drawing import ROLE_COLOURS, draw_people
 from poseunion.models.errors import BadFileError
 
@@ -128,7 +129,8 @@ def state_of(keypoint: Keypoint) -> str:
     if keypoint.confidence is None:
         return "missing"
     mark = "audit " if keypoint.audit else ""
-    return f"{mark}{keypoint.confidence:.2f}" if keypoint.xyv[2] > 0 else f"({keypoint.confidence:.2f})"
+    confidence = confidence_text(keypoint.confidence)
+    return f"{mark}{confidence}" if keypoint.xyv[2] > 0 else f"({confidence})"
 
 
 def list_of(keypoints: list[Keypoint], selected: str) -> str:

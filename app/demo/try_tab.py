@@ -21,7 +21,7 @@ from poseunion.app.demo.inference import (
     displayed_as,
 )
 from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
-from poseunion.app.pose_records import DisplayedPoses, draw
+from poseunion.app.pose_records import DisplayedPoses, confidence_text, draw
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 
@@ -150,7 +150,7 @@ def points(view: DisplayedPoses, threshold: float) -> list[Point]:
     """Keypoints that can be pointed at."""
     shown = view.shown(threshold)
     return [
-        Point(name, round(float(x), 1), round(float(y), 1), f"{score:.2f}")
+        Point(name, round(float(x), 1), round(float(y), 1), confidence_text(float(score)))
         for n in range(len(view.xy))
         for name, (x, y), score, drawn in zip(view.skeleton.keypoints, view.xy[n], view.score[n], shown[n], strict=True)
         if drawn
