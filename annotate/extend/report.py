@@ -100,6 +100,11 @@ class ExtendReport:
         values = dataclasses.asdict(self)
         return {**values, "promise": values.pop("guarantee")}
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> ExtendReport:
+        """Back from `to_json`; raises KeyError or TypeError where it is not one."""
+        return cls(**{k: v for k, v in values.items() if k != "promise"}, guarantee=values["promise"])
+
     def print(self, console: Console) -> None:
         """Print the closing table."""
         from rich.table import Table

@@ -323,8 +323,8 @@ def _finished_report(out: Path, work: dict[str, Any], made: dict[str, Any]) -> E
             f"{out} exists and was not made by this command from this input: replace it with --overwrite."
         )
     try:
-        return ExtendReport(**record["report"])
-    except (KeyError, TypeError) as error:
+        return ExtendReport.from_json(record["report"])
+    except (AttributeError, KeyError, TypeError) as error:
         raise BadFileError(f"{run_path(out)} is damaged ({error}): start again with --overwrite.") from error
 
 
