@@ -65,7 +65,8 @@ class DryRunReport:
     def to_json(self) -> dict[str, Any]:
         """Plain values; the guarantee has the key `promise`, as in `FILE.run.json`."""
         values = dataclasses.asdict(self)
-        return {**values, "promise": values.pop("guarantee")}
+        values["promise"] = values.pop("guarantee")
+        return values
 
     def print(self, console: Console) -> None:
         """Print sentences and a table."""

@@ -98,7 +98,8 @@ class ExtendReport:
     def to_json(self) -> dict[str, Any]:
         """Plain values; the guarantee has the key `promise` since the first `FILE.run.json`."""
         values = dataclasses.asdict(self)
-        return {**values, "promise": values.pop("guarantee")}
+        values["promise"] = values.pop("guarantee")
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ExtendReport:
