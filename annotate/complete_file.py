@@ -32,7 +32,8 @@ from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.annotate.formats.extension import ORIGIN_NAMES
 from poseunion.annotate.formats.extension_view import extension_of
 from poseunion.annotate.formats.types import name_of
-from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.data_frame import data_frame
+from poseunion.models.errors import BadFileError
 from poseunion.models.files import atomic_writer
 from poseunion.models.progress import progress_bar
 from poseunion.models.skeleton import load_skeleton
@@ -137,10 +138,6 @@ class CompletedFile:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
-            from pandas import DataFrame
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("pandas", "interop") from error
         found = self.annotations
         n, k = len(found), len(found.skeleton)
         added = extension_of(found, lambda _: None).rows(0, n)
@@ -149,7 +146,7 @@ class CompletedFile:
         xy_NK2 = np.where(empty_NK[..., None], np.nan, added.xy)
         names = [found.images[i].file_name if i >= 0 else None for i in found.image_index]
         ids = [name_of(record, row) for row, record in enumerate(found.records)]
-        return DataFrame(
+        return data_frame(
             {
                 "image": np.repeat(np.array(names, object), k),
                 "annotation_id": np.repeat(np.array(ids, object), k),

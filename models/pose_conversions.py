@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from poseunion.models.data_frame import data_frame
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import MissingExtraError, SkeletonError
 from poseunion.models.skeleton import Skeleton, project_indices
@@ -70,10 +71,6 @@ def dataframe(skeleton: Skeleton, values: dict[str, NDArray[np.float32] | None],
         values: column -> (N, K); None is left out.
         model: (N,) of each person.
     """
-    try:
-        from pandas import DataFrame
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pandas", "interop") from error
     columns = {name: value for name, value in values.items() if value is not None}
     n, k = next(iter(columns.values())).shape
     table: dict[str, Any] = {
@@ -83,7 +80,7 @@ def dataframe(skeleton: Skeleton, values: dict[str, NDArray[np.float32] | None],
     }
     if model is not None:
         table["model"] = np.repeat(np.array(model, object), k)
-    return DataFrame(table)
+    return data_frame(table)
 
 
 def supervision_keypoints(

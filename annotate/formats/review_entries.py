@@ -99,10 +99,10 @@ def last_entries(record: dict[str, Any]) -> dict[str, Entry]:
     return {entry["keypoint"]: entry for entry in standing(review_of(record))}
 
 
-def points_before_review(record: dict[str, Any]) -> dict[str, XYV]:
+def points_before_review(entries: Sequence[Entry]) -> dict[str, XYV]:
     """Keypoint -> what its first reviewer saw (v = 0: a proposal), where all its decisions were withdrawn."""
-    decided = last_entries(record)
-    first = {entry["keypoint"]: entry for entry in reversed(review_of(record))}
+    decided = {entry["keypoint"] for entry in standing(entries)}
+    first = {entry["keypoint"]: entry for entry in reversed(entries)}
     return {
         keypoint: (*entry["from"][:2], int(entry["from"][2]) if len(entry["from"]) == 3 else 2)
         for keypoint, entry in first.items()

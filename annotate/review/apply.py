@@ -135,7 +135,8 @@ def applied(annotations: AnnotationSet) -> tuple[dict[str, Any], ApplyReport]:
             except ValueError as error:
                 bad.append((name, str(error)))
         # What a withdrawn decision had put into the keypoints goes out again.
-        before = {k: xyv if xyv[2] > 0 else NOTHING for k, xyv in points_before_review(record).items() if k in names}
+        seen = points_before_review(review_of(record))
+        before = {k: xyv if xyv[2] > 0 else NOTHING for k, xyv in seen.items() if k in names}
         records[row], changed = _with_points(record, {**before, **decided}, names)
         changes += [Change(name, *change) for change in changed]
     human = [change for change in changes if change.source == HUMAN and change.before[2] > 0]

@@ -218,7 +218,7 @@ def current_point(record: dict[str, Any], review: Sequence[Entry], keypoint: str
     """What a reviewer sees now: the last decision's point, else the file's, else the proposal with v = 0."""
     last = next((e for e in reversed(standing(review)) if e["keypoint"] == keypoint), None)
     if last is None:
-        before = points_before_review({**record, "review": list(review)})  # the file may have what was withdrawn
+        before = points_before_review(review)  # the file may have what was withdrawn
         return before.get(keypoint) or seen_point(record, keypoint, names)
     if last["decision"] not in NO_POINT:
         return outcome(last, record, names)

@@ -26,7 +26,6 @@ from poseunion.annotate.formats.review_entries import (
     last_entries,
     proposal_of,
     review_of,
-    standing,
 )
 from poseunion.annotate.review.decisions import Decision, current_point, now, read_extended, record
 from poseunion.annotate.review.priority import queue, waiting
@@ -105,7 +104,7 @@ class ReviewFile:
         """Current keypoints of a person."""
         person = self.annotations.records[row]
         review = review_of(person)
-        last = {entry["keypoint"]: entry for entry in standing(review)}
+        last = last_entries(person)
         found = [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
         return [dataclasses.replace(k, audit=k.open and (row, k.name) in self._audited) for k in found]
 

@@ -75,10 +75,15 @@ class ConditionedPredictor(Predictor):
         return self.read(crop_NHW3)[0]
 
     def read(self, crop_NHW3: NDArray[np.uint8]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32] | None]:
-        """As of the predictor without labels, by this one's copy of the model: it may be the single-threaded one."""
-        beside = copy.copy(self._unconditioned)
-        beside.model = self.model
-        return beside.read(crop_NHW3)
+        """As of the predictor without labels."""
+        return self._unconditioned.read(crop_NHW3)
+
+    def alone(self) -> ConditionedPredictor:
+        """The same predictor with a single-threaded model, see `Predictor.alone`."""
+        beside = copy.copy(self)
+        beside._unconditioned = self._unconditioned.alone()
+        beside.model = beside._unconditioned.model
+        return beside
 
     def predict_crops(
         self,

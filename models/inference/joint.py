@@ -152,7 +152,7 @@ class JointModel(PoseModel):
         if self.threads == 1:
             return self
         beside = copy.copy(self)
-        beside.members, beside.threads = tuple(_single_threaded(m) for m in self.members), 1
+        beside.members, beside.threads = tuple(m.alone() for m in self.members), 1
         return beside
 
     def cut(self, image: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
@@ -358,12 +358,6 @@ def without_flip(member: Predictor) -> Predictor:
     plain = copy.copy(member)
     plain.flip = False
     return plain
-
-
-def _single_threaded(member: Predictor) -> Predictor:
-    beside = copy.copy(member)
-    beside.model = member.model.alone()
-    return beside
 
 
 def _peaks(heat_NKhw: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -130,8 +130,7 @@ class Predictor:
         if 1 < at_once <= len(people):
             # Calls of one thread each, side by side, finish sooner than calls that share the threads one by one; and
             # so do cropping and decoding.
-            beside = copy.copy(self)
-            beside.model = self.model.alone()
+            beside = self.alone()
             shares = _parts(people, min(self.batch_size, -(-len(people) // at_once)))
             with ThreadPoolExecutor(at_once) as pool:
                 done = list(pool.map(beside._predict_share, shares))
@@ -143,6 +142,12 @@ class Predictor:
             replace(everyone.rows(slice(end - len(boxes), end)), box_xywh=boxes.astype(np.float32))
             for boxes, end in zip(per_image, ends, strict=True)
         ]
+
+    def alone(self) -> Predictor:
+        """The same predictor with a single-threaded model, to run beside others."""
+        beside = copy.copy(self)
+        beside.model = self.model.alone()
+        return beside
 
     def _predict_share(self, people: list[_Person]) -> PoseBatch:
         """Keypoints of people in one network call."""

@@ -33,7 +33,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def whole(folder: Any, fake: Any, document: Any) -> bytes:
-    """The bytes of a run that nobody stopped."""
+    """The bytes of a run that was not stopped."""
     folder.write(document)
     extend(read_annotations(folder.file), folder.images, fake(), folder.out)
     content: bytes = folder.out.read_bytes()

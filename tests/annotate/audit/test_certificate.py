@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from annotate_fixtures import write_extended
 from typer.testing import CliRunner, Result
 
 from poseunion.annotate.audit import confidence_sequence as cs
@@ -61,14 +62,7 @@ def write(path: Path, people: int = PEOPLE) -> Path:
                 "proposals": proposals,
             }
         )
-    document = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 200}],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(UNION.keypoints)}],
-        "annotations": records,
-        "poseunion": {"original_sha256": "0"},
-    }
-    path.write_text(json.dumps(document))
-    return path
+    return write_extended(path, UNION.keypoints, records)
 
 
 @pytest.fixture

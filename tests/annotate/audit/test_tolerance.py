@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from annotate_fixtures import write_extended
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -41,14 +42,7 @@ def write(path: Path, people: int = 4, labels: Mapping[str, tuple[float, float]]
         added = {"keypoint_source": source, "keypoint_confidence": [None] * 21, "proposals": [nose]}
         record = {"id": i, "image_id": 1, "category_id": 1, "bbox": [0, 0, 100, 200], "area": 10000, "keypoints": xyv}
         records.append({**record, **added, **fields})
-    document = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 200}],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(UNION.keypoints)}],
-        "annotations": records,
-        "poseunion": {"original_sha256": "0"},
-    }
-    path.write_text(json.dumps(document))
-    return path
+    return write_extended(path, UNION.keypoints, records)
 
 
 def moved(file: Path, distances_px: list[float]) -> None:

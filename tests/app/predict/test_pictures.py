@@ -1,4 +1,4 @@
-"""`predict` on pictures: every kind is read, what cannot be is told, and the file is one that other tools read."""
+"""`predict` on pictures: every kind is read, what cannot be is listed, and the file is one that other tools read."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def in_input(stretch: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def distances() -> tuple[dict[str, NDArray[np.floating]], dict[str, Any]]:
-    """Each box is told by two cells: the first one's lower score is suppressed."""
+    """Each box is predicted by two cells: the first one's lower score is suppressed."""
     low, high = in_input(stretch=False)
     maps = {f"p{s}": np.full((1, (SIZE // s) ** 2, 5), -9.0) for s in (8, 16)}
     for i, (a, b) in enumerate(zip(low, high, strict=True)):

@@ -55,7 +55,7 @@ def test_the_same_seed_draws_the_same_batch(store: CropStore) -> None:
 
 
 def test_sampling_goes_by_people_or_by_data_sets(store: CropStore) -> None:
-    """A data set of 11 people, an empty one, and one of a single person, told apart by having no label in the crop."""
+    """A data set of 11 people, an empty one, and one of a single person, known by having no label in the crop."""
     many = LabelledStore(store, store.xy, store.weight, np.arange(11), 1.0)
     one = LabelledStore(store, store.xy + 1000, store.weight, np.arange(11, 12), 1.0)  # its labels lie outside
     nobody = LabelledStore(store, store.xy, store.weight, np.arange(0), 1.0)

@@ -1,4 +1,4 @@
-"""Every kind of error is told from the others, and what they cost is what is missing from OKS."""
+"""Every kind of error is distinguished from the others, and what they cost is what is missing from OKS."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def confuse(store: CropStore, person: int, pairs: list[int]) -> CropStore:
 
 
 def apart(store: CropStore, pair: int) -> NDArray[np.intp]:
-    """People of whom a pair is labelled and far enough apart."""
+    """People with a labelled pair that is far enough apart."""
     length = person_length(store.xy, store.certain, store.box_xywh, UNION)
     left, right = PAIRS[pair]
     far = np.linalg.norm(store.xy[:, left] - store.xy[:, right], axis=-1) >= MIN_APART_TORSO * length

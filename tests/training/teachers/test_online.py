@@ -22,7 +22,7 @@ PICTURE = np.zeros((300, 300, 3), np.uint8)
 
 @dataclass
 class Oracle:
-    """Answers with the labels of points it is told, on its own grid and in its own way."""
+    """A teacher that predicts given labels, on its own grid and in its own output."""
 
     metadata: ModelDescription
     points_xy: np.ndarray  # (K, 2) in the picture
