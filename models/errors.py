@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+# The command that installs an extra, and where it works. The project is on no package index yet; once it is:
+# "pip install 'poseunion[{extra}]'". CONTRIBUTING.md, "Release", renames the pages that show it; tests/test_install.py
+# compares them with this one.
+INSTALL = "pip install '.[{extra}]' in a checkout"
+
+
+def install_command(extra: str) -> str:
+    """Command that installs an optional dependency group of pyproject.toml."""
+    return INSTALL.format(extra=extra)
+
 
 class PoseUnionError(Exception):
     """Base class of all errors of this project; the command lines print it and exit with `exit_code`."""
@@ -33,11 +43,11 @@ class MissingExtraError(PoseUnionError):
     """Missing optional dependency.
 
     >>> print(MissingExtraError("onnxruntime", "cpu"))
-    This needs onnxruntime, which is not installed: pip install 'poseunion[cpu]'.
+    This needs onnxruntime, which is not installed: pip install '.[cpu]' in a checkout.
     """
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"This needs {package}, which is not installed: pip install 'poseunion[{extra}]'.")
+        super().__init__(f"This needs {package}, which is not installed: {install_command(extra)}.")
 
 
 class ItemError(PoseUnionError):

@@ -17,7 +17,7 @@ from poseunion.annotate.cli import review as cli_review
 from poseunion.annotate.cli.console import FORMAT_NAMES, JsonOption, names_of, print_json
 from poseunion.models import command_line
 from poseunion.models.command_line import ROUTE_HELP, VersionOption
-from poseunion.models.errors import BadArgumentError
+from poseunion.models.errors import BadArgumentError, install_command
 from poseunion.models.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def extend_command(
         int | None, typer.Option(help="Threads of each worker's network; default: what fills the cores.")
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="local, or ray: the same work as a Ray Data job (pip install 'poseunion[ray]').")
+        str, typer.Option(help=f"local, or ray: the same work as a Ray Data job ({install_command('ray')}).")
     ] = "local",
 ) -> None:
     """Add the keypoints that a file's people lack; change nothing that is there.

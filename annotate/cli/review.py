@@ -41,7 +41,7 @@ def review_command(
 
     Tag a proposal accept, reject or needs-fix; saved views ask one question each. Then run annotate pull. The App
     listens on 127.0.0.1 only; its database and the people's cut-outs lie in FILE.review. Tags that were not pulled
-    are kept: the review then goes on where it was. Needs pip install 'poseunion[review]'.
+    are kept: the review then goes on where it was. Needs the extra `review`.
 
     Examples:
 

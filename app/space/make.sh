@@ -10,7 +10,7 @@ set -euo pipefail
 mkdir "$1"  # fails where there is one already
 target="$(cd "$1" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-git archive HEAD pyproject.toml LICENSE NOTICE constraints.txt locks models annotate training export app | tar -x -C "$target"
+git archive HEAD pyproject.toml LICENSE NOTICE constraints.txt locks poseunion models annotate training export app | tar -x -C "$target"
 # A Space is served below hf.space, and shown in a frame of huggingface.co.
 sed -e 's/^ENV POSEUNION_ALLOWED_HOSTS=.*/ENV POSEUNION_ALLOWED_HOSTS="localhost 127.0.0.1 *.hf.space"/' \
     -e 's|"--port", "7860"\]|"--port", "7860", "--embed-in", "https://huggingface.co"]|' \

@@ -34,9 +34,7 @@ def markdown() -> str:
     tools = [name for name in FORMATS if name != COCO and all(name in known.writers for known in order)]
     lines = [head, "|---|---|---|---|---|---|---|---|---|", *map(_row, order), ""]
     lines.append(f"Extended files are COCO style (COCO results stay results) or, with `--format`, {_list(tools)}")
-    lines.append(
-        "or the format that was read. MATLAB and YAML files need `pip install 'poseunion[formats]'`. What to give"
-    )
+    lines.append("or the format that was read. MATLAB and YAML files need the extra `formats`. What to give")
     lines.append(
         "for each, and how visibility is mapped: [docs/formats.md](docs/formats.md). *Verified with*: the program"
     )

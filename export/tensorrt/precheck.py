@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from poseunion.export.onnx.ranges import FLOATS, HALF_LARGEST, largest_activations, magnitude
-from poseunion.models.errors import ModelError
+from poseunion.models.errors import ModelError, install_command
 from poseunion.models.onnx_file import read_onnx
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.runtime.onnx import OnnxModel
@@ -224,7 +224,7 @@ def _folding(model: onnx.ModelProto) -> Finding:
         G_LOGGER.module_severity = G_LOGGER.CRITICAL  # before the rest of it logs
         from polygraphy.backend.onnx import FoldConstants
     except ImportError:
-        return Finding(question, None, "not installed (pip install 'poseunion[check-tensorrt]')")
+        return Finding(question, None, f"not installed ({install_command('check-tensorrt')})")
     before = len(model.graph.node)
     onnxruntime.set_default_logger_severity(3)  # it opens sessions that log
     try:

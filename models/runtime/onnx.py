@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poseunion.models.errors import BadArgumentError, DeviceError, MissingExtraError, ModelError
+from poseunion.models.errors import BadArgumentError, DeviceError, MissingExtraError, ModelError, install_command
 from poseunion.models.runtime.base import PoseModel, check_threads, cores, model_file
 from poseunion.models.runtime.description import METADATA_KEY, ModelDescription, parse_description, read_description
 
@@ -148,7 +148,7 @@ def open_session(
     if got != providers[0] and not allow_fallback:
         raise DeviceError(
             f"{providers[0]} was requested, but {path.name} would run on {got}: install its libraries "
-            "(pip install 'poseunion[gpu]' in place of onnxruntime), choose the CPU, or allow a fallback."
+            f"({install_command('gpu')}, in place of onnxruntime), choose the CPU, or allow a fallback."
         )
     return session
 

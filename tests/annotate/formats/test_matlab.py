@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.annotate.formats.boxes import boxes_of_joints
 from poseunion.annotate.formats.matlab import elements, field, load_mat
-from poseunion.models.errors import BadFileError, MissingExtraError
+from poseunion.models.errors import BadFileError, MissingExtraError, install_command
 from poseunion.models.skeleton import Visibility, load_skeleton
 
 
@@ -168,5 +169,5 @@ def test_without_the_extra_it_says_what_to_install(
 ) -> None:
     path, _ = make(name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=r"poseunion\[formats\]"):
+    with pytest.raises(MissingExtraError, match=re.escape(install_command("formats"))):
         read_annotations(path)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from poseunion.models.zoo import shipped_models
 
-pytest.importorskip("gradio", reason="the page needs gradio: pip install 'poseunion[demo]'")
+pytest.importorskip("gradio", reason="the page needs gradio (extra `demo`)")
 pytest.importorskip("onnxruntime")
 
 

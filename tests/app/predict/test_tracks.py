@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poseunion.app.predict.tracks import NO_TRACK, Tracker
 
-pytest.importorskip("trackers", reason="following people needs trackers: pip install 'poseunion[video]'")
+pytest.importorskip("trackers", reason="following people needs trackers (extra `video`)")
 THRESHOLD = 0.5
 Scene = Sequence[tuple[Sequence[float], float]]  # boxes and scores of a frame
 

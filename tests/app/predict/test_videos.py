@@ -24,8 +24,8 @@ from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import write_json
 
 WIDTH = 256  # of a frame
-av = pytest.importorskip("av", reason="videos need PyAV: pip install 'poseunion[video]'")
-pytest.importorskip("trackers", reason="videos need trackers: pip install 'poseunion[video]'")
+av = pytest.importorskip("av", reason="videos need PyAV (extra `video`)")
+pytest.importorskip("trackers", reason="videos need trackers (extra `video`)")
 
 Run = Callable[..., Any]
 Clip = tuple[Path, list[NDArray[np.uint8]]]

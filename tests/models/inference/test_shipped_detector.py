@@ -13,7 +13,7 @@ from poseunion.models.images import read_image
 from poseunion.models.inference.detector import load_detector, shipped_detectors
 
 pytest.importorskip("onnxruntime")
-pytest.importorskip("skimage", reason="the pictures need scikit-image: pip install 'poseunion[example]'")
+pytest.importorskip("skimage", reason="the pictures need scikit-image (extra `example`)")
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -15,6 +15,7 @@ import pytest
 
 from poseunion.annotate.review.fiftyone import database
 from poseunion.annotate.review.fiftyone.pull import unpulled
+from poseunion.models.errors import install_command
 from poseunion.models.images import read_annotated_image, read_image
 from poseunion.models.skeleton import load_skeleton
 
@@ -276,7 +277,7 @@ def test_without_fiftyone_one_sentence_says_what_to_install(extended: Any) -> No
         [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ}
     )
     assert done.returncode == 2
-    assert done.stderr == "Error: This needs fiftyone, which is not installed: pip install 'poseunion[review]'.\n"
+    assert done.stderr == f"Error: This needs fiftyone, which is not installed: {install_command('review')}.\n"
 
 
 def test_settings_name_only_the_files_own_folder(tmp_path: Path) -> None:
