@@ -21,7 +21,7 @@ ROOMS := models annotate training export app
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help example test test-all test-review test-consumers fuzz kills lint format typecheck check clean
+.PHONY: help example test test-all test-review test-consumers test-wheel dist docs fuzz kills lint format typecheck check clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,26 @@ test-review: $(REVIEW)/.set-up  ## the review in the real FiftyOne; its App wher
 
 test-consumers: $(CONSUMERS)/.set-up  ## everything we write, read by Ultralytics, FiftyOne, sleap-io, CVAT's and Label Studio's SDKs
 	OMP_NUM_THREADS=1 YOLO_CONFIG_DIR=$(CONSUMERS) $(CONSUMERS)/bin/python -m pytest tests/annotate/formats/consumers
+
+dist: $(VENV)-dist/.set-up  ## source archive and wheel of HEAD in dist/, the same bytes from the same commit
+	rm -rf dist
+	$(VENV)-dist/bin/python benchmarks/maintenance/build_dist.py dist
+
+# In an environment of its own of any Python from 3.10 to 3.13; outside the checkout, whose folders would be imported.
+test-wheel: WHEEL_ENV := $(abspath $(VENV)-wheel)
+test-wheel:  ## the wheel in dist/ under PYTHON=python3.12: installed, it completes the example as stored
+	ls dist/*.whl >/dev/null 2>&1 || $(MAKE) --no-print-directory dist
+	rm -rf $(WHEEL_ENV) && $(PYTHON) -m venv $(WHEEL_ENV)
+	$(WHEEL_ENV)/bin/python -m pip --disable-pip-version-check install --quiet "$$(ls dist/*.whl)[example]"
+	$(WHEEL_ENV)/bin/python --version
+	cd $(WHEEL_ENV) && bin/poseunion --version && bin/annotate extend --dataset example --out example.json >/dev/null
+	$(WHEEL_ENV)/bin/python tests/fixtures/compare_example.py $(WHEEL_ENV)/example.json
+
+# mkdocstrings reads docstrings where the rooms lie as they are imported: through links, as mypy does.
+docs: $(VENV)-docs/.set-up  ## the pages as a site in site/; links, anchors and names that are not there fail
+	@mkdir -p .ns/docs/poseunion
+	@for path in $(ROOMS) poseunion/*.py; do ln -sfn ../../../$$path .ns/docs/poseunion/$$(basename $$path); done
+	DISABLE_MKDOCS_2_WARNING=true $(VENV)-docs/bin/mkdocs build --strict --quiet
 
 # Both fork children from one warm process: N=200 for a short run, SEED=… for other inputs.
 fuzz: $(VENV)/.set-up-dev  ## N damaged files of every kind (2,000, about 10 minutes): no traceback, hang or half an output
@@ -69,7 +89,7 @@ typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
 	MYPYPATH=.ns:benchmarks/accuracy:benchmarks/maintenance:benchmarks/runtime:benchmarks/training:tests/fixtures $(BIN)/mypy tests
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
-	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site *.egg-info
 	find poseunion $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -84,6 +104,16 @@ $(VENV)/.set-up-dev: pyproject.toml constraints.txt locks/dev.txt locks/rtmlib.t
 	$(call install,dev,dev$(comma)train)
 	$(PIP) install --quiet --no-deps --require-hashes --requirement locks/rtmlib.txt  # it asks for two more OpenCVs, which overwrite ours
 	@touch $@ $(VENV)/.set-up-example
+
+$(VENV)-dist/.set-up:
+	$(PYTHON) -m venv $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip --disable-pip-version-check install --quiet 'build>=1.2' "tomli>=2; python_version<'3.11'"
+	@touch $@
+
+$(VENV)-docs/.set-up: docs/requirements.txt
+	test -x $(VENV)-docs/bin/python || $(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip --disable-pip-version-check install --quiet --requirement docs/requirements.txt
+	@touch $@
 
 $(REVIEW)/.set-up: pyproject.toml
 	test -x $(REVIEW)/bin/python || $(PYTHON) -m venv $(REVIEW)

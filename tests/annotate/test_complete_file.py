@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compare_example import GOLDEN, content, differences
 from typer.testing import CliRunner
 
 import poseunion
@@ -64,3 +65,12 @@ def test_errors_are_those_of_the_command(tmp_path: Path) -> None:
         poseunion.complete("only.json")
     with pytest.raises(BadFileError, match=r"none\.json"):
         poseunion.complete(tmp_path / "none.json", tmp_path)
+
+
+def test_the_example_is_as_stored(done: poseunion.CompletedFile) -> None:
+    """The comparison that `make test-wheel` makes for other versions of Python."""
+    people = content(json.loads(done.path.read_text()))
+    golden = json.loads(GOLDEN.read_text())
+    assert differences(people, golden) == []
+    golden[0]["proposals"]["nose"][0] += 0.06
+    assert differences(people, golden)[0].startswith(f"person {golden[0]['id']}: nose")
