@@ -61,15 +61,21 @@ def complete(
     """Add the keypoints that a file's people lack, as `annotate extend` does; change nothing that is there.
 
     Args:
-        annotations: file in any format that `annotate formats` lists.
+        annotations: file in any of the formats that docs/formats.md lists.
         images: folder of its pictures.
         dataset: mpii, coco, lsp, example or a dataset .toml, instead of both.
         out: COCO-style file to write; None: a temporary one, which goes with the result (`CompletedFile.save`).
         model: shipped model or described .onnx file; several propose as one.
         skeleton: of a file whose keypoints have no names.
-        threshold, risk: what is accepted: from a confidence on, or with at most a share of gross errors.
+        threshold: accept proposals from this confidence on.
+        risk: accept so that of each keypoint at most this share are gross errors.
         keypoints: propose only these.
-        fill_gaps, unlabelled, limit, flip, device, overwrite: as the command's options.
+        fill_gaps: also propose what annotators could have labelled and left out.
+        unlabelled: also complete people without any labelled keypoint.
+        limit: complete only so many people.
+        flip: average with the mirrored picture.
+        device: cpu, cuda or tensorrt.
+        overwrite: replace `out` where it exists.
         progress: a bar on standard error, where that is a terminal.
 
     Raises:
