@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,14 +25,6 @@ def _blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@cache
-def _help(*words: str) -> str:
-    module = {"annotate": "poseunion.annotate.cli.main", "poseunion": "poseunion.app.cli"}[words[0]]
-    environment = {**os.environ, "COLUMNS": "250", "NO_COLOR": "1", "TERMINAL_WIDTH": "250"}
-    command = [sys.executable, "-m", module, *words[1:], "--help"]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-
-
 @pytest.mark.parametrize("path", [*TEXTS, *CARDS_AND_NOTES], ids=lambda p: p.name)
 def test_links_lead_to_files(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
@@ -52,19 +40,6 @@ def test_scripts_and_notes_that_are_named_exist() -> None:
         if not (ROOT / name).is_file() and "DATE" not in name
     ]
     assert not wrong, "\n".join(wrong)
-
-
-@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
-def test_commands_and_options_exist(path: Path) -> None:
-    for line in "\n".join(_blocks(path, "bash")).replace("\\\n", " ").splitlines():
-        words = line.split("#")[0].split()
-        if words[:1] == ["make"]:
-            goals = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-            assert set(words[1:]) <= set(goals), line
-        elif words[:1] in (["annotate"], ["poseunion"]):
-            options = {word for word in words if word.startswith("--")}
-            shown = _help(*words[:2])
-            assert all(re.search(rf"{option}\b", shown) for option in options), line
 
 
 def test_the_skeleton_file_in_the_text_is_one(tmp_path: Path) -> None:
