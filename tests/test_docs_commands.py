@@ -121,7 +121,7 @@ def test_commands_parse(path: Path) -> None:
         ("annotate extent", "no command ['extent']"),
         ("poseunion predict", "Missing argument"),
         ("make tets", "no goals ['tets']"),
-        ("python benchmarks/none.py", "no file benchmarks/none.py"),
+        ("python docs/none.py", "no file docs/none.py"),
         ("annotat extend", "no program annotat"),
     ],
 )
