@@ -108,7 +108,8 @@ def export(
 
 @app.command(
     epilog="Examples:  poseunion convert rtmpose-m_simcc-mpii.pth --skeleton mpii16 --out models/  ·  "
-    "poseunion convert tinypose-256x192.onnx --out start  (then: poseunion train unified_branch --init …)"
+    "poseunion convert tinypose-256x192.onnx --out start  (then: poseunion train unified_branch --init …)  ·  "
+    "poseunion convert rtmdet-nano.onnx --out start  (then: poseunion train-detector --init …)"
 )
 def convert(
     file: Annotated[
@@ -126,12 +127,13 @@ def convert(
 ) -> None:
     """Convert public weights to safetensors and a self-describing ONNX file, without running code from them.
 
-    An RTMPose of mmpose becomes the same network; another public network becomes the start of a student: its keypoints
-    as they were, those of the union that it lacks untrained.
+    An RTMPose of mmpose becomes the same network. PP-TinyPose becomes the start of a student: its keypoints as they
+    were, those of the union that it lacks untrained. RTMDet-nano becomes a person detector.
     """
     try:
         from poseunion.export.convert import convert as convert_checkpoint
         from poseunion.export.start_from_onnx import convert_start
+        from poseunion.models.runtime.description import ModelDescription
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     stem = out / file.stem if out.is_dir() else out
@@ -141,16 +143,18 @@ def convert(
     if file.suffix == ".onnx":
         if network is not None or size is not None:
             raise BadArgumentError("--network and --size are for a .pth: an .onnx is recognised as it is.")
-        description = convert_start(file, stem, skeleton or "union21", licence=licence)
+        description = convert_start(file, stem, skeleton, licence=licence)
     elif skeleton is None:
         raise BadArgumentError("Give --skeleton: the keypoints that the .pth predicts, mpii16 for example.")
     else:
         description = convert_checkpoint(
             file, stem, skeleton, network=network, size_wh=_parse_size(size), licence=licence
         )
-    bins = "x".join(map(str, description.grid.bins_wh))
     wh = "x".join(map(str, description.size_wh))
-    print(f"{written[0]}, {written[1]}: {description.skeleton}, input {wh}, bins {bins}")
+    what = f"person detector, input {wh}"
+    if isinstance(description, ModelDescription):
+        what = f"{description.skeleton}, input {wh}, bins {'x'.join(map(str, description.grid.bins_wh))}"
+    print(f"{written[0]}, {written[1]}: {what}")
 
 
 def _portable(argument: str) -> str:

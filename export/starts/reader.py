@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from poseunion.models.errors import ModelError
+from poseunion.models.files import sha256_of
 from poseunion.models.onnx_file import read_onnx
 
 State = dict[str, NDArray[np.float32]]
@@ -30,12 +31,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Start:
-    """Public network that can initialise a student.
+    """Public network that can initialise a student or a person detector.
 
     Attributes:
         name: of the public network.
         network: name of our class, as `build_network` takes it.
-        skeleton: of the file's keypoints; ours adds those of its own skeleton.
+        skeleton: of the file's keypoints, to which ours adds those of its own; empty for a person detector.
         size_wh: input size.
         shapes: names in our class -> shapes of the weights, in the order of the file's graph.
         convert: from weights and biases under these names, as read, to equivalent ones of our class.
@@ -60,6 +61,12 @@ class Start:
         if len(layers) != len(self.shapes):
             return f"{len(layers)} convolutions, where there are {len(self.shapes)}"
         return None
+
+    def origin(self, file: Path) -> str:
+        """Where a file's weights come from: network, publisher, name and checksum."""
+        sha256 = sha256_of(file)
+        published = self.published.get(sha256, "a file of the same graph")
+        return f"{self.name} ({published}; {file.name}, sha256 {sha256})"
 
     def state(self, layers: list[Layer]) -> State:
         """State dict: weights and biases under the names of our class."""

@@ -23,9 +23,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("detector") / "weights.safetensors"
     torch.manual_seed(1)
     network = PersonDetector()
-    torch.nn.init.normal_(network.score.weight, std=2.0)
-    torch.nn.init.zeros_(network.score.bias)  # type: ignore[arg-type]
-    torch.nn.init.normal_(network.distances.weight, std=0.5)
+    for head in network.heads:
+        torch.nn.init.normal_(head.score.weight, std=2e3)  # an untrained network's maps hardly vary
+        torch.nn.init.normal_(head.distances.bias, mean=2.0)
     save_detector(path, network.state_dict(), describe("random", 96, "a test"))
     return path
 

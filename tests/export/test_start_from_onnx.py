@@ -20,9 +20,10 @@ from poseunion.export.cli.main import app
 from poseunion.export.start_from_onnx import HEATMAP_GAIN, convert_start
 from poseunion.export.starts import STARTS, read_layers
 from poseunion.export.starts.lite_hrnet import equalised, graph_order
-from poseunion.models.errors import BadFileError, ModelError, PoseUnionError
+from poseunion.models.errors import BadArgumentError, BadFileError, ModelError, PoseUnionError
 from poseunion.models.networks.lite_hrnet import STAGES, WIDTHS
 from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetSimcc
+from poseunion.models.networks.person_detector import PersonDetector, read_detector
 from poseunion.models.networks.weights import load_network
 from poseunion.models.runtime.onnx import OnnxModel
 
@@ -250,3 +251,24 @@ def test_the_command_writes_both_files_once(weights: Weights, tmp_path: Path) ->
     assert isinstance(again.exception, PoseUnionError)
     assert "exists" in str(again.exception)
     assert len(WIDTHS) == len(STAGES) + 1
+
+
+def test_a_public_detector_becomes_ours_and_reads_rgb(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    network = PersonDetector().eval()
+    layers = {
+        name: (one.weight.detach(), one.bias.detach())
+        for name, one in network.named_modules()
+        if isinstance(one, torch.nn.Conv2d) and one.bias is not None
+    }
+    stem = next(iter(layers))
+    file = _save(tmp_path / "public.onnx", {**layers, stem: (layers[stem][0].flip(1), layers[stem][1])})
+    done = CliRunner().invoke(app, ["convert", str(file), "--out", str(tmp_path / "start")])
+    assert done.exit_code == 0, done.output
+    assert "person detector" in done.output
+    for ending in (".onnx", ".safetensors"):
+        read, description = read_detector(tmp_path / f"start{ending}")
+        assert torch.equal(read.state_dict()[f"{stem}.weight"], layers[stem][0])
+        assert "OpenMMLab" in description.licence
+    with pytest.raises(BadArgumentError, match="predicts boxes"):
+        convert_start(file, tmp_path / "again", "union21")

@@ -12,6 +12,7 @@ import torch
 from poseunion.export.start_from_onnx import HEATMAP_GAIN, convert_start
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED
+from poseunion.models.networks.person_detector import STRIDES, read_detector
 from poseunion.models.networks.weights import load_network
 from poseunion.training.evaluation.evaluate import evaluate
 
@@ -42,3 +43,16 @@ def test_untrained_it_has_the_published_accuracy(shared: Path, tmp_path: Path) -
     scores = evaluate(predictor, coco / "test.json", coco / "test")
     assert scores["people"] == 360
     assert scores["coco"]["AP"] >= 66.0
+
+
+def test_boxes_equal_the_published_detector_s(shared: Path, tmp_path: Path) -> None:
+    published = shared / "teachers" / "rtmdet-nano.onnx"
+    convert_start(published, tmp_path / "start")
+    network, _ = read_detector(tmp_path / "start.safetensors")
+    image = np.random.default_rng(0).normal(size=(1, 3, 320, 320)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(published), providers=["CPUExecutionProvider"])
+    wanted = session.run(None, {"image": image[:, ::-1].copy()})
+    with torch.no_grad():
+        got = network(torch.from_numpy(image))
+    for want, own, stride in zip(wanted, got, STRIDES, strict=True):
+        np.testing.assert_allclose(own.numpy(), want.reshape(own.shape), rtol=0, atol=1e-3 * stride)

@@ -98,7 +98,7 @@ def train(
 @app.command(
     epilog="Examples:  poseunion train-detector --data people.yaml --out runs/person minutes=60  ·  "
     "poseunion train-detector --data people.yaml --out runs/person --resume minutes=60  ·  "
-    "poseunion train-detector --data people.yaml --out runs/fine side=416 steps=20000 --init none",
+    "poseunion train-detector --data people.yaml --out runs/small side=320 --init start.safetensors",
 )
 def train_detector(
     data: Annotated[Path, typer.Option(help="Data file (YAML): pictures with boxes, and detectors as teachers.")],
@@ -107,9 +107,9 @@ def train_detector(
     init: Annotated[
         str,
         typer.Option(
-            metavar="imagenet|none|FILE", help="Start: ImageNet's efficientnet_lite0, or weights of unified_imagenet."
+            metavar="NAME|FILE", help="Start: a shipped detector, or weights (those of `poseunion convert` too)."
         ),
-    ] = "imagenet",
+    ] = "person",
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a person detector on pictures with boxes.
@@ -134,7 +134,7 @@ def train_detector(
     recipe = with_overrides(DetectorRecipe(), overrides or [])
     listed = read_data_file(data)
     check_out(out, resume=resume)
-    start = starting_network(init, recipe.seed)
+    start, origin = starting_network(init)
     train, held_out = prepare_pictures(listed, cache_folder())
     for part in train:
         people = int((~part.store.ignored).sum())
@@ -144,7 +144,7 @@ def train_detector(
             f"{len(part.store.skipped)} skipped"
         )
     console.print(recipe)
-    weights = fit_detector(recipe, train, held_out, start, out, resume=resume)
+    weights = fit_detector(recipe, train, held_out, start, out, origin=origin, resume=resume)
     console.print(f"Weights: {weights}")
 
 

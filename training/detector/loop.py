@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from poseunion.models.errors import BadFileError
+from poseunion.models.inference.detector import DetectorDescription
 from poseunion.models.networks.inputs import normalise
 from poseunion.models.networks.person_detector import PersonDetector, save_detector
 from poseunion.training.detector.losses import detector_losses
@@ -33,21 +34,11 @@ from poseunion.training.loop.train import NonFiniteLossError, check_out
 _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
 
 
-def freeze(network: PersonDetector, blocks: int) -> None:
-    """Freeze the stem and the first blocks of the backbone; none of its batch statistics move.
-
-    The statistics were learnt on thousands of crops a step; a step here has eight pictures.
-    """
-    # The stem is a convolution and its norm.
-    for module in network.backbone.in_order()[: blocks + 2 if blocks else 0]:
-        module.requires_grad_(False)
-
-
-def in_training(network: PersonDetector) -> PersonDetector:
-    """The network in training mode, its backbone's batch norms in evaluation mode."""
-    network.train()
-    network.backbone.eval()
-    return network
+def freeze(network: PersonDetector, stages: int) -> None:
+    """Freeze the stem and the first stages of the backbone; 0 freezes nothing."""
+    if stages:
+        for module in (network.backbone.stem, *network.backbone.stages[:stages]):
+            module.requires_grad_(False)
 
 
 def fit_detector(
@@ -57,6 +48,7 @@ def fit_detector(
     network: PersonDetector,
     out: Path,
     *,
+    origin: DetectorDescription | None = None,
     resume: bool = False,
 ) -> Path:
     """Train a detector; returns the path of its averaged weights.
@@ -65,6 +57,7 @@ def fit_detector(
 
     Args:
         network: the start; it is changed. A run that is resumed goes on from its own.
+        origin: of the start weights.
 
     Raises:
         BadArgumentError: `out` holds a run and `resume` is off. BadFileError: `out` cannot be written, or holds another
@@ -79,9 +72,10 @@ def fit_detector(
         network.load_state_dict(saved["network"])
     network = network.to(memory_format=torch.channels_last)
     freeze(network, recipe.frozen)
-    use_fast_kernels(in_training(network))
+    use_fast_kernels(network.train())
     ema = Ema(network, recipe.optimizer.ema_decay, saved["ema"] if saved else None)
-    optimizer = adamw(network.named_parameters(), recipe.optimizer)
+    # Folded batch norm: rows of very different scale, in pyramid and heads as in the backbone.
+    optimizer = adamw(network.named_parameters(), recipe.optimizer, relative="")
     if saved:
         optimizer.load_state_dict(saved["optimizer"])
     clock = Clock(saved["step"], saved["seconds"]) if saved else Clock()
@@ -134,7 +128,9 @@ def fit_detector(
     save()
     weights = out / "weights.safetensors"
     hours = f"{clock.step} steps, {clock.seconds / 3600:.1f} h, seed {recipe.seed}"
-    save_detector(weights, ema.state, describe(recipe.name, recipe.side, f"poseunion train-detector: {hours}"))
+    source = f"poseunion train-detector: {hours}" + (f"; fine-tuned from ({origin.source})" if origin else "")
+    description = describe(recipe.name, recipe.side, source, licence=origin.licence if origin else "")
+    save_detector(weights, ema.state, description)
     return weights
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.inference.detector import OnnxDetector, load_detector
-from poseunion.models.networks.backbones import imagenet_lite0
-from poseunion.models.networks.person_detector import PersonDetector, start_from_pose
-from poseunion.models.networks.weights import load_network
-from poseunion.models.zoo import weights_path
+from poseunion.models.inference.detector import DetectorDescription, OnnxDetector, load_detector, shipped_detectors
+from poseunion.models.networks.person_detector import PersonDetector, read_detector
+from poseunion.models.zoo import DETECTORS
 from poseunion.training.data.data_file import DataFile
 from poseunion.training.data.splits import is_held_out
 from poseunion.training.detector.pictures import DOUBTFUL, read_pictures
@@ -52,25 +49,19 @@ def _filler(path: Path) -> OnnxDetector:
     return detector
 
 
-def starting_network(init: str, seed: int = 0) -> PersonDetector:
-    """A detector with ImageNet's backbone (`imagenet`), untrained (`none`), or started from a pose network's weights.
+def starting_network(init: str) -> tuple[PersonDetector, DetectorDescription]:
+    """Start network of a training, and its description.
 
     Args:
-        init: or the path of weights of recipe unified_imagenet: its backbone and pyramid are a detector's.
-        seed: of the random weights, the head's above all.
+        init: a shipped detector's name, or weights: a run's, an exported .onnx, or those of `poseunion convert`.
 
     Raises:
-        BadArgumentError: no such name, or another kind of network. BadFileError: no such file.
+        BadArgumentError: neither. BadFileError: no such file. ModelError: it holds no detector of ours.
     """
-    torch.manual_seed(seed)
-    detector = PersonDetector()
-    if init == "none":
-        return detector
-    if init == "imagenet":
-        # The detector's backbone ends before the last blocks of the whole one.
-        whole = imagenet_lite0().state_dict()
-        own = detector.backbone.state_dict()
-        detector.backbone.load_state_dict({name: whole[name] for name in own})
-        return detector
-    start_from_pose(detector, load_network(weights_path(init))[0])
-    return detector
+    path = Path(init) if init.endswith((".safetensors", ".onnx")) else DETECTORS / f"{init}.onnx"
+    if not path.is_file():
+        raise BadArgumentError(
+            f"No detector {init!r} to start from: give weights (.safetensors, .onnx) of `poseunion train-detector` or "
+            f"`poseunion convert`, or a shipped detector ({', '.join(shipped_detectors())})."
+        )
+    return read_detector(path)

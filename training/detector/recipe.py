@@ -38,19 +38,19 @@ class DetectorRecipe:
 
     Attributes:
         first_side, side: of the square input, until the share `first_until` of the budget and after it.
-        frozen: blocks of the backbone, counted from its stem, that keep their weights: edges and textures cost most of
-            a step's time.
+        frozen: stages of the backbone that keep their weights, the stem too where it is not 0: edges and textures cost
+            most of a step's time.
     """
 
     name: str = "person"
-    first_side: Side = 256
-    side: Side = 320
+    first_side: Side = 320
+    side: Side = 480
     first_until: Share = 0.7
     batch_size: Count = 8
-    frozen: Whole = 4
+    frozen: Whole = 1
     seed: Whole = 0
     schedule: Schedule = Schedule(steps=3000, warmup_steps=100, decay_from=0.4, mild_from=0.8)
-    optimizer: Optimizer = Optimizer(lr=1e-3, backbone_lr_factor=0.3, weight_decay=0.05, clip_norm=10.0)
+    optimizer: Optimizer = Optimizer(lr=5e-4, backbone_lr_factor=0.5, weight_decay=0.0, clip_norm=10.0)
     views: Views = field(default_factory=Views)
     records: Records = field(default_factory=Records)
 

@@ -24,6 +24,7 @@ from poseunion.models.inference.detector import (
 from poseunion.models.networks.person_detector import STRIDES
 from poseunion.training.detector.pictures import overlaps
 from poseunion.training.detector.views import Pictures
+from poseunion.training.loop.stages import trained_licence
 
 # Boxes a picture at which recall is measured: RTMDet-nano's on COCO's pictures at its usual threshold of .25.
 BOXES_A_PICTURE = 5.8
@@ -36,15 +37,17 @@ IOU_THRESHOLD = 0.45
 LOWEST_SCORE = 0.02
 
 
-def describe(name: str, side: int, source: str = "", score_threshold: float = 0.3) -> DetectorDescription:
-    """Description of a detector with these weights' network."""
+def describe(
+    name: str, side: int, source: str = "", score_threshold: float = 0.3, licence: str = ""
+) -> DetectorDescription:
+    """Description of a detector with these weights' network; `licence` is that of the start weights."""
     return DetectorDescription(
         name=name,
         size_wh=(side, side),
         score_threshold=score_threshold,
         iou_threshold=IOU_THRESHOLD,
         head=DistanceOutput(outputs=[f"p{s}" for s in STRIDES], strides=list(STRIDES)),
-        licence="Apache-2.0 (code); trained on pictures licensed for research only",
+        licence=trained_licence(licence),
         source=source,
     )
 

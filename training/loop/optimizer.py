@@ -42,27 +42,28 @@ def adamw(
     settings: Optimizer,
     *,
     trained_backbone: bool = True,
-    relative_backbone: bool = False,
+    relative: str | None = None,
 ) -> torch.optim.AdamW:
     """AdamW of the named parameters that are not frozen; norms, biases and scales do not decay.
 
     Args:
         trained_backbone: the backbone's learning rate has a `factor` of its own.
-        relative_backbone: see `RelativeAdamW`.
+        relative: prefix of the parameters with relative steps, empty for all: see `RelativeAdamW`.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+            is_relative = relative is not None and name.startswith(relative)
+            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1, is_relative), []).append(parameter)
     return RelativeAdamW(
         [
             {
                 "params": members,
                 "factor": settings.backbone_lr_factor if is_backbone and trained_backbone else 1.0,
                 "weight_decay": settings.weight_decay if is_matrix else 0.0,
-                "relative": is_backbone and relative_backbone,
+                "relative": is_relative,
             }
-            for (is_backbone, is_matrix), members in groups.items()
+            for (is_backbone, is_matrix, is_relative), members in groups.items()
         ],
         lr=settings.lr,
     )

@@ -18,6 +18,16 @@ from poseunion.models.skeleton import load_skeleton
 from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 
+# The code's, and what binds whoever uses weights trained on the data sets of this field.
+LICENCE = "Apache-2.0 (code); trained on pictures licensed for research only"
+
+
+def trained_licence(start: str) -> str:
+    """Licence of trained weights: the code's, the pictures', and `start`, that of start weights from elsewhere."""
+    if not start or start.startswith(LICENCE):
+        return start or LICENCE
+    return f"{LICENCE}; began as weights under {start}"
+
 
 def grid_of(stage: Stage) -> SimccGrid:
     """The bins of a stage."""

@@ -97,5 +97,5 @@ def optimizer_for(trained: Trained, recipe: Recipe) -> torch.optim.AdamW:
         parameters,
         recipe.optimizer,
         trained_backbone=recipe.student.pretrained or bool(recipe.student.start),
-        relative_backbone=recipe.optimizer.relative_steps,
+        relative="backbone." if recipe.optimizer.relative_steps else None,
     )

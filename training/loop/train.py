@@ -38,11 +38,9 @@ from poseunion.training.loop.losses import heatmap_output
 from poseunion.training.loop.optimizer import freeze
 from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.schedule import Clock, cosine, warm_up
-from poseunion.training.loop.stages import Origin, grid_of, grown_state, network_for, stage_index
+from poseunion.training.loop.stages import Origin, grid_of, grown_state, network_for, stage_index, trained_licence
 from poseunion.training.loop.step import Trained, losses, optimizer_for
 from poseunion.training.loop.validate import held_out_pck
-
-LICENCE = "Apache-2.0 (code); trained on pictures licensed for research only"
 
 
 class NonFiniteLossError(PoseUnionError):
@@ -284,19 +282,12 @@ def _save_weights(out: Path, recipe: Recipe, state: RunState) -> None:
         size_wh=grid.size_wh,
         padding=PADDING,
         head=head,
-        licence=_licence(origin),
+        licence=trained_licence(origin.licence),
         source=f"poseunion train {recipe.name}: {spent}"
         + (f"; fine-tuned from ({origin.source})" if origin.source else ""),
     )
     spec = NetworkSpec(network=student.network, backbone=student.backbone)
     save_weights(out / "weights.safetensors", state.ema, spec, description)
-
-
-def _licence(origin: Origin) -> str:
-    """Licence of the trained weights: the code's, the pictures', and that of start weights from elsewhere."""
-    if not origin.licence or origin.licence.startswith(LICENCE):
-        return origin.licence or LICENCE
-    return f"{LICENCE}; began as weights under {origin.licence}"
 
 
 def _save_bad_batch(out: Path, batch: Batch | DeviceBatch, step: int, what: str) -> None:

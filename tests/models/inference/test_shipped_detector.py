@@ -45,4 +45,4 @@ def test_it_is_small_and_says_what_it_is() -> None:
     detect = load_detector("person", threads=1)
     assert detect.path.stat().st_size < 6e6
     assert detect.description.licence
-    assert "train-detector" in detect.description.source
+    assert "RTMDet-nano" in detect.description.source

@@ -11,15 +11,10 @@ import pytest
 import torch
 
 from poseunion.app.cli import main
-from poseunion.models.codec.heads import SimccOutput
-from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError, BadFileError
-from poseunion.models.networks.build import build_network
 from poseunion.models.networks.person_detector import PersonDetector, read_detector
-from poseunion.models.networks.weights import NetworkSpec, save_weights
-from poseunion.models.runtime.description import ModelDescription
 from poseunion.training.config.overrides import changed, with_overrides
-from poseunion.training.detector.loop import fit_detector, freeze, in_training
+from poseunion.training.detector.loop import fit_detector, freeze
 from poseunion.training.detector.prepare import starting_network
 from poseunion.training.detector.recipe import DetectorRecipe
 from poseunion.training.detector.store import PictureStore
@@ -33,10 +28,10 @@ SMALL = changed(DetectorRecipe(), first_side=64, side=96, batch_size=2, steps=4,
 def test_a_few_steps_find_rectangles(store: PictureStore, tmp_path: Path) -> None:
     pictures = [Pictures(store, np.arange(4), 1.0)]
     changes = (
-        "side=96 first_side=96 batch_size=4 steps=60 warmup_steps=5 lr=0.002 ema_decay=0.9 mosaic_prob=0 scale=1,1"
+        "side=96 first_side=96 batch_size=4 steps=60 warmup_steps=5 lr=0.003 ema_decay=0.9 mosaic_prob=0 scale=1,1"
     )
     recipe = with_overrides(DetectorRecipe(), changes.split())
-    start = starting_network("imagenet")
+    start = starting_network("person")[0]
     before = held_out_recall(start, 96, pictures)["recall"]
     weights = fit_detector(recipe, pictures, [], start, tmp_path)
     found = held_out_recall(read_detector(weights)[0], 96, pictures)
@@ -46,7 +41,7 @@ def test_a_few_steps_find_rectangles(store: PictureStore, tmp_path: Path) -> Non
 
 def test_a_resumed_run_equals_one_that_was_never_stopped(store: PictureStore, tmp_path: Path) -> None:
     pictures = [Pictures(store, np.arange(8), 1.0)]
-    whole = fit_detector(SMALL, pictures, [], starting_network("imagenet"), tmp_path / "whole")
+    whole = fit_detector(SMALL, pictures, [], starting_network("person")[0], tmp_path / "whole")
     halted = with_overrides(SMALL, ["checkpoint_minutes=1e-9"])
 
     class KilledError(Exception): ...
@@ -63,24 +58,23 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(store: PictureStore, tm
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.utils, "clip_grad_norm_", killed)
         with pytest.raises(KilledError):
-            fit_detector(halted, pictures, [], starting_network("imagenet"), tmp_path / "halves")
-    resumed = fit_detector(SMALL, pictures, [], starting_network("none"), tmp_path / "halves", resume=True)
+            fit_detector(halted, pictures, [], starting_network("person")[0], tmp_path / "halves")
+    resumed = fit_detector(SMALL, pictures, [], PersonDetector(), tmp_path / "halves", resume=True)
     assert len(calls) == 3
     one, other = read_detector(whole)[0].state_dict(), read_detector(resumed)[0].state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_what_is_frozen_stays_and_the_rest_moves(store: PictureStore, tmp_path: Path) -> None:
-    start = starting_network("imagenet")
+    start = starting_network("person")[0]
     before = {k: v.clone() for k, v in start.state_dict().items()}
     weights = fit_detector(SMALL, [Pictures(store, np.arange(8), 1.0)], [], start, tmp_path)
     after = read_detector(weights)[0].state_dict()
     still = [name for name in before if torch.equal(before[name], after[name])]
-    assert "backbone.conv_stem.weight" in still
-    assert all(name in still for name in before if name.startswith(("backbone.blocks.1.", "backbone.blocks.2.0.")))
-    assert "backbone.blocks.2.1.conv_pw.weight" not in still
-    assert all(name in still for name in before if "running_" in name and name.startswith("backbone."))
-    free = in_training(PersonDetector())
+    frozen = ("backbone.stem.", "backbone.stages.0.")
+    assert all(name in still for name in before if name.startswith(frozen))
+    assert "backbone.stages.1.0.pointwise.weight" not in still
+    free = PersonDetector()
     freeze(free, 0)
     assert all(parameter.requires_grad for parameter in free.parameters())
 
@@ -100,6 +94,8 @@ def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monke
     _, description = read_detector(tmp_path / "run" / "weights.safetensors")
     assert description.size_wh == (64, 64)
     assert "2 steps" in description.source
+    assert "fine-tuned from" in description.source
+    assert "OpenMMLab" in description.licence
     assert [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()] == [1, 2]
 
 
@@ -110,7 +106,8 @@ def test_from_the_command_line_to_weights(data_file: Path, tmp_path: Path, monke
         (["mosaic_prob=2"], "up to 1"),
         (["steps=0"], "from 1"),
         (["nonsense=1"], "nonsense"),
-        (["--init", "nobody"], "No weights 'nobody'"),
+        (["--init", "nobody"], "No detector 'nobody'"),
+        (["--init", "gone.safetensors"], "No detector 'gone.safetensors'"),
         (["scale=2,1"], "lower bound first"),
     ],
 )
@@ -133,18 +130,6 @@ def test_another_run_is_not_overwritten(store: PictureStore, tmp_path: Path) -> 
     pictures = [Pictures(store, np.arange(8), 1.0)]
     save_checkpoint(tmp_path / "last.ckpt", {"step": 3})
     with pytest.raises(BadArgumentError, match="--resume"):
-        fit_detector(SMALL, pictures, [], starting_network("none"), tmp_path)
+        fit_detector(SMALL, pictures, [], PersonDetector(), tmp_path)
     with pytest.raises(BadFileError, match="not a checkpoint of a detector"):
-        fit_detector(SMALL, pictures, [], starting_network("none"), tmp_path, resume=True)
-
-
-def test_a_pose_network_of_the_same_backbone_is_a_start(tmp_path: Path) -> None:
-    network = build_network("equivariant", "efficientnet_lite0", 21, SimccGrid((64, 64), 4.0))
-    description = ModelDescription(name="pose", skeleton="union21", size_wh=(64, 64), head=SimccOutput(split=4.0))
-    spec = NetworkSpec(network="equivariant", backbone="efficientnet_lite0")
-    save_weights(tmp_path / "pose.safetensors", network.state_dict(), spec, description)
-    start = starting_network(str(tmp_path / "pose.safetensors")).state_dict()
-    given = network.state_dict()
-    assert all(torch.equal(start[name], given[name]) for name in start if name.startswith("backbone."))
-    with pytest.raises(BadArgumentError, match="efficientnet_lite0 backbone only"):
-        starting_network("unified-64")
+        fit_detector(SMALL, pictures, [], PersonDetector(), tmp_path, resume=True)

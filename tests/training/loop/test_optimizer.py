@@ -80,5 +80,5 @@ def test_a_bias_is_one_row() -> None:
 
 def test_only_the_backbone_of_a_recipe_has_relative_steps() -> None:
     named = [("backbone.a", nn.Parameter(torch.ones(2, 2))), ("head.a", nn.Parameter(torch.ones(2, 2)))]
-    groups = adamw(named, Optimizer(backbone_lr_factor=0.5), relative_backbone=True).param_groups
+    groups = adamw(named, Optimizer(backbone_lr_factor=0.5), relative="backbone.").param_groups
     assert {group["factor"]: group["relative"] for group in groups} == {0.5: True, 1.0: False}
