@@ -10,7 +10,7 @@ import pytest
 from poseunion.models.skeleton import load_skeleton
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docker/*.md")])
 CARDS_AND_NOTES = sorted([*ROOT.glob("models/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 # Where a script or a note of benchmarks/ is named: a command, a source of a figure.
 NAMING = [ROOT / "Makefile", *CARDS_AND_NOTES, *TEXTS] + [
@@ -40,6 +40,21 @@ def test_scripts_and_notes_that_are_named_exist() -> None:
         if not (ROOT / name).is_file() and "DATE" not in name
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_picture_is_made_by_a_script() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    makers = dict(re.findall(r"^\| `(docs/\S+)` \| `python (\S+)` \|$", text, re.MULTILINE))
+    for pattern, script in makers.items():
+        stem = re.split(r"[*.]", pattern.removeprefix("docs/"))[0]
+        assert stem in (ROOT / script).read_text(encoding="utf-8"), f"{script} writes no {pattern}"
+    pictures = [path for kind in ("jpg", "png", "svg", "webp", "gif") for path in ROOT.glob(f"docs/**/*.{kind}")]
+    assert pictures
+    unmade = [path.name for path in pictures if not any(path.match(pattern) for pattern in makers)]
+    assert not unmade, "no row in CONTRIBUTING.md, Pictures"
+    for path in ROOT.glob("benchmarks/notes/*.png"):
+        command = path.with_suffix(".md").read_text(encoding="utf-8").partition("\n![")[0]
+        assert path.name in command, f"the note's command does not write {path.name}"
 
 
 def test_the_skeleton_file_in_the_text_is_one(tmp_path: Path) -> None:

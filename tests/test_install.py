@@ -60,6 +60,12 @@ def test_every_extra_that_a_message_names_exists() -> None:
     assert named <= set(EXTRAS)
 
 
+def test_the_readme_has_a_row_for_every_extra() -> None:
+    install = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Install")[2].partition("\n## ")[0]
+    first_columns = re.findall(r"^\| (.*?) \|", install, re.MULTILINE)
+    assert set(re.findall(r"`([\w-]+)`", " ".join(first_columns))) == set(EXTRAS)
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_images_copy_every_folder_that_is_installed(image: str) -> None:
     text = (ROOT / image).read_text(encoding="utf-8")
