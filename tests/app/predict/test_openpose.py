@@ -68,6 +68,7 @@ def test_frames_of_a_video_in_the_order_of_halpe26(two_people: Any, shining: Pat
     people = json.loads((out / "clip_json" / files[-1]).read_text())["people"]
     assert sorted(person["person_id"][0] for person in people) == [1, 2]
     halpe = load_skeleton("halpe26")
+    assert read_annotations(out / "clip_json").skeleton == halpe
     for person in people:
         points = np.array(person["pose_keypoints_2d"]).reshape(26, 3)
         assert not points[20:].any()
