@@ -59,7 +59,7 @@ def movement_dataset(path: str | Path) -> Any:
     found in one frame only have no number: they are left out and counted in `attrs["people_without_track"]`.
 
     Raises:
-        BadFileError: not such a file, or nobody was followed in it. MissingExtraError: movement is not installed.
+        BadFileError: not such a file, or one without tracks. MissingExtraError: movement is not installed.
     """
     try:
         from movement.io import load_poses
@@ -73,7 +73,7 @@ def movement_dataset(path: str | Path) -> Any:
         ) from error
     tracks = sorted({person.track_id for person in video.annotations if person.track_id is not None})
     if not tracks:
-        raise BadFileError(f"{path} has no person who was followed through frames: there is no individual to convert.")
+        raise BadFileError(f"{path} has no track of a person: there is no individual to convert.")
     keypoints = video.categories[0].keypoints
     time_of = {frame.id: t for t, frame in enumerate(video.images)}
     place = {name: k for k, name in enumerate(keypoints)}

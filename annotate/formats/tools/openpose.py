@@ -1,4 +1,4 @@
-"""OpenPose's json, one file a picture: `pose_keypoints_2d` of BODY_25 (or COCO's 18), read and written.
+"""OpenPose's json, one file a picture: `pose_keypoints_2d` of BODY_25 (or HALPE_26, or COCO's 18), read and written.
 
     a_keypoints.json: {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, c] * 25,
                        "face_keypoints_2d": [], "hand_left_keypoints_2d": [], "hand_right_keypoints_2d": []}]}
@@ -70,7 +70,9 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
     lengths = [len(p[BODY]) for _, _, p in people if isinstance(p, dict) and isinstance(p.get(BODY), list) and p[BODY]]
     count = Counter(lengths).most_common(1)[0][0] // 3 if lengths else 25
     if skeleton is None and count not in SKELETONS:
-        raise BadFileError(f"{source.path} has {count} keypoints a person; BODY_25's 25, HALPE_26's 26 and COCO's 18 are read.")
+        raise BadFileError(
+            f"{source.path} has {count} keypoints a person; BODY_25's, HALPE_26's and COCO's 18 are read."
+        )
     found = skeleton or load_skeleton(SKELETONS[count])
     images = [
         ImageRef(position, f"{_stem(file, source.path)}.jpg", *_size(page))

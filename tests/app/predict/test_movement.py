@@ -101,7 +101,7 @@ def test_files_that_are_no_video(video: Path, tmp_path: Path) -> None:
     document = json.loads(video.read_text())
     document["annotations"] = []
     (tmp_path / "empty.json").write_text(json.dumps(document))
-    with pytest.raises(BadFileError, match="no person who was followed"):
+    with pytest.raises(BadFileError, match="has no track"):
         movement_dataset(tmp_path / "empty.json")
 
 
