@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class HubPredictor(Predictor, ModelHubMixin, library_name="poseunion", pipeline_
         flip, batch_size: as `Predictor`.
 
     Raises:
-        BadArgumentError: a TensorRT engine, which runs only on the GPU that it was built for.
+        BadArgumentError: a TensorRT engine, which runs only on the GPU that it was built for, or a network whose
+            skeleton is a file.
     """
 
     def __init__(
@@ -53,22 +55,37 @@ class HubPredictor(Predictor, ModelHubMixin, library_name="poseunion", pipeline_
             raise BadArgumentError(
                 f"{opened.path} runs on one kind of GPU alone: publish the .onnx that it was built from."
             )
+        if opened.description.skeleton.endswith(".toml"):
+            raise BadArgumentError(
+                f"{opened.path} has the skeleton {opened.description.skeleton}, a file that others lack: only networks "
+                "of shipped skeletons can be published."
+            )
         super().__init__(opened, flip=flip, batch_size=batch_size)
 
     @property
     def manifest(self) -> HubManifest:
         """Manifest that `save_pretrained` writes."""
-        path = self.model.path
-        parts = {f"{self.name}.onnx": path, f"{self.name}.evidence.json": tempering_path(path)}
         return HubManifest(
-            name=self.name,
-            files={name: sha256_of(part) for name, part in parts.items() if part.is_file()},
+            name=self._file_stem,
+            files={name: sha256_of(part) for name, part in self._parts.items()},
             skeleton=self.metadata.skeleton,
             keypoints=list(self.skeleton.keypoints),
             size_wh=self.size_wh,
             licence=self.metadata.licence,
-            accuracy=accuracy_of(path),
+            accuracy=accuracy_of(self.model.path),
         )
+
+    @property
+    def _file_stem(self) -> str:
+        """The model's name without what a file of the Hub cannot have."""
+        return re.sub(r"[^\w.-]+", "-", self.name).lstrip(".-") or "model"
+
+    @property
+    def _parts(self) -> dict[str, Path]:
+        """File in the repository -> the model, and its description and conditioning parameters that lie beside it."""
+        path, stem = self.model.path, self._file_stem
+        parts = {".onnx": path, ".toml": path.with_suffix(".toml"), ".evidence.json": tempering_path(path)}
+        return {f"{stem}{ending}": part for ending, part in parts.items() if part.is_file()}
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Publish the model in one commit, and return the commit's address.
@@ -88,9 +105,12 @@ class HubPredictor(Predictor, ModelHubMixin, library_name="poseunion", pipeline_
 
     def _save_pretrained(self, save_directory: Path) -> None:
         manifest, path = self.manifest, self.model.path
-        for name in manifest.files:
-            part = path if name == manifest.model_file else tempering_path(path)
+        for name, part in self._parts.items():
             shutil.copyfile(part, save_directory / name)
+        if open_model(save_directory / manifest.model_file).description != self.metadata:
+            raise BadArgumentError(
+                f"{path} has another description: put the one that counts beside it, {path.stem}.toml."
+            )
         write_json(save_directory / HUB_MANIFEST, manifest.model_dump(mode="json"), indent=1)
         (save_directory / "LICENSE").write_text(f"{manifest.licence or 'No licence is stated.'}\n", encoding="utf-8")
         if path.parent == WEIGHTS and (notice := _notice()):

@@ -15,6 +15,7 @@ import poseunion.models.hub
 from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtraError
 from poseunion.models.hub_files import HUB_MANIFEST
 from poseunion.models.inference.predictor import load_predictor
+from poseunion.models.runtime.onnx import OnnxModel
 from poseunion.models.zoo import model_path, shipped_catalogue
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -88,6 +89,25 @@ def test_network_of_a_user_has_the_accuracy_of_its_export(tmp_path: Path) -> Non
     assert HubPredictor(path).manifest.accuracy == {"val.json": {"AP": 51.0}}
     path.with_suffix(".manifest.json").write_text(json.dumps(manifest | {"sha256": "0"}))
     assert HubPredictor(path).manifest.accuracy == {}
+
+
+def test_description_beside_the_file_goes_with_it(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model, shipped = onnx.load(str(model_path(NAME))), load_predictor(NAME).metadata
+    del model.metadata_props[:]
+    path = tmp_path / "mine.onnx"
+    onnx.save(model, str(path))
+    grid = shipped.grid
+    path.with_suffix(".toml").write_text(
+        f'name = "my net: 32"\nskeleton = "union21"\nsize_wh = [32, 32]\n[head]\nkind = "simcc"\nsplit = {grid.split}\n'
+        f"sigma_bins = {list(grid.sigma_bins)}\n"
+    )
+    HubPredictor(path).save_pretrained(tmp_path / "saved")
+    back = HubPredictor.from_pretrained(tmp_path / "saved")
+    assert (back.model.path.name, back.name) == ("my-net-32.onnx", "my net: 32")
+    other = OnnxModel(path, shipped)
+    with pytest.raises(BadArgumentError, match=r"mine.onnx has another description: .*mine.toml"):
+        HubPredictor(other).save_pretrained(tmp_path / "other")
 
 
 @pytest.mark.parametrize("reference", ["hf://owner/name", "hf://owner/name@main", f"hf://owner/name@{COMMIT}"])
