@@ -198,6 +198,22 @@ class PoseBatch:
         values = {"x": self.xy[..., 0], "y": self.xy[..., 1], "confidence": self.score}
         return dataframe(self.skeleton, {**values, **{n: getattr(self, n) for n in _OPTIONAL}}, self.model)
 
+    def to_transformers(self, minimum_confidence: float | None = None) -> list[dict[str, Any]]:
+        """List of dicts as transformers' VitPose gives it for one picture: keypoints, scores, labels, bbox.
+
+        Torch tensors: `keypoints` (K, 2) image pixels, `scores` (K,), `labels` (K,) indices in the skeleton, `bbox`
+        (4,) x0, y0, x1, y1. `post_process_pose_estimation` returns a list of these, one a picture.
+
+        Args:
+            minimum_confidence: leave out keypoints that do not exceed it, as its `threshold`; None: keep all.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+        """
+        from poseunion.models.pose_conversions import transformers_results
+
+        return transformers_results(self.xy, self.score, self.box_xywh, minimum_confidence)
+
     def to_supervision(self, minimum_confidence: float = MINIMUM_CONFIDENCE) -> Any:
         """`supervision.KeyPoints`, for its annotators and sinks: confidences, `visible`, boxes, covariances.
 

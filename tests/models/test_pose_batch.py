@@ -38,6 +38,22 @@ def test_supervision_draws_our_uncertainty() -> None:
     assert sv.VertexEllipseAreaAnnotator().annotate(blank.copy(), converted).any()
 
 
+def test_transformers_results_are_those_that_supervision_reads() -> None:
+    pytest.importorskip("torch")
+    sv = pytest.importorskip("supervision", "0.31")
+    batch = people(2)
+    results = batch.to_transformers()
+    read = sv.KeyPoints.from_transformers(results)
+    np.testing.assert_array_equal(read.xy, batch.xy)
+    np.testing.assert_array_equal(read.keypoint_confidence, batch.score)
+    assert results[1]["labels"].tolist() == list(range(21))
+    np.testing.assert_allclose(results[1]["bbox"][2:] - results[1]["bbox"][:2], batch.box_xywh[1, 2:], rtol=1e-5)
+    confident = batch.to_transformers(minimum_confidence=0.5)[0]
+    assert confident["labels"].tolist() == np.flatnonzero(batch.score[0] > 0.5).tolist()
+    assert len(confident["keypoints"]) == len(confident["scores"]) == len(confident["labels"])
+    assert people(0).to_transformers() == []
+
+
 def test_people_are_indexed_and_iterated() -> None:
     batch = people(3)
     assert [p["nose"].x for p in batch] == pytest.approx(batch.keypoint("nose")[:, 0], abs=0.006)
