@@ -11,7 +11,7 @@ from typing import Any
 
 from poseunion.app.predict import pictures, videos
 from poseunion.app.predict.boxes import Boxes
-from poseunion.app.predict.inputs import Inputs
+from poseunion.app.predict.inputs import Inputs, nothing_usable
 from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
 from poseunion.app.predict.settings import PredictSettings
 from poseunion.app.predict.videos import VideoReport, predict_video
@@ -90,9 +90,7 @@ def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwr
         except ItemError as error:
             report.bad.append((video.name, str(error)))
     if report.pictures is None and not report.videos:
-        name, reason = report.bad[0]
-        more = f", and {len(report.bad) - 1} more cannot be used either" if len(report.bad) > 1 else ""
-        raise BadFileError(f"{name} {reason}{more}: give pictures (JPEG, PNG, WebP …) or videos.")
+        raise BadFileError(nothing_usable(report.bad))
     return report
 
 

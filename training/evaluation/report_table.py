@@ -31,7 +31,7 @@ def head_of(result: dict[str, Any]) -> str:
 
 
 def column_heads(models: Sequence[str]) -> list[str]:
-    """A head a model: a file's name without its ending, below as many of its folders as tell the files apart.
+    """Heads of models: a file's name without its ending, with as many of its folders as distinguish the files.
 
     >>> column_heads(["unified", "runs/unified.onnx", "runs/a/student.onnx", "runs/b/student.onnx"])
     ['unified', 'runs/unified', 'a/student', 'b/student']
