@@ -81,6 +81,14 @@ def test_the_formats_that_help_names_are_those_of_the_registry() -> None:
     assert tuple(FORMATS) == FORMAT_NAMES
 
 
+def test_recipes_are_listed_without_torch() -> None:
+    code = "import sys; from poseunion.app.cli import app; from poseunion.models.command_line import start\ntry:\n "
+    code += "start(app, 'poseunion', ['train', '--list'])\nfinally:\n print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "unified: " in done.stdout
+    assert not {"torch", "onnxruntime", "cv2", "scipy"} & set(done.stderr.split())
+
+
 def test_models_lists_skeletons_and_finds_their_files() -> None:
     listed = json.loads(run("models", "--json").stdout)
     assert {"coco17", "mpii16", "union21"} <= {s["name"] for s in listed["skeletons"]}
