@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from poseunion.annotate.formats.point_states import BY_THRESHOLD
 from poseunion.app.predict import pictures, videos
 from poseunion.app.predict.boxes import Boxes
 from poseunion.app.predict.inputs import Inputs, nothing_usable
@@ -47,7 +48,7 @@ class Report:
             drawn = f", overlays in {done.overlays}" if done.overlays else ""
             yield (
                 f"{_many(done.pictures, 'picture')}, {_many(done.people, 'person')}, "
-                f"{_many(done.keypoints, 'keypoint')}: {done.file}{drawn}"
+                f"{_many(done.keypoints, 'keypoint')} {BY_THRESHOLD}: {done.file}{drawn}"
             )
             if done.boxless:
                 yield f"{_many(done.boxless, 'picture')} not in the file of boxes: no person was searched there"
@@ -59,8 +60,13 @@ class Report:
             )
             if video.damaged:
                 yield f"{video.name}: {_many(video.damaged, 'part')} could not be decoded and are left out"
-        if self.others:
-            yield f"{_many(self.others, 'file')} passed by: neither pictures nor videos"
+        if self.bad or self.others:
+            read = 0 if self.pictures is None else self.pictures.pictures
+            everything = read + len(self.videos) + len(self.bad) + self.others
+            yield (
+                f"{_many(everything, 'file')}: {_many(read, 'picture')} and {_many(len(self.videos), 'video')} read, "
+                f"{len(self.bad)} skipped, {self.others} neither"
+            )
 
 
 def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwrite: bool = False) -> Report:
