@@ -55,7 +55,9 @@ def release_command(
 
         annotate release mpii_21.json --images images/ --out mpii-21 --format mpii --format yolo --original mpii.json
     """
+    from poseunion.annotate.formats.point_states import count_states, states_table
     from poseunion.annotate.release import Request, release
+    from poseunion.annotate.review.decisions import read_extended
 
     request = Request(
         file, images, out, original, tuple(formats or ("coco",)), corrections, quality, licence, overwrite
@@ -71,11 +73,11 @@ def release_command(
         + (f", {len(proof.corrected)} corrected by reviewers" if proof.corrected else "")
         + f"; {proof.fields} other values the same"
     )
-    typer.echo(f"  added: {', '.join(f'{count} {source}' for source, count in proof.added.items()) or 'nothing'}")
     if done.missing:
         typer.echo(f"  pictures missing: {len(done.missing)} (first: {done.missing[0]})")
     if done.left_out:
         typer.echo(f"  left out of mpii.json, because they have no box: {done.left_out}")
+    typer.echo(f"\n{states_table(count_states(read_extended(out / 'annotations.json')))}")
 
 
 @app.command("next")
@@ -96,10 +98,12 @@ def next_command(
     """
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.priority import queue, read_alternatives
+    from poseunion.annotate.review.progress import progress_sentence, review_progress
 
     _refuse_budget(budget)
     annotations = read_extended(file)
     waiting = queue(annotations, alternatives=read_alternatives(alternative or (), annotations))
+    progress = progress_sentence(review_progress(annotations, waiting))
     if audit:
         waiting = _audited(annotations, waiting)
     rows = []
@@ -124,6 +128,7 @@ def next_command(
         )
     percent = 100 * share / total if total else 0.0
     typer.echo(f"{len(rows)} of {len(waiting)} people that wait for a look: {percent:.0f} % of the expected changes.")
+    typer.echo(progress)
 
 
 @app.command("cvat-export")

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from poseunion.annotate.formats.point_states import BY_THRESHOLD
 from poseunion.app.predict import pictures, videos
 from poseunion.app.predict.boxes import Boxes
-from poseunion.app.predict.inputs import Inputs
+from poseunion.app.predict.inputs import Inputs, nothing_usable
 from poseunion.app.predict.openpose import check_names
 from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
 from poseunion.app.predict.settings import OPENPOSE, PredictSettings
@@ -50,7 +51,7 @@ class Report:
             drawn = f", overlays in {done.overlays}" if done.overlays else ""
             yield (
                 f"{_many(done.pictures, 'picture')}, {_many(done.people, 'person')}, "
-                f"{_many(done.keypoints, 'keypoint')}: {done.file}{drawn}"
+                f"{_many(done.keypoints, 'keypoint')} {BY_THRESHOLD}: {done.file}{drawn}"
             )
             if done.boxless:
                 yield f"{_many(done.boxless, 'picture')} not in the file of boxes: no person was searched there"
@@ -64,8 +65,13 @@ class Report:
                 yield f"{video.name}: {_many(video.damaged, 'part')} could not be decoded and are left out"
         if self.absent:
             yield f"zeros with confidence 0, as the model does not predict them: {', '.join(self.absent)}"
-        if self.others:
-            yield f"{_many(self.others, 'file')} passed by: neither pictures nor videos"
+        if self.bad or self.others:
+            read = 0 if self.pictures is None else self.pictures.pictures
+            everything = read + len(self.videos) + len(self.bad) + self.others
+            yield (
+                f"{_many(everything, 'file')}: {_many(read, 'picture')} and {_many(len(self.videos), 'video')} read, "
+                f"{len(self.bad)} skipped, {self.others} neither"
+            )
 
 
 def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwrite: bool = False) -> Report:
@@ -96,9 +102,7 @@ def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwr
         except ItemError as error:
             report.bad.append((video.name, str(error)))
     if report.pictures is None and not report.videos:
-        name, reason = report.bad[0]
-        more = f", and {len(report.bad) - 1} more cannot be used either" if len(report.bad) > 1 else ""
-        raise BadFileError(f"{name} {reason}{more}: give pictures (JPEG, PNG, WebP …) or videos.")
+        raise BadFileError(nothing_usable(report.bad))
     return report
 
 
