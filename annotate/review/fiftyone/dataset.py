@@ -17,6 +17,7 @@ from poseunion.annotate.extend.image_reader import Pictures
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.point_states import BY_THRESHOLD, NOT_ACCEPTED
 from poseunion.annotate.formats.types import name_of
+from poseunion.annotate.review.doubts import DOUBTFUL
 from poseunion.annotate.review.fiftyone.crops import Window, window_of, write_cutout
 from poseunion.annotate.review.fiftyone.database import DATASET, PROPOSALS
 from poseunion.annotate.review.fiftyone.slice import Slice
@@ -26,8 +27,6 @@ from poseunion.models.errors import ItemError
 from poseunion.models.skeleton import Skeleton
 
 TAGS = ("accept", "reject", "needs-fix")
-# From this probability on that what stands is wrong, a proposal is called doubtful: one error in four reviewed.
-DOUBTFUL = 0.25
 
 # Keys of the dataset's info: label id -> annotation id, keypoint, x, y; label id -> the tag that is in the file.
 SHOWN, PULLED = "shown", "pulled"
