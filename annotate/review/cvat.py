@@ -30,8 +30,8 @@ from poseunion.annotate.formats.datumaro.datumaro_json import NAME as DATUMARO
 from poseunion.annotate.formats.extension import Completion, Origin
 from poseunion.annotate.formats.extension_view import extension_of, human_view, subset
 from poseunion.annotate.formats.review_entries import ACCEPT, FIX, HIDE, HUMAN, NONE, REJECT, last_entries
-from poseunion.annotate.review.apply import applied
-from poseunion.annotate.review.decisions import Decision, inside, read_extended
+from poseunion.annotate.review.apply import with_decisions
+from poseunion.annotate.review.decisions import Decision, inside
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import atomic_writer, check_unpacked, write_json
 from poseunion.models.skeleton import Skeleton, Visibility
@@ -66,8 +66,7 @@ def export_slice(annotations: AnnotationSet, rows: list[int], out: Path) -> int:
     Decisions that are not applied yet are shown as if they were. Rejected proposals, and those outside the picture, are
     left out.
     """
-    document, _ = applied(annotations)
-    current = _reread(annotations, document)
+    current = with_decisions(annotations)
     chosen = subset(current, [row for row in rows if has_added_fields(current.records[row])])
     plain = extension_of(chosen, lambda _: None)
 
@@ -221,17 +220,6 @@ def _ordered(annotations: AnnotationSet, skeleton: Skeleton) -> AnnotationSet:
     return dataclasses.replace(
         annotations, skeleton=skeleton, xy=annotations.xy[:, order], visibility=annotations.visibility[:, order]
     )
-
-
-def _reread(annotations: AnnotationSet, document: dict[str, Any]) -> AnnotationSet:
-    """`annotations` with the points of a changed document."""
-    records = document["annotations"]
-    if all(a is b for a, b in zip(records, annotations.records, strict=True)):
-        return annotations
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / annotations.source.path.name
-        path.write_text(json.dumps(document), encoding="utf-8")
-        return read_extended(path)
 
 
 def _name_people(slice_: dict[str, Any], chosen: AnnotationSet) -> int:
