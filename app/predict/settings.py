@@ -16,7 +16,7 @@ from poseunion.app.predict.openpose import BODY_25, OpenPoseFiles, openpose_file
 from poseunion.app.predict.people import BoxFinder
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.interface import PosePredictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 
 COCO, OPENPOSE = "coco", "openpose"

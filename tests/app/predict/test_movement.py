@@ -15,7 +15,7 @@ from poseunion.app.predict.document import document
 from poseunion.app.predict.movement import movement_dataset
 from poseunion.app.predict.people import People
 from poseunion.models.errors import BadFileError, MissingExtraError
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
 UNION, FRAMES, EVERY_S = load_skeleton("union21"), 6, 0.04

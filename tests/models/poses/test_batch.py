@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from poseunion.models.errors import BadArgumentError, SkeletonError
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
 UNION = load_skeleton("union21")

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from poseunion.models.codec.crop import corners_of
-from poseunion.models.data_frame import data_frame
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import MissingExtraError, SkeletonError
+from poseunion.models.poses.data_frame import data_frame
 from poseunion.models.skeleton import Skeleton, project_indices
 
 THUMBNAIL_PX = 1024  # wider than the column of a notebook
