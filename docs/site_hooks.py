@@ -35,9 +35,8 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)#\s]+)(#
 def on_config(config: Any) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     config.repo_url = project.get("urls", {}).get("Repository") or None
-    notes = sorted(
-        (_page(f"benchmarks/notes/{path.name}") for path in ROOT.glob("benchmarks/notes/*.md")), reverse=True
-    )
+    paths = sorted(ROOT.glob("benchmarks/notes/*.md"), reverse=True)
+    notes = [{_dated_title(path): f"benchmarks/notes/{path.name}"} for path in paths]
     peers = {"Peers": "benchmarks/peers/README.md"}
     config.nav.append({"Benchmarks": [{"Overview": "benchmarks/README.md"}, peers, {"Notes": notes}]})
 
@@ -69,6 +68,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return text if text.startswith("`") or "/" not in text else f"`{text}`"
 
     return "".join(part if part.startswith("```") else LINK.sub(replaced, part) for part in parts)
+
+
+def _dated_title(note: Path) -> str:
+    heading = next(line for line in note.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    return f"{note.name[:10]}: {heading.lstrip('# ')}"
 
 
 def _page(name: str) -> str:
