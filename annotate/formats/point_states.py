@@ -62,11 +62,11 @@ def states_table(counts: Mapping[str, Mapping[str, int]]) -> str:
     from poseunion.models.tables import table
 
     used = [state for state in STATES if any(state in row for row in counts.values())]
-    rows = [(name, *(row.get(state, 0) for state in used)) for name, row in counts.items()]
-    summed = [sum(row.get(state, 0) for row in counts.values()) for state in used]
+    numbers = {name: [row.get(state, 0) for state in used] for name, row in counts.items()}
+    summed = [sum(column) for column in zip(*numbers.values(), strict=True)]
     heads = ["\n".join(textwrap.wrap(state, 10)) for state in used]
     return table(
         ("keypoint", *heads, "sum"),
-        [(name, *(str(n) if n else "·" for n in numbers), str(sum(numbers))) for name, *numbers in rows],
+        [(name, *(str(n) if n else "·" for n in row), str(sum(row))) for name, row in numbers.items()],
         ("sum", *map(str, summed), str(sum(summed))),
     )
