@@ -43,6 +43,7 @@ _COMMANDS = {
         "poseunion.training.cli.main",
         "Pack a training set to train from on another machine (needs the `train` extra).",
     ),
+    "pair": ("poseunion.training.cli.main", "Put two students side by side in one network (needs the `train` extra)."),
     "average": (
         "poseunion.training.cli.main",
         "Average the weights of runs from one start (needs the `train` extra).",

@@ -54,12 +54,56 @@ class LiteHrnetSimcc(MarginalSimcc):
 
     def features(self, image_N3HW: Tensor) -> Tensor:
         """Last maps of body and branch, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""
-        maps = self.backbone.pyramid(image_N3HW)
-        return maps[0] if self.added is None else torch.cat([maps[0], self.added.pyramid(maps)], 1)
+        return member_features(self.backbone, self.added, image_N3HW)
 
     def heatmaps(self, features_NChw: Tensor) -> Tensor:
         """Heatmaps (N, K, h, w) from the map of `features`."""
-        if self.added is None:
-            return self.backbone.heatmap(features_NChw)
-        own, added = features_NChw.split([PYRAMID_WIDTHS[0], BRANCH_CHANNELS], 1)
-        return torch.cat([self.backbone.heatmap(own), self.added.heatmap(added)], 1)
+        return member_heatmaps(self.backbone, self.added, features_NChw)
+
+
+class LiteHrnetPair(MarginalSimcc):
+    """Mean of two Lite-HRNets: their densities over the cells are averaged, then read as one.
+
+    Two independently trained bodies err at different places: the mean has more AP than either, for twice the time.
+    `training.loop.pair` makes one of two trained networks.
+    """
+
+    alignment = Alignment.CLASSIC
+
+    def __init__(self, keypoints: int, grid: SimccGrid) -> None:
+        super().__init__()
+        members = [LiteHrnetSimcc(keypoints, grid) for _ in range(2)]
+        self.grid = grid
+        self.backbone = nn.ModuleList(member.backbone for member in members)
+        self.added = nn.ModuleList(member.added for member in members if member.added is not None)
+        # Cells to bins is the same for both.
+        self.upsample_x, self.upsample_y = members[0].upsample_x, members[0].upsample_y
+
+    def features(self, image_N3HW: Tensor) -> Tensor:
+        """Last maps of both members, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""
+        return torch.cat([member_features(*member, image_N3HW) for member in self._members()], 1)
+
+    def heatmaps(self, features_NChw: Tensor) -> Tensor:
+        """Logarithms of the mean density, up to a constant, (N, K, h, w) from the map of `features`."""
+        halves = features_NChw.chunk(2, 1)
+        heat = [member_heatmaps(*member, half) for member, half in zip(self._members(), halves, strict=True)]
+        logp = [one - torch.logsumexp(one.flatten(2), -1)[..., None, None] for one in heat]
+        return torch.logsumexp(torch.stack(logp), 0)
+
+    def _members(self) -> list[tuple[LiteHrnet, AddedKeypoints | None]]:
+        added = list(self.added) or [None] * len(self.backbone)
+        return list(zip(self.backbone, added, strict=True))  # type: ignore[arg-type]
+
+
+def member_features(backbone: LiteHrnet, added: AddedKeypoints | None, image_N3HW: Tensor) -> Tensor:
+    """Last maps of body and branch, concatenated."""
+    maps = backbone.pyramid(image_N3HW)
+    return maps[0] if added is None else torch.cat([maps[0], added.pyramid(maps)], 1)
+
+
+def member_heatmaps(backbone: LiteHrnet, added: AddedKeypoints | None, features_NChw: Tensor) -> Tensor:
+    """Heatmaps (N, K, h, w) of body and branch from their maps."""
+    if added is None:
+        return backbone.heatmap(features_NChw)
+    own, branch = features_NChw.split([PYRAMID_WIDTHS[0], BRANCH_CHANNELS], 1)
+    return torch.cat([backbone.heatmap(own), added.heatmap(branch)], 1)

@@ -32,7 +32,7 @@ from poseunion.training.config.cdkd import Cdkd
 Simcc = tuple[Tensor, Tensor]
 
 # Networks without layers over positions read crops of any size and aspect.
-ANY_SIZE = ("equivariant", "lite-hrnet")
+ANY_SIZE = ("equivariant", "lite-hrnet", "lite-hrnet-pair")
 
 # Maps of so many people fit into a CPU's caches: at 256x256, 8 people at a time take two thirds of the time of 32.
 TEACHER_BATCH = 8

@@ -1,4 +1,4 @@
-"""`poseunion train`, `train-detector`, `pack` and `average`; `evaluate` and the fits are in modules of their own."""
+"""`poseunion train`, `train-detector`, `pack`, `average` and `pair`; `evaluate` and the fits are in modules of their own."""
 
 from __future__ import annotations
 
@@ -230,6 +230,29 @@ def average(
     from poseunion.models.zoo import weights_path
 
     write_mean([weights_path(one) for one in weights], out, share or [], parts=part or [], overwrite=overwrite)
+    typer.echo(f"Weights: {out}", err=True)
+
+
+@app.command(
+    epilog="Example:  poseunion pair runs/one/weights.safetensors runs/two/weights.safetensors --out pair.safetensors"
+)
+def pair(
+    weights: Annotated[tuple[str, str], typer.Argument(help="Weights of two lite-hrnet students: files, or shipped.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The pair, a .safetensors file.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Put two students side by side in one network: the mean of their predictions, for twice the time.
+
+    They should differ by more than the seed: by the public network that they began as, for example. Training can go on
+    from the pair (network=lite-hrnet-pair), `poseunion export` writes it as one ONNX file.
+    """
+    try:
+        from poseunion.training.loop.pair import pair as write_pair
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "train") from error
+    from poseunion.models.zoo import weights_path
+
+    write_pair(weights_path(weights[0]), weights_path(weights[1]), out, overwrite=overwrite)
     typer.echo(f"Weights: {out}", err=True)
 
 

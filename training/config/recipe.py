@@ -14,7 +14,7 @@ from poseunion.training.config.cdkd import Cdkd
 from poseunion.training.config.groups import CHECKED, Count, NotNegative, Positive, Records, Share, Whole, one_of
 
 NETWORKS = (
-    *("equivariant", "lite-hrnet", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l"),
+    *("equivariant", "lite-hrnet", "lite-hrnet-pair", "rtmpose-t", "rtmpose-s", "rtmpose-m", "rtmpose-l"),
     *(f"{head}-{stride}" for head in ("simcc", "rtmcc", "heatmap") for stride in (4, 8, 16, 32)),
 )
 

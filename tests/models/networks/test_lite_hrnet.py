@@ -11,7 +11,7 @@ from poseunion.models.codec.heatmap import keys_matrix  # noqa: E402
 from poseunion.models.codec.simcc import BETA, SimccGrid, decode  # noqa: E402
 from poseunion.models.networks.build import build_network  # noqa: E402
 from poseunion.models.networks.lite_hrnet import interleaved  # noqa: E402
-from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED, LiteHrnetSimcc  # noqa: E402
+from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED, LiteHrnetPair, LiteHrnetSimcc  # noqa: E402
 
 GRID = SimccGrid((64, 96))
 
@@ -78,3 +78,26 @@ def test_cubic_resampling_is_exact_at_cells_and_for_parabolas() -> None:
     inner = slice(8, 8 * 4 + 1)
     at = np.arange(48)[inner] / 8
     np.testing.assert_allclose((matrix @ (cells**2))[inner], at**2, atol=1e-4)
+
+
+@pytest.mark.parametrize("keypoints", [PUBLISHED, 21])
+def test_a_pair_is_the_mean_of_its_members_densities(keypoints: int) -> None:
+    pair = build_network("lite-hrnet-pair", "", keypoints, GRID).eval()
+    assert isinstance(pair, LiteHrnetPair)
+    image, densities = torch.randn(2, 3, 96, 64), []
+    for number in range(2):
+        one = network(keypoints)
+        state = pair.state_dict()
+        for part in ("backbone", "added"):
+            prefix = f"{part}.{number}."
+            mine = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            if mine:
+                one.get_submodule(part).load_state_dict(mine)
+        with torch.no_grad():
+            densities.append(one.heatmap_logits(image).flatten(2).softmax(-1))
+    with torch.no_grad():
+        got = pair.heatmap_logits(image).flatten(2)
+        parts, whole = pair.axes(pair.heatmaps(pair.features(image))), pair(image)
+    torch.testing.assert_close(got.softmax(-1), (densities[0] + densities[1]) / 2)
+    for a, b in zip(parts, whole, strict=True):
+        torch.testing.assert_close(a, b)
