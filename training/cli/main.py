@@ -1,4 +1,4 @@
-"""`poseunion train`, `train-detector`, `pack`, `average` and `pair`; `evaluate` and the fits are in modules of their own."""
+"""`poseunion train`, `train-detector`, `pack`, `average`, `pair`; `evaluate` and the fits have modules of their own."""
 
 from __future__ import annotations
 
