@@ -32,9 +32,9 @@ from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.annotate.formats.extension import ORIGIN_NAMES
 from poseunion.annotate.formats.extension_view import extension_of
 from poseunion.annotate.formats.types import name_of
-from poseunion.models.data_frame import data_frame
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import atomic_writer
+from poseunion.models.poses.data_frame import data_frame
 from poseunion.models.progress import progress_bar
 from poseunion.models.skeleton import load_skeleton
 

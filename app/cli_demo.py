@@ -99,6 +99,10 @@ def demo(
     if (review is None) != (images is None):
         raise BadArgumentError("--review FILE and --images DIR belong together: give both or neither.")
     from poseunion.app.demo.guard.upload_folder import upload_folder
+    from poseunion.app.demo.review_session import review_files
+
+    # Before anything that takes seconds: networks, and the server.
+    files = () if review is None or images is None else tuple(review_files(review, images))
 
     with upload_folder() as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads are this page's own, and gone with it
@@ -106,10 +110,8 @@ def demo(
             from poseunion.app.demo.page import PageSettings, build, serve
         except ModuleNotFoundError as error:
             raise MissingExtraError(error.name or "gradio", "demo") from error
-        from poseunion.annotate.datasets import picture_folder
         from poseunion.app.demo.guard.limits import Limits
         from poseunion.app.demo.inference import PoseEstimator
-        from poseunion.app.demo.review_session import review_files
         from poseunion.models.inference.detector import load_detector, shipped_detectors
         from poseunion.models.zoo import shipped_models
 
@@ -127,8 +129,8 @@ def demo(
                 total_bytes=total_mb * 1_000_000,
                 seconds=time_limit,
             ),
-            tuple(review_files(review)) if review else (),
-            picture_folder(images) if images else None,
+            files,
+            images,
             reviewer or getpass.getuser(),
             tuple(allowed_host or ()),
             tuple(trusted_proxy or ()),

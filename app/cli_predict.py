@@ -35,6 +35,10 @@ def predict(
         str | None,
         typer.Option(help="Show and write this one: union, coco17, mpii16, halpe26, openpose18 …, or a .toml."),
     ] = None,
+    format: Annotated[
+        str,
+        typer.Option(metavar="coco|openpose", help="A COCO-style file, or OpenPose's json of each picture or frame."),
+    ] = "coco",
     threshold: Annotated[
         float | None, typer.Option(help="Confidence from which a keypoint is shown; default: the model's own.")
     ] = None,
@@ -58,7 +62,8 @@ def predict(
     """Find people in pictures and videos, and their keypoints.
 
     Pictures give poses.json and a folder of overlays. Each video gives NAME.poses.json, in which people keep their
-    numbers, and NAME.mp4, without sound.
+    numbers, and NAME.mp4, without sound. With --format openpose the files are folders: poses_json and NAME_json, with
+    BODY_25's keypoints unless --skeleton names others.
 
     Examples:
 
@@ -69,6 +74,8 @@ def predict(
         poseunion predict dance.mp4 --out found --every 2
 
         poseunion predict pictures/ --out found --boxes boxes.json
+
+        poseunion predict camera1.mp4 camera2.mp4 --out pose --format openpose --skeleton halpe26
     """
     if detector is not None and boxes is not None:
         raise BadArgumentError("--detector finds boxes and --boxes gives them: choose one.")
@@ -98,13 +105,14 @@ def predict(
     settings = PredictSettings(
         predictor=predictor,
         finder=finder,
-        skeleton=skeleton_of(skeleton, predictor.skeleton),
+        skeleton=skeleton_of(skeleton, predictor.skeleton, format),
         threshold=threshold_of(threshold, predictor),
         workers=workers,
         boxes=known,
         overlays=overlays,
         every=every,
         smooth=smooth,
+        format=format,
     )
     try:
         report = run(given, out, settings, progress_bar, overwrite=overwrite)

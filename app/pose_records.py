@@ -19,7 +19,7 @@ from poseunion.annotate.extend.acceptance import accepted
 from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS, XY_DIGITS
 from poseunion.annotate.formats.skeleton_match import skeleton_to_json
 from poseunion.models.drawing import draw_people
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, project_indices
 
 PERSON = 1  # the category's id, COCO's own

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from poseunion.models.images import read_image
     from poseunion.models.inference.predictor import Predictor, load_predictor
-    from poseunion.models.pose_batch import PoseBatch
+    from poseunion.models.poses.batch import PoseBatch
     from poseunion.models.skeleton import Skeleton, Visibility, load_skeleton, shipped_skeletons, union
     from poseunion.models.zoo import shipped_models
 
@@ -61,7 +61,7 @@ _PLACES = {
     ),
     "images": ("read_image",),
     "inference.predictor": ("Predictor", "load_predictor"),
-    "pose_batch": ("PoseBatch",),
+    "poses.batch": ("PoseBatch",),
     "skeleton": ("Skeleton", "Visibility", "load_skeleton", "shipped_skeletons", "union"),
     "zoo": ("shipped_models",),
 }

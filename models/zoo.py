@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import first_fault, read_json, sha256_of
+from poseunion.models.hub_files import HUB_PREFIX, model_of_reference
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = WEIGHTS / "manifest.json"
@@ -106,6 +108,43 @@ def detector_catalogue() -> list[ShippedDetector]:
         raise BadFileError(f"{DETECTOR_MANIFEST} is not a list of detectors: {first_fault(error)}.") from error
 
 
+class _Measured(BaseModel):
+    """One row of the accuracy in an export's manifest."""
+
+    file: str
+    measure: str
+    exported: float
+
+
+class _ExportManifest(BaseModel):
+    """Part of an export's manifest that is read here; `export/manifest.py` writes it."""
+
+    sha256: str
+    accuracy: list[_Measured] | Literal["not measured"]
+
+
+def accuracy_of(path: Path) -> dict[str, dict[str, float]]:
+    """Measured accuracy of a model file, percent: of a shipped one its card's, else its export manifest's.
+
+    Empty where neither is there, or where the manifest is of another file.
+    """
+    sha256 = sha256_of(path)
+    if shipped := next((model for model in shipped_catalogue() if model.sha256 == sha256), None):
+        return shipped.accuracy
+    beside = path.with_suffix(".manifest.json")
+    if not beside.is_file():
+        return {}
+    try:
+        manifest = _ExportManifest.model_validate(read_json(beside))
+    except ValidationError as error:
+        raise BadFileError(f"{beside} is not an export's manifest: {first_fault(error)}.") from error
+    found: dict[str, dict[str, float]] = {}
+    if manifest.sha256 == sha256 and manifest.accuracy != "not measured":
+        for row in manifest.accuracy:
+            found.setdefault(row.file, {})[row.measure] = round(row.exported, 1)
+    return found
+
+
 def check_shipped(models: Sequence[ShippedModel | ShippedDetector]) -> None:
     """Verify the SHA-256 of the shipped files; raises BadFileError for the first that is missing or differs."""
     for model in models:
@@ -114,18 +153,20 @@ def check_shipped(models: Sequence[ShippedModel | ShippedDetector]) -> None:
 
 
 def model_path(name_or_path: str | Path) -> Path:
-    """Path of a shipped model, or the path itself where it ends in `.onnx` or `.engine`.
+    """Path of a shipped model, of one of the Hub (`hf://owner/name`), or the path itself of an `.onnx` or `.engine`.
 
     Raises:
-        BadArgumentError: neither.
+        BadArgumentError: none of these. BadFileError, MissingExtraError: as `model_of_reference`.
     """
+    if str(name_or_path).startswith(HUB_PREFIX):
+        return model_of_reference(str(name_or_path))
     if str(name_or_path).endswith((".onnx", ".engine")):
         return Path(name_or_path)
     path = WEIGHTS / f"{name_or_path}.onnx"
     if not path.is_file():
         shipped = ", ".join(shipped_models()) or "none yet"
         raise BadArgumentError(
-            f"No model {str(name_or_path)!r}: give an .onnx file or one of the shipped ones ({shipped})."
+            f"No model {str(name_or_path)!r}: give an .onnx file, hf://owner/name or a shipped one ({shipped})."
         )
     return path
 

@@ -10,7 +10,7 @@ import pytest
 from poseunion.models.skeleton import load_skeleton
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docker/*.md")])
+TEXTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docker/*.md")])
 CARDS_AND_NOTES = sorted([*ROOT.glob("models/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 # Where a script or a note of benchmarks/ is named: a command, a source of a figure.
 NAMING = [ROOT / "Makefile", *CARDS_AND_NOTES, *TEXTS] + [

@@ -126,14 +126,17 @@ class SelfCheck:
 
     def print(self, console: Console) -> None:
         """Sentences and a table."""
-        from rich.table import Table
+        from poseunion.models.tables import table
 
-        console.print("\n".join(self.sentences), soft_wrap=True, markup=False, highlight=False)
-        table = Table("keypoint", "hidden", "errors", "predicted", "accepted", "expected", "errors of accepted")
-        for name, row in self.keypoints.items():
-            shares = (row[c] for c in ("errors", "predicted", "accepted", "expected_accepted", "accepted_errors"))
-            table.add_row(name, str(row["hidden"]), *("·" if v is None else f"{v:.0%}" for v in shares))
-        console.print(table)
+        heads = ("hidden", "gross\nerrors", "predicted\nerrors", "accepted", "expected", "errors of\naccepted")
+        columns = ("errors", "predicted", "accepted", "expected_accepted", "accepted_errors")
+        rows = [
+            (name, str(row["hidden"]), *("·" if row[c] is None else f"{row[c]:.0%}" for c in columns))
+            for name, row in self.keypoints.items()
+        ]
+        total = ("sum", str(self.hidden), f"{self.errors:.0%}", f"{self.predicted:.0%}", "", "", "")
+        lines = [*self.sentences, "", table(("keypoint", *heads), rows, total), ""]
+        console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
 def self_check(

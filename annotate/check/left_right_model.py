@@ -20,7 +20,7 @@ from poseunion.models.errors import ItemError
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.left_right import left_right_votes, pairs_of
 from poseunion.models.picture_paths import picture_path
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import project
 
 # A quarter of the box's longer side stands for the torso, from any side.

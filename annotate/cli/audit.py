@@ -11,8 +11,6 @@ from poseunion.annotate.cli.console import JsonOption, print_json
 from poseunion.models.progress import progress_bar
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from poseunion.annotate.audit.certificate import Certificate
     from poseunion.annotate.audit.self_check import SelfCheck
     from poseunion.annotate.audit.tolerance import Tolerance
@@ -139,8 +137,6 @@ def certify_command(
 
         annotate certify reviewed.json --audit train_21.json.audit.json
     """
-    from rich.console import Console
-
     from poseunion.annotate.audit.certificate import certificate_path, certify, save
     from poseunion.annotate.audit.sample import audit_path, read_audit
     from poseunion.annotate.review.decisions import read_extended
@@ -154,7 +150,7 @@ def certify_command(
     if as_json:
         print_json(certificate.to_json())
         return
-    _print(Console(), certificate)
+    _print(certificate)
     typer.echo(f"{certificate_path(file)}: the certificate, with all that is needed to compute it again")
 
 
@@ -209,20 +205,21 @@ def _tolerance(text: str | None) -> Tolerance | None:
     return None if text is None else Tolerance.parse(text)
 
 
-def _print(console: Console, certificate: Certificate) -> None:
-    from rich.table import Table
+def _print(certificate: Certificate) -> None:
+    from poseunion.models.tables import table
 
     lines = [certificate.statement, certificate.rest, *certificate.notes, certificate.outlook]
     if certificate.waiting:
         lines.append(f"{certificate.waiting} of {certificate.drawn} drawn points wait for a decision.")
-    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
-    table = Table("keypoint", "points", "inspected", "errors", "at least", "at most", "more to the target")
-    for name, b in certificate.keypoints.items():
-        more = "·" if b.more is None else str(b.more)
-        table.add_row(
-            name, str(b.points), str(b.inspected), str(b.errors), f"{b.at_least:.1%}", f"{b.at_most:.1%}", more
+    heads = ("keypoint", "added\npoints", "inspected", "gross\nerrors", "at least", "at most", "more to\nthe target")
+    *rows, total = (
+        (
+            *(name, str(b.points), str(b.inspected), str(b.errors)),
+            *(f"{b.at_least:.1%}", f"{b.at_most:.1%}", "·" if b.more is None else str(b.more)),
         )
-    console.print(table)
+        for name, b in [*certificate.keypoints.items(), ("all", certificate.pooled)]
+    )
+    typer.echo("\n".join([*lines, "", table(heads, rows, total), ""]))
 
 
 def check_labels(records: AnnotationSet, images: Path, predictor: PosePredictor, options: Options) -> SelfCheck:

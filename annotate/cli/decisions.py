@@ -42,7 +42,10 @@ def apply_command(
 
         annotate apply extended_again.json --from train_21.json
     """
+    from poseunion.annotate.formats.point_states import count_states, states_table
     from poseunion.annotate.review.apply import apply, refuse_output
+    from poseunion.annotate.review.decisions import read_extended
+    from poseunion.annotate.review.progress import progress_sentence, review_progress
 
     refuse_output(out, overwrite=overwrite)
     if earlier is not None:
@@ -51,10 +54,9 @@ def apply_command(
     if as_json:
         print_json(report.to_json())
         return
-    decisions = ", ".join(f"{count} {name}" for name, count in sorted(report.decisions.items())) or "none"
     typer.echo(
-        f"{out or file}: decisions on {report.people} people ({decisions}); {len(report.changes)} points changed"
-        + (f", {len(report.human)} of them a human's" if report.human else "")
+        f"{out or file}: {sum(report.decisions.values())} decisions on {report.people} people; "
+        f"{len(report.changes)} points changed" + (f", {len(report.human)} of them a human's" if report.human else "")
     )
     _list("changed, a human's", [f"{c.annotation_id} {c.keypoint}: {c.before} -> {c.after}" for c in report.human])
     _list(
@@ -66,6 +68,9 @@ def apply_command(
         ],
     )
     _list("cannot be used", [f"{name}: {reason}" for name, reason in report.bad])
+    if not report.bad:
+        annotations = read_extended(out or file)
+        typer.echo(f"\n{states_table(count_states(annotations))}\n\n{progress_sentence(review_progress(annotations))}")
 
 
 def _take_over(earlier: Path, file: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from poseunion.annotate.cli import audit as cli_audit
 from poseunion.annotate.cli import decisions as cli_decisions
+from poseunion.annotate.cli import labelling_tools as cli_labelling_tools
 from poseunion.annotate.cli import release as cli_release
 from poseunion.annotate.cli import review as cli_review
 from poseunion.annotate.cli.console import FORMAT_NAMES, JsonOption, names_of, print_json
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(cli_audit.app)
 app.add_typer(cli_decisions.app)
 app.add_typer(cli_release.app)
+app.add_typer(cli_labelling_tools.app)
 app.add_typer(cli_review.app)
 
 

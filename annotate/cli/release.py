@@ -1,26 +1,16 @@
-"""`annotate release`, `next`, `cvat-export`, `cvat-import`: out to reviewers, back, and out as a dataset."""
+"""`annotate release` and `next`: out as a dataset, and who is to be reviewed next."""
 
 from __future__ import annotations
 
-import getpass
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from poseunion.annotate.cli.console import AlternativeOption, JsonOption, print_json
-from poseunion.models.errors import BadArgumentError, BadFileError
-
-if TYPE_CHECKING:
-    from poseunion.annotate.formats import AnnotationSet
-    from poseunion.annotate.review.priority import Person
+from poseunion.annotate.cli.labelling_tools import AuditQueueOption, FileArgument, audited, refuse_budget
 
 app = typer.Typer()
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
-AuditQueueOption = Annotated[
-    bool, typer.Option("--audit", help="Only the sample of annotate audit, in the order it was drawn.")
-]
 
 
 @app.command("release")
@@ -55,7 +45,9 @@ def release_command(
 
         annotate release mpii_21.json --images images/ --out mpii-21 --format mpii --format yolo --original mpii.json
     """
+    from poseunion.annotate.formats.point_states import count_states, states_table
     from poseunion.annotate.release import Request, release
+    from poseunion.annotate.review.decisions import read_extended
 
     request = Request(
         file, images, out, original, tuple(formats or ("coco",)), corrections, quality, licence, overwrite
@@ -71,11 +63,11 @@ def release_command(
         + (f", {len(proof.corrected)} corrected by reviewers" if proof.corrected else "")
         + f"; {proof.fields} other values the same"
     )
-    typer.echo(f"  added: {', '.join(f'{count} {source}' for source, count in proof.added.items()) or 'nothing'}")
     if done.missing:
         typer.echo(f"  pictures missing: {len(done.missing)} (first: {done.missing[0]})")
     if done.left_out:
         typer.echo(f"  left out of mpii.json, because they have no box: {done.left_out}")
+    typer.echo(f"\n{states_table(count_states(read_extended(out / 'annotations.json')))}")
 
 
 @app.command("next")
@@ -96,12 +88,14 @@ def next_command(
     """
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.priority import queue, read_alternatives
+    from poseunion.annotate.review.progress import progress_sentence, review_progress
 
-    _refuse_budget(budget)
+    refuse_budget(budget)
     annotations = read_extended(file)
     waiting = queue(annotations, alternatives=read_alternatives(alternative or (), annotations))
+    progress = progress_sentence(review_progress(annotations, waiting))
     if audit:
-        waiting = _audited(annotations, waiting)
+        waiting = audited(annotations, waiting)
     rows = []
     for person in waiting[:budget]:
         order = sorted(person.candidates, key=lambda c: -c.gain)
@@ -124,122 +118,4 @@ def next_command(
         )
     percent = 100 * share / total if total else 0.0
     typer.echo(f"{len(rows)} of {len(waiting)} people that wait for a look: {percent:.0f} % of the expected changes.")
-
-
-@app.command("cvat-export")
-def cvat_export_command(
-    file: FileArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE.zip", help="Zip for CVAT; its labels go beside it.")],
-    top: Annotated[int | None, typer.Option(help="Only so many people, those first that need a look most.")] = None,
-    audit: AuditQueueOption = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
-) -> None:
-    """Write people whose proposals wait for a look as skeletons for CVAT, where points can be moved.
-
-    Make a CVAT project with the labels (tab "Raw"), a task with the pictures, and upload the zip as Datumaro 1.0.
-    Export the task as Datumaro 1.0 and give that to annotate cvat-import.
-
-    Examples:
-
-        annotate cvat-export train_21.json --out slice.zip --top 100
-
-        annotate cvat-export train_21.json --out sample.zip --audit
-    """
-    from poseunion.annotate.review.cvat import export_slice, labels_path
-    from poseunion.annotate.review.decisions import read_extended
-    from poseunion.annotate.review.priority import queue
-
-    if top is not None:
-        _refuse_budget(top, "--top")
-    if out.suffix.lower() != ".zip":
-        raise BadArgumentError(f"--out {out} is no zip: CVAT takes Datumaro 1.0 as one.")
-    if out.exists() and not overwrite:
-        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
-    annotations = read_extended(file)
-    people_waiting = queue(annotations)
-    if audit:
-        people_waiting = _audited(annotations, people_waiting)
-    rows = [person.row for person in people_waiting[:top]]
-    if not rows:
-        raise BadArgumentError(f"No proposal in {file} waits for a look.")
-    people = export_slice(annotations, rows, out)
-    typer.echo(f"{out}: {people} people; {labels_path(out)}: the project's labels. Keep the zip for cvat-import.")
-
-
-@app.command("cvat-import")
-def cvat_import_command(
-    file: FileArgument,
-    returned: Annotated[Path, typer.Argument(metavar="RETURNED", help="CVAT's export as Datumaro 1.0 (zip or json).")],
-    exported: Annotated[Path, typer.Option(metavar="FILE.zip", help="What annotate cvat-export wrote.")],
-    reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; default: your user name.")] = None,
-    accept_unmoved: Annotated[
-        bool, typer.Option("--accept-unmoved", help="Accept the proposals that came back as they were.")
-    ] = False,
-    human: Annotated[
-        bool, typer.Option("--human", help="Take over changes of points that a human had labelled, too.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Record as decisions what was changed in CVAT: moved is fix, deleted or outside is reject, occluded is hide.
-
-    An unchanged proposal is no decision, unless --accept-unmoved. Then run annotate apply.
-
-    Examples:
-
-        annotate cvat-import train_21.json task_7.zip --exported slice.zip --reviewer ann
-    """
-    from poseunion.annotate.review.cvat import read_back
-    from poseunion.annotate.review.decisions import now, read_extended, save
-
-    came = read_back(
-        read_extended(file),
-        exported,
-        returned,
-        reviewer or getpass.getuser(),
-        now(),
-        human=human,
-        accept_unmoved=accept_unmoved,
-    )
-    recorded = save(file, came.decisions)
-    if as_json:
-        print_json(
-            {
-                "people": came.people,
-                "decisions": recorded.added,
-                "unmoved": came.unmoved,
-                "human": came.human,
-                "lost": came.lost,
-                "refused": [(d.annotation_id, d.keypoint, why) for d, why in recorded.refused],
-            }
-        )
-        return
-    typer.echo(
-        f"{file}: {came.people} people, {recorded.added} decisions, {came.unmoved} proposals came back as they were"
-    )
-    for name, keypoint in came.human:
-        typer.echo(f"  annotation {name}: {keypoint} is a human's and was changed; --human takes that over")
-    for name, reason in came.lost:
-        typer.echo(f"  annotation {name}: {reason}")
-    for decision, reason in recorded.refused:
-        typer.echo(f"  annotation {decision.annotation_id}: {reason}")
-
-
-def _refuse_budget(budget: int, option: str = "--budget") -> None:
-    if budget < 1:
-        raise BadArgumentError(f"{option} {budget} leaves no person to review: give at least 1.")
-
-
-def _audited(annotations: AnnotationSet, people: list[Person]) -> list[Person]:
-    """The people of the audit's sample, each with only the drawn points that wait for a decision."""
-    from poseunion.annotate.audit.sample import audit_queue
-
-    places = audit_queue(annotations)
-    if not places:
-        raise BadArgumentError(f"No drawn point of {annotations.source.path} waits: draw some with annotate audit.")
-    person_of = {person.row: person for person in people}
-    drawn = set(places)
-    return [
-        replace(person_of[row], candidates=tuple(c for c in person_of[row].candidates if (row, c.keypoint) in drawn))
-        for row in dict.fromkeys(row for row, _ in places)
-        if row in person_of
-    ]
+    typer.echo(progress)

@@ -63,6 +63,7 @@ def review_command(
     from poseunion.annotate.review.fiftyone.pull import unpulled
     from poseunion.annotate.review.fiftyone.slice import choose
     from poseunion.annotate.review.priority import read_alternatives
+    from poseunion.annotate.review.progress import progress_sentence, review_progress
 
     annotations = read_extended(file)
     alternatives = read_alternatives(alternative or (), annotations)
@@ -84,6 +85,7 @@ def review_command(
             if not built.people:
                 raise BadArgumentError(f"None of the pictures can be used: is {images} the right folder?")
             typer.echo(f"{built.people} people with {built.proposals} proposals; {chosen.left} people wait after them.")
+            typer.echo(progress_sentence(review_progress(annotations)))
         url = f"http://{server.ADDRESS}:{bound.getsockname()[1]}/datasets/{database.DATASET}"
         typer.echo(f"{url}  (Ctrl-C ends; then: annotate pull {file})")
         if browser:
@@ -107,11 +109,13 @@ def pull_command(
 
         annotate pull train_21.json --reviewer ann
     """
+    from poseunion.annotate.formats.point_states import UNDECIDED
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.fiftyone import database
     from poseunion.annotate.review.fiftyone.dataset import existing
     from poseunion.annotate.review.fiftyone.pull import pull
     from poseunion.annotate.review.priority import waiting
+    from poseunion.annotate.review.progress import progress_sentence, review_progress
 
     read_extended(file)
     folder = database.folder_of(file)
@@ -119,7 +123,8 @@ def pull_command(
     if dataset is None:
         raise BadArgumentError(f"{file} has no review: start one with annotate review {file} --images DIR.")
     pulled = pull(dataset, file, reviewer or getpass.getuser())
-    to_fix = len(waiting(read_extended(file)))
+    annotations = read_extended(file)
+    to_fix = len(waiting(annotations))
     if as_json:
         refused = [{"annotation": a, "keypoint": k, "reason": why} for a, k, why in pulled.refused]
         taken_back = [{"annotation": a, "keypoint": k} for a, k in pulled.taken_back]
@@ -144,5 +149,9 @@ def pull_command(
         )
     if pulled.people_tagged:
         typer.echo(f"{pulled.people_tagged} people are tagged themselves, which is no decision: tag labels.", err=True)
-    new = ", ".join(f"{n} {tag}" for tag, n in sorted(pulled.decisions.items())) or "nothing new"
-    typer.echo(f"{file}: {new}; {pulled.known} known before, {pulled.open} still open, {to_fix} to be moved")
+    new = sum(pulled.decisions.values())
+    typer.echo(
+        f"{new + pulled.known + pulled.open + len(pulled.refused)} proposals in the review: {new} decided now, "
+        f"{pulled.known} before, {len(pulled.refused)} not recorded, {pulled.open} {UNDECIDED}"
+    )
+    typer.echo(f"{file}: {progress_sentence(review_progress(annotations))}")

@@ -13,10 +13,11 @@ import numpy as np
 from poseunion.annotate.datasets import Dataset
 from poseunion.annotate.extend.acceptance import AcceptanceRule, acceptance_rule
 from poseunion.annotate.extend.plan import plan
-from poseunion.annotate.extend.report import print_guarantee
+from poseunion.annotate.extend.report import guarantee_text
 from poseunion.annotate.extend.requested_keypoints import gaps_sentence
 from poseunion.annotate.extend.run import Options
 from poseunion.annotate.formats import AnnotationSet, writer_for
+from poseunion.annotate.formats.point_states import PROPOSED
 from poseunion.annotate.formats.skeleton_match import output_skeleton
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-COLUMNS = ("missing", "left_out", "accepted", "wrong")
+# Column of the table -> key of `expected`.
+COLUMNS = {
+    PROPOSED: "missing",
+    "of these left\nout by annotators": "left_out",
+    "expected:\naccepted": "accepted",
+    "of these\ngross errors": "wrong",
+}
 
 
 @dataclass(frozen=True)
@@ -70,32 +77,37 @@ class DryRunReport:
 
     def print(self, console: Console) -> None:
         """Print sentences and a table."""
-        from rich.table import Table
+
+        def show(text: str) -> None:
+            console.print(text, soft_wrap=True, markup=False, highlight=False)
 
         how = "given the labelled keypoints" if self.evidence else "from the pictures alone"
         lines = [
-            f"Would complete {self.to_predict} of {self.persons} persons in {self.pictures} pictures "
+            f"Would complete {self.to_predict} of {self.persons} people in {self.pictures} pictures "
             f"({self.pictures_missing} missing) with {self.model}, {how}, to {self.keypoints} keypoints "
             f"(adding {', '.join(self.added)}), and write {self.out}."
         ]
-        lines += [f"  passed through: {count} ({reason})" for reason, count in sorted(self.passed.items())]
-        console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
-        columns = [h for h in COLUMNS if self._column(h)]
-        table = Table("keypoint", *(h.replace("_", " ") for h in columns))
-        for name, row in self.expected.items():
-            if row["missing"]:
-                table.add_row(name, *(str(row.get(h, "·")) for h in columns))
-        console.print(table)
+        lines += [f"  left as they are: {count} ({reason})" for reason, count in sorted(self.passed.items())]
+        show("\n".join(lines) + "\n")
+        show(self._table() + "\n")
         if sentence := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
-            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+            show(sentence)
         if self._column("accepted"):
-            console.print(
-                "Accepted and wrong are what to expect if these people are like the calibration people.",
-                soft_wrap=True,
-                highlight=False,
-            )
+            show("Accepted and gross errors are what to expect if these people are like the calibration people.")
         if self.guarantee is not None:
-            print_guarantee(console, self.guarantee)
+            show("\n" + guarantee_text(self.guarantee, [n for n, row in self.expected.items() if row["missing"]]))
+
+    def _table(self) -> str:
+        from poseunion.models.tables import table
+
+        columns = {head: key for head, key in COLUMNS.items() if self._column(key)}
+        rows = {name: row for name, row in self.expected.items() if row["missing"]}
+        summed = (str(sum(row.get(key, 0) for row in rows.values())) for key in columns.values())
+        return table(
+            ("keypoint", *columns),
+            [(name, *(str(row.get(key, "·")) for key in columns.values())) for name, row in rows.items()],
+            ("sum", *summed),
+        )
 
     def _column(self, name: str) -> bool:
         return any(name in row for row in self.expected.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,14 @@ import numpy as np
 
 from poseunion.annotate.extend.requested_keypoints import gaps_sentence
 from poseunion.annotate.formats.extension import Completion, Origin
+from poseunion.annotate.formats.point_states import (
+    BY_THRESHOLD,
+    DERIVED,
+    LABELLED,
+    NO_POINT,
+    NOT_ACCEPTED,
+    states_table,
+)
 from poseunion.models.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -106,15 +114,25 @@ class ExtendReport:
         """Back from `to_json`; raises KeyError or TypeError where it is not one."""
         return cls(**{k: v for k, v in values.items() if k != "promise"}, guarantee=values["promise"])
 
+    def states(self) -> dict[str, dict[str, int]]:
+        """keypoint -> state -> people; a keypoint's states add up to the predicted."""
+        return {
+            name: {
+                LABELLED: row["human"],
+                DERIVED: row["derived"],
+                BY_THRESHOLD: row["accepted"],
+                NOT_ACCEPTED: row["proposed"] - row["accepted"],
+                NO_POINT: row["none"] - (row["proposed"] - row["accepted"]),
+            }
+            for name, row in self.keypoints.items()
+        }
+
     def print(self, console: Console) -> None:
         """Print the closing table."""
-        from rich.table import Table
 
-        table = Table("keypoint")
-        for name in COLUMNS:
-            table.add_column(name, justify="right")
-        for name, row in self.keypoints.items():
-            table.add_row(name, *(str(row[c]) if row[c] else "·" for c in COLUMNS))
+        def show(text: str) -> None:
+            console.print(text, soft_wrap=True, markup=False, highlight=False)
+
         lines = [
             f"{self.predicted} of {self.persons} people in {self.annotations} "
             f"completed by {self.model} ({self.provider})"
@@ -132,31 +150,36 @@ class ExtendReport:
             lines.append(
                 f"  done again: {self.redone} chunks of the interrupted run (damaged, or of pictures that have changed)"
             )
-        lines_after = f"Written: {self.out} ({self.seconds:.1f} s)"
-        for part in ("\n".join(lines), table):
-            console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
+        show("\n".join(lines) + "\n")
+        show(states_table(self.states()) + "\n")
         if self.guarantee is not None:
-            print_guarantee(console, self.guarantee)
+            proposed = [name for name, row in self.keypoints.items() if row["proposed"]]
+            show(guarantee_text(self.guarantee, proposed) + "\n")
         if sentence := gaps_sentence(self.gaps, self.asked, self.fill_gaps):
-            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
-        console.print(lines_after, soft_wrap=True, markup=False, highlight=False)
+            show(sentence)
+        show(f"Written: {self.out} ({self.seconds:.1f} s)")
 
 
-def print_guarantee(console: Console, guarantee: dict[str, Any]) -> None:
-    """Prints the guarantee of `--risk`, its calibration people, and its limits."""
-    from rich.table import Table
+def guarantee_text(guarantee: dict[str, Any], proposed: Collection[str]) -> str:
+    """The guarantee of `--risk`, its calibration people, and its limits.
+
+    Args:
+        proposed: keypoints that the run proposes; the guarantee of others does not matter here.
+    """
+    from poseunion.models.tables import table
 
     def percent(row: dict[str, Any], key: str) -> str:
         return "·" if row.get(key) is None else f"{100 * row[key]:.1f} %"
 
-    table = Table("keypoint", "threshold", "accepted", "errors, at most", "errors on test people")
-    for name, row in guarantee["keypoints"].items():
-        if row["threshold"] is not None:
-            shown = (percent(row, key) for key in ("share", "bound", "test_risk"))
-            table.add_row(name, f"{row['threshold']:.4f}", *shown)
-    if table.row_count:
-        console.print(table)
-    lines = [
+    rows = {name: row for name, row in guarantee["keypoints"].items() if name in proposed}
+    accepted = [
+        (name, f"{row['threshold']:.4f}", *(percent(row, key) for key in ("share", "bound", "test_risk")))
+        for name, row in rows.items()
+        if row["threshold"] is not None
+    ]
+    heads = ("keypoint", "threshold", "accepted", "errors,\nat most", "errors on\ntest people")
+    lines = [table(heads, accepted) + "\n"] if accepted else []
+    lines += [
         f"Guaranteed: of each keypoint's accepted proposals at most {100 * guarantee['risk']:g} % are gross errors "
         f"(outside the picture, or beyond the OKS-.5 radius), with {100 * guarantee['confidence']:g} % confidence.",
         f"  This holds for people like these: {guarantee['people']}.",
@@ -165,7 +188,7 @@ def print_guarantee(console: Console, guarantee: dict[str, Any]) -> None:
     ]
     if guarantee["test_people"]:
         lines.append(f"  Test people: {guarantee['test_people']}.")
-    refused = [f"{name} ({row['reason']})" for name, row in guarantee["keypoints"].items() if row["threshold"] is None]
+    refused = [f"{name} ({row['reason']})" for name, row in rows.items() if row["threshold"] is None]
     if refused:
         lines.append(f"  Nothing is accepted of: {'; '.join(refused)}.")
-    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    return "\n".join(lines)

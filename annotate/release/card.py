@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poseunion.annotate.formats import AnnotationSet
-from poseunion.annotate.release.counts import KeypointCount, wilson
+from poseunion.annotate.release.counts import WORDS, KeypointCount, wilson
 from poseunion.annotate.release.integrity import Proof
 
 BOUNDS = ("at_least", "at_most")
-COLUMNS = ("human", "derived", "proposed", "accepted", "hidden", "fixed", "rejected", "none")
 MEANING = {
     "human": "placed by a human of the original file",
     "derived": "the midpoint of two human points",
-    "proposed": "a model's, accepted by its threshold, not reviewed",
-    "accepted": "a model's, and a reviewer accepted it",
+    "proposed": "a model's, not reviewed",
+    "accepted": "a model's",
     "hidden": "the same, but the joint cannot be seen (v = 1)",
-    "fixed": "put in its place by a reviewer",
-    "rejected": "no point: a reviewer rejected it",
-    "none": "no point",
+    "fixed": "a model's, put in its place by a reviewer, or a reviewer's own",
+    "rejected": "no point: a reviewer rejected it, or it still needs a fix",
+    "none": "no point: no proposal, or one that was not accepted",
 }
 
 
@@ -73,14 +72,14 @@ class Card:
         return dict(self.annotations.source.document["poseunion"])
 
     def _points(self) -> list[str]:
-        columns = [c for c in COLUMNS if any(getattr(row, c) for row in self.counts.values())]
-        heading = ["keypoint", *columns]
+        columns = [c for c in WORDS if any(getattr(row, c) for row in self.counts.values())]
+        heading = ["keypoint", *(WORDS[c] for c in columns), "sum"]
         reviewed = any(row.reviewed for row in self.counts.values())
         heading += ["right of reviewed", "95 %", "moved, px"] if reviewed else []
         heading += ["PCK@.2"] if self.quality else []
         rows = []
         for name, row in self.counts.items():
-            cells = [name, *(str(getattr(row, c)) for c in columns)]
+            cells = [name, *(str(n) for n in _with_sum([getattr(row, c) for c in columns]))]
             if reviewed:
                 low_high = wilson(row.right, row.reviewed)
                 cells += [f"{row.right} / {row.reviewed}" if row.reviewed else ""]
@@ -89,14 +88,16 @@ class Card:
             if self.quality:
                 cells += [f"{self.quality[name]:.1f}" if name in self.quality else ""]
             rows.append(tuple(cells))
+        summed = _with_sum([sum(getattr(row, c) for row in self.counts.values()) for c in columns])
+        rows.append(("**sum**", *map(str, summed), *[""] * (len(heading) - len(summed) - 1)))
         lines = ["## Points", "", *_table(tuple(heading), rows)]
-        lines += [f"- **{column}**: {MEANING[column]}" for column in columns]
+        lines += [f"- **{WORDS[column]}**: {MEANING[column]}" for column in columns]
         if reviewed:
             lines += [
                 "",
                 "*Right of reviewed*: proposals that a reviewer accepted where they were. Reviewers look at doubtful "
                 "proposals first, so this is a lower estimate for all of them, unless they were drawn by lot. "
-                "*Moved*: the median of how far the fixed ones were moved.",
+                "*Moved*: the median of how far the moved ones were moved.",
             ]
         if self.quality:
             lines += ["", f"*PCK@.2*: of the model, in percent, {self.quality_of}."]
@@ -210,6 +211,10 @@ def _guaranteed(guarantee: dict[str, Any]) -> list[str]:
         "",
         *_table(("keypoint", "threshold", "upper bound of errors", "accepted"), rows),
     ]
+
+
+def _with_sum(numbers: list[int]) -> list[int]:
+    return [*numbers, sum(numbers)]
 
 
 def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -8,6 +8,15 @@ from typing import Any
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
+from poseunion.annotate.formats.point_states import (
+    BY_REVIEWER,
+    BY_THRESHOLD,
+    DERIVED,
+    LABELLED,
+    MOVED,
+    NO_POINT,
+    REJECTED,
+)
 from poseunion.annotate.formats.review_entries import (
     ACCEPT,
     FIX,
@@ -52,6 +61,17 @@ class KeypointCount:
         return {**asdict(self), "right_95": wilson(self.right, self.reviewed)}
 
 
+# Column -> its word in cards and plots; `none` has the proposals that were not accepted, too.
+WORDS = {
+    "human": LABELLED,
+    "derived": DERIVED,
+    "proposed": BY_THRESHOLD,
+    "accepted": BY_REVIEWER,
+    "hidden": f"{BY_REVIEWER}, hidden",
+    "fixed": MOVED,
+    "rejected": REJECTED,
+    "none": NO_POINT,
+}
 _COLUMN = {ACCEPT: "accepted", HIDE: "hidden", FIX: "fixed", REJECT: "rejected", NEEDS_FIX: "rejected"}
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
-from poseunion.annotate.release.counts import KeypointCount
+from poseunion.annotate.formats.point_states import BY_THRESHOLD, NOT_ACCEPTED
+from poseunion.annotate.release.counts import WORDS, KeypointCount
 from poseunion.models.errors import MissingExtraError
 
 # Okabe and Ito's palette: distinguished by colour-blind readers.
@@ -60,7 +61,7 @@ def _stacked(axes: Any, counts: dict[str, KeypointCount], columns: tuple[str, ..
     for column in columns:
         values = np.array([getattr(counts[name], column) for name in names], float)
         if values.any():
-            axes.barh(range(len(names)), values, left=left, color=COLOURS[column], label=column, height=0.8)
+            axes.barh(range(len(names)), values, left=left, color=COLOURS[column], label=WORDS[column], height=0.8)
         left += values
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -92,7 +93,7 @@ def _confidence(path: Path, annotations: AnnotationSet) -> str:
         bins=np.linspace(0, 1, 41),
         stacked=True,
         color=[COLOURS["accepted"], COLOURS["none"]],
-        label=[f"accepted by threshold ({len(accepted)})", f"not accepted ({len(others)})"],
+        label=[f"{BY_THRESHOLD} ({len(accepted)})", f"{NOT_ACCEPTED} ({len(others)})"],
     )
     axes.set_xlabel("confidence of the proposal")
     axes.set_ylabel("proposals")

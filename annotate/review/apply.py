@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -142,6 +144,17 @@ def applied(annotations: AnnotationSet) -> tuple[dict[str, Any], ApplyReport]:
     human = [change for change in changes if change.source == HUMAN and change.before[2] > 0]
     report = ApplyReport(people, dict(decisions), changes, human, conflicts, bad)
     return {**annotations.source.document, "annotations": records}, report
+
+
+def with_decisions(annotations: AnnotationSet) -> AnnotationSet:
+    """An extended file, read, with its decisions in its points; the file itself is not changed."""
+    document, _ = applied(annotations)
+    if all(a is b for a, b in zip(document["annotations"], annotations.records, strict=True)):
+        return annotations
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / annotations.source.path.name
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return read_extended(path)
 
 
 def _decided(entry: Entry, record: dict[str, Any], names: tuple[str, ...]) -> XYV:

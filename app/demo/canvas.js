@@ -7,7 +7,9 @@ const REACH = 14;  // screen pixels within which a point is meant
 const MOVED = 4;   // screen pixels from which a press is a drag
 let shown = {};
 let drawing = false;  // a finger draws only after the button was pressed, so that it can scroll otherwise
-let press = null;     // {start, from: screen position, point: the point that is dragged}
+let press = null;     // {start, from: screen position, view: at the start, point: the point that is dragged}
+let kept = {};        // the last picture and its key: it is sent once
+const html = $(".canvas-html"), stage = $(".canvas-stage"), zoomBar = $(".canvas-zoom");
 
 const screenPx = () => shown.size_wh[0] / Math.max(1, picture.clientWidth);  // picture pixels for each screen pixel
 const clamp = (value, most) => Math.min(Math.max(value, 0), most);
@@ -56,16 +58,132 @@ function drawBox(box, index) {
 
 function drawRing(point) {
   const unit = screenPx();
-  for (const kind of ["canvas-ring-under", "canvas-ring"]) add("circle", { class: kind, cx: point.x, cy: point.y, r: 10 * unit });
+  for (const kind of ["canvas-ring-under", "canvas-ring"]) add("circle", { class: kind, cx: point.x, cy: point.y, r: 11 * unit });
+}
+
+function drawPoints() {
+  const unit = screenPx(), at = Object.fromEntries(shown.points.map((point) => [point.name, point]));
+  for (const [a, b, stroke] of shown.links || []) {
+    add("line", { class: "canvas-limb", x1: at[a].x, y1: at[a].y, x2: at[b].x, y2: at[b].y, stroke });
+  }
+  for (const { x, y, colour, hollow } of shown.points) {
+    if (!colour) continue;
+    add("circle", { class: "canvas-point-under", cx: x, cy: y, r: 5.5 * unit });
+    add("circle", hollow
+      ? { class: "canvas-point-hollow", cx: x, cy: y, r: 4 * unit, stroke: colour }
+      : { class: "canvas-point", cx: x, cy: y, r: 4.5 * unit, fill: colour });
+  }
+}
+
+function drawName(point) {
+  const unit = screenPx(), right = (point.x * picture.clientWidth) / shown.size_wh[0] + view.x < frame.clientWidth - 150;
+  const name = add("text", {
+    class: "canvas-name", x: point.x + (right ? 16 : -16) * unit, y: point.y + 4 * unit, "font-size": 13 * unit,
+    "stroke-width": 4 * unit, "text-anchor": right ? "start" : "end",
+  });
+  name.textContent = point.name.replaceAll("_", " ");
 }
 
 function redraw() {
   if (!shown.picture) return;
   overlay.replaceChildren();
   if (shown.mode === "boxes") (shown.boxes || []).forEach(drawBox);
-  const chosen = (shown.points || []).find((point) => point.name === shown.selected);
-  if (shown.mode === "points" && chosen) drawRing(chosen);
+  if (shown.mode !== "points") return;
+  drawPoints();
+  const chosen = chosenPoint();
+  if (chosen) { drawRing(chosen); drawName(chosen); }
 }
+
+// The view of a picture that can be enlarged: screen pixels for each of its own, and where its corner lies in the frame.
+let view = { scale: 1, x: 0, y: 0 };
+let fitted = "person";  // what the view was fitted to last: the next person's is, too
+const LARGEST = 40, STEP = 1.25;
+const chosenPoint = () => (shown.points || []).find((point) => point.name === shown.selected);
+const zooms = () => shown.mode === "points" && Boolean(shown.picture);
+
+function place(scale, x, y) {
+  const [w, h] = shown.size_wh, [fw, fh] = [frame.clientWidth, frame.clientHeight];
+  const within = (offset, size, room) => (size <= room ? (room - size) / 2 : Math.min(0, Math.max(room - size, offset)));
+  scale = Math.min(Math.max(scale, Math.min(fw / w, fh / h)), LARGEST);
+  view = { scale, x: within(x, w * scale, fw), y: within(y, h * scale, fh) };
+  Object.assign(stage.style, { left: view.x + "px", top: view.y + "px", width: w * scale + "px", height: h * scale + "px" });
+  redraw();
+}
+
+function fit(name) {
+  fitted = name;
+  const [x, y, w, h] = (shown.views || {})[name] || (shown.views || {}).person || [0, 0, ...shown.size_wh];
+  const [fw, fh] = [frame.clientWidth, frame.clientHeight], scale = Math.min(fw / Math.max(w, 1), fh / Math.max(h, 1));
+  place(scale, fw / 2 - (x + w / 2) * scale, fh / 2 - (y + h / 2) * scale);
+  for (const button of zoomBar.querySelectorAll("[data-zoom]")) {
+    if (button.dataset.zoom.length > 1) button.setAttribute("aria-pressed", String(button.dataset.zoom === name));
+  }
+}
+
+function zoom(factor, x, y) {
+  const scale = Math.min(Math.max(view.scale * factor, 1e-3), LARGEST), f = scale / view.scale;
+  fitted = fitted === "head" ? "head" : "person";
+  place(scale, x - (x - view.x) * f, y - (y - view.y) * f);
+}
+
+// Round the selected keypoint where it is seen, else round the middle.
+function zoomByKey(factor) {
+  const point = chosenPoint(), [fw, fh] = [frame.clientWidth, frame.clientHeight];
+  const [x, y] = point ? [point.x * view.scale + view.x, point.y * view.scale + view.y] : [fw / 2, fh / 2];
+  const seen = x >= 0 && y >= 0 && x <= fw && y <= fh;
+  zoom(factor, seen ? x : fw / 2, seen ? y : fh / 2);
+}
+
+function bringIntoView() {
+  const point = chosenPoint();
+  if (!point) return;
+  const [fw, fh] = [frame.clientWidth, frame.clientHeight];
+  const [x, y] = [point.x * view.scale + view.x, point.y * view.scale + view.y];
+  if (x < 8 || y < 8 || x > fw - 8 || y > fh - 8) {
+    place(view.scale, fw / 2 - point.x * view.scale, fh / 2 - point.y * view.scale);
+  }
+}
+
+const PAN = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+function viewKey(event) {
+  if (event.altKey || event.ctrlKey) {
+    if (!(event.key in PAN)) return false;
+    place(view.scale, view.x + PAN[event.key][0] * 60, view.y + PAN[event.key][1] * 60);
+    return true;
+  }
+  if (event.key === "+" || event.key === "=") zoomByKey(STEP);
+  else if (event.key === "-") zoomByKey(1 / STEP);
+  else if (event.key === "1") fit("person");
+  else if (event.key === "2") fit("head");
+  else return false;
+  return true;
+}
+
+zoomBar.addEventListener("click", (event) => {
+  const wanted = (event.target.closest("[data-zoom]") || { dataset: {} }).dataset.zoom;
+  if (wanted === "+" || wanted === "-") zoomByKey(wanted === "+" ? STEP : 1 / STEP);
+  else if (wanted) fit(wanted);
+});
+frame.addEventListener("wheel", (event) => {
+  if (!zooms()) return;
+  const r = frame.getBoundingClientRect(), before = view.scale;
+  zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), event.clientX - r.left, event.clientY - r.top);
+  if (view.scale !== before) event.preventDefault();  // at the smallest the page scrolls
+}, { passive: false });
+
+// Two fingers: the picture follows them.
+const fingers = new Map();
+let pinch = null;
+function pinched() {
+  const r = frame.getBoundingClientRect(), [[x0, y0], [x1, y1]] = [...fingers.values()];
+  return { apart: Math.max(1, Math.hypot(x1 - x0, y1 - y0)), x: (x0 + x1) / 2 - r.left, y: (y0 + y1) / 2 - r.top };
+}
+function movePinch() {
+  const now = pinched(), scale = pinch.view.scale * (now.apart / pinch.apart);
+  const px = (pinch.x - pinch.view.x) / pinch.view.scale, py = (pinch.y - pinch.view.y) / pinch.view.scale;
+  place(scale, now.x - px * scale, now.y - py * scale);
+}
+const lift = (event) => { fingers.delete(event.pointerId); if (fingers.size < 2) pinch = null; };
 
 function sendBoxes(boxes) {
   shown = { ...shown, boxes, provisional: false };
@@ -87,16 +205,22 @@ const mayDraw = (event) => shown.mode === "boxes" && (event.pointerType !== "tou
 
 overlay.addEventListener("pointerdown", (event) => {
   if (event.button !== 0 || !shown.picture) return;
+  if (zooms() && event.pointerType === "touch") {
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    if (fingers.size === 2) { press = null; pinch = { ...pinched(), view }; redraw(); return; }
+  }
   if (shown.mode === "points" || mayDraw(event)) {
     const point = shown.mode === "points" ? nearest(event) : null;
-    press = { start: positionOf(event), from: [event.clientX, event.clientY], point };
-    if (event.pointerType !== "touch" || shown.mode === "boxes") overlay.setPointerCapture(event.pointerId);
+    press = { start: positionOf(event), from: [event.clientX, event.clientY], point, view };
+    overlay.setPointerCapture(event.pointerId);
   } else {
     showLabel(nearest(event), event);
   }
 });
 
 overlay.addEventListener("pointermove", (event) => {
+  if (fingers.has(event.pointerId)) fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  if (pinch) { movePinch(); return; }
   if (!press) { if (event.pointerType === "mouse") showLabel(nearest(event), event); return; }
   const [x, y] = positionOf(event);
   redraw();
@@ -107,11 +231,15 @@ overlay.addEventListener("pointermove", (event) => {
     });
   } else if (press.point) {
     drawRing({ x, y });
+  } else {
+    place(press.view.scale, press.view.x + event.clientX - press.from[0], press.view.y + event.clientY - press.from[1]);
   }
 });
 
 overlay.addEventListener("pointerup", (event) => {
-  if (!press) return;
+  const ends = pinch !== null;
+  lift(event);
+  if (!press || ends) { press = null; return; }
   const { start, from, point } = press;
   press = null;
   const [x, y] = positionOf(event);
@@ -132,7 +260,7 @@ overlay.addEventListener("pointerup", (event) => {
   }
 });
 
-overlay.addEventListener("pointercancel", () => { press = null; redraw(); });
+overlay.addEventListener("pointercancel", (event) => { lift(event); press = null; redraw(); });
 overlay.addEventListener("pointerleave", () => showLabel(null));
 
 drawButton.addEventListener("click", () => {
@@ -142,18 +270,34 @@ drawButton.addEventListener("click", () => {
 });
 clearButton.addEventListener("click", () => sendBoxes([]));
 
-// Keys belong to the page while the canvas is seen and nobody is typing.
-const typing = (node) => node && (node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName));
+// Keys belong to the page while the canvas is seen, nobody is typing and no other control has the keyboard's focus.
+const TYPING = "textarea, select, [contenteditable=true], input:not([type=checkbox]):not([type=radio])";
+const CONTROL = "button, a, summary, input, [role=tab]";
+const LASTING = /^(Arrow|j$|k$|[-+=]$)/i;  // keys that go on while they are held; a decision is one press
 const onKey = (event) => {
   if (!element.isConnected) { document.removeEventListener("keydown", onKey); return; }
-  if (shown.mode !== "points" || element.offsetParent === null || typing(event.target)) return;
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (shown.mode !== "points" || element.offsetParent === null || event.metaKey) return;
+  if (event.target.closest && event.target.closest(TYPING)) return;
+  if (/^(Enter| )$/.test(event.key) && event.target.closest && event.target.closest(CONTROL)) return;
+  if (event.key.startsWith("Arrow") && event.target.closest && event.target.closest("[role=tab]")) return;
+  if (event.repeat && !LASTING.test(event.key)) { event.preventDefault(); return; }
+  if (zooms() && viewKey(event)) { event.preventDefault(); return; }
+  if (event.ctrlKey || event.altKey) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (!(shown.keys || []).includes(key)) return;
   event.preventDefault();
-  trigger("shortcut", { key: event.shiftKey && key.startsWith("Arrow") ? "Shift" + key : key });
+  const shift = event.shiftKey && /^(Arrow|j$|k$)/.test(key) ? "Shift" : "";
+  trigger("shortcut", { key: shift + key, seen: shown.seen || "" });
 };
 document.addEventListener("keydown", onKey);
+// A control that was clicked gives the keyboard back to the picture.
+const release = (event) => {
+  if (!element.isConnected) { document.removeEventListener("click", release); return; }
+  if (shown.mode !== "points" || element.offsetParent === null || event.detail === 0) return;
+  const control = event.target.closest && event.target.closest("button, summary, input[type=checkbox], [role=tab]");
+  if (control) control.blur();
+};
+document.addEventListener("click", release);
 
 function showDownloads(downloads) {
   const place = $(".canvas-downloads");
@@ -172,11 +316,17 @@ function showDownloads(downloads) {
 function show() {
   for (const link of element.querySelectorAll(".canvas-save")) if (link.href.startsWith("blob:")) URL.revokeObjectURL(link.href);
   shown = JSON.parse(JSON.stringify(props.value || {}));
+  const isNew = Boolean(shown.picture);
+  if (isNew && shown.picture_key) kept = { key: shown.picture_key, picture: shown.picture };
+  if (!isNew && shown.picture_key && shown.picture_key === kept.key) shown.picture = kept.picture;
+  html.innerHTML = shown.html || "";
+  html.hidden = !shown.html;
+  zoomBar.hidden = shown.mode !== "points";
   status.textContent = shown.status || "";
   status.classList.toggle("canvas-error", Boolean(shown.error));
   status.hidden = !shown.status;
   frame.hidden = !shown.picture;
-  bar.hidden = !shown.picture && !shown.downloads;
+  bar.hidden = (!shown.picture && !shown.downloads) || shown.mode === "points";
   drawButton.hidden = shown.mode !== "boxes";
   clearButton.hidden = shown.mode !== "boxes" || !(shown.boxes || []).length;
   showDownloads(shown.downloads);
@@ -184,15 +334,20 @@ function show() {
   // An answer that comes while somebody draws leaves him drawing.
   if (!shown.picture) { press = null; overlay.replaceChildren(); return; }
   frame.dataset.mode = shown.mode;
-  frame.style.aspectRatio = shown.size_wh[0] + " / " + shown.size_wh[1];
-  frame.style.setProperty("--ratio", shown.size_wh[0] / shown.size_wh[1]);
   overlay.setAttribute("viewBox", "0 0 " + shown.size_wh[0] + " " + shown.size_wh[1]);
   picture.alt = shown.alt || "";
   picture.onload = redraw;
-  picture.src = shown.picture;
+  if (picture.getAttribute("src") !== shown.picture) picture.src = shown.picture;
+  if (shown.mode === "points") {
+    if (isNew) fit(fitted);
+    bringIntoView();
+  } else {
+    frame.style.aspectRatio = shown.size_wh[0] + " / " + shown.size_wh[1];
+    frame.style.setProperty("--ratio", shown.size_wh[0] / shown.size_wh[1]);
+  }
   redraw();
 }
 
-new ResizeObserver(redraw).observe(frame);
+new ResizeObserver(() => { if (zooms()) fit(fitted); else redraw(); }).observe(frame);
 watch("value", show);
 show();

@@ -25,12 +25,20 @@ def choices(html: str, elem_id: str, **options: Any) -> gr.HTML:
 
 @dataclass(frozen=True)
 class Point:
-    """A keypoint that can be pointed at, in pixels of the picture shown."""
+    """A keypoint that can be pointed at, in pixels of the picture shown.
+
+    Attributes:
+        note: shown beside its name.
+        colour: CSS colour; empty: it is not drawn.
+        hollow: drawn as a ring: it does not stand.
+    """
 
     name: str
     x: float
     y: float
     note: str = ""
+    colour: str = ""
+    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,18 @@ class CanvasContent:
     """Content of the canvas.
 
     Attributes:
-        picture: data URL; empty: only the sentence is shown.
+        picture: data URL; empty: the one that came with the same `picture_key`, else only the sentence is shown.
+        picture_key: name of the picture.
+        html: shown in place of the picture.
         size_wh: pixels of the picture; coordinates of boxes and points count in them.
-        mode: `boxes` (drag to draw), `points` (click to place the selected one) or `look`.
+        mode: `boxes` (drag to draw), `points` (click to place the selected one; the picture can be enlarged and moved)
+            or `look`.
+        links: pairs of points to be joined, and the line's CSS colour.
+        views: rectangles (left, top, width, height) that the picture is fitted to: `person`, and `head` where known.
         boxes: x, y, width, height.
         provisional: the first box that is drawn replaces the boxes.
         selected: name of the point that a click places.
+        seen: sent back with each key: what it is about.
         keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
         status: sentence below the picture; `error` colours it as one.
         downloads: file name -> text that the browser saves, empty for the picture; nothing is stored on the server.
@@ -51,12 +65,17 @@ class CanvasContent:
     """
 
     picture: str = ""
+    picture_key: str = ""
+    html: str = ""
     size_wh: tuple[int, int] = (0, 0)
     mode: str = "look"
     boxes: Sequence[Sequence[float]] = ()
     provisional: bool = False
     points: Sequence[Point] = ()
+    links: Sequence[tuple[str, str, str]] = ()
+    views: dict[str, tuple[float, float, float, float]] | None = None
     selected: str = ""
+    seen: str = ""
     keys: Sequence[str] = ()
     status: str = ""
     error: bool = False
@@ -69,7 +88,7 @@ class CanvasContent:
 
 
 def canvas(first: CanvasContent, elem_id: str) -> gr.HTML:
-    """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `shortcut` {key}."""
+    """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `shortcut` {key, seen}."""
     return gr.HTML(
         value=first.to_json(),
         html_template=asset("canvas.html"),

@@ -23,7 +23,7 @@ from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.inference.detector import Detector
 from poseunion.models.inference.predictor import Predictor, load_predictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
 # People in one picture: more cannot be distinguished on a screen, and each costs the server a network's run.

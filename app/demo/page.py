@@ -79,14 +79,14 @@ def build(estimator: PoseEstimator, settings: PageSettings) -> gr.Blocks:
         gr.HTML(
             "<h1>poseunion</h1><p>The keypoints of COCO and MPII in one skeleton.</p>", elem_id="head", padding=False
         )
-        with gr.Tabs():
+        with gr.Tabs(selected="review" if settings.review else "try"):
             with gr.Tab("Try it", id="try"):
                 found = try_tab(estimator, offered, heavy, bounds)
             with gr.Tab("Compare", id="compare") as tab:
                 compare_tab(estimator, found, tab, heavy, bounds)
             with gr.Tab("Extend", id="extend"):
                 extend_tab(estimator, heavy, bounds)
-            with gr.Tab("Review", id="review"):
+            with gr.Tab("Review", id="review", elem_id="review-tab"):
                 review_tab(list(settings.review), settings.images, settings.reviewer, page)
         gr.HTML(f"<p>{where_it_runs(estimator, settings)}</p>", elem_id="foot", padding=False)
     page.queue(max_size=settings.limits.waiting, default_concurrency_limit=4)
@@ -120,6 +120,8 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
         slider_color="*primary_700",
         checkbox_background_color_selected="*primary_700",
         checkbox_border_color_selected="*primary_700",

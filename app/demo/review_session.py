@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from poseunion.annotate.audit.sample import audit_queue
+from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats.review_entries import (
     ACCEPT,
     HUMAN,
+    NEEDS_FIX,
     NONE,
     REJECT,
     WITHDRAW,
@@ -27,10 +30,12 @@ from poseunion.annotate.formats.review_entries import (
     proposal_of,
     review_of,
 )
-from poseunion.annotate.review.decisions import Decision, current_point, now, read_extended, record
+from poseunion.annotate.review.decisions import Decision, current_point, decisions_of, now, read_extended, record
 from poseunion.annotate.review.priority import queue, waiting
 from poseunion.app.demo.guard.saver import Saver, fold
+from poseunion.app.demo.review_queue import ReviewQueue
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
+from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class Keypoint:
         source: human, derived, proposed or none.
         confidence: the model's, None where it has no proposal.
         decision: the last one, if any.
-        open: a proposal without a decision, or that needs a fix.
+        open: a proposal of the queue without a decision, or that needs a fix.
         audit: open, and in the sample of `annotate audit`.
+        left_out: a proposal that is not in the queue: it is hardly in the picture.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Keypoint:
     decision: str | None
     open: bool
     audit: bool = False
+    left_out: bool = False
 
     @property
     def placed(self) -> bool:
@@ -76,6 +83,11 @@ class ReviewFile:
         path: as `annotate extend` writes it.
         images: folder of its pictures.
 
+    Attributes:
+        queue: its proposals in the order of the review: people with points to be moved, then those of the audit's
+            sample, then the others by expected correction gain.
+        audit: (row, keypoint) of the audit's sample, in its order.
+
     Raises:
         BadFileError: it is no extended file.
     """
@@ -88,12 +100,9 @@ class ReviewFile:
         self.saver = Saver(path)
         self._lock = threading.Lock()
         fixes = list(dict.fromkeys(row for row, _ in waiting(self.annotations)))
-        ordered = [person.row for person in queue(self.annotations)]
-        # The audit's sample, in its order.
         self.audit = audit_queue(self.annotations)
         self._audited = frozenset(self.audit)
-        # First points to be moved, then the audit's sample, then the others by expected correction gain.
-        self.rows: tuple[int, ...] = tuple(dict.fromkeys([*fixes, *(row for row, _ in self.audit), *ordered]))
+        self.queue = ReviewQueue(self.annotations, [*fixes, *(row for row, _ in self.audit)], self.audit)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,14 +114,17 @@ class ReviewFile:
         person = self.annotations.records[row]
         review = review_of(person)
         last = last_entries(person)
-        found = [self._keypoint(person, review, last.get(name), k) for k, name in enumerate(self.names)]
+        queued = self.queue.candidates.get(row, {})
+        found = [self._keypoint(person, review, last.get(name), k, name in queued) for k, name in enumerate(self.names)]
         return [dataclasses.replace(k, audit=k.open and (row, k.name) in self._audited) for k in found]
 
     def audit_left(self) -> int:
         """Drawn points that wait for a decision."""
         return sum(keypoint not in last_entries(self.annotations.records[row]) for row, keypoint in self.audit)
 
-    def _keypoint(self, person: dict[str, Any], review: list[Entry], last: Entry | None, k: int) -> Keypoint:
+    def _keypoint(
+        self, person: dict[str, Any], review: list[Entry], last: Entry | None, k: int, queued: bool
+    ) -> Keypoint:
         name = self.names[k]
         proposal = proposal_of(person, name)
         source = str(person["keypoint_source"][k])
@@ -123,7 +135,8 @@ class ReviewFile:
             source="proposed" if source == NONE and proposal is not None else source,
             confidence=None if proposal is None else float(proposal["confidence"]),
             decision=decision,
-            open=proposal is not None and decision in (None, "needs-fix"),
+            open=queued and decision in (None, NEEDS_FIX),
+            left_out=proposal is not None and not queued,
         )
 
     def picture(self, row: int) -> Path:
@@ -134,7 +147,7 @@ class ReviewFile:
         relative = PurePosixPath(image.file_name.replace("\\", "/"))
         if relative.is_absolute() or ".." in relative.parts:
             raise BadFileError(f"{self.path.name} names a picture outside its folder ({image.file_name}).")
-        return self.images / relative
+        return picture_path(self.images, image.file_name)
 
     def decide(self, decisions: Sequence[Decision]) -> None:
         """Record decisions here and on disk.
@@ -147,7 +160,10 @@ class ReviewFile:
             for decision, why in recorded.refused:
                 raise BadArgumentError(f"{decision.keypoint.replace('_', ' ')}: {why}.")
             self.saver.add(decisions)
+            before = self.annotations.records
             self.annotations = dataclasses.replace(self.annotations, records=recorded.document["annotations"])
+            changed = [row for row, person in enumerate(self.annotations.records) if person is not before[row]]
+            self.queue.update(self.annotations, changed)
 
     def new_faults(self) -> str:
         """Errors of saving since the last call, to be shown; empty if there are none."""
@@ -175,12 +191,11 @@ class ReviewFile:
             human=human and source == HUMAN,
         )
 
-    def confirm_rest(self, row: int, reviewer: str) -> list[Decision]:
-        """Decisions that confirm all open proposals as they are shown: accepted ones, and rejected ones."""
+    def confirmed(self, row: int, keypoints: Sequence[str], reviewer: str) -> list[Decision]:
+        """Decisions that confirm proposals as they are shown: accepted ones, and rejected ones."""
         return [
-            self.decision(row, k.name, ACCEPT if k.xyv[2] > 0 else REJECT, reviewer, human=False)
-            for k in self.keypoints(row)
-            if k.open and k.placed and k.decision is None
+            self.decision(row, name, ACCEPT if self.point(row, name)[2] > 0 else REJECT, reviewer, human=False)
+            for name in keypoints
         ]
 
     def point(self, row: int, keypoint: str) -> XYV:
@@ -193,13 +208,16 @@ class ReviewFile:
         return self.decision(made.row, made.keypoint, WITHDRAW, made.reviewer, human=True)
 
 
-def review_files(place: Path) -> list[Path]:
-    """The extended files at `place`: itself, or those of a folder.
+def review_files(place: Path, images: Path) -> list[Path]:
+    """The extended files at `place`, itself or those of a folder, that can be reviewed with these pictures.
 
     Raises:
-        BadArgumentError: there is none.
+        BadArgumentError: there is none, or none of its pictures is in `images`.
+        BadFileError: the one file cannot be reviewed.
     """
+    picture_folder(images)
     if place.is_file():
+        checked(place, images)
         return [place]
     if not place.is_dir():
         raise BadArgumentError(f"--review {place} is neither a file nor a folder.")
@@ -210,4 +228,19 @@ def review_files(place: Path) -> list[Path]:
             found.append(path)
     if not found:
         raise BadArgumentError(f"--review {place} holds no extended file: annotate extend makes one.")
+    for path in found:
+        checked(path, images)
     return found
+
+
+def checked(path: Path, images: Path) -> None:
+    """Raise BadFileError or BadArgumentError where a file cannot be reviewed."""
+    annotations = read_extended(path)
+    if not queue(annotations, decided=True):
+        raise BadFileError(f"{path} has no proposal to review: annotate extend --fill-gaps proposes what is left out.")
+    decisions_of(annotations)
+    shown = (annotations.images[i].file_name for i in annotations.image_index if i >= 0)
+    refuse_wrong_folder(images, shown, path)
+    audit_queue(annotations)
+    if not os.access(path.parent, os.W_OK):
+        raise BadFileError(f"{path.parent} cannot be written to: copy {path.name} to where decisions can be saved.")

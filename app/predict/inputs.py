@@ -5,12 +5,13 @@ A picture is one by its content. A video is one by its ending or, named by the u
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poseunion.models.errors import BadArgumentError, ItemError
+from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.images import image_size
 
 # As cameras, browsers and recorders write them.
@@ -60,7 +61,7 @@ def collect(arguments: Sequence[Path], out: Path) -> Inputs:
     """Search files and, recursively, folders; files in `out` are skipped.
 
     Raises:
-        BadArgumentError: an argument does not exist, or there is nothing at all.
+        BadArgumentError: an argument does not exist, or there is nothing at all. BadFileError: nothing can be used.
     """
     for argument in arguments:
         if not argument.exists():
@@ -73,8 +74,19 @@ def collect(arguments: Sequence[Path], out: Path) -> Inputs:
             seen.add(path)
             _sort(path, path.relative_to(found.root).as_posix(), named, found)
     if not (found.pictures or found.videos or found.bad):
-        raise BadArgumentError(f"There are no pictures or videos in {', '.join(map(str, arguments))}.")
+        raise BadArgumentError(
+            f"There are no pictures or videos in {', '.join(map(str, arguments))}: give some, or folders of them."
+        )
+    if not (found.pictures or found.videos):
+        raise BadFileError(nothing_usable(found.bad))
     return found
+
+
+def nothing_usable(bad: Sequence[tuple[str, str]]) -> str:
+    """Sentence about inputs of which none can be used, each with its reason."""
+    name, reason = bad[0]
+    more = f", and {len(bad) - 1} more cannot be used either" if len(bad) > 1 else ""
+    return f"{name} {reason}{more}: give pictures (JPEG, PNG, WebP …) or videos."
 
 
 def _files(arguments: Sequence[Path], out: Path) -> Iterator[tuple[Path, bool]]:
@@ -99,7 +111,20 @@ def _sort(path: Path, name: str, named: bool, found: Inputs) -> None:
     except ItemError as error:
         if ending in PICTURE_ENDINGS or (named and path.stat().st_size == 0):
             found.bad.append((name, str(error).removeprefix(f"{path} ")))
+        elif named and _is_text(path):
+            found.bad.append((name, "is neither a picture nor a video, but text"))
         elif named:
             found.videos.append(InputFile(path, name))
         else:
             found.others += 1
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins as text: FFmpeg would make a video of its letters."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter.isspace() for letter in text)

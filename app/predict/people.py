@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.inference.detector import Detections, OnnxDetector, load_detector
 from poseunion.models.inference.interface import PosePredictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 
 # Boxes of one picture, (N, 4) x, y, width, height, and their scores; None: they were given.
 Boxed = tuple[NDArray[np.floating], NDArray[np.float32] | None]

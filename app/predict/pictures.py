@@ -14,15 +14,16 @@ from poseunion.annotate.extend.executor import ahead
 from poseunion.annotate.show import overlay_name
 from poseunion.app import pose_records
 from poseunion.app.demo.pictures import to_jpeg
-from poseunion.app.predict.document import Document, document
+from poseunion.app.predict.document import Document
 from poseunion.app.predict.inputs import InputFile
+from poseunion.app.predict.openpose import FOLDER_ENDING, OpenPoseFiles
 from poseunion.app.predict.people import Boxed, People, estimate_poses, usable
-from poseunion.app.predict.settings import PredictSettings
+from poseunion.app.predict.settings import COCO, PredictSettings
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.files import write_bytes
 from poseunion.models.images import read_image
 
-FILE = "poses.json"
+FILE, FILES = "poses.json", f"poses{FOLDER_ENDING}"
 FOLDER = "overlays"
 # A part is as many pictures as fill some network calls, unless they are large: decoded they take 3 bytes a pixel.
 PART_PICTURES = 8
@@ -62,12 +63,13 @@ class PicturesReport:
 def predict_pictures(
     given: list[InputFile], out: Path, settings: PredictSettings, progress: Progress
 ) -> PicturesReport:
-    """Find people in pictures and write `out`/poses.json, and overlays beside it."""
-    report = PicturesReport(str(out / FILE), str(out / FOLDER) if settings.overlays else None)
+    """Find people in pictures and write their file or folder, and overlays beside it."""
+    path = file_of_pictures(out, settings)
+    report = PicturesReport(str(path), str(out / FOLDER) if settings.overlays else None)
     if settings.boxes is not None:
         report.boxless = sum(one.name not in settings.boxes for one in given)
     pool = ThreadPoolExecutor(settings.workers)
-    with document(settings.header()) as written:
+    with settings.output(out) as written:
         try:
             parts = ahead(pool, lambda part: _part(part, out, settings), _parts(given), settings.workers)
             for done, bad in parts:
@@ -78,15 +80,20 @@ def predict_pictures(
         finally:
             pool.shutdown(cancel_futures=True)
         if written.images:
-            written.write(out / FILE)
+            written.write(path)
     report.pictures, report.people, report.keypoints = written.images, written.people, written.keypoints
     return report
+
+
+def file_of_pictures(out: Path, settings: PredictSettings) -> Path:
+    """The json of all pictures, or of OpenPose's format the folder of them."""
+    return out / (FILE if settings.format == COCO else FILES)
 
 
 def targets(given: list[InputFile], out: Path, settings: PredictSettings) -> Iterator[Path]:
     """Every file that `predict_pictures` would write."""
     if given:
-        yield out / FILE
+        yield file_of_pictures(out, settings)
     if settings.overlays:
         yield from (_overlay_path(out, one.name) for one in given)
 
@@ -140,7 +147,7 @@ def _boxes(one: InputFile, image: NDArray[np.uint8], settings: PredictSettings) 
     return box[usable(box, (image.shape[1], image.shape[0]))], None
 
 
-def _add(written: Document, one: PicturePoses, settings: PredictSettings) -> None:
+def _add(written: Document | OpenPoseFiles, one: PicturePoses, settings: PredictSettings) -> None:
     written.add(one.name, one.size_wh, one.people, settings.view(one.people.poses), settings.threshold)
 
 

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from poseunion.annotate.formats.point_states import BY_THRESHOLD
 from poseunion.app.predict import pictures, videos
 from poseunion.app.predict.boxes import Boxes
-from poseunion.app.predict.inputs import Inputs
+from poseunion.app.predict.inputs import Inputs, nothing_usable
+from poseunion.app.predict.openpose import check_names
 from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pictures
-from poseunion.app.predict.settings import PredictSettings
+from poseunion.app.predict.settings import OPENPOSE, PredictSettings
 from poseunion.app.predict.videos import VideoReport, predict_video
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 
@@ -28,6 +30,7 @@ class Report:
         root: the folder that names are relative to.
         bad: (picture or video, why it was skipped).
         others: files in folders that are neither.
+        absent: of OpenPose's format, keypoints that the model lacks.
     """
 
     root: str
@@ -35,6 +38,7 @@ class Report:
     videos: list[VideoReport] = field(default_factory=list)
     bad: list[tuple[str, str]] = field(default_factory=list)
     others: int = 0
+    absent: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -47,7 +51,7 @@ class Report:
             drawn = f", overlays in {done.overlays}" if done.overlays else ""
             yield (
                 f"{_many(done.pictures, 'picture')}, {_many(done.people, 'person')}, "
-                f"{_many(done.keypoints, 'keypoint')}: {done.file}{drawn}"
+                f"{_many(done.keypoints, 'keypoint')} {BY_THRESHOLD}: {done.file}{drawn}"
             )
             if done.boxless:
                 yield f"{_many(done.boxless, 'picture')} not in the file of boxes: no person was searched there"
@@ -59,8 +63,15 @@ class Report:
             )
             if video.damaged:
                 yield f"{video.name}: {_many(video.damaged, 'part')} could not be decoded and are left out"
-        if self.others:
-            yield f"{_many(self.others, 'file')} passed by: neither pictures nor videos"
+        if self.absent:
+            yield f"zeros with confidence 0, as the model does not predict them: {', '.join(self.absent)}"
+        if self.bad or self.others:
+            read = 0 if self.pictures is None else self.pictures.pictures
+            everything = read + len(self.videos) + len(self.bad) + self.others
+            yield (
+                f"{_many(everything, 'file')}: {_many(read, 'picture')} and {_many(len(self.videos), 'video')} read, "
+                f"{len(self.bad)} skipped, {self.others} neither"
+            )
 
 
 def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwrite: bool = False) -> Report:
@@ -76,7 +87,8 @@ def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwr
     _check_outputs(given, out, settings, overwrite=overwrite)
     if settings.boxes is not None:
         _check_boxes(given, settings.boxes)
-    report = Report(str(given.root), bad=list(given.bad), others=given.others)
+    absent = settings.absent if settings.format == OPENPOSE else ()
+    report = Report(str(given.root), bad=list(given.bad), others=given.others, absent=absent)
     if given.pictures:
         with bar("pictures") as progress:
             report.pictures = predict_pictures(given.pictures, out, settings, progress)
@@ -90,14 +102,14 @@ def run(given: Inputs, out: Path, settings: PredictSettings, bar: Bar, *, overwr
         except ItemError as error:
             report.bad.append((video.name, str(error)))
     if report.pictures is None and not report.videos:
-        name, reason = report.bad[0]
-        more = f", and {len(report.bad) - 1} more cannot be used either" if len(report.bad) > 1 else ""
-        raise BadFileError(f"{name} {reason}{more}: give pictures (JPEG, PNG, WebP …) or videos.")
+        raise BadFileError(nothing_usable(report.bad))
     return report
 
 
 def _check_outputs(given: Inputs, out: Path, settings: PredictSettings, *, overwrite: bool) -> None:
-    per_video = [videos.outputs(video, out) for video in given.videos]
+    if settings.format == OPENPOSE:
+        check_names(picture.name for picture in given.pictures)
+    per_video = [videos.outputs(video, out, settings) for video in given.videos]
     twice = [str(path) for path, count in Counter(path for path, _ in per_video).items() if count > 1]
     if twice:
         raise BadArgumentError(f"Two videos of one name would both give {twice[0]}: rename one, or run them apart.")
@@ -105,6 +117,7 @@ def _check_outputs(given: Inputs, out: Path, settings: PredictSettings, *, overw
     for json_path, video_path in per_video:
         written += [json_path, video_path] if settings.overlays else [json_path]
     read = {one.path.resolve() for one in (*given.pictures, *given.videos)}
+    read |= {folder for path in read for folder in path.parents}
     if own := next((path for path in written if path.resolve() in read), None):
         raise BadArgumentError(f"{own} is to be read and would be written over: choose another --out.")
     if overwrite:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from poseunion.annotate.extend.acceptance import thresholds_for
 from poseunion.app import pose_records
 from poseunion.app.predict.boxes import Boxes
+from poseunion.app.predict.document import Document, document
+from poseunion.app.predict.openpose import BODY_25, OpenPoseFiles, openpose_files
 from poseunion.app.predict.people import BoxFinder
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference.interface import PosePredictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, load_skeleton, project_indices
 
+COCO, OPENPOSE = "coco", "openpose"
+FORMATS = {COCO: None, OPENPOSE: BODY_25}  # format -> its skeleton, where `--skeleton` names none
 UNION = "union"  # short name of union21 for `--skeleton`
 KNOWN = "coco17"  # its keypoints are drawn white, others red
 
@@ -31,6 +37,7 @@ class PredictSettings:
         overlays: draw pictures and videos.
         every: of a video, read each so many-th frame.
         smooth: a video's keypoints along their tracks.
+        format: of the files, one of `FORMATS`.
     """
 
     predictor: PosePredictor
@@ -42,6 +49,7 @@ class PredictSettings:
     overlays: bool = True
     every: int = 1
     smooth: bool = True
+    format: str = COCO
 
     @cached_property
     def known(self) -> Skeleton:
@@ -51,6 +59,15 @@ class PredictSettings:
     def view(self, poses: PoseBatch) -> pose_records.DisplayedPoses:
         """People in the requested skeleton."""
         return pose_records.displayed(poses, self.skeleton, self.known)
+
+    def output(self, folder: Path) -> AbstractContextManager[Document | OpenPoseFiles]:
+        """Collector of people for one output; `folder` is where that will lie."""
+        return document(self.header()) if self.format == COCO else openpose_files(folder)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Keypoints that are shown and that the model lacks."""
+        return tuple(k for k in self.skeleton.keypoints if k not in self.predictor.skeleton.keypoints)
 
     def header(self) -> dict[str, Any]:
         """Head of the file, see `pose_records.header`."""
@@ -65,12 +82,15 @@ class PredictSettings:
         return head
 
 
-def skeleton_of(name: str | None, model: Skeleton) -> Skeleton:
-    """The skeleton that `--skeleton` names; None: the model's own.
+def skeleton_of(name: str | None, model: Skeleton, format: str = COCO) -> Skeleton:
+    """The skeleton that `--skeleton` names; None: the format's, else the model's own.
 
     Raises:
-        SkeletonError: there is none of that name. BadArgumentError: the model has no keypoint of it.
+        SkeletonError: there is none of that name. BadArgumentError: the model has no keypoint of it, or no such format.
     """
+    if format not in FORMATS:
+        raise BadArgumentError(f"--format {format} is not written: choose one of {', '.join(FORMATS)}.")
+    name = name or FORMATS[format]
     if name is None:
         return model
     skeleton = load_skeleton("union21" if name == UNION else name)

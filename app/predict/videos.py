@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from poseunion.annotate.extend.executor import ahead
 from poseunion.app import pose_records
-from poseunion.app.predict.document import document
 from poseunion.app.predict.inputs import InputFile
+from poseunion.app.predict.openpose import FOLDER_ENDING
 from poseunion.app.predict.people import Boxed, People, estimate_poses, usable
 from poseunion.app.predict.pictures import Progress
-from poseunion.app.predict.settings import PredictSettings
+from poseunion.app.predict.settings import COCO, PredictSettings
 from poseunion.app.predict.smooth import OneEuro
 from poseunion.app.predict.tracks import NO_TRACK, Tracker
 from poseunion.app.predict.video_file import Frame, VideoReader, VideoWriter
@@ -82,10 +82,11 @@ class VideoReport:
     seconds: float
 
 
-def outputs(given: InputFile, out: Path) -> tuple[Path, Path]:
-    """The json and the video that `predict_video` writes."""
+def outputs(given: InputFile, out: Path, settings: PredictSettings) -> tuple[Path, Path]:
+    """The json, or of OpenPose's format the folder of them, and the video that `predict_video` writes."""
     target = out / given.name
-    return target.with_suffix(ENDING), target.with_suffix(".mp4")
+    poses = target.with_suffix(ENDING) if settings.format == COCO else target.with_name(target.stem + FOLDER_ENDING)
+    return poses, target.with_suffix(".mp4")
 
 
 def frame_name(given: InputFile, index: int) -> str:
@@ -100,8 +101,8 @@ def predict_video(given: InputFile, out: Path, settings: PredictSettings, progre
         ItemError: it cannot be read. MissingExtraError: the packages for videos are not installed.
     """
     started = time.perf_counter()
-    json_path, video_path = outputs(given, out)
-    with VideoReader(given.path, settings.every) as reader, document(settings.header()) as written:
+    json_path, video_path = outputs(given, out, settings)
+    with VideoReader(given.path, settings.every) as reader, settings.output(json_path.parent) as written:
         frames = iter(reader)
         first = next(frames, None)
         if first is None:

@@ -21,7 +21,7 @@ from small_people import open_task
 from poseunion.app.demo.downscale import reduce_resolution
 from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.inference.predictor import Predictor, load_predictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.training.evaluation.evaluate import measure
 from poseunion.training.evaluation.report_table import markdown_table
 

@@ -21,7 +21,7 @@ from poseunion.models.errors import BadArgumentError, MissingExtraError, ModelEr
 from poseunion.models.files import write_bytes, write_json
 from poseunion.models.images import ImageLike
 from poseunion.models.inference.predictor import Predictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD
 
 RTMLIB_PADDING = 1.25  # fixed in its code, as are split 2 and the order of channels

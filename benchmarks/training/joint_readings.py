@@ -23,7 +23,7 @@ from poseunion.models.inference.joint_turns import ANGLES_DEG, crop_of
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.keypoint_offsets import MODEL_OFFSETS
 from poseunion.models.picture_paths import picture_path
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.progress import track
 from poseunion.training.data.arrays import read_arrays
 from poseunion.training.data.splits import is_held_out

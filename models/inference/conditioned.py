@@ -20,7 +20,7 @@ from poseunion.models.errors import ModelError
 from poseunion.models.files import sha256_of
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.inference.predictor import Predictor, box_of_crop
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 
 
 class ConditionedPredictor(Predictor):

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
 from poseunion.models.images import ImageLike
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import Skeleton
 

@@ -12,7 +12,7 @@ from poseunion.models.errors import BadArgumentError
 from poseunion.models.images import ImageLike, rgb_image
 from poseunion.models.inference.detector import OnnxDetector, load_detector
 from poseunion.models.inference.interface import PosePredictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 
 
 def predict_picture(

@@ -31,7 +31,7 @@ from poseunion.models.errors import BadArgumentError
 from poseunion.models.images import ImageLike
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.inference.one_picture import predict_picture
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.runtime.base import PoseModel
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.runtime.engine_record import ENGINE_SUFFIX

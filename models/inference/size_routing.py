@@ -27,7 +27,7 @@ from poseunion.models.inference.conditioned import ConditionedPredictor
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.inference.one_picture import predict_picture
 from poseunion.models.inference.predictor import Predictor, boxes_of_pictures, load_predictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.zoo import WEIGHTS, model_path
 
 ROUTES = ("off", "auto")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -80,6 +81,14 @@ def test_the_formats_that_help_names_are_those_of_the_registry() -> None:
     assert tuple(FORMATS) == FORMAT_NAMES
 
 
+def test_recipes_are_listed_without_torch() -> None:
+    code = "import sys; from poseunion.app.cli import app; from poseunion.models.command_line import start\ntry:\n "
+    code += "start(app, 'poseunion', ['train', '--list'])\nfinally:\n print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "unified: " in done.stdout
+    assert not {"torch", "onnxruntime", "cv2", "scipy"} & set(done.stderr.split())
+
+
 def test_models_lists_skeletons_and_finds_their_files() -> None:
     listed = json.loads(run("models", "--json").stdout)
     assert {"coco17", "mpii16", "union21"} <= {s["name"] for s in listed["skeletons"]}
@@ -87,6 +96,28 @@ def test_models_lists_skeletons_and_finds_their_files() -> None:
         result = CliRunner().invoke(models_cli.app, ["--path", item["name"]])
         assert result.output.strip() == item["path"]
         assert Path(item["path"]).is_file()
+
+
+def test_models_shows_every_name_whole_and_a_column_a_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However wide the terminal is; on one of 80 characters no line of a table is too long, so that none wraps."""
+    listed = json.loads(run("models", "--json").stdout)
+    shown = set()
+    for columns in ("20", "80", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown.add(CliRunner().invoke(models_cli.app, []).output)
+    (text,) = shown
+    tables = text.split("Licence of")[0].splitlines()
+    assert max(map(len, tables)) < 80
+    first_words = [line.split()[0] for line in tables if line.strip()]
+    assert {item["name"] for part in listed.values() for item in part} <= set(first_words)
+    for network in [*listed["models"], *listed["detectors"]]:
+        (line,) = [line for line in tables if line.split()[:1] == [network["name"]]]
+        measured = [f"{value:.1f}" for row in network["accuracy"].values() for value in row.values()]
+        assert line.split()[-len(measured) :] == measured
+    assert [line.split() for line in tables[:2]] == [
+        ["COCO", "COCO", "LSP"],
+        ["Model", "Skeleton", "Input", "Parameters", "Precision", "MB", "AP", "PCK@.2", "PCK@.2"],
+    ]
 
 
 def test_an_unknown_model_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
+from poseunion.annotate.extend.proposer import load_proposer
+from poseunion.annotate.formats.skeleton_match import output_skeleton
 from poseunion.export.cli.main import app
 from poseunion.export.convert import convert, network_of
 from poseunion.export.mmpose_checkpoint import read_checkpoint
@@ -22,6 +24,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError, ModelError, 
 from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_network
 from poseunion.models.runtime.onnx import OnnxModel
+from poseunion.models.skeleton import load_skeleton
 
 GRID = SimccGrid.for_bins((64, 96), (128, 192))
 
@@ -179,6 +182,21 @@ def test_every_size_is_known_by_its_shapes(size: str, tmp_path: Path) -> None:
     found, keypoints, grid = network_of(state, tmp_path)
     assert (found, keypoints, grid.size_wh, grid.bins_wh) == (size, 16, (256, 256), (512, 512))
     assert network_of(state, tmp_path, (225, 225))[2].split == pytest.approx(512 / 225)
+
+
+@pytest.mark.parametrize(("skeleton", "keypoints"), [("coco17", 17), ("halpe26", 26), ("wholebody133", 133)])
+def test_public_keypoint_sets_are_proposers(skeleton: str, keypoints: int, tmp_path: Path) -> None:
+    """Converted, a network of mmpose's 17, 26 or 133 keypoints proposes those that a dataset lacks, by name."""
+    checkpoint = _save(tmp_path / "a.pth", _network("t", keypoints).state_dict())
+    convert(checkpoint, tmp_path / "public", skeleton)
+    mpii = load_skeleton("mpii16")
+    proposer = load_proposer([str(tmp_path / "public.onnx")], lambda _: None, threads=1)
+    output = output_skeleton(mpii, proposer.skeleton)
+    assert set(output.keypoints) == {*load_skeleton(skeleton).keypoints, *mpii.keypoints}
+    image = np.random.default_rng(0).integers(0, 256, (120, 80, 3), np.uint8)
+    poses = proposer.predict([image], [[[5, 5, 60, 100]]])[0]
+    assert poses.xy.shape == (1, keypoints, 2)
+    assert np.isfinite(poses.keypoint("left_eye")).all()
 
 
 def test_the_command(network: RTMPose, tmp_path: Path) -> None:

@@ -88,11 +88,18 @@ def test_stages_name_the_whole_way(small: Work) -> None:
     assert found["before and after the network"] == pytest.approx(sum(found[part] for part in parts))
 
 
-def test_the_command_prints_its_tables_and_writes_them_where_asked(tmp_path: Path) -> None:
+def test_the_command_prints_its_tables_and_writes_them_where_asked_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "speed.md"
     words = ["--model", "unified", "--people", "1", "--threads", "1", "--batch", "1", "--rounds", "1"]
+    silent = CliRunner().invoke(app, words)
+    assert silent.exit_code == 0, silent.output
+    assert list(tmp_path.iterdir()) == []
     result = CliRunner().invoke(app, [*words, "--decoded", "--operators", "--out", str(out)])
     assert result.exit_code == 0, result.output
+    assert list(tmp_path.iterdir()) == [out]
     text = out.read_text()
     assert text.strip() in result.stdout
     for part in ("| unified | 1 | 1 |", "| network |", "`unified` by operator:", "| Conv 1x1 |"):

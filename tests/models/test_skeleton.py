@@ -38,6 +38,7 @@ SHIPPED = (
     "openpose25",
     "posetrack17",
     "union21",
+    "wholebody133",
 )
 
 names = st.sampled_from(SHIPPED)
@@ -64,7 +65,7 @@ def test_every_shipped_file_is_complete(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_one_keypoint_has_one_sigma_in_all_files(name: str) -> None:
-    everyone = union(*map(load_skeleton, ("union21", "halpe26", "jhmdb15")))
+    everyone = union(*map(load_skeleton, ("union21", "halpe26", "jhmdb15", "wholebody133")))
     expected = dict(zip(everyone.keypoints, everyone.sigmas, strict=True))
     skeleton = load_skeleton(name)
     assert skeleton.sigmas == tuple(expected[k] for k in skeleton.keypoints)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,7 @@ def evaluate(
     from poseunion.training.evaluation.evaluate import GROUND_TRUTH, measure, read_task
     from poseunion.training.evaluation.joint_rows import measure_joint
     from poseunion.training.evaluation.report_plots import check_plot, plot_keypoints
-    from poseunion.training.evaluation.report_table import markdown_table, notes
+    from poseunion.training.evaluation.report_table import column_heads, head_of, markdown_table, notes
     from poseunion.training.evaluation.worst_cases import write_gallery
 
     pairs = paired(annotations, images)
@@ -93,14 +94,15 @@ def evaluate(
     ]
     predictors = [load_predictor(m, flip=flip, threads=threads) for m in model]
     joint_teacher = _joint(predictors, weight, turns, joint)
+    heads = column_heads(model)
     results: list[list[dict[str, Any]]] = []
     for number, task in enumerate(tasks):
         columns = []
         found = (measure(p, task) for p in predictors) if joint_teacher is None else measure_joint(joint_teacher, task)
-        for measured in found:
-            columns.append(measured.scores)
+        for measured, head in zip_longest(found, heads):
+            columns.append(measured.scores if head is None else {**measured.scores, "head": head})
             if gallery is not None:
-                folder = _gallery_folder(gallery, task, number, measured.scores["model"], len(columns))
+                folder = _gallery_folder(gallery, task, number, head_of(columns[-1]), len(columns))
                 write_gallery(folder, task.annotations, measured.predictions, task.images)
         results.append(columns)
     if plot is not None:

@@ -58,7 +58,7 @@ def train(
     try:
         import torch
 
-        from poseunion.training.loop.prepare import prepare
+        from poseunion.training.loop.prepare import has_teachers, prepare
         from poseunion.training.loop.stages import initial_state, origin_of
         from poseunion.training.loop.train import check_nodes, check_out, fit
     except ModuleNotFoundError as error:
@@ -72,6 +72,9 @@ def train(
     if devices > 1:
         torch.set_num_threads(1)
     listed = read_data_file(data)
+    if config.distillation.alpha < 1 and not has_teachers(listed):
+        config = changed(config, alpha=1.0)
+        console.print(f"{data} names no teachers: {recipe} is trained on labels alone (alpha=1).", soft_wrap=True)
     check_nodes(nodes)
     # A run that was stopped before its first checkpoint starts again from its start weights.
     begin = "" if check_out(out, resume=resume).exists() else init or config.student.start

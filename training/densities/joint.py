@@ -24,7 +24,7 @@ from poseunion.models.inference.joint_cells import Cells, heatmaps_of, moved, re
 from poseunion.models.inference.joint_turns import ANGLES_DEG, TURN_CONSTANTS, Turns, agreement, crop_of, merged
 from poseunion.models.inference.predictor import Predictor
 from poseunion.models.keypoint_offsets import MODEL_OFFSETS, DefinitionOffset
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import project_indices
 from poseunion.training.densities.peaks import Peaks, from_heatmaps
 

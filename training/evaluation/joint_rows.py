@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.models.inference.predictor import Predictor
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.training.densities.joint import JointTeacher
 from poseunion.training.evaluation.evaluate import Evaluation, Task, measure, scores_of
 from poseunion.training.evaluation.predictions import Predictions

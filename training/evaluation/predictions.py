@@ -19,7 +19,7 @@ from poseunion.models.images import read_annotated_image
 from poseunion.models.keypoint_offsets import IN_UNION_DEFINITIONS, MODEL_OFFSETS, OFFSETS, apply_offsets
 from poseunion.models.metrics import area_from_box, oks
 from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.progress import track
 from poseunion.models.skeleton import Skeleton, project, project_indices
 from poseunion.training.evaluation.detections_file import Boxes

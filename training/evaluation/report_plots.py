@@ -9,6 +9,7 @@ from typing import Any
 
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.files import write_bytes
+from poseunion.training.evaluation.report_table import head_of
 
 KINDS = (".png", ".svg", ".pdf")
 # Okabe and Ito's palette: distinct for colour-blind readers, and by shape in print without colour.
@@ -64,7 +65,7 @@ def _panel(axes: Any, title: str, results: list[dict[str, Any]]) -> None:
             marker=MARKERS[column % len(MARKERS)],
             color=COLOURS[column % len(COLOURS)],
             markersize=6,
-            label=result["model"],
+            label=head_of(result),
         )
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from poseunion.training.evaluation.halpe import HALPE_SIGMAS
 
+MODEL_ENDINGS = (".onnx", ".engine")
 # Section of a result -> how its rows are called.
 _SECTIONS = {
     "coco": "{}",
@@ -22,6 +25,26 @@ _SECTIONS = {
 _AGAIN = dict.fromkeys(("all", "shared12"), ("AP", "AR", "PCKh@.5", "PCKh@.1", "PCK@.2"))
 
 
+def head_of(result: dict[str, Any]) -> str:
+    """Head of a model's column: of a measured file its `head`, else the name inside."""
+    return str(result.get("head") or result["model"])
+
+
+def column_heads(models: Sequence[str]) -> list[str]:
+    """Heads of models: a file's name without its ending, with as many of its folders as distinguish the files.
+
+    >>> column_heads(["unified", "runs/unified.onnx", "runs/a/student.onnx", "runs/b/student.onnx"])
+    ['unified', 'runs/unified', 'a/student', 'b/student']
+    """
+    parts = [Path(model).with_suffix("").parts if model.endswith(MODEL_ENDINGS) else (model,) for model in models]
+    heads = ["/".join(part[-1:]) for part in parts]
+    for n in range(2, max(map(len, parts), default=0) + 1):
+        heads = [
+            "/".join(part[-n:]) if heads.count(head) > 1 else head for part, head in zip(parts, heads, strict=True)
+        ]
+    return heads
+
+
 def markdown_table(results: list[dict[str, Any]]) -> str:
     """The results of several models on one file; `–` where a measure does not apply to a model, or has no labels."""
     rows: dict[str, list[str]] = {}
@@ -29,7 +52,7 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
         for name, value in _measures(result, repeats=_needs_all(results)).items():
             cells = rows.setdefault(name, ["–"] * len(results))
             cells[column] = "–" if value is None else str(value) if isinstance(value, int) else f"{value:.1f}"
-    lines = ["| | " + " | ".join(r["model"] for r in results) + " |", "|---|" + "---|" * len(results)]
+    lines = ["| | " + " | ".join(map(head_of, results)) + " |", "|---|" + "---|" * len(results)]
     return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()])
 
 

@@ -1,4 +1,4 @@
-"""Training log: JSON lines, TensorBoard curves, and a progress bar on a terminal."""
+"""Training log: JSON lines, TensorBoard curves, and a progress bar on a terminal or a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from poseunion.models.files import write_bytes
 
 # Steps over which the shown loss and speed are averaged.
 WINDOW = 20
+# Between two lines where stderr is no terminal, by the run's clock.
+LINE_S = 60
 
 
 class RunLog:
-    """Writes `log.jsonl` and `tensorboard/` in a run's folder, and draws a bar where stderr is a terminal.
+    """Writes `log.jsonl` and `tensorboard/` in a run's folder, and shows steps, losses, people a second, and time left.
 
     Rows after `step`, left by a session that was killed past its last checkpoint, are dropped: those steps come again.
 
@@ -50,7 +52,8 @@ class RunLog:
             self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
         except OSError as error:
             raise BadFileError(f"Cannot write {self._path}: {error.strerror or error}.") from error
-        console = Console(stderr=True)
+        self._console = console = Console(stderr=True)
+        self._next_line_s = 0.0
         columns = (TextColumn(label), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[state]}"))
         self._bar = Progress(
             *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
@@ -85,17 +88,31 @@ class RunLog:
         self._losses.append(float(parts["total"].detach()))
         self._pace.append((seconds, people))
         mean, speed = float(np.mean(self._losses)), self._people_per_second()
-        state = f"step {step}  loss {mean:.3f}" + (f"  {speed:.0f} people/s" if speed else "")
-        self._bar.update(self._task, completed=progress, state=state)
-        if step % self.every:
+        steps = f"step {step:,} of {round(step / progress):,}" if progress else f"step {step:,}"
+        rate = f", {speed:.0f} people/s" if speed else ""
+        self._bar.update(self._task, completed=progress, state=f"{steps}, loss {mean:.3f}{rate}")
+        line = not self._console.is_terminal and (seconds >= self._next_line_s or progress >= 1)
+        if not line and step % self.every:
             return
         losses = {k: float(f"{float(v.detach()):.9g}") for k, v in parts.items()}
+        if line:
+            self._next_line_s = seconds + LINE_S
+            left_min = seconds / progress * (1 - progress) / 60 if progress else 0.0
+            self.show(f"{steps}, loss {mean:.3f} ({_by_part(losses)}){rate}, {left_min:.0f} min left")
+        if step % self.every:
+            return
         row = {**losses, "step": step, "seconds": round(seconds, 1), **more, f"mean{WINDOW}": round(mean, 5)}
         self._write({**row, "people_per_s": round(speed, 1)})
 
-    def validated(self, step: int, seconds: float, score: Mapping[str, float]) -> None:
-        """Log a validation on held-out people."""
+    def validated(self, step: int, seconds: float, score: Mapping[str, float], shown: str = "") -> None:
+        """Log a validation on held-out people, and show it, as `shown` or in a line."""
         self._write({"step": step, "seconds": round(seconds, 1), **score})
+        found = ", ".join(f"{name} {value:.1f}" for name, value in score.items())
+        self.show(shown or f"step {step:,}, held-out people: {found or 'none with a label'}")
+
+    def show(self, text: str) -> None:
+        """Print lines, above the bar where there is one."""
+        self._bar.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def _people_per_second(self) -> float:
         if len(self._pace) < 2 or self._pace[-1][0] <= self._pace[0][0]:
@@ -113,6 +130,20 @@ class RunLog:
             raise BadFileError(
                 f"Cannot write {self._path}: {error.strerror or error}; free space, then --resume."
             ) from error
+
+
+def _by_part(losses: Mapping[str, float]) -> str:
+    """The parts of a loss, both axes of one together.
+
+    >>> _by_part({"ck_x": 1.0, "ck_y": 0.5, "heatmap": 0.25, "total": 1.75})
+    'ck 1.500, heatmap 0.250'
+    """
+    sums: dict[str, float] = {}
+    for name, value in losses.items():
+        if name != "total":
+            part = name.replace("_x", "").replace("_y", "")
+            sums[part] = sums.get(part, 0.0) + value
+    return ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
 
 
 def _drop_rows_after(path: Path, step: int) -> None:

@@ -129,6 +129,11 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
     return Prepared(train, held, [t for t in online if isinstance(t, Predictor)])
 
 
+def has_teachers(data: DataFile) -> bool:
+    """Whether a data file names teachers, or a packed set of it holds their predictions."""
+    return bool(data.teachers) or any(read_index(entry.packed).teachers for entry in data.packed)
+
+
 def _needs_teachers(recipe: Recipe) -> bool:
     return recipe.losses.pseudo_weight > 0 or recipe.distillation.alpha < 1 or recipe.losses.mend_sides
 

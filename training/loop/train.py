@@ -40,7 +40,7 @@ from poseunion.training.loop.prepare import Prepared
 from poseunion.training.loop.schedule import Clock, cosine, warm_up
 from poseunion.training.loop.stages import Origin, grid_of, grown_state, network_for, stage_index, trained_licence
 from poseunion.training.loop.step import Trained, losses, optimizer_for
-from poseunion.training.loop.validate import held_out_pck
+from poseunion.training.loop.validate import held_out_pck, held_out_table
 
 
 class NonFiniteLossError(PoseUnionError):
@@ -125,6 +125,7 @@ def fit(
                 state.save(last)
                 if progress >= 1.0:
                     _save_weights(out, recipe, state)
+                    _show_held_out(run, state)
             fabric.barrier()
     return out / "weights.safetensors"
 
@@ -288,6 +289,19 @@ def _save_weights(out: Path, recipe: Recipe, state: RunState) -> None:
     )
     spec = NetworkSpec(network=student.network, backbone=student.backbone)
     save_weights(out / "weights.safetensors", state.ema, spec, description)
+
+
+def _show_held_out(run: _Run, state: RunState) -> None:
+    """The closing table: PCK of the averaged weights on held-out people."""
+    held_out = [labelled for labelled in run.data.held_out if len(labelled.rows)]
+    if run.log is None:
+        return
+    if not held_out:
+        run.log.show("No labelled picture is held out, so the weights are not measured: poseunion evaluate does.")
+        return
+    network, grid = network_for(state.stage, run.recipe, state.ema), grid_of(run.recipe.stages[state.stage])
+    score = held_out_pck(network, grid, held_out)
+    run.log.validated(state.clock.step, state.clock.seconds, score, "\n" + held_out_table(score, held_out) + "\n")
 
 
 def _save_bad_batch(out: Path, batch: Batch | DeviceBatch, step: int, what: str) -> None:

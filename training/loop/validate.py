@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,19 @@ from poseunion.training.teachers.pseudo_labels import LIMBS, person_length
 BATCH = 64
 # Enough for +-2 points; a validation must not cost more than a few per cent of the training.
 MAX_PEOPLE = 300
+# Key of a score -> its keypoints.
+PARTS = {"pck12": LIMBS, "neck": ("upper_neck",), "head_top": ("head_top",)}
+
+
+def held_out_table(score: Mapping[str, float], stores: Sequence[LabelledStore]) -> str:
+    """Table of `held_out_pck`, a row a data set; `–` where no one has the label."""
+    from poseunion.models.tables import table
+
+    def cells(name: str) -> list[str]:
+        return [f"{score[key]:.1f}" if (key := f"{name}_{part}") in score else "–" for part in PARTS]
+
+    rows = [(s.store.dataset, str(min(len(s.rows), MAX_PEOPLE)), *cells(s.store.dataset)) for s in stores]
+    return table(("PCK@.2 of held-out people", "people", "12 limb joints", "upper_neck", "head_top"), rows)
 
 
 @torch.no_grad()
@@ -46,7 +59,7 @@ def held_out_pck(network: nn.Module, grid: SimccGrid, stores: Sequence[LabelledS
         human = store.certain[rows]
         length = person_length(store.xy[rows], human, store.box_xywh[rows], skeleton)
         hit = np.linalg.norm(predicted - store.xy[rows], axis=-1) <= 0.2 * length[:, None]
-        for label, names in (("pck12", LIMBS), ("neck", ("upper_neck",)), ("head_top", ("head_top",))):
+        for label, names in PARTS.items():
             columns = [k for k, n in enumerate(skeleton.keypoints) if n in names or n.split("_")[-1] in names]
             counted = human[:, columns]
             if counted.any():

@@ -9,6 +9,7 @@
 A keypoint without `parentID` belongs to the only rectangle, or to the only one around it. Occlusion is no field of the
 format: a choice of its region is read, and written, as above. Of several annotators' annotations of one task the first
 that was not cancelled is read (a ground truth first), the others are counted. `predictions` are no labels.
+A record holds its rectangle's `region` and `meta`, and the choices of a control `decision` of its points.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from poseunion.models.errors import BadFileError
 from poseunion.models.skeleton import Skeleton, Visibility
 
 NAME = "label-studio"
-OCCLUDED = "occluded"
+OCCLUDED, DECISION = "occluded", "decision"
 _OCCLUDED = frozenset({OCCLUDED, "hidden", "invisible", "not visible"})
 OTHER_ANNOTATOR = "another annotator's work on a picture that is read already"
 NO_OWNER = "the points of a picture that belong to no rectangle"
@@ -129,6 +130,7 @@ def _size(items: list[dict[str, Any]], place: str, report: Report) -> tuple[int 
 def _people(items: list[dict[str, Any]], position: int, place: str, image: ImageRef) -> tuple[list[Found], list[str]]:
     """The people of one task, and the problems of keypoints without a person."""
     hidden = {item.get("id") for item in items if _is_occluded(item) and isinstance(item.get("id"), str)}
+    decided = {item["id"]: choice for item in items if isinstance(item.get("id"), str) and (choice := _decision(item))}
     people: dict[Any, Found] = {}
     for item in items:
         if _kind(item) != "rectanglelabels":
@@ -136,6 +138,8 @@ def _people(items: list[dict[str, Any]], position: int, place: str, image: Image
         value = _value(item)
         person = Found(position, f"{place}, region {item.get('id')}", _label(value.get("rectanglelabels")))
         person.record = {"region": item.get("id")} if isinstance(item.get("id"), (int, str)) else {}
+        if isinstance(item.get("meta"), dict):
+            person.record["meta"] = item["meta"]
         numbers = [value.get(key) for key in ("x", "y", "width", "height")]
         if image.width is None or image.height is None:
             person.problem = "the size of its picture is not stated"
@@ -166,6 +170,8 @@ def _people(items: list[dict[str, Any]], position: int, place: str, image: Image
             continue
         occluded = item.get("id") in hidden if isinstance(item.get("id"), str) else False
         owner.add(name, x, y, Visibility.OCCLUDED if occluded else Visibility.VISIBLE)
+        if isinstance(item.get("id"), str) and item["id"] in decided:
+            owner.record.setdefault(DECISION, {})[name] = decided[item["id"]]
     return list(people.values()), lost
 
 
@@ -173,6 +179,12 @@ def _is_occluded(item: dict[str, Any]) -> bool:
     value = item.get("value")
     choices = value.get("choices") if item.get("type") == "choices" and isinstance(value, dict) else None
     return isinstance(choices, list) and any(str(choice).lower() in _OCCLUDED for choice in choices)
+
+
+def _decision(item: dict[str, Any]) -> str | None:
+    """What a reviewer chose for a point, see `annotate.review.label_studio`."""
+    choices = _value(item).get("choices") if item.get("from_name") == DECISION else None
+    return str(choices[0]) if isinstance(choices, list) and choices else None
 
 
 def _value(item: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from poseunion.annotate.formats.coco import results
 from poseunion.annotate.formats.coco.from_any import picture_size
 from poseunion.annotate.formats.extension import ORIGIN_NAMES, Completion, Extension, Origin
 from poseunion.annotate.formats.json_stream import write_list
-from poseunion.annotate.formats.tools.label_studio import NAME, OCCLUDED, keypoint_items, results_of
+from poseunion.annotate.formats.tools.label_studio import DECISION, NAME, OCCLUDED, keypoint_items, results_of
 from poseunion.annotate.formats.types import CROWD, MALFORMED, NOTHING, AnnotationSet, is_another_class
 from poseunion.models.skeleton import Skeleton, Visibility
 
@@ -28,16 +28,21 @@ IMAGE, BOX, KEYPOINT, VISIBILITY = "image", "box", "keypoint", "visibility"
 POINT_WIDTH = 0.5  # percent of the picture's width, a dot that can be seen
 
 
-def labelling_config(skeleton: Skeleton, classes: tuple[str, ...] = ("person",)) -> str:
-    """The labelling interface (XML) that takes the written tasks."""
+def labelling_config(
+    skeleton: Skeleton, classes: tuple[str, ...] = ("person",), decisions: tuple[str, ...] = ()
+) -> str:
+    """The labelling interface (XML) that takes the written tasks, and offers `decisions` on each point."""
     labels = "".join(f"<Label value={quoteattr(name)}/>" for name in classes)
-    points = "".join(f"<Label value={quoteattr(name)}/>" for name in skeleton.keypoints)
+    # Label Studio's own COCO and YOLO exports take the keypoints' order from model_index.
+    points = "".join(f'<Label value={quoteattr(n)} model_index="{k}"/>' for k, n in enumerate(skeleton.keypoints))
+    offered = "".join(f"<Choice value={quoteattr(name)}/>" for name in decisions)
+    choices = f'<Choices name="{DECISION}" toName="{IMAGE}" perRegion="true" choice="single">{offered}</Choices>'
     return (
         f'<View><Image name="{IMAGE}" value="$image"/>'
         f'<RectangleLabels name="{BOX}" toName="{IMAGE}">{labels}</RectangleLabels>'
         f'<KeyPointLabels name="{KEYPOINT}" toName="{IMAGE}">{points}</KeyPointLabels>'
         f'<Choices name="{VISIBILITY}" toName="{IMAGE}" perRegion="true" choice="single">'
-        f'<Choice value="{OCCLUDED}"/></Choices></View>'
+        f'<Choice value="{OCCLUDED}"/></Choices>{choices if decisions else ""}</View>'
     )
 
 

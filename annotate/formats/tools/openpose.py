@@ -1,4 +1,4 @@
-"""OpenPose's json, one file a picture: `pose_keypoints_2d` of BODY_25 (or COCO's 18), read and written.
+"""OpenPose's json, one file a picture: `pose_keypoints_2d` of BODY_25 (or HALPE_26, or COCO's 18), read and written.
 
     a_keypoints.json: {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, c] * 25,
                        "face_keypoints_2d": [], "hand_left_keypoints_2d": [], "hand_right_keypoints_2d": []}]}
@@ -47,7 +47,7 @@ NAME = "openpose"
 ENDING = "_keypoints.json"
 BODY = "pose_keypoints_2d"
 VERSION = 1.3
-SKELETONS = {25: "openpose25", 18: "openpose18"}
+SKELETONS = {25: "openpose25", 26: "halpe26", 18: "openpose18"}  # 26: Pose2Sim's, in this form
 EMPTY = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
 NO_PLACE = "points that BODY_25 does not have"
 
@@ -70,7 +70,9 @@ def read(source: Source, skeleton: Skeleton | None = None, report: Report | None
     lengths = [len(p[BODY]) for _, _, p in people if isinstance(p, dict) and isinstance(p.get(BODY), list) and p[BODY]]
     count = Counter(lengths).most_common(1)[0][0] // 3 if lengths else 25
     if skeleton is None and count not in SKELETONS:
-        raise BadFileError(f"{source.path} has {count} keypoints a person; BODY_25's 25 and COCO's 18 are read.")
+        raise BadFileError(
+            f"{source.path} has {count} keypoints a person; BODY_25's, HALPE_26's and COCO's 18 are read."
+        )
     found = skeleton or load_skeleton(SKELETONS[count])
     images = [
         ImageRef(position, f"{_stem(file, source.path)}.jpg", *_size(page))

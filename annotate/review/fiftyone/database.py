@@ -17,6 +17,7 @@ from poseunion.models.errors import BadArgumentError, BadFileError, MissingExtra
 from poseunion.models.locks import lock_file
 
 DATASET = "review"
+PROPOSALS = "proposals"  # its field of the labels that take tags
 _DATABASE = "db"
 
 

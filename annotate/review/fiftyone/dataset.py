@@ -15,9 +15,11 @@ import numpy as np
 
 from poseunion.annotate.extend.image_reader import Pictures
 from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats.point_states import BY_THRESHOLD, NOT_ACCEPTED
 from poseunion.annotate.formats.types import name_of
+from poseunion.annotate.review.doubts import DOUBTFUL
 from poseunion.annotate.review.fiftyone.crops import Window, window_of, write_cutout
-from poseunion.annotate.review.fiftyone.database import DATASET
+from poseunion.annotate.review.fiftyone.database import DATASET, PROPOSALS
 from poseunion.annotate.review.fiftyone.slice import Slice
 from poseunion.annotate.review.priority import Person
 from poseunion.models.drawing import ROLE_COLOURS
@@ -25,14 +27,11 @@ from poseunion.models.errors import ItemError
 from poseunion.models.skeleton import Skeleton
 
 TAGS = ("accept", "reject", "needs-fix")
-# From this probability on that what stands is wrong, a proposal is called doubtful: one error in four reviewed.
-DOUBTFUL = 0.25
 
 # Keys of the dataset's info: label id -> annotation id, keypoint, x, y; label id -> the tag that is in the file.
 SHOWN, PULLED = "shown", "pulled"
 
-STANDS, OUT = "accepted", "not accepted"
-_NOT_ACCEPTED = (190, 70, 255)  # violet: as far from the accepted ones' red as from the derived points' amber
+_VIOLET = (190, 70, 255)  # of those not accepted: as far from the others' red as from the derived points' amber
 _TAG_COLOURS = {"accept": "#2fb344", "reject": "#d63939", "needs-fix": "#f59f00"}
 
 
@@ -136,7 +135,7 @@ def _sample(
                     window,
                     np.array(c.xy),
                     confidence=[c.confidence],
-                    state=STANDS if c.accepted else OUT,
+                    state=BY_THRESHOLD if c.accepted else NOT_ACCEPTED,
                     gain=round(c.gain, 4),
                     uncertainty=round(c.uncertainty, 4),
                     disagreement=None if c.disagreement is None else round(c.disagreement, 3),
@@ -163,7 +162,7 @@ def save_views(fo: Any, dataset: Any, keypoints: list[str]) -> tuple[str, ...]:
     from fiftyone import ViewField as F
 
     def view(condition: Any) -> Any:
-        return dataset.filter_labels("proposals", condition, only_matches=True)
+        return dataset.filter_labels(PROPOSALS, condition, only_matches=True)
 
     questions = {
         "doubtful": (view(F("uncertainty") >= DOUBTFUL), f"what stands is wrong with probability {DOUBTFUL} or more"),
@@ -205,18 +204,21 @@ def _show(fo: Any, dataset: Any, skeleton: Skeleton) -> None:
                 "valueColors": [{"value": name, "color": derived} for name in skeleton.keypoints],
             },
             {
-                "path": "proposals",
+                "path": PROPOSALS,
                 "fieldColor": proposed,
                 "colorByAttribute": "state",
-                "valueColors": [{"value": STANDS, "color": proposed}, {"value": OUT, "color": _hex(_NOT_ACCEPTED)}],
+                "valueColors": [
+                    {"value": BY_THRESHOLD, "color": proposed},
+                    {"value": NOT_ACCEPTED, "color": _hex(_VIOLET)},
+                ],
             },
         ],
         label_tags={"valueColors": [{"value": tag, "color": colour} for tag, colour in _TAG_COLOURS.items()]},
     )
-    config.active_fields = fo.ActiveFields(paths=["human", "derived", "proposals", "_label_tags"])
+    config.active_fields = fo.ActiveFields(paths=["human", "derived", PROPOSALS, "_label_tags"])
     config.sidebar_groups = [
         fo.SidebarGroupDocument(name="tags", paths=["tags", "_label_tags"], expanded=True),
-        fo.SidebarGroupDocument(name="points", paths=["proposals", "human", "derived"], expanded=True),
+        fo.SidebarGroupDocument(name="points", paths=[PROPOSALS, "human", "derived"], expanded=True),
         fo.SidebarGroupDocument(name="person", paths=["rank", "gain", "annotation", "picture"], expanded=True),
         fo.SidebarGroupDocument(
             name="file", paths=["id", "filepath", "created_at", "last_modified_at"], expanded=False

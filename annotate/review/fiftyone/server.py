@@ -1,19 +1,23 @@
 """FiftyOne's App, served to this machine only, without requests to other machines.
 
-FiftyOne's own server would do but for three things: its page loads fonts from Google, it answers requests that another
-web page sends to it, and where the port is taken it shows another program's page. So its application runs here, behind
-headers that forbid the first, a check that refuses the second, and a socket of ours.
+FiftyOne's own server would do but for four things: its page loads fonts from Google, it answers requests that another
+web page sends to it, where the port is taken it shows another program's page, and its tag menus count every label that
+is drawn. So its application runs here, behind headers that forbid the first, a check that refuses the second, a socket
+of ours, and tag menus of proposals alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from poseunion.annotate.review.fiftyone.database import PROPOSALS
 from poseunion.models.errors import BadArgumentError
 
 ADDRESS = "127.0.0.1"
@@ -67,7 +71,35 @@ def serve(bound: socket.socket) -> None:
     config.graceful_timeout = 1  # browsers hold their connection open
     # Messages about connections that a browser has closed, or that end with the server, are of no use.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
-    asyncio.run(hypercorn.asyncio.serve(own_pages_only(app), config))
+    asyncio.run(hypercorn.asyncio.serve(own_pages_only(tags_of_proposals_only(app)), config))
+
+
+def tags_of_proposals_only(app: Any) -> Any:
+    """`app`, whose tag menus count and tag proposals alone, whatever else is drawn.
+
+    FiftyOne's page asks for all label fields that it draws, so what humans labelled would be counted and tagged, too.
+    """
+
+    async def narrowed(scope: _Scope, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in ("/tag", "/tagging"):
+            await app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        with contextlib.suppress(ValueError):  # FiftyOne refuses what is no JSON itself
+            asked = json.loads(body)
+            if isinstance(asked, dict) and asked.get("target_labels"):
+                body = json.dumps({**asked, "label_fields": [PROPOSALS]}).encode()
+        whole = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def replay() -> MutableMapping[str, Any]:
+            return next(whole, None) or await receive()
+
+        await app(scope, replay, send)
+
+    return narrowed
 
 
 def own_pages_only(app: Any) -> Any:

@@ -46,7 +46,7 @@ def test_extend_from_end_to_end(run: Run, folder: Any, coco: Any, coco_kept: Any
     assert said["added"] == ["pelvis", "thorax", "upper_neck", "head_top"]
     code, out, err = run("extend", *where, "--dry-run")
     assert code == 0
-    assert "Would complete 9 of 9 persons" in out
+    assert "Would complete 9 of 9 people" in out
     assert sorted(p.name for p in folder.root.iterdir()) == ["images", "in.json"]
 
     code, out, err = run("extend", *where, "--json", "--overlay", folder.root / "overlays")
@@ -64,7 +64,7 @@ def test_extend_from_end_to_end(run: Run, folder: Any, coco: Any, coco_kept: Any
     assert err.count("\n") == 1
     code, out, err = run("extend", *where, "--overwrite", "--threads", "1")
     assert code == 0
-    for word in ("head_top", "human", "derived", "proposed", "accepted", "none", "9 of 9 people"):
+    for word in ("head_top", "human", "derived", "threshold", "accepted", "none", "9 of 9 people"):
         assert word in out
     assert folder.out.read_bytes() == first
 

@@ -90,7 +90,8 @@ def test_whatever_a_human_wrote_survives(
     assert read_annotations(folder.out).xy.shape[1] >= 21
 
 
-@pytest.mark.parametrize("name", shipped_skeletons())
+# Of COCO-WholeBody's files the body's 17 are read; wholebody133 is for models.
+@pytest.mark.parametrize("name", [name for name in shipped_skeletons() if name != "wholebody133"])
 def test_every_shipped_skeleton_is_recognised_and_joined(
     name: str, folder: Any, coco: Any, fake: Any, coco_kept: Any
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from poseunion.annotate.example import example_dataset
 from poseunion.app.cli_demo import app
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 
@@ -31,6 +32,19 @@ def test_what_cannot_be_is_refused(words: list[str], error: type[Exception], sai
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, error)
     assert said in str(result.exception)
+
+
+def test_a_file_that_cannot_be_reviewed_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, images = example_dataset(tmp_path / "images")
+    monkeypatch.setattr("poseunion.app.demo.page.build", None)
+    monkeypatch.setattr("poseunion.app.demo.inference.PoseEstimator", None)
+    result = CliRunner().invoke(app, ["--review", str(labels), "--images", str(images)])
+    assert isinstance(result.exception, BadFileError)
+    assert result.exception.exit_code == 2
+    assert "is not an extended file" in str(result.exception)
+    assert "annotate extend" in str(result.exception)
 
 
 def test_a_taken_port_is_a_sentence(serve_page: object, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.files import write_json
 from poseunion.models.images import read_image
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.zoo import shipped_models
 

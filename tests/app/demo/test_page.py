@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,11 @@ from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.app.demo.guard.hosts import CONTENT_POLICY
-from poseunion.app.demo.review_render import region_of
-from poseunion.app.demo.review_session import ReviewFile
 from poseunion.models import load_predictor
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.zoo import shipped_models
 
 PEOPLE = np.array([[20, 10, 330, 490], [150, 20, 200, 300], [300, 40, 180, 460]], np.float32)
-WAIT_MS = 300_000  # patience for a busy machine; a quiet one needs a second
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +31,6 @@ def with_detector(serve_page: Callable[..., str], fixed_detector: Any) -> str:
 @pytest.fixture(scope="module")
 def by_hand(serve_page: Callable[..., str]) -> str:
     return serve_page(None)
-
-
-@pytest.fixture
-def tab(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Open an address; what the browser was asked to fetch is in `page.asked`."""
-    contexts = []
-
-    def open_page(address: str, width: int = 1280, height: int = 900, **more: Any) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": height}, **more)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.asked = []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(address)
-        page.wait_for_selector("#result .canvas-status")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def upload(page: Any, path: Path) -> str:
@@ -203,62 +179,6 @@ def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(by_hand: str, tab: 
     assert refused == "refused"
     violations = [m for m in page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")]
     assert all(url.startswith((by_hand, "data:", "blob:")) for url in violations)
-
-
-@pytest.fixture(scope="module")
-def under_review(serve_page: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A page with the completed example under review, and its file."""
-    folder = tmp_path_factory.mktemp("review")
-    labels, images = example_dataset(folder / "images")
-    out = folder / "extended.json"
-    extend(read_annotations(labels), images, load_predictor(shipped_models()[0], threads=1), out)
-    return serve_page(None, review=(out,), images=images, reviewer="ann"), out
-
-
-def decided(file: Path) -> list[tuple[str, str]]:
-    """(keypoint, decision) in the file, in the order of their times."""
-    entries = [e for person in json.loads(file.read_text())["annotations"] for e in person.get("review", [])]
-    return [(e["keypoint"], e["decision"]) for e in sorted(entries, key=lambda e: e["time"])]
-
-
-def test_a_keypoint_is_moved_by_a_click_and_saved(under_review: tuple[str, Path], tab: Callable[..., Any]) -> None:
-    address, file = under_review
-    page = tab(address)
-    page.get_by_role("tab", name="Review").click()
-    page.wait_for_selector("#review .canvas-picture[src^=data]")
-    said = lambda text: page.wait_for_function(  # noqa: E731
-        "text => document.querySelector('#review .canvas-status').innerText.includes(text)", arg=text
-    )
-    page.click("#keypoints [data-name=left_eye]")
-    page.wait_for_selector("#keypoints [data-name=left_eye][aria-pressed=true]")
-    frame = page.locator("#review .canvas-overlay")
-    state = frame.bounding_box()
-    page.mouse.click(state["x"] + 0.1 * state["width"], state["y"] + 0.9 * state["height"])
-    said("left eye: moved")
-    (person,) = [p for p in json.loads(file.read_text())["annotations"] if p.get("review")]
-    (entry,) = person["review"]
-    assert (entry["keypoint"], entry["decision"], entry["reviewer"]) == ("left_eye", "fix", "ann")
-    # The click's state in the picture: the region shown is the person's box with its margin.
-    annotations = read_annotations(file)
-    row = next(i for i, p in enumerate(annotations.records) if p.get("review"))
-    image = annotations.person(row).image
-    assert image is not None
-    region = region_of(ReviewFile(file, file.parent / "images"), row, (image.width or 0, image.height or 0))
-    expected = region.left + 0.1 * region.width - 0.5, region.top + 0.9 * region.height - 0.5
-    np.testing.assert_allclose(entry["to"][:2], expected, atol=1.5)
-    assert entry["to"][2] == 2
-
-    # Keys and buttons do the same as each other; undo withdraws.
-    page.keyboard.press("u")
-    said("Undone: left eye")
-    page.keyboard.press("r")
-    said("left eye: reject")
-    page.click("#key-a")
-    page.wait_for_function("document.querySelector('#review .canvas-status').innerText.includes(': accept')")
-    assert [d for _, d in decided(file)] == ["fix", "withdraw", "reject", "accept"]
-    page.fill("#reviewer input, #reviewer textarea", "art")  # letters that are shortcuts elsewhere
-    assert len(decided(file)) == 4
-    page.keyboard.press("Escape")
 
 
 def test_an_annotation_file_is_extended(by_hand: str, tab: Callable[..., Any], tmp_path: Path) -> None:

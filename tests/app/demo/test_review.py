@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poseunion.annotate.audit.sample import audit_path, draw, to_inspect
-from poseunion.annotate.example import example_dataset
-from poseunion.annotate.extend.run import extend
-from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review_entries import review_of
 from poseunion.annotate.review.decisions import Decision, current_point, read_extended, save
 from poseunion.app.demo.guard.saver import from_line, log_path, refused_path, to_line
 from poseunion.app.demo.review_actions import ReviewActions, ReviewState
-from poseunion.app.demo.review_render import Region, content_of, region_of
+from poseunion.app.demo.review_render import Region, picture_of, region_of
 from poseunion.app.demo.review_session import ReviewFile, review_files
-from poseunion.models import load_predictor
 from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.files import write_json
-from poseunion.models.zoo import shipped_models
-
-
-@pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The bundled example, completed, and its pictures."""
-    folder = tmp_path_factory.mktemp("extended")
-    labels, images = example_dataset(folder / "images")
-    out = folder / "extended.json"
-    extend(read_annotations(labels), images, load_predictor(shipped_models()[0], threads=1), out)
-    return out, images
-
-
-@pytest.fixture
-def actions(extended: tuple[Path, Path], tmp_path: Path) -> ReviewActions:
-    """A copy of the file under review."""
-    path = tmp_path / "extended.json"
-    shutil.copy(extended[0], path)
-    return ReviewActions([path], extended[1])
 
 
 def stands(path: Path) -> dict[tuple[Any, str], tuple[float, float, int]]:
@@ -65,12 +43,11 @@ def test_decisions_equal_those_that_every_tool_records(actions: ReviewActions, t
     shutil.copy(path, other)
     review = actions.file(0)
     state = ReviewState()
-    for key in ("a", "r", "h"):
-        _, _, _ = actions.show(state)
+    for key in ("a", "r", "h", "f"):
         state = actions.key(actions.show(state)[0], key, "ann", False)
     review.saver.finish()
     person = next(p for p in read_extended(path).records if p.get("review"))
-    assert [e["decision"] for e in person["review"]] == ["accept", "reject", "hide"]
+    assert [e["decision"] for e in person["review"]] == ["accept", "reject", "hide", "needs-fix"]
     pulled = [Decision(person["id"], e["keypoint"], e["decision"], "ann", e["time"]) for e in person["review"]]
     save(other, pulled)
     assert other.read_bytes() == path.read_bytes()
@@ -99,18 +76,20 @@ def test_undo_brings_back_what_stood(data: st.DataObject, extended: tuple[Path, 
     seen = [stands(path)]
     for _ in range(data.draw(st.integers(1, 5))):
         name = data.draw(st.sampled_from(names))
-        state = actions.show(ReviewState(0, state.position, name, history=state.history))[0]
+        state = actions.show(replace(state, selected=name))[0]
         try:
             if data.draw(st.booleans()):
                 to = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))
                 state = actions.move(state, name, to, "ann", human=True)
             else:
-                state = actions.key(state, data.draw(st.sampled_from(["a", "r", "h", "Enter"])), "ann", True)
+                state = actions.key(state, data.draw(st.sampled_from(["a", "r", "h", "f", "Enter"])), "ann", True)
         except BadArgumentError:  # nothing there to decide on
             continue
         actions.file(0).saver.finish()
-        if len(state.history) == len(seen):  # Enter goes to the next person where nothing is open
+        if len(state.history) == len(seen):  # Enter decides nothing where nothing is open
             seen.append(stands(path))
+        if state.position == len(state.rows or ()):
+            break
     while state.history:
         seen.pop()
         state = actions.undo(state)
@@ -131,26 +110,14 @@ def test_points_of_people_are_not_changed_unless_that_is_said(actions: ReviewAct
     assert moved.xyv == (50.0, 50.0, 2)
 
 
-def test_confirming_the_rest_keeps_what_is_shown(actions: ReviewActions) -> None:
-    before = stands(actions.files[0])
-    state = actions.show(ReviewState())[0]
-    state = actions.key(state, "Enter", "ann", False)
-    actions.file(0).saver.finish()
-    assert {k: v for k, v in stands(actions.files[0]).items() if v[2] > 0} == {
-        k: v for k, v in before.items() if v[2] > 0
-    }
-    assert not any(k.open and k.placed for k in actions.file(0).keypoints(actions.row(state)))
-    assert actions.key(state, "Enter", "ann", False).position == 1  # nothing is left: on to the next person
-
-
 def test_what_needs_a_fix_comes_first(actions: ReviewActions) -> None:
     path = actions.files[0]
-    rows = ReviewFile(path, actions.images).rows
+    rows = list(ReviewFile(path, actions.images).queue.candidates)
     last = read_extended(path).records[rows[-1]]
     proposal = last["proposals"][0]["name"]
     save(path, [Decision(last["id"], proposal, "needs-fix", "bob", "2026-01-01T00:00:00+00:00")])
     again = ReviewFile(path, actions.images)
-    assert again.rows[0] == rows[-1]
+    assert next(iter(again.queue.candidates)) == rows[-1]
     assert next(k for k in again.keypoints(rows[-1]) if k.name == proposal).open
 
 
@@ -178,7 +145,7 @@ def test_a_click_means_the_pixel_that_is_shown_there(left: int, top: int, scale:
 
 def test_the_region_shows_the_box_and_lies_in_the_picture(actions: ReviewActions) -> None:
     review = actions.file(0)
-    for row in review.rows:
+    for row in review.queue.candidates:
         image = review.annotations.person(row).image
         assert image is not None
         region = region_of(review, row, (image.width or 0, image.height or 0))
@@ -196,24 +163,47 @@ def test_a_picture_outside_the_folder_is_not_shown(actions: ReviewActions, tmp_p
         document["images"][0]["file_name"] = name
         path.write_text(json.dumps(document))
         review = ReviewFile(path, actions.images)
-        row = next(r for r in review.rows if review.annotations.image_index[r] == 0)
+        rows = list(review.queue.candidates)
+        row = next(r for r in rows if review.annotations.image_index[r] == 0)
         with pytest.raises(BadFileError, match="outside"):
-            content_of(review, row, "nose", "")
-        # The reviewer is told, and can go on.
-        _, content, _ = ReviewActions([path], actions.images).show(ReviewState(position=review.rows.index(row)))
+            picture_of(review, row)
+        # The reviewer gets a sentence, and can go on.
+        fresh = ReviewActions([path], actions.images)
+        state, content, _, _ = fresh.show(replace(fresh.begin(ReviewState()), position=rows.index(row)))
         assert content["error"]
         assert "outside" in content["status"]
+        with pytest.raises(BadArgumentError, match="cannot be shown"):
+            fresh.key(state, "a", "ann", False)
+        assert fresh.key(state, "n", "ann", False).position == state.position + 1
 
 
 def test_files_to_review_are_found_and_others_are_left(actions: ReviewActions, tmp_path: Path) -> None:
+    images = actions.images
     (tmp_path / "other.json").write_text("[1, 2]")
-    assert review_files(tmp_path) == [actions.files[0]]
-    assert review_files(actions.files[0]) == [actions.files[0]]
+    assert review_files(tmp_path, images) == [actions.files[0]]
+    assert review_files(actions.files[0], images) == [actions.files[0]]
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadArgumentError, match="no extended file"):
-        review_files(tmp_path / "empty")
+        review_files(tmp_path / "empty", images)
     with pytest.raises(BadArgumentError, match="neither"):
-        review_files(tmp_path / "none")
+        review_files(tmp_path / "none", images)
+
+
+def test_a_file_that_cannot_be_reviewed_is_refused(actions: ReviewActions, tmp_path: Path) -> None:
+    path, images = actions.files[0], actions.images
+    document = json.loads(path.read_text())
+    bare = tmp_path / "bare.json"
+    bare.write_text(json.dumps({**document, "annotations": [{**p, "proposals": []} for p in document["annotations"]]}))
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text(json.dumps({**document, "annotations": [{**p, "review": [1]} for p in document["annotations"]]}))
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({key: document[key] for key in ("images", "categories")} | {"annotations": []}))
+    for file, why in ((bare, "no proposal"), (damaged, "review entry 0"), (labels, "not an extended file")):
+        with pytest.raises(BadFileError, match=why):
+            review_files(file, images)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadArgumentError, match="is --images right"):
+        review_files(path, tmp_path / "empty")
 
 
 def entries(path: Path) -> list[str]:
@@ -235,7 +225,7 @@ def test_what_could_not_be_folded_is_shown_and_kept(
         state = actions.move(state, "nose", (10.0, 20.0), "ann", human=False)
         with actions.file(0).saver._condition:
             actions.file(0).saver._condition.wait_for(lambda: not actions.file(0).saver._busy)
-    _, content, _ = actions.show(state)
+    content = actions.show(state)[1]
     assert content["error"]
     assert "kept in extended.json.decisions.jsonl" in content["status"]
     assert entries(path) == []
@@ -254,7 +244,7 @@ def test_ids_that_changed_on_disk_are_noticed(actions: ReviewActions) -> None:
     actions.move(state, "nose", (10.0, 20.0), "ann", human=False)
     with actions.file(0).saver._condition:
         actions.file(0).saver._condition.wait_for(lambda: not actions.file(0).saver._busy)
-    _, content, _ = actions.show(state)
+    content = actions.show(state)[1]
     assert content["error"]
     assert "no extended annotation with this id" in content["status"]
     assert from_line(refused_path(path).read_bytes()).keypoint == "nose"
@@ -262,7 +252,7 @@ def test_ids_that_changed_on_disk_are_noticed(actions: ReviewActions) -> None:
 
 def test_what_a_killed_page_saved_is_in_the_file_of_the_next(actions: ReviewActions) -> None:
     path = actions.files[0]
-    review, row = actions.file(0), actions.row(ReviewState())
+    review, row = actions.file(0), actions.row(actions.begin(ReviewState()))
     lines = [to_line(review.decision(row, name, "fix", "ann", (9.0, 9.0), human=True)) for name in ("nose", "left_eye")]
     for cut in range(1, len(lines[1])):
         shutil.copy(path, path.with_name("copy.json"))
@@ -316,10 +306,9 @@ def test_the_sample_of_an_audit_comes_first(actions: ReviewActions) -> None:
     audit = draw(annotations, 3)
     write_json(audit_path(actions.files[0]), audit.model_dump())
     places = to_inspect(annotations, audit)
-    review = actions.file(0)
-    assert review.rows[0] == places[0][0]
-    state, content, listed = actions.show(ReviewState())
-    assert (review.rows[0], state.selected) in places
+    state, content, listed, _ = actions.show(ReviewState())
+    assert actions.row(state) == places[0][0]
+    assert (actions.row(state), state.selected) in places
     assert "Audit: 3 of 3 drawn points wait." in json.dumps(content)
     assert "audit 0." in listed or "audit 1." in listed
     content = actions.show(actions.key(state, "a", "ann", False))[1]

@@ -77,6 +77,13 @@ def test_a_folder_of_everything(folder: Path, shining: Path, tmp_path: Path, don
         assert drawn.shape == (image["height"], image["width"], 3)
 
 
+def test_the_closing_lines_account_for_every_file(folder: Path, shining: Path, tmp_path: Path, predict: Run) -> None:
+    text = predict(folder, "--out", tmp_path / "out", "--detector", shining, "--no-overlays").stdout
+    assert "6 pictures, 7 people, " in text
+    assert " accepted by threshold: " in text
+    assert text.splitlines()[-1] == "9 files: 6 pictures and 0 videos read, 2 skipped, 1 neither"
+
+
 def test_a_turned_picture_is_the_same_picture(
     folder: Path, stage: Stage, shining: Path, tmp_path: Path, done: Run, picture: Run
 ) -> None:

@@ -20,7 +20,7 @@ from poseunion.models.calibration.schema import (
 )
 from poseunion.models.errors import ModelError
 from poseunion.models.metrics import oks, oks_radius_px
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.runtime.description import parse_description
 from poseunion.models.skeleton import load_skeleton
 

@@ -25,7 +25,7 @@ from poseunion.models.inference.size_routing import (
     route_path,
     with_route,
 )
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.zoo import WEIGHTS, shipped_models
 
 pytest.importorskip("onnxruntime")

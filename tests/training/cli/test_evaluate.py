@@ -31,11 +31,12 @@ class Middle:
 
 @pytest.fixture
 def run(drawn_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Call `evaluate` on drawn people, with the model of the file m.onnx."""
     monkeypatch.setattr(predictor, "load_predictor", lambda *_, **__: Middle())
 
     def call(*arguments: str, sets: tuple[str, ...] = ("coco17", "lsp14")) -> Any:
         data = [w for s in sets for w in ("--annotations", f"{drawn_dataset}/{s}.json", "--images", str(drawn_dataset))]
-        return CliRunner().invoke(app, ["evaluate", "--model", "m", *data, *arguments])
+        return CliRunner().invoke(app, ["evaluate", "--model", "m.onnx", *data, *arguments])
 
     return call
 
@@ -47,8 +48,18 @@ def test_tables_plot_and_gallery(run: Any, tmp_path: Path) -> None:
     assert "| AP | " in result.stdout
     assert "OKS sigmas: COCO's evaluation" in result.stdout
     assert plot.is_file()
-    assert sorted(path.name for path in gallery.iterdir()) == ["1-coco-1-some_middle", "2-lsp-1-some_middle"]
-    assert len(list((gallery / "2-lsp-1-some_middle").glob("*.jpg"))) == 12
+    assert sorted(path.name for path in gallery.iterdir()) == ["1-coco-1-m", "2-lsp-1-m"]
+    assert len(list((gallery / "2-lsp-1-m").glob("*.jpg"))) == 12
+
+
+def test_columns_are_headed_by_file(run: Any, drawn_dataset: Path) -> None:
+    """Not by the name inside, which two files may share."""
+    more = ("--model", "unified", "--model", "runs/m.onnx", "--model", "runs/n.onnx")
+    table = run(*more).stdout
+    assert table.count("| | m | unified | runs/m | n |\n") == 2
+    columns = json.loads(run(*more, "--json").stdout)[f"{drawn_dataset}/coco17.json"]
+    assert [column["head"] for column in columns] == ["m", "unified", "runs/m", "n"]
+    assert {column["model"] for column in columns} == {"some/middle"}
 
 
 def test_json(run: Any, drawn_dataset: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ from poseunion.models.networks.build import build_network
 from poseunion.models.networks.weights import NetworkSpec, read_weights, save_weights
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
-from poseunion.models.zoo import weights_path
+from poseunion.models.zoo import model_path, weights_path
 from poseunion.training.cli.main import app
 from poseunion.training.data.crop_store import open_store
 from poseunion.training.data.data_file import DatasetEntry
 from poseunion.training.data.read_people import read_people
+from poseunion.training.data.splits import is_held_out
 from poseunion.training.loop.checkpoint import save_checkpoint
 from poseunion.training.loop.prepare import Prepared
 
@@ -80,8 +82,6 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         (["unified", "{data}", "stages.batch_size=0"], "from 1"),
         (["unified", "{data}", "skeleton=nobody"], "nobody"),
         (["unified", "{data}", "alpha=1", "datasets=coco,street"], "trains on street"),
-        (["paper_a_t", "{data}"], "a teacher of coco17 and one of mpii16"),
-        (["unified_t", "{data}"], "a teacher of union21"),
         (["unified", "{data}", "alpha=1", "--init", "nowhere.safetensors"], "not a safetensors file"),
         (["unified", "{data}", "alpha=1", "--init", "nowhere.onnx"], "No model file nowhere.onnx"),
         (["unified", "{data}", "alpha=1", "--init", "nobody"], "No weights 'nobody'"),
@@ -144,6 +144,39 @@ def test_a_data_file_that_is_a_picture_is_one_sentence(
 ) -> None:
     data.write_bytes(b"\x89PNG\xff\xfe")
     assert "not a text file" in refused(monkeypatch, capsys, "unified", "--data", str(data), "--out", str(tmp_path))
+
+
+def test_a_teacher_that_the_recipe_does_not_weigh_is_one_sentence(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.write_text(f"{data.read_text()}teachers: [{{model: {model_path('unified')}}}]\n")
+    for recipe, sentence in (
+        ("paper_a_t", "a teacher of coco17 and one of mpii16"),
+        ("unified", "a teacher of coco17"),
+    ):
+        arguments = (recipe, "--data", str(data), "--out", str(tmp_path / "run"))
+        assert sentence in refused(monkeypatch, capsys, *arguments)
+
+
+def test_without_teachers_labels_train_alone_and_held_out_people_are_measured(
+    drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of the README, three steps long; its text in a pipe."""
+    monkeypatch.setenv("POSEUNION_CACHE", str(tmp_path / "cache"))
+    names = ("coco17", "lsp14")
+    entries = [f"{{name: {n}, annotations: {drawn_dataset}/{n}.json, images: {drawn_dataset}}}" for n in names]
+    (tmp_path / "data.yaml").write_text(f"datasets: [{', '.join(entries)}]\n")
+    command = ["train", "unified", "--data", str(tmp_path / "data.yaml"), "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*command, "steps=3", "minutes=0", "stages.batch_size=2"])
+    assert done.exit_code == 0, done.output
+    text = done.stderr
+    assert "names no teachers: unified is trained on labels alone" in text
+    assert re.search(r"step 3 of 3, loss [\d.]+ \(.*heatmap [\d.]+\), \d+ people/s, 0 min left", text), text
+    assert "distil" not in text.split("step 1 of")[1]
+    table = text.split("PCK@.2 of held-out people")[1].splitlines()
+    held_out = {name: sum(is_held_out(f"{name}-{i}.png") for i in range(12)) for name in names}
+    for name, people in held_out.items():
+        assert any(line.split()[:2] == [name, str(people)] for line in table) == (people > 0), text
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_an_uploaded_picture_is_found_by_its_own_name(tmp_path: Path) -> None:
 
 def test_label_studio_interface_names_every_keypoint() -> None:
     config = label_studio_write.labelling_config(COCO)
-    assert all(f'<Label value="{name}"/>' in config for name in COCO.keypoints)
+    assert all(f'<Label value="{name}" model_index="{k}"/>' in config for k, name in enumerate(COCO.keypoints))
 
 
 def test_openpose_derives_its_own_midpoints(kit: SimpleNamespace, make: Any, tmp_path: Path) -> None:

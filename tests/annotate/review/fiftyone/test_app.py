@@ -78,7 +78,7 @@ def test_a_view_holds_only_what_it_asks_for(dataset: Any) -> None:
     noses = dataset.load_saved_view("nose")
     assert set(noses.values("proposals.keypoints.label", unwind=True)) == {"nose"}
     audited = dataset.load_saved_view("audit sample")
-    assert audited.values("proposals.keypoints.state", unwind=True) == ["accepted"] * 2
+    assert audited.values("proposals.keypoints.state", unwind=True) == ["accepted by threshold"] * 2
     doubtful = dataset.load_saved_view("doubtful").values("proposals.keypoints.uncertainty", unwind=True)
     rest = set(dataset.values("proposals.keypoints.uncertainty", unwind=True)) - set(doubtful)
     assert min(doubtful) > max(rest)
@@ -213,6 +213,30 @@ def test_only_this_machine_can_ask(opened: Any) -> None:
     assert status() == 200
     assert status(Host="example.com") == 403  # a name that somebody let point to this machine
     assert status(Origin="http://example.com") == 403
+
+
+def test_tag_menus_count_and_tag_proposals_only(opened: Any, dataset: Any) -> None:
+    """Asked as the App does, for all label fields that it draws: these are more."""
+    import urllib.request
+
+    root = opened.url.split("/datasets/")[0]
+    drawn = ["human", "derived", "proposals"]
+
+    def post(route: str, **more: Any) -> Any:
+        asked = {"dataset": dataset.name, "target_labels": True, "label_fields": drawn, "filters": {}, "view": []}
+        request = urllib.request.Request(f"{root}/{route}", json.dumps({**asked, **more}).encode())
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.loads(answer.read())
+
+    dataset.reload()
+    proposals = dataset.count("proposals.keypoints")
+    assert proposals < sum(dataset.count(f"{field}.keypoints") for field in drawn)
+    assert post("tagging")["count"] == proposals
+    post("tag", changes={"checked": True})
+    dataset.reload()
+    tagged = [dataset.count_values(f"{field}.keypoints.tags").get("checked", 0) for field in drawn]
+    assert tagged == [0, 0, proposals]
+    post("tag", changes={"checked": False})
 
 
 def test_a_second_review_of_the_file_waits(opened: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from poseunion.annotate.audit.sample import draw, to_inspect
 from poseunion.annotate.review.decisions import Decision, now, read_extended, save
 from poseunion.annotate.review.fiftyone.crops import LONGEST_SIDE, Window, window_of, write_cutout
-from poseunion.annotate.review.fiftyone.server import listen, own_pages_only
+from poseunion.annotate.review.fiftyone.server import listen, own_pages_only, tags_of_proposals_only
 from poseunion.annotate.review.fiftyone.slice import choose
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.images import read_image
@@ -137,3 +138,40 @@ def test_the_sample_of_an_audit_takes_the_place_of_the_audit_sample(extended: An
     chosen = choose(annotations, top=1, audit=50, drawn=places)
     assert chosen.audited == set(places)
     assert {row for row, _ in places} <= {person.row for person in chosen.people}
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "reaches"),
+    [
+        (
+            "/tagging",
+            {"target_labels": True, "label_fields": ["human", "proposals"]},
+            {"target_labels": True, "label_fields": ["proposals"]},
+        ),
+        (
+            "/tag",
+            {"target_labels": True, "changes": {}},
+            {"target_labels": True, "changes": {}, "label_fields": ["proposals"]},
+        ),
+        ("/tag", {"target_labels": False, "changes": {"a": True}}, {"target_labels": False, "changes": {"a": True}}),
+        ("/samples", {"target_labels": True}, {"target_labels": True}),
+    ],
+)
+def test_tag_menus_are_about_proposals_only(path: str, sent: dict[str, Any], reaches: dict[str, Any]) -> None:
+    text = json.dumps(sent).encode()
+    parts = iter([{"body": text[:9], "more_body": True}, {"body": text[9:]}])
+    came = b""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal came
+        more = True
+        while more:
+            message = await receive()
+            came, more = came + message["body"], message.get("more_body", False)
+
+    async def receive() -> Any:
+        return {"type": "http.request", **next(parts)}
+
+    with pytest.raises(StopIteration):
+        tags_of_proposals_only(app)({"type": "http", "path": path}, receive, None).send(None)
+    assert json.loads(came) == reaches

@@ -161,7 +161,7 @@ class PoseBatch:
         Raises:
             BadArgumentError: the batch has no `image`: it does not come from a call on one picture.
         """
-        from poseunion.models.pose_conversions import plot
+        from poseunion.models.poses.conversions import plot
 
         if self.image is None:
             raise BadArgumentError("These poses have no picture: call a predictor on one, or use draw_people.")
@@ -169,7 +169,7 @@ class PoseBatch:
 
     def _repr_png_(self) -> bytes | None:
         """Picture that a notebook shows, at most 1024 px wide or high."""
-        from poseunion.models.pose_conversions import thumbnail
+        from poseunion.models.poses.conversions import thumbnail
 
         return None if self.image is None else thumbnail(self.plot())
 
@@ -182,7 +182,7 @@ class PoseBatch:
         Raises:
             SkeletonError: the batch lacks a keypoint of `skeleton`.
         """
-        from poseunion.models.pose_conversions import coco_results
+        from poseunion.models.poses.conversions import coco_results
 
         target = load_skeleton(skeleton) if isinstance(skeleton, str) else skeleton or self.skeleton
         return coco_results(self.skeleton, self.xy, self.score, self.box_xywh, image_id, target)
@@ -193,10 +193,26 @@ class PoseBatch:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        from poseunion.models.pose_conversions import dataframe
+        from poseunion.models.poses.conversions import dataframe
 
         values = {"x": self.xy[..., 0], "y": self.xy[..., 1], "confidence": self.score}
         return dataframe(self.skeleton, {**values, **{n: getattr(self, n) for n in _OPTIONAL}}, self.model)
+
+    def to_transformers(self, minimum_confidence: float | None = None) -> list[dict[str, Any]]:
+        """List of dicts as transformers' VitPose gives it for one picture: keypoints, scores, labels, bbox.
+
+        Torch tensors: `keypoints` (K, 2) image pixels, `scores` (K,), `labels` (K,) indices in the skeleton, `bbox`
+        (4,) x0, y0, x1, y1. `post_process_pose_estimation` returns a list of these, one a picture.
+
+        Args:
+            minimum_confidence: leave out keypoints that do not exceed it, as its `threshold`; None: keep all.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+        """
+        from poseunion.models.poses.conversions import transformers_results
+
+        return transformers_results(self.xy, self.score, self.box_xywh, minimum_confidence)
 
     def to_supervision(self, minimum_confidence: float = MINIMUM_CONFIDENCE) -> Any:
         """`supervision.KeyPoints`, for its annotators and sinks: confidences, `visible`, boxes, covariances.
@@ -208,7 +224,7 @@ class PoseBatch:
         Raises:
             MissingExtraError: supervision is not installed.
         """
-        from poseunion.models.pose_conversions import supervision_keypoints
+        from poseunion.models.poses.conversions import supervision_keypoints
 
         visible = self.score >= minimum_confidence
         return supervision_keypoints(self.xy, self.score, visible, self.box_xywh, self.sd_px)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from poseunion.models.errors import BadArgumentError, SkeletonError
-from poseunion.models.pose_batch import PoseBatch
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 
 UNION = load_skeleton("union21")
@@ -36,6 +36,22 @@ def test_supervision_draws_our_uncertainty() -> None:
     np.testing.assert_array_equal(converted.data["covariance"][1, 4], [[9, 0], [0, 9]])
     blank = np.zeros((120, 120, 3), np.uint8)
     assert sv.VertexEllipseAreaAnnotator().annotate(blank.copy(), converted).any()
+
+
+def test_transformers_results_are_those_that_supervision_reads() -> None:
+    pytest.importorskip("torch")
+    sv = pytest.importorskip("supervision", "0.31")
+    batch = people(2)
+    results = batch.to_transformers()
+    read = sv.KeyPoints.from_transformers(results)
+    np.testing.assert_array_equal(read.xy, batch.xy)
+    np.testing.assert_array_equal(read.keypoint_confidence, batch.score)
+    assert results[1]["labels"].tolist() == list(range(21))
+    np.testing.assert_allclose(results[1]["bbox"][2:] - results[1]["bbox"][:2], batch.box_xywh[1, 2:], rtol=1e-5)
+    confident = batch.to_transformers(minimum_confidence=0.5)[0]
+    assert confident["labels"].tolist() == np.flatnonzero(batch.score[0] > 0.5).tolist()
+    assert len(confident["keypoints"]) == len(confident["scores"]) == len(confident["labels"])
+    assert people(0).to_transformers() == []
 
 
 def test_people_are_indexed_and_iterated() -> None:

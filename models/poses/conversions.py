@@ -1,4 +1,6 @@
-"""Predicted poses as pictures, COCO results, pandas tables and supervision's key points: `PoseBatch`'s methods.
+"""Predicted poses as pictures, COCO results, pandas tables, and as transformers and supervision have them.
+
+The methods of `PoseBatch`.
 
 Shapes: N people, K keypoints.
 """
@@ -13,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from poseunion.models.data_frame import data_frame
+from poseunion.models.codec.crop import corners_of
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import MissingExtraError, SkeletonError
+from poseunion.models.poses.data_frame import data_frame
 from poseunion.models.skeleton import Skeleton, project_indices
 
 THUMBNAIL_PX = 1024  # wider than the column of a notebook
@@ -81,6 +84,29 @@ def dataframe(skeleton: Skeleton, values: dict[str, NDArray[np.float32] | None],
     if model is not None:
         table["model"] = np.repeat(np.array(model, object), k)
     return data_frame(table)
+
+
+def transformers_results(
+    xy_NK2: NDArray[np.float32],
+    score_NK: NDArray[np.float32],
+    box_xywh_N4: NDArray[np.float32],
+    minimum_confidence: float | None,
+) -> list[dict[str, Any]]:
+    """One picture's part of what transformers' `post_process_pose_estimation` returns, as torch tensors."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("torch", "train") from error
+    shown_NK = score_NK > (-np.inf if minimum_confidence is None else minimum_confidence)
+    return [
+        {
+            "keypoints": torch.from_numpy(xy_K2[shown_K]),
+            "scores": torch.from_numpy(score_K[shown_K]),
+            "labels": torch.from_numpy(np.flatnonzero(shown_K)),
+            "bbox": torch.from_numpy(box),
+        }
+        for xy_K2, score_K, shown_K, box in zip(xy_NK2, score_NK, shown_NK, corners_of(box_xywh_N4), strict=True)
+    ]
 
 
 def supervision_keypoints(
