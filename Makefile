@@ -61,7 +61,7 @@ test-wheel:  ## the wheel in dist/ under PYTHON=python3.12: installed, it comple
 docs: $(VENV)-docs/.set-up  ## the pages as a site in site/; links, anchors and names that are not there fail
 	@mkdir -p .ns/docs/poseunion
 	@for path in $(ROOMS) poseunion/*.py; do ln -sfn ../../../$$path .ns/docs/poseunion/$$(basename $$path); done
-	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict
 
 # Both fork children from one warm process: N=200 for a short run, SEED=… for other inputs.
 fuzz: $(VENV)/.set-up-dev  ## N damaged files of every kind (2,000, about 10 minutes): no traceback, hang or half an output

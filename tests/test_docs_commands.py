@@ -21,7 +21,9 @@ from poseunion.app.cli import app as poseunion_app
 ROOT = Path(__file__).resolve().parents[1]
 # Not the notes of benchmarks/: what they ran is history.
 TEXTS = sorted(
-    path for folder in (".", "docs", "docker", "benchmarks", "models/weights") for path in (ROOT / folder).glob("*.md")
+    path
+    for folder in (".", "docs", "docs/integrations", "docker", "benchmarks", "models/weights")
+    for path in (ROOT / folder).glob("*.md")
 )
 BLOCK = re.compile(r"^( *)```bash\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 GOALS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -95,7 +97,7 @@ def wrong(words: list[str]) -> str | None:
     if program == "make":
         goals = {word for word in words[1:] if not VARIABLE.match(word)}
         return f"no goals {sorted(goals - GOALS)}" if goals - GOALS else None
-    if Path(program).name in ("python", "python3") and words[1:] and words[1].endswith(".py"):
+    if Path(program).name in ("python", "python3", "sh") and words[1:] and words[1].endswith((".py", ".sh")):
         program = words[1]
     if "/" in program or program.endswith((".py", ".sh")):
         return None if (ROOT / program).is_file() else f"no file {program}"

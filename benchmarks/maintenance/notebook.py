@@ -19,10 +19,11 @@ from typing import Any
 def shown(source: str, names: dict[str, Any]) -> dict[str, Any]:
     """A notebook's `data` of what a cell shows: media type -> text; empty where it shows nothing."""
     body = ast.parse(source).body
-    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
-    exec(compile(ast.Module(body, type_ignores=[]), "cell", "exec"), names)
-    if last is None:
+    last = body[-1] if body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(source, "cell", "exec"), names)
         return {}
+    exec(compile(ast.Module(body[:-1], type_ignores=[]), "cell", "exec"), names)
     value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
     if value is None:
         return {}

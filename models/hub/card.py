@@ -6,6 +6,7 @@ import re
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from poseunion.models.errors import install_command
 from poseunion.models.hub_files import HUB_PREFIX, HubManifest
 
 TASK = "keypoint-detection"
@@ -48,7 +49,7 @@ def model_card(manifest: HubManifest, repository: str, own: str = "") -> ModelCa
         f"{', '.join(manifest.keypoints)}.",
         "```python\nfrom poseunion.models import load_predictor\n\n"
         f'people = load_predictor("{HUB_PREFIX}{repository}")("picture.jpg")\n```',
-        "`pip install 'poseunion[hub]'`. `load_predictor` compares every file with the SHA-256 in `config.json`.",
+        f"Needs `{install_command('hub')}`. `load_predictor` compares every file with the SHA-256 in `config.json`.",
         f"## Accuracy\n\n{_table(manifest)}",
         f"## Licence\n\n{manifest.licence or 'None is stated.'}",
     ]
