@@ -78,7 +78,8 @@ class ReviewQueue:
         self.candidates = {row: found[row] for row in order}
         self.left_out = {
             "outside the picture": proposals - inside,
-            f"joints of cut-off people, confidence below {HOPELESS}": inside - sum(map(len, found.values())),
+            f"of people that the picture cuts off, with a confidence below {HOPELESS}": inside
+            - sum(map(len, found.values())),
         }
         self.states: dict[int, dict[str, str]] = {}
         self.counts: Counter[str] = Counter()

@@ -171,7 +171,7 @@ def test_joints_of_cut_off_people_are_left_out_and_counted(actions: ReviewAction
     assert set(queue.left_out.values()) == {1}
     assert {low["name"], outside["name"]} & set(queue.candidates[0]) == set()
     assert high["name"] in queue.candidates[0]
-    assert queue.left_out_sentence().startswith("2 more are left out: 1 outside the picture; 1 joints of cut-off")
+    assert queue.left_out_sentence().startswith("2 more are left out: 1 outside the picture; 1 of people")
     person["bbox"] = [50, 100, 200, 300]  # whole
     path.write_text(json.dumps(document))
     assert low["name"] in ReviewFile(path, actions.images).queue.candidates[0]
