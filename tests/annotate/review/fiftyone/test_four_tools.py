@@ -149,7 +149,8 @@ def as_xml(document: dict[str, Any], back: Path) -> Path:
 def as_coco(document: dict[str, Any], back: Path) -> Path:
     """COCO Keypoints 1.0, whose records keep a skeleton's attributes."""
     names = [label["name"] for label in document["categories"]["label"]["labels"]][1:]
-    images, records = {}, []
+    images: dict[int, dict[str, Any]] = {}
+    records: list[dict[str, Any]] = []
     for number, image, annotation, points in people_of(document):
         height, width = image["size"]
         images[number] = {"id": number + 1, "file_name": image["path"], "width": width, "height": height}
@@ -186,7 +187,7 @@ def in_label_studio(reviewed: Reviewed) -> None:
         people = {r["id"]: r["meta"]["annotation_id"] for r in prediction["result"] if "parentID" not in r}
         result = []
         for region in prediction["result"]:
-            action = actions.get((people.get(region.get("parentID")), region["id"].partition("-")[2]))
+            action = actions.get((people.get(region.get("parentID"), 0), region["id"].partition("-")[2]))
             if action == "reject":
                 continue
             if action == "fix":
