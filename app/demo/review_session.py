@@ -181,13 +181,14 @@ class ReviewFile:
         """
         person = self.annotations.records[row]
         source = person["keypoint_source"][self.names.index(keypoint)] if keypoint in self.names else NONE
+        hidden = keypoint in self.names and self.point(row, keypoint)[2] == 1  # and stays so where it is moved
         return Decision(
             annotation_id=person["id"],
             keypoint=keypoint,
             decision=what,
             reviewer=reviewer,
             time=now(),
-            to_xyv=None if to is None else (round(to[0], 2), round(to[1], 2), 2),
+            to_xyv=None if to is None else (round(to[0], 2), round(to[1], 2), 1 if hidden else 2),
             human=human and source == HUMAN,
         )
 
