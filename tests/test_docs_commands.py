@@ -33,7 +33,10 @@ GOALS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="u
 MARKED = re.compile(r"^<!-- run -->\n```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PERSONS = {"review", "pull", "demo"}
 # Programs of other projects that the texts call.
-OTHERS = {"cd", "docker", "echo", "grep", "hf", "mkdir", "pip", "pre-commit", "rsync", "sed", "ssh", "xargs"}
+OTHERS = {
+    *("cd", "cvat-cli", "docker", "echo", "export", "grep", "hf", "mkdir", "pip"),
+    *("pre-commit", "rsync", "sed", "ssh", "xargs"),
+}
 VARIABLE = re.compile(r"^[A-Z_]+=")
 ENDS = {"&&", "||", "|", ";", "&"}
 
