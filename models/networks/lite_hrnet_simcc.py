@@ -91,7 +91,7 @@ class LiteHrnetPair(MarginalSimcc):
         return torch.logsumexp(torch.stack(logp), 0)
 
     def _members(self) -> list[tuple[LiteHrnet, AddedKeypoints | None]]:
-        added = list(self.added) or [None] * len(self.backbone)
+        added: list[nn.Module | None] = list(self.added) or [None] * len(self.backbone)
         return list(zip(self.backbone, added, strict=True))  # type: ignore[arg-type]
 
 

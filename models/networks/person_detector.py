@@ -177,10 +177,12 @@ class Pyramid(nn.Module):
         x = maps[-1]
         reduced: list[Tensor] = []
         for step, finer in zip(self.top_down, maps[-2::-1], strict=True):
+            assert isinstance(step, TopDownStep)
             reduced.insert(0, step.reduce(x))
             x = step.merge(torch.cat([F.interpolate(reduced[0], scale_factor=2.0, mode="nearest"), finer], 1))
         merged = [x]
         for step, coarser in zip(self.bottom_up, reduced, strict=True):
+            assert isinstance(step, BottomUpStep)
             merged.append(step.merge(torch.cat([step.down(merged[-1]), coarser], 1)))
         return [out(x) for out, x in zip(self.out, merged, strict=True)]
 
@@ -214,6 +216,7 @@ class PersonDetector(nn.Module):
         """
         answers = []
         for head, stride, x in zip(self.heads, STRIDES, self.pyramid(self.backbone(image_N3HW)), strict=True):
+            assert isinstance(head, Head)
             score = head.score(head.score_blocks(x))
             distance = head.distances(head.box_blocks(x)) * stride
             answers.append(torch.cat([score, distance], 1).flatten(2).transpose(1, 2))

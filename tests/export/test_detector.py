@@ -12,7 +12,7 @@ from shipped_manifests import detectors
 from poseunion.export.detector import export_detector
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.inference.detector import OnnxDetector, load_detector
-from poseunion.models.networks.person_detector import PersonDetector, read_detector, save_detector
+from poseunion.models.networks.person_detector import Head, PersonDetector, read_detector, save_detector
 from poseunion.models.zoo import check_shipped, detector_catalogue, weights_path
 from poseunion.training.detector.validate import describe, detect
 
@@ -24,6 +24,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     network = PersonDetector()
     for head in network.heads:
+        assert isinstance(head, Head)
+        assert head.distances.bias is not None
         torch.nn.init.normal_(head.score.weight, std=2e3)  # an untrained network's maps hardly vary
         torch.nn.init.normal_(head.distances.bias, mean=2.0)
     save_detector(path, network.state_dict(), describe("random", 96, "a test"))

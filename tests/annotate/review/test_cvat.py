@@ -15,8 +15,9 @@ import pytest
 from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.review.apply import apply
-from poseunion.annotate.review.cvat import INSIDE, Returned, export_slice, labels_path, read_back
+from poseunion.annotate.review.cvat import INSIDE, export_slice, labels_path, read_back
 from poseunion.annotate.review.decisions import now, read_extended, save
+from poseunion.annotate.review.returned import Returned
 from poseunion.models.errors import BadFileError
 
 

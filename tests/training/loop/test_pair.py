@@ -21,8 +21,8 @@ from poseunion.training.cli.main import app
 def student(path: Path, seed: int, size_wh: tuple[int, int] = (64, 96), network: str = "lite-hrnet") -> Path:
     torch.manual_seed(seed)
     state = build_network(network, "", 21, SimccGrid(size_wh)).state_dict()
-    facts = {"source": f"run {seed}", "licence": f"licence {seed}"}
-    description = ModelDescription(name="s", skeleton="union21", size_wh=size_wh, head=SimccOutput(), **facts)
+    description = ModelDescription(name="s", skeleton="union21", size_wh=size_wh, head=SimccOutput())
+    description = description.model_copy(update={"source": f"run {seed}", "licence": f"licence {seed}"})
     save_weights(path, state, NetworkSpec(network=network, backbone=""), description)
     return path
 

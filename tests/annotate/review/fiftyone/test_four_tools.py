@@ -214,7 +214,7 @@ def in_the_demo(reviewed: Reviewed) -> None:
     review = actions.file(0)
     row_of = {record["id"]: row for row, record in enumerate(review.annotations.records)}
     for (annotation, keypoint), action in reviewed.actions("accept", "reject", "fix").items():
-        state = ReviewState(position=review.rows.index(row_of[annotation]), selected=keypoint)
+        state = ReviewState(rows=(row_of[annotation],), selected=keypoint)
         if action == "fix":
             actions.move(state, keypoint, TO, "ann", human=False)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_the_sample_of_an_audit_takes_the_place_of_the_audit_sample(extended: An
 )
 def test_tag_menus_are_about_proposals_only(path: str, sent: dict[str, Any], reaches: dict[str, Any]) -> None:
     text = json.dumps(sent).encode()
-    parts = iter([{"body": text[:9], "more_body": True}, {"body": text[9:]}])
+    parts: Iterator[dict[str, Any]] = iter([{"body": text[:9], "more_body": True}, {"body": text[9:]}])
     came = b""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
