@@ -24,7 +24,7 @@ def visit(browser: Any, address: str) -> None:
     page.locator("[data-cy=looker]").first.wait_for()
     page.wait_for_timeout(3000)
     page.keyboard.press("`")
-    page.get_by_placeholder("Search operations").fill("poseunion")
+    page.get_by_placeholder("Search").last.fill("poseunion")
     page.get_by_text("poseunion: Accept proposals").first.wait_for()
     page.wait_for_timeout(2000)
     picture = Image.open(io.BytesIO(page.screenshot()))

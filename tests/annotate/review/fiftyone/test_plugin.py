@@ -237,8 +237,9 @@ def test_an_operator_runs_on_the_current_view_of_the_app(opened: Any, dataset: A
     page.add_init_script("window.IS_PLAYWRIGHT = true")  # no advertisement over the page
     page.goto(f"{opened.url}?view=left-eye")
     page.locator("[data-cy=looker]").first.wait_for()
+    page.wait_for_timeout(3000)  # the key is listened to some time after the pictures are there
     page.keyboard.press("`")
-    page.get_by_placeholder("Search operations").fill("poseunion: reject")
+    page.get_by_placeholder("Search").last.fill("poseunion: reject")
     page.get_by_text("poseunion: Reject proposals").first.click()
     page.get_by_text("3 proposals").wait_for()
     page.get_by_role("button", name="Execute").click()
