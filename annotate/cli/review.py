@@ -18,7 +18,7 @@ ReviewedFile = Annotated[Path, typer.Argument(metavar="FILE", help="Extended fil
 
 def _install_plugin(wanted: bool) -> None:
     if wanted:
-        from poseunion.annotate.review.fiftyone.install import install
+        from poseunion.annotate.fiftyone_plugin.install import install
 
         for name, place in install().items():
             typer.echo(f"{name}: {place}")

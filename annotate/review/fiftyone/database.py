@@ -19,7 +19,7 @@ from poseunion.models.locks import lock_file
 DATASET = "review"
 PROPOSALS = "proposals"  # its field of the labels that take tags
 _DATABASE = "db"
-PLUGINS = Path(__file__).parent / "plugin"
+PLUGINS = Path(__file__).parents[2] / "fiftyone_plugin" / "plugins"
 
 
 def folder_of(file: Path) -> Path:

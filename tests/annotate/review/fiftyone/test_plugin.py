@@ -180,8 +180,8 @@ def test_a_dataset_without_proposals_is_refused_in_a_sentence(mine: Any) -> None
 
 
 def test_the_panel_shows_provenance_and_confidence(opened: Any, dataset: Any) -> None:
-    from poseunion.annotate.review.fiftyone.linked import linked
-    from poseunion.annotate.review.fiftyone.panel import provenance_markdown
+    from poseunion.annotate.fiftyone_plugin.linked import linked
+    from poseunion.annotate.fiftyone_plugin.panel import provenance_markdown
 
     dataset.reload()
     sample = dataset.match({"annotation": "7"}).first()

@@ -7,12 +7,12 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from poseunion.annotate.fiftyone_plugin.linked import Linked, decide, is_linked, linked, proposals_in_scope
+from poseunion.annotate.fiftyone_plugin.operators import recorded, reviewer_of
 from poseunion.annotate.formats.point_states import states_at
 from poseunion.annotate.formats.review_entries import last_entries_at, proposal_of
 from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.annotate.review.fiftyone.dataset import TAGS
-from poseunion.annotate.review.fiftyone.linked import Linked, decide, is_linked, linked, proposals_in_scope
-from poseunion.annotate.review.fiftyone.operators import recorded, reviewer_of
 
 HEADS = ("keypoint", "state", "confidence", "sd, px", "disagreement", "decision")
 

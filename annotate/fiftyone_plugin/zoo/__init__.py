@@ -13,6 +13,6 @@ def download_model(model_name: str, model_path: str) -> None:
 
 def load_model(model_name: str, model_path: str, **options: Any) -> Any:
     """The model, with the options of `PoseModel`."""
-    from poseunion.annotate.review.fiftyone.zoo_model import PoseModel
+    from poseunion.annotate.fiftyone_plugin.zoo_model import PoseModel
 
     return PoseModel(model_name.removeprefix("poseunion-"), **options)

@@ -15,7 +15,7 @@ ZOO = Path(__file__).parent / "zoo"
 
 
 def install() -> dict[str, Path]:
-    """Copy the folders to where FiftyOne's settings say, in place of earlier copies; returns name -> folder.
+    """Copy the folders to those of FiftyOne's settings, in place of earlier copies; returns name -> folder.
 
     Raises:
         MissingExtraError: fiftyone is not installed. BadFileError: a folder cannot be written.

@@ -1,6 +1,6 @@
 """Operators of the FiftyOne plugin `@poseunion/complete`: complete people, review proposals, certify the result.
 
-Each is a form, a call of the package's own functions and a sentence; `plugin/complete/` is what FiftyOne finds.
+Each is a form, a call of the package's own functions and a sentence; `plugins/complete/` is what FiftyOne finds.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from fiftyone.operators import types
 
 from poseunion.annotate.audit import certificate as certificates
 from poseunion.annotate.audit.sample import audit_path, audit_queue, checked_order, draw, population, read_audit
-from poseunion.annotate.review.fiftyone.complete_people import complete_people, people_fields
+from poseunion.annotate.fiftyone_plugin.complete_people import complete_people, people_fields
+from poseunion.annotate.fiftyone_plugin.linked import Linked, decide, is_linked, is_review, linked, proposals_in_scope
 from poseunion.annotate.review.fiftyone.database import PROPOSALS
 from poseunion.annotate.review.fiftyone.dataset import TAGS
-from poseunion.annotate.review.fiftyone.linked import Linked, decide, is_linked, is_review, linked, proposals_in_scope
 from poseunion.annotate.review.fiftyone.pull import Pulled, pull
 from poseunion.annotate.review.priority import queue
 from poseunion.annotate.review.progress import progress_sentence, review_progress
@@ -324,11 +324,3 @@ def _has_sample(of: Linked) -> bool:
 
 
 OPERATORS = (CompletePeople, NextToReview, Accept, Reject, MoveToReview, RecordTags, Certify)
-
-
-def register(plugin: Any) -> None:
-    """Called by FiftyOne with the plugin's context."""
-    from poseunion.annotate.review.fiftyone.panel import Provenance
-
-    for operator in (*OPERATORS, Provenance):
-        plugin.register(operator)

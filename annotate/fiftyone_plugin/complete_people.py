@@ -19,12 +19,12 @@ import numpy as np
 
 from poseunion.annotate.extend.proposer import load_proposer
 from poseunion.annotate.extend.run import Options, extend, run_path
+from poseunion.annotate.fiftyone_plugin.linked import is_linked, is_review, linked
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review_entries import last_entries
 from poseunion.annotate.review.decisions import decisions_of, read_extended, save
 from poseunion.annotate.review.fiftyone.database import PROPOSALS
 from poseunion.annotate.review.fiftyone.dataset import LINK, PULLED, SHOWN, TAGS, proposal_label
-from poseunion.annotate.review.fiftyone.linked import is_linked, is_review, linked
 from poseunion.annotate.review.fiftyone.pull import unpulled
 from poseunion.annotate.review.priority import queue
 from poseunion.models.errors import BadArgumentError
