@@ -16,6 +16,15 @@ app = typer.Typer()
 ReviewedFile = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file, as annotate extend writes it.")]
 
 
+def _install_plugin(wanted: bool) -> None:
+    if wanted:
+        from poseunion.annotate.fiftyone_plugin.install import install
+
+        for name, place in install().items():
+            typer.echo(f"{name}: {place}")
+        raise typer.Exit
+
+
 @app.command("review")
 def review_command(
     file: ReviewedFile,
@@ -36,6 +45,15 @@ def review_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew although tags of the last review are not pulled yet.")
     ] = False,
+    install_plugin: Annotated[
+        bool,
+        typer.Option(
+            "--install-plugin",
+            is_eager=True,
+            callback=_install_plugin,
+            help="Only put the plugin @poseunion/complete and the zoo model into your own FiftyOne, and end.",
+        ),
+    ] = False,
 ) -> None:
     """Show the people most in need of a look in FiftyOne's App, worst first; Ctrl-C ends it.
 
@@ -50,6 +68,8 @@ def review_command(
         annotate review train_21.json --images train/ --top 50 --no-browser --port 5200
 
         annotate review train_21.json --images train/ --alternative teacher_21.json
+
+        annotate review --install-plugin
 
     On a server: --no-browser there, and ssh -L 5151:127.0.0.1:5151 SERVER here.
     """

@@ -19,6 +19,7 @@ from poseunion.models.locks import lock_file
 DATASET = "review"
 PROPOSALS = "proposals"  # its field of the labels that take tags
 _DATABASE = "db"
+PLUGINS = Path(__file__).parents[2] / "fiftyone_plugin" / "plugins"
 
 
 def folder_of(file: Path) -> Path:
@@ -36,7 +37,7 @@ def settings(folder: Path) -> dict[str, str]:
         "FIFTYONE_DATABASE_VALIDATION": "false",  # any mongod that a package brought is new enough
         "FIFTYONE_DO_NOT_TRACK": "true",
         "FIFTYONE_CONFIG_PATH": str(folder / "fiftyone.json"),  # need not exist; the user's may name another database
-        "FIFTYONE_PLUGINS_DIR": str(folder / "plugins"),
+        "FIFTYONE_PLUGINS_DIR": str(PLUGINS),  # the review's own operators, and no others
         "FIFTYONE_DEFAULT_DATASET_DIR": str(folder / "datasets"),
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",

@@ -21,15 +21,16 @@ from poseunion.annotate.review.doubts import DOUBTFUL
 from poseunion.annotate.review.fiftyone.crops import Window, window_of, write_cutout
 from poseunion.annotate.review.fiftyone.database import DATASET, PROPOSALS
 from poseunion.annotate.review.fiftyone.slice import Slice
-from poseunion.annotate.review.priority import Person
+from poseunion.annotate.review.priority import Candidate, Person
 from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 from poseunion.models.skeleton import Skeleton
 
 TAGS = ("accept", "reject", "needs-fix")
 
-# Keys of the dataset's info: label id -> annotation id, keypoint, x, y; label id -> the tag that is in the file.
-SHOWN, PULLED = "shown", "pulled"
+# Keys of the dataset's info: label id -> annotation id, keypoint, x, y; label id -> the tag that is in the file; the
+# extended file and, where the dataset is the user's, the field of the people that were completed.
+SHOWN, PULLED, LINK = "shown", "pulled", "poseunion"
 
 _VIOLET = (190, 70, 255)  # of those not accepted: as far from the others' red as from the derived points' amber
 _TAG_COLOURS = {"accept": "#2fb344", "reject": "#d63939", "needs-fix": "#f59f00"}
@@ -86,7 +87,8 @@ def build(
     names = [c.keypoint for c in chosen.candidates]
     views = save_views(fo, dataset, [k for k in annotations.skeleton.keypoints if k in names])
     # Last, as the sign that it is whole; and not in the labels, whose every field the App lists beside the pointer.
-    dataset.info = {SHOWN: shown, PULLED: {}}
+    place = {"file": str(annotations.source.path.resolve()), "people": None}
+    dataset.info = {SHOWN: shown, PULLED: {}, LINK: place}
     dataset.save()
     return Built(len(samples), sum(len(s.proposals.keypoints) for s in samples), views, bad)
 
@@ -129,22 +131,25 @@ def _sample(
         ),
         proposals=fo.Keypoints(
             keypoints=[
-                _point(
-                    fo,
-                    c.keypoint,
-                    window,
-                    np.array(c.xy),
-                    confidence=[c.confidence],
-                    state=BY_THRESHOLD if c.accepted else NOT_ACCEPTED,
-                    gain=round(c.gain, 4),
-                    uncertainty=round(c.uncertainty, 4),
-                    disagreement=None if c.disagreement is None else round(c.disagreement, 3),
-                    swap=c.swap,
-                    audit=(c.row, c.keypoint) in chosen.audited,
-                )
+                proposal_label(fo, c, window.relative(np.array(c.xy)), audit=(c.row, c.keypoint) in chosen.audited)
                 for c in person.candidates
             ]
         ),
+    )
+
+
+def proposal_label(fo: Any, candidate: Candidate, relative_xy: Any, **attributes: Any) -> Any:
+    """`Keypoint` of one proposal, at FiftyOne's coordinates (2,)."""
+    return fo.Keypoint(
+        label=candidate.keypoint,
+        points=[np.asarray(relative_xy).tolist()],
+        confidence=[candidate.confidence],
+        state=BY_THRESHOLD if candidate.accepted else NOT_ACCEPTED,
+        gain=round(candidate.gain, 4),
+        uncertainty=round(candidate.uncertainty, 4),
+        disagreement=None if candidate.disagreement is None else round(candidate.disagreement, 3),
+        swap=candidate.swap,
+        **attributes,
     )
 
 
@@ -153,8 +158,8 @@ def _human(fo: Any, annotations: AnnotationSet, row: int, window: Window, human_
     return fo.Keypoints(keypoints=[fo.Keypoint(label="human", points=points.tolist())])
 
 
-def _point(fo: Any, name: str, window: Window, xy: Any, **attributes: Any) -> Any:
-    return fo.Keypoint(label=name, points=[window.relative(xy).tolist()], **attributes)
+def _point(fo: Any, name: str, window: Window, xy: Any) -> Any:
+    return fo.Keypoint(label=name, points=[window.relative(xy).tolist()])
 
 
 def save_views(fo: Any, dataset: Any, keypoints: list[str]) -> tuple[str, ...]:

@@ -311,8 +311,8 @@ def test_settings_name_only_the_files_own_folder(tmp_path: Path) -> None:
     for name in (
         "FIFTYONE_DATABASE_DIR",
         "FIFTYONE_CONFIG_PATH",
-        "FIFTYONE_PLUGINS_DIR",
         "FIFTYONE_DEFAULT_DATASET_DIR",
     ):
         assert Path(settings[name]).is_relative_to(folder)
     assert settings["FIFTYONE_DO_NOT_TRACK"] == "true"
+    assert Path(settings["FIFTYONE_PLUGINS_DIR"]) == database.PLUGINS

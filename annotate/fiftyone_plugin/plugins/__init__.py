@@ -1,0 +1,1 @@
+"""Folder of FiftyOne plugins, as FIFTYONE_PLUGINS_DIR names one."""
