@@ -12,5 +12,5 @@ from poseunion.models.errors import MissingExtraError
 
 @pytest.mark.skipif(importlib.util.find_spec("cvat_sdk") is not None, reason="cvat-sdk is installed")
 def test_the_missing_extra_is_named() -> None:
-    with pytest.raises(MissingExtraError, match=r"needs cvat-sdk, .* pip install 'poseunion\[cvat\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs cvat-sdk, .* pip install '\.\[cvat\]'"):
         create()

@@ -75,7 +75,7 @@ def only(folder: Path) -> DataFile:
 
 def losses(prepared: Prepared, out: Path) -> np.ndarray:
     fit(RECIPE, prepared, out, accelerator="cpu")
-    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    rows = [row for row in map(json.loads, (out / "log.jsonl").read_text().splitlines()) if "total" in row]
     return np.array([row["total"] for row in rows])
 
 
@@ -288,7 +288,7 @@ def test_a_packed_set_is_augmented_on_the_device(lossless: Path, cache: Path, tm
     recipe = changed(RECIPE, augment_on="device", steps=3)
     weights = fit(recipe, prepare(only(lossless), recipe, cache), tmp_path / "run", accelerator="cpu")
     assert weights.exists()
-    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    rows = [row for row in map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines()) if "total" in row]
     assert len(rows) == 3
     assert all(np.isfinite(row["total"]) and row["total"] > 0 for row in rows)
 

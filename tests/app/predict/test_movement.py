@@ -108,5 +108,5 @@ def test_files_that_are_no_video(video: Path, tmp_path: Path) -> None:
 def test_missing_extra_is_one_sentence(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "movement.io", None)
     monkeypatch.setitem(sys.modules, "movement", None)
-    with pytest.raises(MissingExtraError, match=r"^This needs movement.*poseunion\[movement\]"):
+    with pytest.raises(MissingExtraError, match=r"^This needs movement.*pip install '\.\[movement\]'"):
         movement_dataset(video)

@@ -161,5 +161,5 @@ def test_published_in_one_commit(hub: Any, saved: Path) -> None:
 def test_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     for use in (lambda: load_predictor("hf://owner/name"), lambda: importlib.reload(poseunion.models.hub)):
-        with pytest.raises(MissingExtraError, match=r"^This needs huggingface_hub.*poseunion\[hub\]"):
+        with pytest.raises(MissingExtraError, match=r"^This needs huggingface_hub.*pip install '\.\[hub\]'"):
             use()
