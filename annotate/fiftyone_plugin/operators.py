@@ -8,7 +8,7 @@ from __future__ import annotations
 import getpass
 import queue as thread_queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def _why_not(dataset: Any) -> str:
     return "No field of Keypoints has a skeleton with labels: set dataset.skeletons or dataset.default_skeleton."
 
 
-def _with_progress(ctx: Any, work: Callable[[Callable[[int, int], None]], Any]) -> Iterator[Any]:
+def _with_progress(ctx: Any, work: Callable[[Callable[[int, int], None]], Any]) -> Generator[Any, None, Any]:
     """Run `work` in a thread and pass its progress on; returns its result, raises its error."""
     events: thread_queue.Queue[tuple[int, int] | None] = thread_queue.Queue()
     outcome: dict[str, Any] = {}
