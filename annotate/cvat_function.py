@@ -65,7 +65,7 @@ def create(
     Args:
         skeleton: of the task: a shipped one (coco17, union21, halpe26 …), a skeleton .toml, or the task's own labels
             as a .json, copied from the tab "Raw" of its project.
-        annotations: file of any format that `annotate formats` lists, whose people are completed: annotated keypoints
+        annotations: file of any of `formats.FORMATS`, whose people are completed: annotated keypoints
             stay and condition the others. Its pictures are found by their names. Without it, or for a picture that it
             does not have, people are detected.
         label: name of the task's skeleton label.

@@ -6,8 +6,9 @@ input from the bins at mmpose's split of 2, checked against the cells that the h
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -82,12 +83,19 @@ def convert(
 
 def write_pair(stem: Path, network: torch.nn.Module, spec: NetworkSpec, description: ModelDescription) -> None:
     """Write a network as `<stem>.safetensors` and `<stem>.onnx`, both or neither."""
-    with tempfile.TemporaryDirectory() as folder:
-        weights, onnx = Path(folder) / "w.safetensors", Path(folder) / "m.onnx"
+    with both_files(stem) as (weights, onnx):
         save_weights(weights, network.state_dict(), spec, description)
         export_onnx(weights, onnx)
-        for part in (weights, onnx):
-            write_bytes(stem.parent / f"{stem.name}{part.suffix}", part.read_bytes())
+
+
+@contextlib.contextmanager
+def both_files(stem: Path) -> Iterator[tuple[Path, Path]]:
+    """Temporary paths of weights and ONNX: after the block `<stem>.safetensors` and `<stem>.onnx`, both or neither."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts = Path(folder) / f"{stem.name}.safetensors", Path(folder) / f"{stem.name}.onnx"
+        yield parts
+        for part in parts:
+            write_bytes(stem.parent / part.name, part.read_bytes())
 
 
 def network_of(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from poseunion.export.convert import both_files
 from poseunion.export.onnx.graph import described
 from poseunion.export.onnx.graph_export import traced
 from poseunion.export.starts import Layer, Start
@@ -82,13 +83,9 @@ def convert_detector(file: Path, layers: list[Layer], start: Start, stem: Path, 
         licence=licence or start.licence,
         source=f"converted from {start.origin(file)}",
     )
-    with tempfile.TemporaryDirectory() as folder:
-        weights, onnx = Path(folder) / "w.safetensors", Path(folder) / "m.onnx"
+    with both_files(stem) as (weights, onnx):
         save_detector(weights, network.state_dict(), description)
-        onnx.write_bytes(detector_graph(network.eval(), description))
-        for part in (weights, onnx):
-            write_bytes(stem.parent / f"{stem.name}{part.suffix}", part.read_bytes())
-    return description
+        return export_detector(weights, onnx)
 
 
 def detector_graph(network: PersonDetector, description: DetectorDescription) -> bytes:

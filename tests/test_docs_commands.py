@@ -34,7 +34,7 @@ MARKED = re.compile(r"^<!-- run -->\n```bash\n(.*?)^```", re.DOTALL | re.MULTILI
 PERSONS = {"review", "pull", "demo"}
 # Programs of other projects that the texts call.
 OTHERS = {
-    *("cd", "cvat-cli", "docker", "echo", "export", "grep", "hf", "mkdir", "pip"),
+    *("cd", "cvat-cli", "docker", "echo", "export", "fiftyone", "grep", "hf", "mkdir", "pip"),
     *("pre-commit", "rsync", "sed", "ssh", "xargs"),
 }
 VARIABLE = re.compile(r"^[A-Z_]+=")
@@ -83,7 +83,8 @@ def parsed(words: list[str]) -> str | None:
             if not rest or rest[0] not in command.commands:
                 return None if rest in (["--version"], ["--help"]) else f"no command {rest[:1]}"
             command, rest = command.commands[rest[0]], rest[1:]
-        if "--help" not in rest:
+        eager = {option for parameter in command.params if parameter.is_eager for option in parameter.opts}
+        if not {"--help", *eager} & set(rest):  # what acts at once is not to act here
             command.make_context(words[0], list(rest)).close()
     except Exception as error:  # click's, of which typer has a copy of its own
         if not hasattr(error, "format_message"):

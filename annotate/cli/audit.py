@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poseunion.annotate.cli.console import JsonOption, print_json
+from poseunion.annotate.cli.console import FileArgument, JsonOption, OverwriteOption, print_json
 from poseunion.models.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from poseunion.models.inference.interface import PosePredictor
 
 app = typer.Typer()
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
 SelfCheckOption = Annotated[
     bool,
     typer.Option(
@@ -163,7 +162,7 @@ def recalibrate_command(
     ] = 0.05,
     tolerance: ToleranceOption = None,
     audit: AuditOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Refit the confidences from the answers of an audit, and accept only what keeps the risk.

@@ -15,6 +15,11 @@ FORMAT_NAMES = (
     *("halpe", "crowdpose", "wholebody", "posetrack18", "jhmdb", "coco", "mpii", "mpii-mat", "lsp-mat", "aic"),
     *("yolo-pose", "datumaro", "cvat-xml", "label-studio", "labelme", "openpose", "coco-results"),
 )
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
+AuditQueueOption = Annotated[
+    bool, typer.Option("--audit", help="Only the sample of annotate audit, in the order it was drawn.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 AlternativeOption = Annotated[
     list[Path] | None,
     typer.Option(

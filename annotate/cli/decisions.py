@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.cli.console import JsonOption, print_json
+from poseunion.annotate.cli.console import JsonOption, OverwriteOption, print_json
 
 app = typer.Typer()
 SHOWN = 10  # lines of a list before the rest is only counted
@@ -25,7 +25,7 @@ def apply_command(
             "--from", metavar="OLD", help="First take over the decisions of this file: the same people extended before."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Turn reviewers' decisions into keypoints.

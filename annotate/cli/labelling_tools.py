@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poseunion.annotate.cli.console import JsonOption, print_json
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.annotate.cli.console import AuditQueueOption, FileArgument, JsonOption, OverwriteOption, print_json
+from poseunion.models.errors import BadArgumentError
 
 if TYPE_CHECKING:
     from poseunion.annotate.formats import AnnotationSet
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
     from poseunion.annotate.review.returned import Returned
 
 app = typer.Typer()
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Extended file (COCO style).")]
-AuditQueueOption = Annotated[
-    bool, typer.Option("--audit", help="Only the sample of annotate audit, in the order it was drawn.")
-]
 TopOption = Annotated[int | None, typer.Option("--top", help="Only so many people, those first that need a look most.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it is there.")]
 AcceptUnmovedOption = Annotated[
     bool, typer.Option("--accept-unmoved", help="Accept the proposals that came back as they were.")
 ]
@@ -149,13 +144,13 @@ def label_studio_import_command(
 
 def _people(file: Path, out: Path, top: int | None, *, audit: bool, overwrite: bool) -> tuple[AnnotationSet, list[int]]:
     """The file and the rows of the people that are written to `out`."""
+    from poseunion.annotate.review.apply import refuse_output
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.priority import queue
 
     if top is not None:
         refuse_budget(top, "--top")
-    if out.exists() and not overwrite:
-        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+    refuse_output(out, overwrite=overwrite)
     annotations = read_extended(file)
     waiting = queue(annotations)
     if audit:

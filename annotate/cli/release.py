@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from poseunion.annotate.cli.console import AlternativeOption, JsonOption, print_json
-from poseunion.annotate.cli.labelling_tools import AuditQueueOption, FileArgument, audited, refuse_budget
+from poseunion.annotate.cli.console import AlternativeOption, AuditQueueOption, FileArgument, JsonOption, print_json
+from poseunion.annotate.cli.labelling_tools import audited, refuse_budget
 
 app = typer.Typer()
 
@@ -45,9 +45,8 @@ def release_command(
 
         annotate release mpii_21.json --images images/ --out mpii-21 --format mpii --format yolo --original mpii.json
     """
-    from poseunion.annotate.formats.point_states import count_states, states_table
+    from poseunion.annotate.formats.point_states import states_table
     from poseunion.annotate.release import Request, release
-    from poseunion.annotate.review.decisions import read_extended
 
     request = Request(
         file, images, out, original, tuple(formats or ("coco",)), corrections, quality, licence, overwrite
@@ -67,7 +66,7 @@ def release_command(
         typer.echo(f"  pictures missing: {len(done.missing)} (first: {done.missing[0]})")
     if done.left_out:
         typer.echo(f"  left out of mpii.json, because they have no box: {done.left_out}")
-    typer.echo(f"\n{states_table(count_states(read_extended(out / 'annotations.json')))}")
+    typer.echo(f"\n{states_table(done.states)}")
 
 
 @app.command("next")

@@ -105,7 +105,7 @@ def review_command(
             if not built.people:
                 raise BadArgumentError(f"None of the pictures can be used: is {images} the right folder?")
             typer.echo(f"{built.people} people with {built.proposals} proposals; {chosen.left} people wait after them.")
-            typer.echo(progress_sentence(review_progress(annotations)))
+            typer.echo(progress_sentence(review_progress(annotations, chosen.queue)))
         url = f"http://{server.ADDRESS}:{bound.getsockname()[1]}/datasets/{database.DATASET}"
         typer.echo(f"{url}  (Ctrl-C ends; then: annotate pull {file})")
         if browser:

@@ -19,7 +19,7 @@ import numpy as np
 
 from poseunion.annotate.extend.proposer import load_proposer
 from poseunion.annotate.extend.run import Options, extend, run_path
-from poseunion.annotate.fiftyone_plugin.linked import is_linked, is_review, linked
+from poseunion.annotate.fiftyone_plugin.linked import REVIEW_IS_COMPLETE, is_linked, is_review, linked
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review_entries import last_entries
 from poseunion.annotate.review.decisions import decisions_of, read_extended, save
@@ -112,7 +112,7 @@ def complete_people(
 
 def _refuse(dataset: Any, field: str) -> None:
     if is_review(dataset):
-        raise BadArgumentError("The people of an `annotate review` are complete: open your own dataset.")
+        raise BadArgumentError(REVIEW_IS_COMPLETE)
     if not _names(dataset, field):
         raise BadArgumentError(
             f"The field {field!r} has no skeleton: set dataset.skeletons[{field!r}] (or default_skeleton) to a "

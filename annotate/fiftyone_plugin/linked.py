@@ -18,6 +18,9 @@ from poseunion.annotate.review.fiftyone.dataset import LINK, SHOWN, TAGS
 from poseunion.annotate.review.fiftyone.pull import Pulled, pull
 from poseunion.models.errors import BadArgumentError
 
+# Why `complete` refuses the dataset of an `annotate review`.
+REVIEW_IS_COMPLETE = "The people of an `annotate review` are complete: open your own dataset."
+
 
 @dataclass(frozen=True)
 class Linked:
@@ -55,7 +58,7 @@ def is_linked(dataset: Any) -> bool:
 
 def linked(dataset: Any) -> Linked:
     """A dataset's file; raises BadArgumentError where there is none."""
-    if dataset is None or not is_linked(dataset):
+    if not is_linked(dataset):
         raise BadArgumentError("This dataset has no proposals: run the operator `Complete people` first.")
     place = dataset.info[LINK]
     return Linked(dataset, Path(place["file"]), place["people"])

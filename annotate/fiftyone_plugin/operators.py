@@ -19,7 +19,15 @@ from fiftyone.operators import types
 from poseunion.annotate.audit import certificate as certificates
 from poseunion.annotate.audit.sample import audit_path, audit_queue, checked_order, draw, population, read_audit
 from poseunion.annotate.fiftyone_plugin.complete_people import complete_people, people_fields
-from poseunion.annotate.fiftyone_plugin.linked import Linked, decide, is_linked, is_review, linked, proposals_in_scope
+from poseunion.annotate.fiftyone_plugin.linked import (
+    REVIEW_IS_COMPLETE,
+    Linked,
+    decide,
+    is_linked,
+    is_review,
+    linked,
+    proposals_in_scope,
+)
 from poseunion.annotate.review.fiftyone.database import PROPOSALS
 from poseunion.annotate.review.fiftyone.dataset import TAGS
 from poseunion.annotate.review.fiftyone.pull import Pulled, pull
@@ -127,7 +135,7 @@ def _folder(dataset: Any) -> Path:
 
 def _why_not(dataset: Any) -> str:
     if is_review(dataset):
-        return "The people of an `annotate review` are complete: open your own dataset."
+        return REVIEW_IS_COMPLETE
     return "No field of Keypoints has a skeleton with labels: set dataset.skeletons or dataset.default_skeleton."
 
 

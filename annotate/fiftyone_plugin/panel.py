@@ -9,9 +9,10 @@ from fiftyone.operators import types
 
 from poseunion.annotate.fiftyone_plugin.linked import Linked, decide, is_linked, linked, proposals_in_scope
 from poseunion.annotate.fiftyone_plugin.operators import recorded, reviewer_of
-from poseunion.annotate.formats.point_states import states_at
+from poseunion.annotate.formats.point_states import NO_POINT, states_at
 from poseunion.annotate.formats.review_entries import last_entries_at, proposal_of
 from poseunion.annotate.formats.types import AnnotationSet
+from poseunion.annotate.review.fiftyone.database import PROPOSALS
 from poseunion.annotate.review.fiftyone.dataset import TAGS
 
 HEADS = ("keypoint", "state", "confidence", "sd, px", "disagreement", "decision")
@@ -22,7 +23,7 @@ def provenance(annotations: AnnotationSet, row: int, keypoints: set[str] | None 
     record, entries = annotations.records[row], last_entries_at(annotations, row)
     rows = []
     for name, state in states_at(annotations, row):
-        if (state == "none" and name not in entries) if keypoints is None else name not in keypoints:
+        if (state == NO_POINT and name not in entries) if keypoints is None else name not in keypoints:
             continue
         proposal, entry = proposal_of(record, name) or {}, entries.get(name)
         numbers = (proposal.get(key) for key in ("confidence", "sd_px", "disagreement"))
@@ -48,7 +49,7 @@ def provenance_markdown(of: Linked, selected: list[str], sample: str | None) -> 
         elif label in row_of:
             wanted[label] = None
     if not wanted and sample:
-        ids = of.dataset.select(sample).values("proposals.keypoints.id", unwind=True)
+        ids = of.dataset.select(sample).values(f"{PROPOSALS}.keypoints.id", unwind=True)
         wanted = {shown[label][0]: None for label in ids if label in shown}
     lines = []
     for annotation, keypoints in wanted.items():

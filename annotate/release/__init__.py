@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from poseunion.annotate.datasets import picture_folder
 from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.annotate.formats.extension_view import extension_of, human_view
+from poseunion.annotate.formats.point_states import count_states
 from poseunion.annotate.formats.yolo import yolo_labels_write as yolo_write
 from poseunion.annotate.release import mpii, plots
 from poseunion.annotate.release.card import Card
@@ -56,12 +58,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Released:
-    """Outcome of `release`: the proof, the files' paths in the folder, pictures that are missing, people left out."""
+    """Outcome of `release`.
+
+    Attributes:
+        files: path in the folder -> what it is.
+        missing: pictures that are not in the folder of pictures.
+        left_out: people without a box, whom MPII's json cannot hold.
+        states: see `count_states`.
+    """
 
     proof: Proof
     files: dict[str, str]
     missing: list[str]
     left_out: int
+    states: dict[str, Counter[str]]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -116,7 +126,7 @@ def release(request: Request) -> Released:
         write_json(folder / "counts.json", {name: row.to_json() for name, row in counts.items()}, indent=1)
         card = Card(name, released, counts, proof, files, drawn, missing, request.licence, quality, quality_of)
         write_bytes(folder / "README.md", card.markdown().encode())
-    return Released(proof, {**files, "README.md": "the card"}, missing, left_out)
+    return Released(proof, {**files, "README.md": "the card"}, missing, left_out, count_states(released))
 
 
 def _refuse_unapplied(annotations: AnnotationSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
@@ -24,7 +25,7 @@ NOT_SHOWN = "not for review"  # outside the picture, so that it never stands
 STATES = (BY_REVIEWER, MOVED, REJECTED, TO_BE_MOVED, WITHDRAWN, UNDECIDED, NOT_SHOWN)
 
 
-def review_progress(annotations: AnnotationSet, waiting: list[Person] | None = None) -> Counter[str]:
+def review_progress(annotations: AnnotationSet, waiting: Sequence[Person] | None = None) -> Counter[str]:
     """State -> proposals; each proposal is in one of `STATES`.
 
     Args:

@@ -10,7 +10,7 @@ from poseunion.annotate.formats.review_entries import ACCEPT, FIX, HIDE, NEEDS_F
 from poseunion.annotate.review.decisions import Decision
 from poseunion.app.demo.canvas import CanvasContent
 from poseunion.app.demo.guard.uploads import sentence
-from poseunion.app.demo.review_queue import ALL_PROPOSALS, BEFORE, QUESTIONS, STATES, Filter
+from poseunion.app.demo.review_queue import ALL_PROPOSALS, BEFORE, QUESTIONS, STATES, Filter, readable
 from poseunion.app.demo.review_render import Region, content_of, list_of, picture_of, seen
 from poseunion.app.demo.review_session import Made, ReviewFile
 from poseunion.app.demo.review_summary import side_content, summary
@@ -275,8 +275,3 @@ class ReviewActions:
 
 def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
-
-
-def readable(name: str) -> str:
-    """A keypoint's name with spaces."""
-    return name.replace("_", " ")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from poseunion.annotate.formats import AnnotationSet
+from poseunion.annotate.formats.point_states import UNDECIDED, WITHDRAWN
 from poseunion.annotate.formats.review_entries import ACCEPT, FIX, HIDE, NEEDS_FIX, REJECT, last_entries, review_of
 from poseunion.annotate.review.doubts import DOUBTFUL, HOPELESS, Doubt, doubts, hopeless
 from poseunion.annotate.review.priority import Candidate, queue
 
-UNDECIDED, WITHDRAWN = "undecided", "withdrawn"
 PENDING = (UNDECIDED, WITHDRAWN)
 MOST_REASONS = 3  # of a doubt, so that they fit a line
 # Decisions, and how the page names them.
@@ -28,6 +28,11 @@ QUESTIONS = {
     WITHDRAWN: "Withdrawn",
     BEFORE: "Decided",
 }
+
+
+def readable(name: str) -> str:
+    """A keypoint's name with spaces."""
+    return name.replace("_", " ")
 
 
 @dataclass(frozen=True)

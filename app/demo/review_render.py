@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from poseunion.annotate.extend.image_reader import read_framed
 from poseunion.app.demo.canvas import CanvasContent, Point
 from poseunion.app.demo.pictures import data_url, to_jpeg
-from poseunion.app.demo.review_queue import STATES
+from poseunion.app.demo.review_queue import STATES, readable
 from poseunion.app.demo.review_session import Keypoint, ReviewFile
 from poseunion.app.pose_records import confidence_text
 from poseunion.models.drawing import LIMB_COLOURS, ROLE_COLOURS
@@ -198,7 +198,7 @@ def list_of(keypoints: list[Keypoint], selected: str) -> str:
         rows.append(
             f'<button type="button" class="{classes}" data-name="{escape(k.name, quote=True)}"'
             f' aria-pressed="{"true" if k.name == selected else "false"}">'
-            f'<i style="--dot: {colour}"></i><span>{escape(k.name.replace("_", " "))}</span>'
+            f'<i style="--dot: {colour}"></i><span>{escape(readable(k.name))}</span>'
             f"<em>{escape(state_of(k))}</em></button>"
         )
     return f'<div class="review-list">{"".join(rows)}</div>'

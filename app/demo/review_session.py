@@ -33,7 +33,7 @@ from poseunion.annotate.formats.review_entries import (
 from poseunion.annotate.review.decisions import Decision, current_point, decisions_of, now, read_extended, record
 from poseunion.annotate.review.priority import queue, waiting
 from poseunion.app.demo.guard.saver import Saver, fold
-from poseunion.app.demo.review_queue import ReviewQueue
+from poseunion.app.demo.review_queue import ReviewQueue, readable
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
 from poseunion.models.picture_paths import picture_path, refuse_wrong_folder
 
@@ -158,7 +158,7 @@ class ReviewFile:
         with self._lock:
             recorded = record(self.annotations, decisions)
             for decision, why in recorded.refused:
-                raise BadArgumentError(f"{decision.keypoint.replace('_', ' ')}: {why}.")
+                raise BadArgumentError(f"{readable(decision.keypoint)}: {why}.")
             self.saver.add(decisions)
             before = self.annotations.records
             self.annotations = dataclasses.replace(self.annotations, records=recorded.document["annotations"])

@@ -6,11 +6,19 @@ import shlex
 from html import escape
 from typing import Any
 
+from poseunion.annotate.formats.point_states import UNDECIDED, WITHDRAWN
 from poseunion.annotate.formats.review_entries import NEEDS_FIX
-from poseunion.app.demo.review_queue import ALL_PROPOSALS, DECIDED, QUESTIONS, STATES, UNDECIDED, WITHDRAWN, Filter
+from poseunion.app.demo.review_queue import (
+    ALL_PROPOSALS,
+    DECIDED,
+    QUESTIONS,
+    STATES,
+    Filter,
+    readable,
+)
 from poseunion.app.demo.review_session import ReviewFile
 
-NAMES = {**STATES, WITHDRAWN: "withdrawn", UNDECIDED: "left"}
+NAMES = {**STATES, WITHDRAWN: WITHDRAWN, UNDECIDED: "left"}
 
 
 def side_content(review: ReviewFile, shown: Filter, person: str) -> dict[str, Any]:
@@ -20,12 +28,12 @@ def side_content(review: ReviewFile, shown: Filter, person: str) -> dict[str, An
         "question": shown.question,
         "keypoint": shown.keypoint,
         "questions": list(QUESTIONS.items()),
-        "keypoints": [["", "All keypoints"], *([name, name.replace("_", " ")] for name in queue.keypoints)],
+        "keypoints": [["", "All keypoints"], *([name, readable(name)] for name in queue.keypoints)],
         "person": person,
         "counts": [
-            ["undecided", counts[UNDECIDED]],
+            [UNDECIDED, counts[UNDECIDED]],
             ["decided", sum(counts[what] for what in DECIDED)],
-            ["withdrawn", counts[WITHDRAWN]],
+            [WITHDRAWN, counts[WITHDRAWN]],
             ["total", queue.total],
         ],
         "left_out": queue.left_out_sentence(),
@@ -41,7 +49,7 @@ def summary(review: ReviewFile, shown: Filter, images: str) -> str:
     elif shown == ALL_PROPOSALS:
         title = f"End of the queue: {waiting} proposals wait"
     else:
-        keypoint = f", {shown.keypoint.replace('_', ' ')}" if shown.keypoint else ""
+        keypoint = f", {readable(shown.keypoint)}" if shown.keypoint else ""
         title = f"Nothing is left here: {QUESTIONS[shown.question]}{keypoint}"
     rows = "".join(f"<tr><th scope='row'>{name}</th><td>{counts[key]}</td></tr>" for key, name in NAMES.items())
     rows += f"<tr><th scope='row'>total</th><td>{review.queue.total}</td></tr>"

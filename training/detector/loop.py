@@ -28,6 +28,7 @@ from poseunion.training.loop.checkpoint import Ema, load_checkpoint, save_checkp
 from poseunion.training.loop.cpu_kernels import keep_freed_memory, use_fast_kernels
 from poseunion.training.loop.log import RunLog
 from poseunion.training.loop.optimizer import adamw
+from poseunion.training.loop.optimizer import freeze as freeze_parts
 from poseunion.training.loop.schedule import Clock, cosine, warm_up
 from poseunion.training.loop.train import NonFiniteLossError, check_out
 
@@ -37,8 +38,8 @@ _SAVED = {"step", "seconds", "network", "ema", "optimizer"}
 def freeze(network: PersonDetector, stages: int) -> None:
     """Freeze the stem and the first stages of the backbone; 0 freezes nothing."""
     if stages:
-        for module in (network.backbone.stem, *network.backbone.stages[:stages]):
-            module.requires_grad_(False)
+        numbers = range(min(stages, len(network.backbone.stages)))
+        freeze_parts(network, ["backbone.stem", *(f"backbone.stages.{i}" for i in numbers)])
 
 
 def fit_detector(

@@ -19,11 +19,13 @@ class Slice:
         people: the first `top` of the queue, then the others of the audit sample.
         audited: (row, keypoint) of the audit sample.
         left: people with open proposals that are not in the slice.
+        queue: all people that it was chosen from.
     """
 
     people: tuple[Person, ...]
     audited: frozenset[tuple[int, str]]
     left: int
+    queue: Sequence[Person]
 
     @property
     def candidates(self) -> Sequence[Candidate]:
@@ -69,4 +71,4 @@ def choose(
     audited = frozenset(sample & {(c.row, c.keypoint) for person in people for c in person.candidates})
     rows = {row for row, _ in audited}
     chosen = [*people[:top], *(person for person in people[top:] if person.row in rows)]
-    return Slice(tuple(chosen), audited, len(people) - len(chosen))
+    return Slice(tuple(chosen), audited, len(people) - len(chosen), people)

@@ -10,18 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from poseunion.annotate.cli.main import app
-from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.review.decisions import read_extended
 from poseunion.annotate.review.priority import queue
 from poseunion.models.errors import PoseUnionError
-
-
-@pytest.fixture
-def extended(folder: Any, coco: Any, fake: Any) -> Path:
-    folder.write(coco(6))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
-    return Path(folder.out)
 
 
 def run(*arguments: object) -> Result:

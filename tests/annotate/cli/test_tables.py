@@ -11,8 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from poseunion.annotate.cli.main import app
-from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.point_states import DECIDED, STATES, count_states
 from poseunion.annotate.review.decisions import Decision, read_extended, save
 from poseunion.annotate.review.progress import STATES as PROGRESS
@@ -39,14 +37,6 @@ def adds_up(text: str, people: int) -> None:
     for numbers in rows.values():
         assert sum(numbers[:-1]) == numbers[-1] == people
     assert total == [sum(column) for column in zip(*rows.values(), strict=True)]
-
-
-@pytest.fixture
-def extended(folder: Any, coco: Any, fake: Any) -> Path:
-    """An extended file of six people."""
-    folder.write(coco(6))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
-    return Path(folder.out)
 
 
 @pytest.fixture

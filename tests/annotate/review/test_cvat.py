@@ -12,20 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.review.apply import apply
 from poseunion.annotate.review.cvat import INSIDE, export_slice, labels_path, read_back
 from poseunion.annotate.review.decisions import now, read_extended, save
 from poseunion.annotate.review.returned import Returned
 from poseunion.models.errors import BadFileError
-
-
-@pytest.fixture
-def extended(folder: Any, coco: Any, fake: Any) -> Path:
-    folder.write(coco(6))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
-    return Path(folder.out)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,9 @@ TIME = "2026-01-31T12:00:0{}+00:00"
 
 
 @pytest.fixture
-def extended(folder: Any, coco: Any, fake: Any) -> Path:
+def extended(make_extended: Callable[[int], Path]) -> Path:
     """A COCO file of eight people, extended."""
-    folder.write(coco(8))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
-    return Path(folder.out)
+    return make_extended(8)
 
 
 def at(second: int, **changes: Any) -> Decision:

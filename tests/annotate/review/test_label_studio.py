@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review_entries import last_entries
 from poseunion.annotate.review.apply import apply
 from poseunion.annotate.review.decisions import Decision, read_extended, save
@@ -22,13 +20,6 @@ from poseunion.models.errors import BadFileError
 
 Change = Callable[[int, dict[str, Any]], None]  # (annotation id, region): changed in place
 TIME = "2026-01-31T12:00:00.000+00:00"
-
-
-@pytest.fixture
-def extended(folder: Any, coco: Any, fake: Any) -> Path:
-    folder.write(coco(6))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
-    return Path(folder.out)
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from poseunion.annotate.extend.run import Options, extend
-from poseunion.annotate.formats import read_annotations
 from poseunion.annotate.formats.review_entries import last_entries, review_of, standing
 from poseunion.annotate.review.apply import applied, apply
 from poseunion.annotate.review.decisions import Decision, current_point, decisions_of, read_extended, save
@@ -19,11 +18,9 @@ FIX = (3.0, 4.0, 2)
 
 
 @pytest.fixture
-def extended(folder: Any, coco: Any, fake: Any) -> Path:
+def extended(make_extended: Callable[[int], Path]) -> Path:
     """A COCO file of eight people, extended."""
-    folder.write(coco(8))
-    extend(read_annotations(folder.file), folder.images, fake(), folder.out, Options(fill_gaps=True))
-    return Path(folder.out)
+    return make_extended(8)
 
 
 def decision(what: str, second: int, reviewer: str = "ann", keypoint: str = "head_top", **more: Any) -> Decision:

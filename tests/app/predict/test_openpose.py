@@ -21,7 +21,7 @@ FEET = ["big_toe", "small_toe", "heel"]
 
 @pytest.fixture
 def folder(tmp_path: Path, stage: Stage, picture: Run) -> Path:
-    """Two pictures of people, and one of nobody."""
+    """Two pictures of people, and one without people."""
     picture(tmp_path / "in" / "one.png", stage((20, 40)))
     picture(tmp_path / "in" / "below" / "two.png", stage((10, 90), (20, 30)))
     picture(tmp_path / "in" / "none.png", stage())

@@ -24,7 +24,7 @@ PATIENCE_S = 600  # for a busy machine
 
 
 def points(shift: float = 0.0) -> list[list[float]]:
-    """A person, of whom three keypoints are labelled."""
+    """A person with three labelled keypoints."""
     return [[LABELLED[n][0] + shift, LABELLED[n][1]] if n in LABELLED else [math.nan, math.nan] for n in NAMES]
 
 
