@@ -63,7 +63,7 @@ class Released:
     Attributes:
         files: path in the folder -> what it is.
         missing: pictures that are not in the folder of pictures.
-        left_out: people without a box, whom MPII's json cannot hold.
+        left_out: people without a box, which MPII's json cannot hold.
         states: see `count_states`.
     """
 
