@@ -7,6 +7,8 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +44,23 @@ def mine(dataset: Any, opened: Any) -> Any:
     return made
 
 
-def execute(name: str, **context: Any) -> Any:
-    """Run an operator as the App does; a generator's result is None."""
+def without_loop(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call in a thread of its own: where a loop runs, as Playwright's does, FiftyOne only schedules an operator."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments, **options).result()
+
+
+def outcome(name: str, **context: Any) -> Any:
+    """Run an operator as the App does, and wait for its outcome."""
     import fiftyone.operators as foo
 
     assert foo.get_operator(f"{PLUGIN}/{name}").config.label.startswith("poseunion: ")
-    return foo.execute_operator(f"{PLUGIN}/{name}", context).result
+    return without_loop(foo.execute_operator, f"{PLUGIN}/{name}", context)
+
+
+def execute(name: str, **context: Any) -> Any:
+    """Result of an operator; a generator's is None."""
+    return outcome(name, **context).result
 
 
 def selected(dataset: Any, keypoint: str, person: str) -> list[dict[str, Any]]:
@@ -148,14 +161,13 @@ def test_certify_draws_then_bounds(completed: Any) -> None:
 
 
 def test_completion_can_be_delegated(completed: Any) -> None:
-    import fiftyone.operators as foo
     from fiftyone.operators.delegated import DelegatedOperationService
 
     context = {"dataset": completed, "params": {"field": "people", "folder": str(file_of(completed).parent)}}
-    queued = foo.execute_operator(f"{PLUGIN}/complete", {**context, "request_delegation": True})
+    queued = outcome("complete", **context, request_delegation=True)
     assert queued.delegated
     service = DelegatedOperationService()
-    service.execute_queued_operations(operator=f"{PLUGIN}/complete")
+    without_loop(service.execute_queued_operations, operator=f"{PLUGIN}/complete")
     (run,) = [r for r in service.list_operations(operator=f"{PLUGIN}/complete") if r.id == queued.result["id"]]
     assert str(run.run_state) == "completed", run.result
     assert run.status.progress == 1
