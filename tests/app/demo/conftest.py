@@ -28,7 +28,7 @@ pytest.importorskip("gradio", reason="the page needs gradio (extra `demo`)")
 pytest.importorskip("onnxruntime")
 
 
-WAIT_MS = 60_000  # patience for a busy machine; a quiet one needs a second
+WAIT_MS = 300_000  # patience for a busy machine; a quiet one needs a second
 
 
 @dataclass

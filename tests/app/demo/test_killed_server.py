@@ -40,7 +40,9 @@ def served(file: Path, images: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
     command += ["--review", str(file), "--images", str(images)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+        # Each request has its own connection: a busy machine lets the server close a kept one just as it is used again.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, limits=limits) as client:
             end = time.monotonic() + PATIENCE_S
             while time.monotonic() < end:
                 with contextlib.suppress(httpx.TransportError):
