@@ -39,8 +39,7 @@ def visit(browser: Any, address: str, size: dict[str, int], name: str) -> None:
     """Every tab once."""
     page = browser.new_page(viewport=size, device_scale_factor=1.5 if size is PHONE else 1)
     page.goto(address)
-    page.get_by_role("tab", name="Try it").click()  # with a file to review the page opens on the review
-    page.click("#examples button >> nth=0")
+    page.get_by_role("tab", name="Try it").click()  # with --review the page opens on the review
     page.wait_for_selector("#result .canvas-picture[src^=data]")
     shoot(page, f"try-{name}")
     page.get_by_role("tab", name="Compare").click()

@@ -118,7 +118,7 @@ def _person_radius(image: NDArray[np.uint8], xy_K2: NDArray[np.float64]) -> floa
     extent = float(np.linalg.norm(xy_K2.max(0) - xy_K2.min(0)))
     if extent == 0:
         return of_picture
-    return float(np.clip(0.02 * extent, max(1.5, 0.4 * of_picture), of_picture))
+    return float(np.clip(0.015 * extent, max(1.2, 0.2 * of_picture), of_picture))
 
 
 def _draw_limbs(

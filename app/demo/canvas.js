@@ -1,7 +1,7 @@
 // The canvas: see canvas.py for what `props.value` holds and which events are sent.
 const $ = (selector) => element.querySelector(selector);
 const frame = $(".canvas-frame"), picture = $(".canvas-picture"), overlay = $(".canvas-overlay"), label = $(".canvas-label");
-const status = $(".canvas-status"), bar = $(".canvas-bar"), drawButton = $(".canvas-draw"), clearButton = $(".canvas-clear");
+const status = $(".canvas-status"), bar = $(".canvas-bar"), drawButton = $(".canvas-draw"), clearButton = $(".canvas-clear"), againButton = $(".canvas-again");
 const SVG = "http://www.w3.org/2000/svg";
 const REACH = 14;  // screen pixels within which a point is meant
 const MOVED = 4;   // screen pixels from which a press is a drag
@@ -269,6 +269,7 @@ drawButton.addEventListener("click", () => {
   frame.classList.toggle("canvas-drawing", drawing);
 });
 clearButton.addEventListener("click", () => sendBoxes([]));
+againButton.addEventListener("click", () => trigger("again", {}));
 
 // Keys belong to the page while the canvas is seen, nobody is typing and no other control has the keyboard's focus.
 const TYPING = "textarea, select, [contenteditable=true], input:not([type=checkbox]):not([type=radio])";
@@ -329,6 +330,7 @@ function show() {
   bar.hidden = (!shown.picture && !shown.downloads) || shown.mode === "points";
   drawButton.hidden = shown.mode !== "boxes";
   clearButton.hidden = shown.mode !== "boxes" || !(shown.boxes || []).length;
+  againButton.hidden = !shown.again;
   showDownloads(shown.downloads);
   label.hidden = true;
   // An answer that comes while somebody draws leaves him drawing.

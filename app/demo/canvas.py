@@ -23,6 +23,11 @@ def choices(html: str, elem_id: str, **options: Any) -> gr.HTML:
     return gr.HTML(html, js_on_load=asset("choose.js"), apply_default_css=False, elem_id=elem_id, **options)
 
 
+def tiles(elem_id: str) -> gr.HTML:
+    """Place for figures (`pictures.figure`); a click on one enlarges it."""
+    return gr.HTML("", js_on_load=asset("enlarge.js"), apply_default_css=False, padding=False, elem_id=elem_id)
+
+
 @dataclass(frozen=True)
 class Point:
     """A keypoint that can be pointed at, in pixels of the picture shown.
@@ -56,6 +61,7 @@ class CanvasContent:
         views: rectangles (left, top, width, height) that the picture is fitted to: `person`, and `head` where known.
         boxes: x, y, width, height.
         provisional: the first box that is drawn replaces the boxes.
+        again: offer to find people anew, in place of the boxes.
         selected: name of the point that a click places.
         seen: sent back with each key: what it is about.
         keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
@@ -71,6 +77,7 @@ class CanvasContent:
     mode: str = "look"
     boxes: Sequence[Sequence[float]] = ()
     provisional: bool = False
+    again: bool = False
     points: Sequence[Point] = ()
     links: Sequence[tuple[str, str, str]] = ()
     views: dict[str, tuple[float, float, float, float]] | None = None
@@ -88,7 +95,10 @@ class CanvasContent:
 
 
 def canvas(first: CanvasContent, elem_id: str) -> gr.HTML:
-    """The component. Its events: `boxes` {boxes}, `place` {name, x, y}, `choose` {name}, `shortcut` {key, seen}."""
+    """The component.
+
+    Its events: `boxes` {boxes}, `again` {}, `place` {name, x, y}, `choose` {name}, `shortcut` {key, seen}.
+    """
     return gr.HTML(
         value=first.to_json(),
         html_template=asset("canvas.html"),

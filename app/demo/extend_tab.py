@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import CanvasContent, canvas
+from poseunion.app.demo.canvas import CanvasContent, canvas, tiles
 from poseunion.app.demo.extend_upload import MOST_PEOPLE, MOST_PICTURES, Extended, extend_uploads
 from poseunion.app.demo.guard.uploads import Bounds, checked_upload, guarded
 from poseunion.app.demo.inference import PoseEstimator
-from poseunion.app.demo.pictures import figure
+from poseunion.app.demo.pictures import colour_legend, figure
 from poseunion.models.errors import BadArgumentError
 
 HOW = (
@@ -20,6 +20,7 @@ HOW = (
     f"people labelled stays to the digit; up to {MOST_PEOPLE} people are completed here. For whole datasets: "
     "<code>annotate extend --annotations FILE --images DIR</code>.</p>"
 )
+LEGEND = colour_legend({"human": "labelled", "derived": "derived from labels", "proposed": "proposed and accepted"})
 # Canvas with the file to save, and the overlays.
 ExtendOutputs = tuple[dict[str, Any], str]
 
@@ -35,7 +36,7 @@ def extend_tab(estimator: PoseEstimator, heavy: dict[str, Any], bounds: Bounds) 
     fill_gaps = gr.Checkbox(label="Also propose what its annotators left out", elem_id="fill-gaps")
     start = gr.Button("Extend", variant="primary", elem_id="extend")
     shown = canvas(CanvasContent(), "extended")
-    overlays = gr.HTML("", elem_id="overlays", apply_default_css=False, padding=False)
+    overlays = tiles("overlays")
 
     @guarded(lambda sentence: (CanvasContent(status=sentence, error=True).to_json(), ""), bounds)
     def run(annotations: str | None, pictures: list[str] | None, fill_gaps: bool) -> ExtendOutputs:
@@ -67,4 +68,4 @@ def gallery(done: Extended) -> str:
     passed = [f"{count} passed through: {why}" for why, count in sorted(done.report.passed.items())]
     lines = "".join(f"<li>{escape(line)}</li>" for line in [*passed, *(f"{name}: {why}" for name, why in done.bad)])
     figures = "".join(figure(image, f"People of {name}", escape(name)) for name, image in done.overlays)
-    return f"<ul class='passed'>{lines}</ul><div class='compare'>{figures}</div>"
+    return f"<ul class='passed'>{lines}</ul>{LEGEND}<div class='compare overlays'>{figures}</div>"

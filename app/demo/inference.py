@@ -21,10 +21,12 @@ from poseunion.app.demo.pictures import Picture
 from poseunion.app.pose_records import DisplayedPoses
 from poseunion.models.codec.crop import crop_from_box
 from poseunion.models.errors import BadArgumentError, ItemError
+from poseunion.models.files import sha256_of
 from poseunion.models.inference.detector import Detector
 from poseunion.models.inference.predictor import Predictor, load_predictor
 from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
+from poseunion.models.zoo import model_path
 
 # People in one picture: more cannot be distinguished on a screen, and each costs the server a network's run.
 MOST_PEOPLE = 30
@@ -50,7 +52,7 @@ class PicturePeople:
 
     Attributes:
         poses: in pixels of the picture as it is kept.
-        boxes_by: detector, hand or whole (the picture as one person).
+        boxes_by: detector, hand, example (its own boxes) or whole (the picture as one person).
         model: name.
         resolution: a key of `RESOLUTIONS`.
         ms: crop and network, all people.
@@ -90,6 +92,11 @@ class PoseEstimator:
             if name not in self._loaded:
                 self._loaded[name] = load_predictor(name, threads=self.threads)
             return self._loaded[name]
+
+    def distinct_models(self) -> list[str]:
+        """The models without those that are the same file under another name."""
+        by_content = {sha256_of(model_path(name)): name for name in reversed(self.models)}
+        return sorted(by_content.values(), key=self.models.index)
 
     def threshold(self, model: str) -> float:
         """The confidence from which the model's own description shows a keypoint."""

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import BadArgumentError, ItemError
 from poseunion.models.images import read_image
 
@@ -19,7 +20,7 @@ MAX_PIXELS = 50_000_000
 # Longest side of what is kept of an upload: screens show less, and crops of a person rarely need more.
 KEPT_SIDE_PX = 2048
 JPEG_QUALITY = 92
-TILE_PX = 640
+TILE_PX = 900  # wide enough to be enlarged
 
 
 @dataclass(frozen=True)
@@ -106,4 +107,11 @@ def figure(image: NDArray[np.uint8], alt: str, caption: str) -> str:
     height, width = image.shape[:2]
     small = image if width <= TILE_PX else shrunk(image, (TILE_PX, round(height * TILE_PX / width)))
     source, described = data_url(to_jpeg(small)), escape(alt, quote=True)
-    return f"<figure><img src='{source}' alt='{described}'><figcaption>{caption}</figcaption></figure>"
+    enlarge = f"<button type='button' class='tile' title='Enlarge'><img src='{source}' alt='{described}'></button>"
+    return f"<figure>{enlarge}<figcaption>{caption}</figcaption></figure>"
+
+
+def colour_legend(roles: dict[str, str]) -> str:
+    """HTML legend of the colours of `models.drawing`: role -> text."""
+    dots = (f'<span><i style="background: rgb{ROLE_COLOURS[role]}"></i>{text}</span>' for role, text in roles.items())
+    return f'<div class="legend">{"".join(dots)}</div>'

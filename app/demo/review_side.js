@@ -2,6 +2,11 @@
 const $ = (selector) => element.querySelector(selector);
 const jump = $("[data-jump]"), selects = { question: $("[data-filter=question]"), keypoint: $("[data-filter=keypoint]") };
 
+const choice = (question, keypoint) => JSON.stringify([question, keypoint]);
+
+// A choice that the server has not answered yet. An answer to an earlier one does not replace it.
+let chosen = null;
+
 function fill(select, options, value) {
   const wanted = JSON.stringify(options);
   if (select.dataset.options !== wanted) {
@@ -14,8 +19,10 @@ function fill(select, options, value) {
 function show() {
   const now = props.value || {}, counts = now.counts || [];
   if (!now.questions) return;
-  fill(selects.question, now.questions, now.question);
-  fill(selects.keypoint, now.keypoints, now.keypoint);
+  if (chosen === choice(now.question, now.keypoint)) chosen = null;
+  const [question, keypoint] = chosen ? JSON.parse(chosen) : [now.question, now.keypoint];
+  fill(selects.question, now.questions, question);
+  fill(selects.keypoint, now.keypoints, keypoint);
   $(".side-person").textContent = now.person;
   $(".side-counts").replaceChildren(...counts.map(([name, number]) => {
     const cell = document.createElement("div"), term = document.createElement("dt"), value = document.createElement("dd");
@@ -41,7 +48,9 @@ for (const select of Object.values(selects)) {
     if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); select.blur(); }
   });
   select.addEventListener("change", () => {
-    trigger("choose", { question: selects.question.value, keypoint: selects.keypoint.value });
+    const question = selects.question.value, keypoint = selects.keypoint.value;
+    chosen = choice(question, keypoint);
+    trigger("choose", { question, keypoint });
     if (pointed) select.blur();
   });
 }

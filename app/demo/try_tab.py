@@ -20,9 +20,8 @@ from poseunion.app.demo.inference import (
     as_coco,
     displayed_as,
 )
-from poseunion.app.demo.pictures import Picture, data_url, to_jpeg
+from poseunion.app.demo.pictures import Picture, colour_legend, data_url, to_jpeg
 from poseunion.app.pose_records import DisplayedPoses, confidence_text, draw
-from poseunion.models.drawing import ROLE_COLOURS
 from poseunion.models.errors import ItemError
 
 WELCOME = "Drop a picture with people in it, or take one of the examples."
@@ -47,8 +46,13 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
     Returns:
         The state that holds the visitor's people, for other tabs.
     """
-    found = gr.State(None, time_to_live=3600)
     least = estimator.threshold(estimator.models[0])
+    # The first example is predicted once, for all visitors: the page opens with a result.
+    people, opened = None, CanvasContent(status=WELCOME)
+    if offered:
+        people = of_example(estimator, offered[0], estimator.models[0], "Full")
+        opened = content_of(estimator, people, next(iter(SKELETONS)), "COCO", least)
+    found = gr.State(people, time_to_live=3600)
     with gr.Row(elem_classes="studio"):
         with gr.Column(elem_classes="studio-in"):
             upload = picture_input(
@@ -61,7 +65,7 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
             )
             offer = choices(thumbnails(offered), "examples", visible=bool(offered))
         with gr.Column(elem_classes="studio-result"):
-            shown = canvas(CanvasContent(status=WELCOME), "result")
+            shown = canvas(opened, "result")
             key = gr.HTML(legend("COCO"), apply_default_css=False, padding=False)
         with gr.Column(elem_classes="studio-settings"):
             view = gr.Dropdown(list(SKELETONS), value=next(iter(SKELETONS)), label="Skeleton", elem_id="view")
@@ -80,35 +84,42 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
             raise picture
         if not isinstance(picture, Picture):
             raise ItemError("No picture arrived: choose one.")
-        return (*outputs_of(estimator.find(picture, model, resolution, None), view, known, threshold), None)
+        return (*outputs_of(estimator, estimator.find(picture, model, resolution, None), view, known, threshold), None)
 
     # `look`: skeleton, known dataset and threshold, as `outputs_of` takes them.
     @guarded(failed, bounds)
     def example(event: gr.EventData, model: str, resolution: str, *look: Any) -> TryOutputs:
         chosen = offered[int(event.index) % len(offered)]
-        return outputs_of(estimator.find(chosen.picture, model, resolution, chosen.boxes), *look)
+        return outputs_of(estimator, of_example(estimator, chosen, model, resolution), *look)
 
     @guarded(failed, bounds)
     def drawn(event: gr.EventData, before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
         if before is None:
             raise ItemError(WELCOME)
-        return outputs_of(estimator.find(before.picture, model, resolution, event.boxes), *look)
+        return outputs_of(estimator, estimator.find(before.picture, model, resolution, event.boxes), *look)
+
+    @guarded(failed, bounds)
+    def find_again(before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
+        if before is None:
+            raise ItemError(WELCOME)
+        return outputs_of(estimator, estimator.find(before.picture, model, resolution, None), *look)
 
     @guarded(failed, bounds)
     def redo(before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
         if before is None:
             return None, CanvasContent(status=WELCOME).to_json()
         after = estimator.find(before.picture, model, resolution, before.poses.box_xywh.tolist())
-        return outputs_of(dataclasses.replace(after, boxes_by=before.boxes_by), *look)
+        return outputs_of(estimator, dataclasses.replace(after, boxes_by=before.boxes_by), *look)
 
     @guarded(lambda sentence: failed(sentence)[1])
     def show_again(before: PicturePeople | None, *look: Any) -> dict[str, Any]:
-        return CanvasContent(status=WELCOME).to_json() if before is None else outputs_of(before, *look)[1]
+        return CanvasContent(status=WELCOME).to_json() if before is None else outputs_of(estimator, before, *look)[1]
 
     network = [model, resolution]
     upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
     offer.choose(example, [*network, *look], [found, shown], **heavy)
     shown.boxes(drawn, [found, *network, *look], [found, shown], **heavy)
+    shown.again(find_again, [found, *network, *look], [found, shown], **heavy)
     gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **heavy)
     often = {"trigger_mode": "always_last", "show_progress": "hidden"}
     gr.on([view.input, known.input, threshold.input], show_again, [found, *look], shown, **often)
@@ -116,24 +127,38 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
     return found
 
 
-def outputs_of(found: PicturePeople, view: str, known: str, threshold: float) -> TryOutputs:
+def of_example(estimator: PoseEstimator, chosen: Example, model: str, resolution: str) -> PicturePeople:
+    """People of an example, in its own boxes."""
+    people = estimator.find(chosen.picture, model, resolution, chosen.boxes)
+    return dataclasses.replace(people, boxes_by="example")
+
+
+def outputs_of(estimator: PoseEstimator, found: PicturePeople, view: str, known: str, threshold: float) -> TryOutputs:
+    """People, and the content that shows them with these settings."""
+    return found, content_of(estimator, found, view, known, threshold).to_json()
+
+
+def content_of(
+    estimator: PoseEstimator, found: PicturePeople, view: str, known: str, threshold: float
+) -> CanvasContent:
     """The content that shows `found` with these settings."""
     seen = displayed_as(found.poses, view, known)
     drawn = draw(found.picture.pixels(), seen, threshold, POINT_SCALE)
     document = as_coco(found, seen, threshold)
     stem = found.picture.name.rsplit(".", 1)[0]
     n = len(found.poses)
-    return found, CanvasContent(
+    return CanvasContent(
         picture=data_url(to_jpeg(drawn)),
         size_wh=found.picture.size_wh,
         mode="boxes",
         boxes=found.poses.box_xywh.round(1).tolist(),
         provisional=found.boxes_by == "whole",
+        again=found.boxes_by == "hand" and estimator.detector is not None,
         points=points(seen, threshold),
         status=status(found, seen, threshold),
         downloads={f"{stem}.pose.jpg": "", f"{stem}.pose.json": json.dumps(document)},
         alt=f"{found.picture.name} with the keypoints of {n} {'person' if n == 1 else 'people'}",
-    ).to_json()
+    )
 
 
 def thumbnails(offered: list[Example]) -> str:
@@ -173,10 +198,5 @@ def status(found: PicturePeople, view: DisplayedPoses, threshold: float) -> str:
 
 def legend(known: str) -> str:
     """Legend of the colours of points and limbs."""
-
-    def dot(colour: tuple[int, int, int], text: str) -> str:
-        return f'<span><i style="background: rgb{colour}"></i>{text}</span>'
-
     dataset = known if known in KNOWN else "COCO"
-    dots = dot(ROLE_COLOURS["human"], f"labelled in {dataset}") + dot(ROLE_COLOURS["proposed"], f"new beside {dataset}")
-    return f'<div class="legend">{dots}</div>'
+    return colour_legend({"human": f"labelled in {dataset}", "proposed": f"new beside {dataset}"})

@@ -20,6 +20,12 @@ from poseunion.models import load_predictor
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.zoo import shipped_models
 
+RESULT = {"Try it": "#result .canvas", "Compare": "#tiles .compare", "Extend": "#overlays .compare"}
+OPAQUE = """selector => {
+  let node = document.querySelector(selector);
+  for (; node; node = node.parentElement) if (getComputedStyle(node).opacity !== "1") return false;
+  return true;
+}"""
 PEOPLE = np.array([[20, 10, 330, 490], [150, 20, 200, 300], [300, 40, 180, 460]], np.float32)
 
 
@@ -41,6 +47,13 @@ def upload(page: Any, path: Path) -> str:
         "before => document.querySelector('#result .canvas-status').innerText !== before", arg=before
     )
     return str(page.inner_text("#result .canvas-status"))
+
+
+def status_starts(page: Any, text: str) -> None:
+    """Wait for a status line."""
+    page.wait_for_function(
+        "text => document.querySelector('#result .canvas-status').innerText.startsWith(text)", arg=text
+    )
 
 
 def saved(page: Any, kind: str) -> bytes:
@@ -109,6 +122,9 @@ def test_a_finger_draws_only_after_the_button(
     assert page.evaluate("getComputedStyle(document.querySelector('#result .canvas-overlay')).touchAction") == "none"
     # Nothing is wider than the phone.
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#tiles figure")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def huge_png() -> bytes:
@@ -153,9 +169,6 @@ def test_compare_shows_each_variant_with_its_time(
     with_detector: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
 ) -> None:
     page = tab(with_detector)
-    page.get_by_role("tab", name="Compare").click()
-    page.wait_for_selector("#tiles .canvas-error:has-text('no people to compare')")
-    page.get_by_role("tab", name="Try it").click()
     upload(page, upload_file("people.png", photo))
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_selector("#tiles figure")
@@ -163,12 +176,57 @@ def test_compare_shows_each_variant_with_its_time(
     assert len(captions) == 3
     assert all(" ms" in caption for caption in captions)
     assert "64 px" in captions[1]
+    tile = page.locator("#tiles .tile").first
+    tile.click()
+    large = page.locator("dialog.enlarged img")
+    large.wait_for()
+    assert large.bounding_box()["width"] > 1.5 * tile.bounding_box()["width"]
+    page.keyboard.press("Escape")
+    large.wait_for(state="detached")
 
 
-def test_an_example_is_one_click(with_detector: str, tab: Callable[..., Any]) -> None:
+def test_people_are_found_again_after_boxes_were_changed(with_detector: str, tab: Callable[..., Any]) -> None:
     page = tab(with_detector)
+    again = page.locator("#result .canvas-again")
+    assert not again.is_visible()
+    page.click("#result .canvas-clear")
+    status_starts(page, "No person was found")
+    again.click()
+    status_starts(page, "3 people, ")
+    assert not again.is_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(theme: str, with_detector: str, tab: Callable[..., Any], tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    labels, images = example_dataset(tmp_path / "images")
+    page = tab(f"{with_detector}?__theme={theme}")
+    for name in ("Try it", "Compare", "Extend"):
+        page.get_by_role("tab", name=name).click()
+        if name == "Compare":
+            page.wait_for_selector("#tiles figure")
+        if name == "Extend":
+            page.set_input_files("#annotations input[type=file]", labels)
+            page.set_input_files("#pictures input[type=file]", [images / "astronaut.png"])
+            page.wait_for_selector("#pictures .file-preview, #pictures table")
+            page.click("#extend")
+            page.wait_for_selector("#overlays figure")
+        # A result fades in: its contrast counts at the end.
+        page.wait_for_function(OPAQUE, arg=RESULT[name])
+        found = axe.run(page).response
+        assert len(found["passes"]) > 10
+        serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+        # Gradio's own: its file list puts the input of "add files" inside the button.
+        serious = [v for v in serious if (name, v["id"]) != ("Extend", "nested-interactive")]
+        assert not serious, [(name, v["id"], [n["html"] for n in v["nodes"]]) for v in serious]
+
+
+def test_the_page_opens_with_an_example_and_another_is_one_click(with_detector: str, tab: Callable[..., Any]) -> None:
+    page = tab(with_detector)
+    assert "astronaut" in page.get_attribute("#result .canvas-picture", "alt")
+    assert page.inner_text("#result .canvas-status").startswith("1 person, ")
     page.click("#examples button >> nth=2")
-    page.wait_for_function("document.querySelector('#result .canvas-status').innerText.startsWith('1 person')")
+    page.wait_for_selector("#result .canvas-picture[alt*=grace_hopper]")
     assert "grace_hopper" in page.get_attribute("#result .canvas-picture", "alt")
 
 
@@ -192,6 +250,8 @@ def test_an_annotation_file_is_extended(by_hand: str, tab: Callable[..., Any], t
     page.wait_for_selector("#overlays figure")
     page.wait_for_selector("#extended .canvas-status:has-text('2 of 3 people completed')")
     assert "1 passed through: picture not given" in page.inner_text("#overlays")
+    legend = page.inner_text("#overlays .legend")
+    assert all(word in legend for word in ("labelled", "derived", "proposed"))
     with page.expect_download() as download:
         page.click("#extended .canvas-save")
     by_page = json.loads(Path(download.value.path()).read_text())
