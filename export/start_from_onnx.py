@@ -19,9 +19,6 @@ from poseunion.models.networks.weights import NetworkSpec
 from poseunion.models.runtime.description import ModelDescription
 from poseunion.models.skeleton import load_skeleton
 
-# Heatmaps peak at 1, logits of a distribution over 3,072 cells must be larger. 12 to 26 gave the same COCO AP
-# (66.5 to 66.7, coco/train people); training keeps 20.
-HEATMAP_GAIN = 20.0
 # The branch starts from random weights: the same ones, so that a conversion can be repeated to the byte.
 SEED = 0
 
@@ -68,5 +65,5 @@ def convert_start(
 def _as_logits(start: Start, layers: list[Layer]) -> dict[str, torch.Tensor]:
     state = start.state(layers)
     for name in ("heatmap.weight", "heatmap.bias"):
-        state[name] = state[name] * np.float32(HEATMAP_GAIN)
-    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in state.items()}
+        state[name] = state[name] * np.float32(start.gain)
+    return {name: torch.tensor(value) for name, value in state.items()}

@@ -15,7 +15,13 @@ import onnx
 import torch
 from torch import nn
 
-from poseunion.export.onnx.graph import described, folded, with_fixed_scales, without_logsumexp
+from poseunion.export.onnx.graph import (
+    described,
+    folded,
+    with_fixed_scales,
+    with_padding_in_convolutions,
+    without_logsumexp,
+)
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError, ModelError
 from poseunion.models.files import write_bytes
@@ -106,7 +112,7 @@ def traced(
         )
     names = set(network.state_dict())
     plain = folded(onnx.load_from_string(buffer.getvalue()), names)
-    return folded(without_logsumexp(with_fixed_scales(plain)), names)
+    return folded(without_logsumexp(with_padding_in_convolutions(with_fixed_scales(plain))), names)
 
 
 def prove(trained: PoseModel, exported: PoseModel) -> float:

@@ -20,10 +20,13 @@ from poseunion.models.onnx_file import read_onnx
 
 State = dict[str, NDArray[np.float32]]
 
+# Constants of no more values are sizes, axes and scales (a Resize has 8); larger ones are weights.
+MOST_VALUES = 8
+
 
 @dataclass(frozen=True)
 class Layer:
-    """Convolution of a public file: weight (out, in / groups, rows, columns) and bias (out,)."""
+    """Convolution of a public file: weight (out, in / groups, rows, columns), bias (out,), zeros where it has none."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -40,6 +43,7 @@ class Start:
         size_wh: input size.
         shapes: names in our class -> shapes of the weights, in the order of the file's graph.
         convert: from weights and biases under these names, as read, to equivalent ones of our class.
+        gain: heatmap -> logit of a keypoint's distribution over all cells.
         licence: of the weights, as stated by the publishers.
         published: sha256 of the tested files -> source of each.
     """
@@ -52,6 +56,7 @@ class Start:
     convert: Callable[[State], State]
     licence: str
     published: dict[str, str]
+    gain: float = 1.0
 
     def fault(self, layers: list[Layer]) -> str | None:
         """First difference of a file's layers from this network; None where there is none."""
@@ -80,8 +85,8 @@ def read_layers(path: Path) -> list[Layer]:
     """Read the convolutions of an ONNX file, in graph order.
 
     Raises:
-        BadFileError: not an ONNX file. ModelError: it holds weights elsewhere than in convolutions with a bias, or
-            values that are not finite.
+        BadFileError: not an ONNX file. ModelError: it holds weights elsewhere than in convolutions, or values that are
+            not finite.
     """
     graph = read_onnx(path, external=False).graph
     constants = {one.name: one for one in graph.initializer}
@@ -90,14 +95,14 @@ def read_layers(path: Path) -> list[Layer]:
         if node.op_type != "Conv":
             continue
         names = list(node.input[1:])
-        if len(names) != 2 or any(name not in constants for name in names):
-            raise ModelError(f"{path}: convolution {node.name or node.output[0]} has no weight and bias stored.")
-        weight, bias = (_array(constants[name], path) for name in names)
-        layers.append(Layer(weight, bias))
-    used = {name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]}
-    # Sizes, axes and scales are small vectors; anything larger is a weight that would be lost.
+        if not 1 <= len(names) <= 2 or any(name not in constants for name in names):
+            raise ModelError(f"{path}: convolution {node.name or node.output[0]} has no weights stored.")
+        weight, *bias = (_array(constants[name], path) for name in names)
+        layers.append(Layer(weight, bias[0] if bias else np.zeros(len(weight), np.float32)))
+    # A constant that is an output, too, is none of the network's.
+    harmless = {name for node in graph.node if node.op_type in ("Conv", "Identity") for name in node.input}
     for name, one in constants.items():
-        if name not in used and len(one.dims) > 1:
+        if name not in harmless and np.prod(one.dims, dtype=int) > MOST_VALUES:
             raise ModelError(f"{path} has weights outside of its convolutions ({name}).")
     return layers
 

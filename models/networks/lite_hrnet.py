@@ -19,6 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
 
+from poseunion.models.codec.heads import Alignment
+from poseunion.models.networks.published_simcc import HeatmapBody
+
 WIDTHS = (40, 80, 160, 320)  # channels of the branches of stride 4, 8, 16, 32
 PYRAMID_WIDTHS = (40, 40, 80, 160)  # channels of the head's maps of stride 4, 8, 16, 32
 STEM_WIDTH = 32
@@ -165,12 +168,15 @@ class TopDown(nn.Module):
         return result
 
 
-class LiteHrnet(nn.Module):
+class LiteHrnet(HeatmapBody):
     """Naive Lite-HRNet with its top-down head and heatmaps.
 
     Args:
         keypoints: number of heatmaps.
     """
+
+    alignment = Alignment.CLASSIC
+    widths = PYRAMID_WIDTHS
 
     def __init__(self, keypoints: int) -> None:
         super().__init__()
@@ -186,12 +192,8 @@ class LiteHrnet(nn.Module):
         self.top_down = TopDown()
         self.heatmap = nn.Conv2d(WIDTHS[0], keypoints, 1)
 
-    def forward(self, image_N3HW: Tensor) -> Tensor:
-        """Heatmaps (N, K, H/4, W/4) from (N, 3, H, W) normalised, sides divisible by 32."""
-        return self.heatmap(self.pyramid(image_N3HW)[0])
-
     def pyramid(self, image_N3HW: Tensor) -> list[Tensor]:
-        """Maps of the head, strides 4, 8, 16 and 32 with `PYRAMID_WIDTHS` channels, from (N, 3, H, W)."""
+        """Maps of the head, strides 4, 8, 16 and 32 with `PYRAMID_WIDTHS` channels, from (N, 3, H, W) normalised."""
         stem = self.stem(image_N3HW)
         maps = [self.to_stride_4(stem)]
         for stage, begin in zip(self.stages, self.begin, strict=True):

@@ -17,9 +17,9 @@ from torch.nn import functional as F  # noqa: N812  torch's own convention
 from typer.testing import CliRunner
 
 from poseunion.export.cli.main import app
-from poseunion.export.start_from_onnx import HEATMAP_GAIN, convert_start
+from poseunion.export.start_from_onnx import convert_start
 from poseunion.export.starts import STARTS, read_layers
-from poseunion.export.starts.lite_hrnet import equalised, graph_order
+from poseunion.export.starts.lite_hrnet import HEATMAP_GAIN, equalised, graph_order
 from poseunion.models.errors import BadArgumentError, BadFileError, ModelError, PoseUnionError
 from poseunion.models.networks.lite_hrnet import STAGES, WIDTHS
 from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetSimcc

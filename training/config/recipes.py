@@ -57,6 +57,15 @@ def unified_branch() -> Recipe:
     return changed(unified(), name="unified_branch", start="", frozen=("backbone",), lr=2e-3, betas=(("union21", 1.0),))
 
 
+def unified_fast() -> Recipe:
+    """MoveNet Lightning with SimCC outputs, from a converted public network: `poseunion convert` makes the start.
+
+    Body and branch are trained together: the published heatmaps show every person of a crop, so that the body has more
+    to learn than to keep.
+    """
+    return changed(unified(), name="unified_fast", network="movenet", start="")
+
+
 def unified_imagenet() -> Recipe:
     """ImageNet's efficientnet_lite0 with the translation-equivariant SimCC head, from 96x128 to 192x256.
 
@@ -152,7 +161,7 @@ def paper_a_s() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
-        *(unified, unified_branch, unified_imagenet, unified_t, unified_s, paper_a_t, paper_a_s),
+        *(unified, unified_branch, unified_fast, unified_imagenet, unified_t, unified_s, paper_a_t, paper_a_s),
         *LOW_RESOLUTION_RECIPES,
     )
 }

@@ -11,7 +11,8 @@ from poseunion.models.codec.heatmap import keys_matrix  # noqa: E402
 from poseunion.models.codec.simcc import BETA, SimccGrid, decode  # noqa: E402
 from poseunion.models.networks.build import build_network  # noqa: E402
 from poseunion.models.networks.lite_hrnet import interleaved  # noqa: E402
-from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED, LiteHrnetPair, LiteHrnetSimcc  # noqa: E402
+from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetPair, LiteHrnetSimcc  # noqa: E402
+from poseunion.models.networks.published_simcc import PUBLISHED  # noqa: E402
 
 GRID = SimccGrid((64, 96))
 

@@ -28,6 +28,7 @@ NETWORKS = [
     ("equivariant", "efficientnet_lite0:16"),
     ("lite-hrnet", ""),
     ("lite-hrnet-pair", ""),
+    ("movenet", ""),
     ("rtmpose-t", ""),
     ("simcc-8", "resnet18"),
     ("heatmap-4", "hrnet_w18_small"),
