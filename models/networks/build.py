@@ -16,6 +16,7 @@ def build_network(
     """Build `lite-hrnet`, `movenet`, `rtmpose-t` …, or on a backbone `equivariant` or one map's head: `simcc-8` …
 
     Args:
+        backbone: name of timm's; `:16`, also behind a name, ends it at stride 16.
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
     """
     if network == "equivariant":
@@ -33,9 +34,11 @@ def build_network(
 
         return LiteHrnetPair(keypoints, grid)
     if network == "movenet":
-        from poseunion.models.networks.movenet_simcc import MoveNetSimcc
+        from poseunion.models.networks.movenet_simcc import ENDS_AT_16, MoveNetSimcc
 
-        return MoveNetSimcc(keypoints, grid)
+        if backbone not in ("", ENDS_AT_16):
+            raise BadArgumentError(f"No backbone {backbone!r} of movenet: leave it out, or give {ENDS_AT_16!r}.")
+        return MoveNetSimcc(keypoints, grid, 16 if backbone else 32)
     if network.startswith("rtmpose-"):
         from poseunion.models.networks.rtmpose import RTMPose
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.build import build_network
-from poseunion.models.networks.equivariant import EquivariantSimcc
+from poseunion.models.networks.equivariant import EquivariantSimcc, MarginalSimcc
 from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_described, read_weights
 from poseunion.models.networks.widen import can_widen, widened
@@ -93,9 +93,9 @@ def origin_of(path: Path) -> Origin:
 def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     """Trained weights as the weights of a recipe's first stage.
 
-    The equivariant network has no layer over positions: it may start at any size from weights with as many bins a
-    cell, or half as many; and without its last stages, where the recipe's backbone ends early. An RTMPose may start
-    from a smaller one, see `widen`.
+    A network whose logits are marginals of heatmaps has no layer over positions: it may start at any size from weights
+    with as many bins a cell (the equivariant one also with half as many); and without its last stages, where the
+    recipe's backbone ends early. An RTMPose may start from a smaller one, see `widen`.
 
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
@@ -108,7 +108,7 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
         network = widened(network, size)
         spec = spec.model_copy(update={"network": student.network})
     has = spec.network, spec.backbone
-    if has != own and isinstance(network, EquivariantSimcc):
+    if has != own and isinstance(network, MarginalSimcc):
         has = spec.network, _ending(spec.backbone, student.backbone)
     if has[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
         raise BadArgumentError(
@@ -116,12 +116,11 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
             f"{recipe.name} trains {' '.join(own)} for {recipe.skeleton}: start from weights of the same network."
         )
     size_wh, bins_wh = description.size_wh, description.grid.bins_wh
-    if isinstance(network, EquivariantSimcc):
-        if first.split == 2 * description.grid.split:
-            network = network.shrunk()
-        if first.split == network.grid.split:
-            names = network_for(0, changed(recipe, pretrained=False), None).state_dict()
-            return {name: tensor for name, tensor in network.state_dict().items() if name in names}
+    if isinstance(network, EquivariantSimcc) and first.split == 2 * description.grid.split:
+        network = network.shrunk()
+    if isinstance(network, MarginalSimcc) and first.split == network.grid.split:
+        given, state = network.state_dict(), network_for(0, changed(recipe, pretrained=False), None).state_dict()
+        return {n: given[n] if n in given and given[n].shape == fresh.shape else fresh for n, fresh in state.items()}
     if (size_wh, bins_wh) != (first.size_wh, first.bins_wh):
         raise BadArgumentError(
             f"{path} reads crops of {size_wh} and gives {bins_wh} bins, recipe "
