@@ -87,12 +87,7 @@ def train(
         steps = round(config.schedule.epochs * people / config.stages[-1].batch_size)
         config = changed(config, steps=max(1, steps))
     for labelled in stores:
-        pseudo = int(((labelled.weight > 0) & (labelled.weight < 1)).sum())
-        console.print(
-            f"{labelled.store.dataset}: {len(labelled.rows)} people, {int((labelled.weight == 1).sum())} labels, "
-            f"{pseudo} pseudo-labels, {len(labelled.store.skipped)} skipped"
-            + (f", left and right exchanged on {labelled.exchanged} people" if labelled.exchanged else "")
-        )
+        console.print(labelled.summary())
     console.print(dataclasses.asdict(config))
     weights = fit(config, prepared, out, init=start, origin=origin, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")

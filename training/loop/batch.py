@@ -42,6 +42,7 @@ class LabelledStore:
         sampling: relative number of draws of a person.
         distilled: teachers to distil from.
         exchanged: people to sample from whose left and right were exchanged, see `left_right_correction`.
+        held_out: people that no student is trained on, see `is_held_out`.
     """
 
     store: CropStore
@@ -51,6 +52,20 @@ class LabelledStore:
     sampling: float
     distilled: tuple[DistillationSource, ...] = ()
     exchanged: int = 0
+    held_out: int = 0
+
+    def summary(self) -> str:
+        """Counts in a line: people to train on of all, why the others not, labels and pseudo-labels."""
+        people, total = len(self.rows), len(self.store)
+        left = {"held out": self.held_out, "without a label or a teacher's keypoint": total - people - self.held_out}
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left.items() if number)
+        weight = self.weight[self.rows]
+        return (
+            f"{self.store.dataset}: {people:,} of {total:,} people{f' ({reasons})' if reasons else ''}, "
+            f"{int((weight == 1).sum()):,} labels, {int(((weight > 0) & (weight < 1)).sum()):,} pseudo-labels, "
+            f"{len(self.store.skipped):,} skipped"
+            + (f", left and right exchanged on {self.exchanged:,} people" if self.exchanged else "")
+        )
 
 
 def source_of(labelled: LabelledStore, skeleton: str) -> DistillationSource | None:

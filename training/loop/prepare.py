@@ -114,7 +114,7 @@ def prepare(data: DataFile, recipe: Recipe, cache: Path) -> Prepared:
         useful = (weight.sum(1) > 0) | np.any(agrees, 0) if distilled else weight.sum(1) > 0
         rows = np.flatnonzero(~apart & useful)
         exchanges = int(exchanged[rows].any(1).sum())
-        train.append(LabelledStore(store, xy, weight, rows, one.sampling, distilled, exchanges))
+        train.append(LabelledStore(store, xy, weight, rows, one.sampling, distilled, exchanges, int(apart.sum())))
         if one.kind == "keypoints":
             human = store.certain.any(1)
             held.append(LabelledStore(store, store.xy, weight, np.flatnonzero(apart & human), one.sampling))

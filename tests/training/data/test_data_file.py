@@ -65,6 +65,17 @@ def test_sampling_goes_by_people_or_by_data_sets(store: CropStore) -> None:
         assert np.mean(batch.weight_NK.any(1)) == pytest.approx(share, abs=0.08)
 
 
+def test_the_summary_accounts_for_everybody(store: CropStore) -> None:
+    total, nobody = len(store), np.zeros((len(store), len(UNION)))
+    weight = np.where(np.arange(total)[:, None] < 5, store.weight, 0)
+    some = LabelledStore(store, store.xy, weight, np.arange(3), 1.0, held_out=2)
+    labels = int(store.weight[:3].sum())
+    left = f"(2 held out, {total - 5} without a label or a teacher's keypoint)"
+    assert some.summary() == f"drawn: 3 of {total} people {left}, {labels} labels, 0 pseudo-labels, 0 skipped"
+    everybody = LabelledStore(store, store.xy, nobody + 0.5, np.arange(total), 1.0).summary()
+    assert everybody == f"drawn: {total} of {total} people, 0 labels, {nobody.size} pseudo-labels, 0 skipped"
+
+
 def test_definition_offsets_can_be_left_out(drawn_dataset: Path) -> None:
     entry = DatasetEntry(name="drawn", annotations=drawn_dataset / "lsp14.json", images=drawn_dataset)
     head, neck = UNION.index("head_top"), UNION.index("upper_neck")
