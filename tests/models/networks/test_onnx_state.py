@@ -29,6 +29,7 @@ NETWORKS = [
     ("lite-hrnet", ""),
     ("lite-hrnet-pair", ""),
     ("movenet", ""),
+    ("movenet", ":16"),
     ("rtmpose-t", ""),
     ("simcc-8", "resnet18"),
     ("heatmap-4", "hrnet_w18_small"),

@@ -70,6 +70,20 @@ def test_weights_start_a_student_of_any_size_that_ends_early(
     assert (x.shape[-1], y.shape[-1]) == (size_wh[0] * 4, size_wh[1] * 4)
 
 
+@pytest.mark.parametrize("backbone", ["", ":16"])
+def test_a_published_body_starts_at_any_size_and_may_end_early(tmp_path: Path, backbone: str) -> None:
+    path = weights_file(tmp_path, Stage((64, 96), 2.0, 1.0, 2), network="movenet", backbone="")
+    small = changed(RECIPE, network="movenet", backbone=backbone, stages=(Stage((32, 64), 2.0, 1.0, 2),))
+    state, saved = initial_state(small, path), loaded(path)
+    taken = {name for name in state if name in saved and torch.equal(state[name], saved[name])}
+    network = network_for(0, small, state)
+    # One convolution reads another map where the body ends early.
+    assert set(state) - taken <= ({"backbone.lateral.3.weight", "backbone.lateral.3.bias"} if backbone else set())
+    assert sum(v.numel() for v in state.values()) < (0.6e6 if backbone else 2.4e6)
+    x, y = network.eval()(torch.zeros(1, 3, 64, 32))
+    assert (x.shape[-1], y.shape[-1]) == (64, 128)
+
+
 @pytest.mark.parametrize("stage", [SMALL, BIG])
 def test_a_run_begins_where_the_weights_end(prepared: Prepared, tmp_path: Path, stage: Stage) -> None:
     """Nothing is learned in one step at almost no rate: what comes out is what went in."""
