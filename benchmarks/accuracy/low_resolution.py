@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from small_people import open_task
+from small_people import held_out, open_task
 
 from poseunion.app.demo.downscale import reduce_resolution
 from poseunion.models.codec.crop import crop_from_box
@@ -33,7 +33,13 @@ class FromAfar(Predictor):
         super().__init__(predictor.model, batch_size=predictor.batch_size)
         self.side_px = side_px
 
-    def predict(self, images: Sequence[NDArray[np.uint8]], boxes_xywh: Sequence[ArrayLike]) -> list[PoseBatch]:
+    def predict(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes_xywh: Sequence[ArrayLike],
+        labels: Sequence[NDArray[np.floating]] | None = None,
+        wanted: Sequence[NDArray[np.bool_]] | None = None,
+    ) -> list[PoseBatch]:
         """As `Predictor.predict`, one person at a time: each has a picture of their own."""
         found = []
         for image, boxes in zip(images, boxes_xywh, strict=True):
@@ -52,12 +58,15 @@ def main() -> None:
     parser.add_argument("--model", action="append", required=True)
     parser.add_argument("--side", type=int, required=True, help="pixels of a person's padded square")
     parser.add_argument("--sets", type=Path, required=True)
+    parser.add_argument("--held-out", action="store_true", help="train.json's held-out people, to choose a student on")
     options = parser.parse_args()
+    split = "train" if options.held_out else "test"
     predictors = [FromAfar(load_predictor(name, threads=1), options.side) for name in options.model]
     for name in ("coco", "lspet"):
-        task = open_task(options.sets / name, "test")
+        task = open_task(options.sets / name, split)
+        task = held_out(task) if options.held_out else task
         columns = [measure(predictor, task).scores for predictor in predictors]
-        print(f"{name}/test.json, {options.side}x{options.side} pixels a person\n\n{markdown_table(columns)}\n")
+        print(f"{name}/{split}.json, {options.side}x{options.side} pixels a person\n\n{markdown_table(columns)}\n")
 
 
 if __name__ == "__main__":
