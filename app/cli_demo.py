@@ -105,7 +105,9 @@ def demo(
     files = () if review is None or images is None else tuple(review_files(review, images))
 
     with upload_folder() as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads are this page's own, and gone with it
+        # Uploads are this page's own, and gone with it. What is reviewed lies beside them: no request leads there.
+        os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+        (folder / "reviews").mkdir()
         try:
             from poseunion.app.demo.page import PageSettings, build, serve
         except ModuleNotFoundError as error:
@@ -131,10 +133,11 @@ def demo(
             ),
             files,
             images,
-            reviewer or getpass.getuser(),
+            reviewer or (getpass.getuser() if files else "reviewer"),
             tuple(allowed_host or ()),
             tuple(trusted_proxy or ()),
             embed_in,
+            folder / "reviews",
         )
         page = build(estimator, settings)
         typer.echo(f"{serve(page, settings)} – Ctrl-C ends it.", err=True)

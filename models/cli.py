@@ -53,14 +53,16 @@ def models(
         return
     from poseunion.models.tables import table
 
-    heads = ("Model", "Skeleton", "Input", "Parameters", "Precision", "MB")
+    heads = ("Model", "Skeleton", "Input", "Params", "Type", "MB", "CPU\nms")
     typer.echo(_networks(heads, listed["models"]) + "\n")
-    typer.echo(_networks(("Detector", "Input", "Parameters", "MB"), listed["detectors"]) + "\n")
+    typer.echo(_networks(("Detector", "Input", "Params", "MB"), listed["detectors"]) + "\n")
     rows = [(s["name"], str(len(s["keypoints"])), s["title"]) for s in listed["skeletons"]]
     typer.echo(table(("Skeleton", "Keypoints", "Title"), rows, texts=("Title",)) + "\n")
     networks = [*listed["models"], *listed["detectors"]]
     for licence in sorted({m["licence"] for m in networks}):
         typer.echo(f"Licence of {', '.join(m['name'] for m in networks if m['licence'] == licence)}: {licence}")
+    for machine, note in sorted({(m["speed"]["machine"], m["speed"]["note"]) for m in listed["models"] if m["speed"]}):
+        typer.echo(f"CPU ms: a person on one thread, {machine} ({note})")
 
 
 def _shipped() -> dict[str, list[dict[str, Any]]]:
@@ -101,11 +103,13 @@ def _networks(heads: Sequence[str], networks: Sequence[dict[str, Any]]) -> str:
     for network in networks:
         facts = {
             "Input": "x".join(map(str, network["size_wh"])),
-            "Parameters": f"{network['parameters'] / 1e6:.2f} M",
+            "Params": f"{network['parameters'] / 1e6:.2f} M",
+            "Type": network.get("precision", ""),
             "MB": f"{network['bytes'] / 1e6:.1f}",
+            "CPU\nms": f"{network['speed']['cpu_ms']:.1f}" if network.get("speed") else "–",
         }
         row = [facts.get(head) or network["name" if head in _KINDS else head.lower()] for head in heads]
         values = (network["accuracy"].get(file, {}).get(name) for file, name in measures)
         rows.append([*row, *("–" if value is None else f"{value:.1f}" for value in values)])
     columns = [f"{_DATASETS.get(file.split('/')[0], file)}\n{name}" for file, name in measures]
-    return table([*heads, *columns], rows, texts=("Skeleton", "Input", "Precision"))
+    return table([*heads, *columns], rows, texts=("Skeleton", "Input", "Type"))

@@ -22,6 +22,16 @@ DETECTORS = Path(__file__).parent / "detectors"
 DETECTOR_MANIFEST = DETECTORS / "manifest.json"
 
 
+class Speed(BaseModel):
+    """CPU milliseconds a person, picture and box to keypoints, on one thread of `machine`; `note` has the command."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpu_ms: float
+    machine: str
+    note: str
+
+
 class ShippedModel(BaseModel):
     """Shipped pose model: one `.onnx` file of the package.
 
@@ -29,6 +39,7 @@ class ShippedModel(BaseModel):
         parameters: number of trained parameters.
         precision: `fp32`, `fp16` or `int8`.
         accuracy: measured on a file, in percent: {"coco/test.json": {"AP": 27.8}}; copied from the card.
+        speed: as measured with this very file; None: it was not.
         card: the card's file name.
     """
 
@@ -43,6 +54,7 @@ class ShippedModel(BaseModel):
     precision: str
     licence: str
     accuracy: dict[str, dict[str, float]]
+    speed: Speed | None = None
     card: str | None
 
     @property

@@ -18,12 +18,13 @@ from poseunion.annotate.extend.report import ExtendReport
 from poseunion.annotate.extend.run import Options, extend
 from poseunion.annotate.formats import AnnotationSet, read_annotations
 from poseunion.annotate.show import draw
-from poseunion.app.demo.pictures import MAX_PIXELS
+from poseunion.app.demo.pictures import MAX_PIXELS, to_jpeg
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError, PoseUnionError
 from poseunion.models.files import write_bytes
 from poseunion.models.images import image_size
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.inference.predictor import Predictor
+from poseunion.models.picture_paths import picture_path
 
 # Limits of one request: half a minute of two cores. The command line has no such limits.
 MOST_PICTURES = 30
@@ -39,12 +40,14 @@ class Extended:
         content: the extended file.
         overlays: names and pictures with all people drawn, (H, W, 3) uint8 RGB.
         bad: picture or record, and why it could not be used.
+        pictures: path in the file -> JPEG of the pictures that were given, in the annotations' frame.
     """
 
     content: bytes
     report: ExtendReport
     overlays: list[tuple[str, NDArray[np.uint8]]]
     bad: list[tuple[str, str]]
+    pictures: dict[str, bytes]
 
 
 def extend_uploads(
@@ -87,8 +90,14 @@ def _extend(
     report = extend(_only(records, placed), images, conditioned, out, options)
     bad += [(str(b["image"]), _without_paths(str(b["reason"]), folder)) for b in report.bad]
     extended = read_annotations(out)
-    overlays = [(records.images[i].file_name, _overlay(extended, i, images)) for i in sorted(placed)]
-    return Extended(out.read_bytes(), report, overlays, bad)
+    overlays, jpegs = [], {}
+    for index in sorted(placed):
+        image = extended.images[index]
+        pixels = read_framed(picture_path(images, image.file_name), image)
+        jpegs[image.file_name] = to_jpeg(pixels)
+        people = np.flatnonzero(extended.image_index == index).tolist()
+        overlays.append((image.file_name, draw(pixels, extended, people)))
+    return Extended(out.read_bytes(), report, overlays, bad, jpegs)
 
 
 def _place(records: AnnotationSet, pictures: Sequence[Path], images: Path) -> tuple[set[int], list[tuple[str, str]]]:
@@ -125,12 +134,6 @@ def _only(records: AnnotationSet, placed: set[int]) -> AnnotationSet:
         row: NOT_GIVEN for row, image in enumerate(records.image_index.tolist()) if image >= 0 and image not in placed
     }
     return dataclasses.replace(records, skip={**elsewhere, **records.skip})
-
-
-def _overlay(extended: AnnotationSet, index: int, images: Path) -> NDArray[np.uint8]:
-    image = extended.images[index]
-    people = np.flatnonzero(extended.image_index == index).tolist()
-    return draw(read_framed(images / image.file_name, image), extended, people)
 
 
 def _without_paths(sentence: str, *folders: Path) -> str:

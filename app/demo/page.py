@@ -25,6 +25,7 @@ from poseunion.app.demo.guard.hosts import LOOPBACK, HostCheck
 from poseunion.app.demo.guard.limits import KEPT_S, SWEEP_S, LimitCheck, Limits
 from poseunion.app.demo.guard.uploads import Bounds
 from poseunion.app.demo.inference import PoseEstimator
+from poseunion.app.demo.own_review import OwnReviews
 from poseunion.app.demo.review_tab import review_tab
 from poseunion.app.demo.try_tab import try_tab
 from poseunion.models.errors import BadArgumentError
@@ -47,6 +48,7 @@ class PageSettings:
         allowed_hosts: names that the page is served under, beside this machine's own.
         proxies: addresses of reverse proxies in front of it, whose X-Forwarded-* headers count.
         embed_in: the one other site that may show the page in a frame.
+        scratch: folder for files that visitors review; None: the system's.
         review: extended files to be reviewed, whose pictures are in `images`, under the name `reviewer` by default.
     """
 
@@ -60,6 +62,7 @@ class PageSettings:
     allowed_hosts: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     embed_in: str = ""
+    scratch: Path | None = None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -79,15 +82,16 @@ def build(estimator: PoseEstimator, settings: PageSettings) -> gr.Blocks:
         gr.HTML(
             "<h1>poseunion</h1><p>The keypoints of COCO and MPII in one skeleton.</p>", elem_id="head", padding=False
         )
-        with gr.Tabs(selected="review" if settings.review else "try"):
+        own = OwnReviews(settings.scratch, settings.limits.total_bytes)
+        with gr.Tabs(selected="review" if settings.review else "try") as tabs:
             with gr.Tab("Try it", id="try"):
                 found = try_tab(estimator, offered, heavy, bounds)
             with gr.Tab("Compare", id="compare") as tab:
                 compare_tab(estimator, found, tab, heavy, bounds)
             with gr.Tab("Extend", id="extend"):
-                extend_tab(estimator, heavy, bounds)
+                extended = extend_tab(estimator, own, heavy, bounds)
             with gr.Tab("Review", id="review", elem_id="review-tab"):
-                review_tab(list(settings.review), settings.images, settings.reviewer, page)
+                review_tab(list(settings.review), settings.images, settings.reviewer, page, tabs, extended, own)
         gr.HTML(f"<p>{where_it_runs(estimator, settings)}</p>", elem_id="foot", padding=False)
     page.queue(max_size=settings.limits.waiting, default_concurrency_limit=4)
     return page
@@ -102,7 +106,8 @@ def where_it_runs(estimator: PoseEstimator, settings: PageSettings) -> str:
         detector = f"People are found by the detector {estimator.detector.name}."
     return (
         f"Everything runs {place} ({provider}); the page fetches nothing from elsewhere. {detector} "
-        f"Uploads are decoded, encoded anew and forgotten within {KEPT_S // 60} minutes."
+        f"Uploads are decoded, encoded anew and forgotten within {KEPT_S // 60} minutes; a file under review within an "
+        "hour after its page was closed."
     )
 
 

@@ -11,7 +11,7 @@ from poseunion.annotate.review.decisions import Decision
 from poseunion.app.demo.canvas import CanvasContent
 from poseunion.app.demo.guard.uploads import sentence
 from poseunion.app.demo.review_queue import ALL_PROPOSALS, BEFORE, QUESTIONS, STATES, Filter, readable
-from poseunion.app.demo.review_render import Region, content_of, list_of, picture_of, seen
+from poseunion.app.demo.review_render import Region, content_of, list_of, picture_key, picture_of, seen
 from poseunion.app.demo.review_session import Made, ReviewFile
 from poseunion.app.demo.review_summary import side_content, summary
 from poseunion.models.errors import BadArgumentError, PoseUnionError
@@ -37,6 +37,7 @@ class ReviewState:
         blind: the person's picture cannot be shown.
         history: decisions that can be withdrawn, newest last; those made at once are one.
         note: result of the last action.
+        own: actions on the visitor's own file, which lives as long as this; None: the file is the server's.
     """
 
     file: int = 0
@@ -49,6 +50,7 @@ class ReviewState:
     blind: bool = False
     history: tuple[tuple[Made, ...], ...] = ()
     note: str = ""
+    own: ReviewActions | None = None
 
 
 # State, content of the canvas, the list of keypoints, and what stands beside the picture.
@@ -56,10 +58,15 @@ ReviewOutputs = tuple[ReviewState, dict[str, Any], str, dict[str, Any]]
 
 
 class ReviewActions:
-    """Actions on the files under review, each opened at its first use."""
+    """Actions on the files under review, each opened at its first use.
 
-    def __init__(self, files: list[Path], images: Path) -> None:
-        self.files, self.images = files, images
+    Args:
+        images: folder of their pictures.
+        folder: of a visitor's own file: what keeps its files on disk. No path is shown then.
+    """
+
+    def __init__(self, files: list[Path], images: Path, folder: object | None = None) -> None:
+        self.files, self.images, self._folder = files, images, folder
         self._open: dict[int, ReviewFile] = {}
 
     def file(self, index: int) -> ReviewFile:
@@ -89,8 +96,8 @@ class ReviewActions:
         review, rows = self.file(state.file), state.rows or ()
         faults = review.new_faults()
         if state.position >= len(rows):
-            status = _joined(faults, state.note)
-            page = summary(review, state.shown, str(self.images))
+            status = self._joined(faults, state.note)
+            page = summary(review, state.shown, self.images, own=self._folder is not None)
             content = CanvasContent(
                 html=page, keys=("u", "p", "Enter"), mode="points", status=status, error=bool(faults)
             )
@@ -109,7 +116,7 @@ class ReviewActions:
         review = self.file(state.file)
         audit = f"Audit: {review.audit_left()} of {len(review.audit)} drawn points wait." if review.audit else ""
         now = f"Now {readable(state.selected)}: {review.queue.why(row, state.selected)}."
-        key, picture = f"{review.path}:{row}", ""
+        key, picture = picture_key(review, row), ""
         try:
             if state.sent != key or state.region is None:
                 picture, region = picture_of(review, row)
@@ -118,11 +125,11 @@ class ReviewActions:
             content = content_of(review, row, state.region, state.selected)
         except PoseUnionError as error:
             # Without its picture a person can be passed over, and nothing about it be decided.
-            keys, status = ("n", "p", "u"), _joined(faults, state.note, sentence(error))
+            keys, status = ("n", "p", "u"), self._joined(faults, state.note, sentence(error))
             return replace(state, sent="", blind=True), CanvasContent(
                 mode="points", keys=keys, status=status, error=True
             )
-        status = _joined(faults, state.note, audit, now)
+        status = self._joined(faults, state.note, audit, now)
         return replace(state, blind=False), replace(content, picture=picture, status=status, error=bool(faults))
 
     def _first(self, state: ReviewState, row: int) -> str:
@@ -272,6 +279,6 @@ class ReviewActions:
         image = review.annotations.person(row).image
         return "" if image is None else image.file_name
 
-
-def _joined(*sentences: str) -> str:
-    return " ".join(filter(None, sentences))
+    def _joined(self, *sentences: str) -> str:
+        joined = " ".join(filter(None, sentences))
+        return joined if self._folder is None else joined.replace(f"{self.images.parent}/", "")

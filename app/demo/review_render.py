@@ -113,7 +113,7 @@ def content_of(review: ReviewFile, row: int, region: Region, selected: str) -> C
     image = review.annotations.person(row).image
     name = "no picture" if image is None else image.file_name
     return CanvasContent(
-        picture_key=f"{review.path}:{row}",
+        picture_key=picture_key(review, row),
         size_wh=region.sent_wh,
         mode="points",
         points=points,
@@ -125,6 +125,11 @@ def content_of(review: ReviewFile, row: int, region: Region, selected: str) -> C
         keys=KEYS,
         alt=f"A person in {name} with {len(points)} keypoints",
     )
+
+
+def picture_key(review: ReviewFile, row: int) -> str:
+    """Name of a person's picture in the browser, without the server's path."""
+    return f"{review.path.name}:{row}"
 
 
 def seen(row: int, selected: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from poseunion.annotate.formats.point_states import UNDECIDED, WITHDRAWN
@@ -18,6 +19,7 @@ from poseunion.app.demo.review_queue import (
 )
 from poseunion.app.demo.review_session import ReviewFile
 
+SAVE = "Save the reviewed file: it is removed from the server when this page is closed."
 NAMES = {**STATES, WITHDRAWN: WITHDRAWN, UNDECIDED: "left"}
 
 
@@ -40,9 +42,15 @@ def side_content(review: ReviewFile, shown: Filter, person: str) -> dict[str, An
     }
 
 
-def summary(review: ReviewFile, shown: Filter, images: str) -> str:
-    """HTML of the end of a queue: counts of the whole file, and what to run next."""
-    counts, file = review.queue.counts, review.path
+def summary(review: ReviewFile, shown: Filter, images: Path, *, own: bool = False) -> str:
+    """HTML of the end of a queue: counts of the whole file, and what to run next.
+
+    Args:
+        images: folder of its pictures.
+        own: the file is a visitor's, who has it elsewhere once it is saved.
+    """
+    counts = review.queue.counts
+    file, folder = (Path(review.path.name), "DIR") if own else (review.path, str(images))
     waiting = counts[UNDECIDED] + counts[WITHDRAWN]
     if not waiting:
         title = "Every proposal is decided"
@@ -61,11 +69,11 @@ def summary(review: ReviewFile, shown: Filter, images: str) -> str:
     release = file.with_name(f"{file.stem}-release")
     commands = [
         ["annotate", "apply", str(file)],
-        ["annotate", "release", str(file), "--images", images, "--out", str(release)],
+        ["annotate", "release", str(file), "--images", folder, "--out", str(release)],
     ]
     return (
         f"<section class='review-summary'><h2>{escape(title)}</h2><table>{rows}</table>"
         + "".join(f"<p>{escape(note)}</p>" for note in notes if note)
-        + "<p>Every decision is saved. What to run next:</p>"
+        + f"<p>{SAVE if own else 'Every decision is saved.'} What to run next:</p>"
         + f"<pre>{escape(chr(10).join(map(shlex.join, commands)))}</pre></section>"
     )

@@ -17,7 +17,17 @@ from poseunion.models.inference.detector import OnnxDetector
 from poseunion.models.networks.onnx_state import CONSTANT
 from poseunion.models.networks.weights import NETWORK_KEY
 from poseunion.models.runtime.onnx import OnnxModel
-from poseunion.models.zoo import DETECTOR_MANIFEST, DETECTORS, MANIFEST, WEIGHTS, ShippedDetector, ShippedModel
+from poseunion.models.zoo import (
+    DETECTOR_MANIFEST,
+    DETECTORS,
+    MANIFEST,
+    WEIGHTS,
+    ShippedDetector,
+    ShippedModel,
+    Speed,
+)
+
+NOTES = Path(__file__).parents[1] / "notes"
 
 # Rows of a card's tables that are worth a column in a list.
 MEASURES = {"AP": "AP", "PCK@.2 PCK": "PCK@.2", "recall": "recall"}
@@ -40,6 +50,7 @@ def catalogue(folder: Path = WEIGHTS) -> list[ShippedModel]:
                 precision=precision_of(graph),
                 licence=description.licence,
                 accuracy=scores(card.read_text(encoding="utf-8"), path.stem) if card else {},
+                speed=speed_of(path.stem, sha256_of(path)),
                 card=card.name if card else None,
             )
         )
@@ -64,6 +75,22 @@ def detectors(folder: Path = DETECTORS) -> list[ShippedDetector]:
             )
         )
     return found
+
+
+def speed_of(name: str, sha256: str, notes: Path = NOTES) -> Speed | None:
+    """Speed of a file in the newest note of `benchmarks/runtime/speed.py` that timed it on one thread."""
+    for note in sorted(notes.glob("*-speed.md"), reverse=True):
+        lines = note.read_text(encoding="utf-8").splitlines()
+        if not any(line.startswith("Models: ") and f"sha256 {sha256[:12]}" in line for line in lines):
+            continue
+        machine = next(
+            line.removeprefix("Machine: ").partition(",")[0] for line in lines if line.startswith("Machine: ")
+        )
+        for line in lines:
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if cells[1:4] == ["1", "ours", name]:
+                return Speed(cpu_ms=round(float(cells[5]), 1), machine=machine, note=f"benchmarks/notes/{note.name}")
+    return None
 
 
 def card_of(path: Path) -> Path | None:

@@ -115,8 +115,8 @@ def test_models_shows_every_name_whole_and_a_column_a_measure(monkeypatch: pytes
         measured = [f"{value:.1f}" for row in network["accuracy"].values() for value in row.values()]
         assert line.split()[-len(measured) :] == measured
     assert [line.split() for line in tables[:2]] == [
-        ["COCO", "COCO", "LSP"],
-        ["Model", "Skeleton", "Input", "Parameters", "Precision", "MB", "AP", "PCK@.2", "PCK@.2"],
+        ["CPU", "COCO", "COCO", "LSP"],
+        ["Model", "Skeleton", "Input", "Params", "Type", "MB", "ms", "AP", "PCK@.2", "PCK@.2"],
     ]
 
 

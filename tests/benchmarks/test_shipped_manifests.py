@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shipped_manifests import card_of, catalogue, scores
+from shipped_manifests import card_of, catalogue, scores, speed_of
 
 from poseunion.models import zoo
 from poseunion.models.errors import BadFileError
@@ -50,6 +50,17 @@ def test_scores_are_read_from_the_first_table_below_a_file() -> None:
     }
     assert scores(CARD, "small-int8") == {"coco/test.json": {"AP": 27.5}}
     assert scores(CARD, "other") == {}
+
+
+def test_the_speed_is_that_of_the_newest_note_on_the_same_file(tmp_path: Path) -> None:
+    row = "| 8 | 1 | ours | small | 31.40 (23.48–42.15) | {} | 1.03 (0.90–1.64) |"
+    for day, sha, ms in (("01", "a" * 12, "3.04"), ("02", "a" * 12, "2.96"), ("03", "b" * 12, "9.00")):
+        lines = ("Machine: CPU, 2 cores", f"Models: small (64x64, sha256 {sha})", row.format(ms))
+        (tmp_path / f"2026-01-{day}-speed.md").write_text("\n".join(lines))
+    found = speed_of("small", "a" * 64, tmp_path)
+    assert found is not None
+    assert (found.cpu_ms, found.machine, found.note) == (3.0, "CPU", "benchmarks/notes/2026-01-02-speed.md")
+    assert speed_of("small", "c" * 64, tmp_path) is None
 
 
 def test_a_variant_has_its_own_card_or_its_models(tmp_path: Path) -> None:

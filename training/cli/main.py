@@ -14,6 +14,7 @@ from poseunion.training.cli import fit as cli_fit
 
 # Of people whose crop failed when packing; all are in the index.
 MOST_LISTED = 10
+RECIPE_FILE = "recipe.json"  # of a run's folder
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help="Train and evaluate models."
@@ -44,8 +45,9 @@ def train(
     list_recipes: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> None:
     """Train a student from a recipe."""
+    from poseunion.models.files import write_json
     from poseunion.models.zoo import weights_path
-    from poseunion.training.config.overrides import changed
+    from poseunion.training.config.overrides import changed, differences
     from poseunion.training.config.recipes import RECIPES, find_recipe
 
     if list_recipes:
@@ -87,8 +89,13 @@ def train(
         steps = round(config.schedule.epochs * people / config.stages[-1].batch_size)
         config = changed(config, steps=max(1, steps))
     for labelled in stores:
-        console.print(labelled.summary())
-    console.print(dataclasses.asdict(config))
+        console.print(labelled.summary(), soft_wrap=True)
+    write_json(out / RECIPE_FILE, dataclasses.asdict(config), indent=1)
+    changes = differences(config, find_recipe(recipe, []))
+    console.print(f"{recipe}: {', '.join(changes) or 'as it is'}; whole: {out / RECIPE_FILE}", soft_wrap=True)
+    schedule, sizes = config.schedule, ", ".join("x".join(map(str, stage.size_wh)) for stage in config.stages)
+    budget = f"{schedule.minutes:g} minutes" if schedule.minutes else f"{schedule.steps} steps"
+    console.print(f"{budget} of {config.stages[-1].batch_size} people, {sizes} px; output: {out}", soft_wrap=True)
     weights = fit(config, prepared, out, init=start, origin=origin, resume=resume, devices=devices, nodes=nodes)
     console.print(f"Weights: {weights}")
 

@@ -54,6 +54,23 @@ def with_overrides(config: T, overrides: Sequence[str]) -> T:
     return _replaced(config, settings)
 
 
+def differences(config: Any, base: Any) -> list[str]:
+    """Settings of a configuration that are not those of `base`, each by its path: `schedule.steps=20 (10000)`."""
+    old, new = _leaves(dataclasses.asdict(base)), _leaves(dataclasses.asdict(config))
+    return [f"{key}={value} ({old.get(key, 'none')})" for key, value in new.items() if value != old.get(key)]
+
+
+def _leaves(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Path -> value of all settings; parts of a list are numbered."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        parts = value if isinstance(value, dict) else None
+        if isinstance(value, tuple) and value and isinstance(value[0], dict):
+            parts = {str(number): part for number, part in enumerate(value)}
+        found |= {f"{path}{name}": value} if parts is None else _leaves(parts, f"{path}{name}.")
+    return found
+
+
 def _replaced(config: T, settings: Mapping[str, Any]) -> T:
     tree = dataclasses.asdict(config)  # type: ignore[call-overload]
     for key, value in settings.items():

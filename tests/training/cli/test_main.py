@@ -171,6 +171,10 @@ def test_without_teachers_labels_train_alone_and_held_out_people_are_measured(
     assert done.exit_code == 0, done.output
     text = done.stderr
     assert "names no teachers: unified is trained on labels alone" in text
+    # What differs from the recipe, and no more: the rest is in a file.
+    assert "schedule.steps=3 (" in text
+    assert "weight_decay" not in text
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["schedule"]["steps"] == 3
     assert re.search(r"step 3 of 3, loss [\d.]+ \(.*heatmap [\d.]+\), \d+ people/s, 0 min left", text), text
     assert "distil" not in text.split("step 1 of")[1]
     table = text.split("PCK@.2 of held-out people")[1].splitlines()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poseunion.models.errors import BadArgumentError
-from poseunion.training.config.overrides import changed, with_overrides
+from poseunion.training.config.overrides import changed, differences, with_overrides
 from poseunion.training.config.recipe import Recipe
 from poseunion.training.config.recipes import RECIPES
 from poseunion.training.detector.recipe import DetectorRecipe
@@ -39,6 +39,16 @@ def test_every_setting_is_reached_by_its_path() -> None:
     for path, _ in LEAVES:
         group, leaf = path.split(".")
         assert changed(recipe, **{path: getattr(getattr(recipe, group), leaf)}) == recipe
+
+
+def test_what_differs_from_a_recipe_is_named_by_its_path() -> None:
+    recipe = RECIPES["unified"]()
+    assert differences(recipe, recipe) == []
+    other = with_overrides(recipe, ["steps=20", "stages.batch_size=16"])
+    assert differences(other, recipe) == [
+        "stages.0.batch_size=16 (32)",
+        f"schedule.steps=20 ({recipe.schedule.steps})",
+    ]
 
 
 def test_a_name_means_one_setting_of_a_recipe() -> None:
