@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from poseunion.models.inference.conditioned import ConditionedPredictor, support
 from poseunion.models.inference.detector import load_detector
 from poseunion.models.zoo import shipped_models
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parent
 DESK = {"width": 1160, "height": 860}
 PHONE = {"width": 390, "height": 844}
 
@@ -53,10 +55,13 @@ def visit(browser: Any, address: str, size: dict[str, int], name: str) -> None:
     page.close()
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
-        labels, images = example_dataset(Path(folder) / "images")
-        out = Path(folder) / "extended.json"
+@contextlib.contextmanager
+def served() -> Iterator[tuple[Any, str]]:
+    """A browser, and the address of a demo that has the example under review."""
+    # In the folder, so that the commands at a review's end show names and no temporary path.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), sync_playwright() as play:
+        labels, images = example_dataset(Path("images"))
+        out = Path("extended.json")
         predictor = load_predictor()
         extend(
             read_annotations(labels),
@@ -68,10 +73,15 @@ def main() -> None:
         page = build(PoseEstimator(shipped_models(), load_detector()), settings)
         address = serve(page, settings)
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        visit(browser, address, DESK, "desk")
-        visit(browser, address, PHONE, "phone")
+        yield browser, address
         browser.close()
         page.close(verbose=False)
+
+
+def main() -> None:
+    with served() as (browser, address):
+        visit(browser, address, DESK, "desk")
+        visit(browser, address, PHONE, "phone")
 
 
 if __name__ == "__main__":
