@@ -176,7 +176,8 @@ def main() -> None:
         f"Commit: {commit(Path(__file__))}  ",
         f"Model: {predictor.name}  ",
         f"Fitted on {calibration.people}.  ",
-        f"Measured on {len(predicted.views) - cut} people of {' and '.join(f'{s}/test' for s in SETS)} whole and {cut} cut at a border.",
+        f"Measured on {len(predicted.views) - cut} people of {' and '.join(f'{s}/test' for s in SETS)} whole and "
+        f"{cut} cut at a border.",
         "",
         f"## Expected calibration error, {BINS} bins of equal mass",
         "",

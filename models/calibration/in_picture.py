@@ -3,7 +3,7 @@
     confidence = P(in the picture and right) = in_picture x P(right | in the picture)
 
 The confidence is fitted by itself (`schema.KeypointLogistic`); this is a second logistic function of its features and
-two or four more, fitted on the same people, whole and cut at a border of the picture, so that the joints beyond are
+one or three more, fitted on the same people, whole and cut at a border of the picture, so that the joints beyond are
 known to be absent. P(right | in the picture) is the quotient, so the confidence may not exceed P(in the picture):
 
 - conditioned on labelled keypoints, the confidence has the border among its features, and stands: `in_picture` is
@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict
 from poseunion.models.codec.crop import Crop, affine_to_crop, apply_affine
 from poseunion.models.codec.simcc import SimccGrid, softmax
 
-# Added to the features of a confidence: log odds of the prediction's mass inside the picture, and the share of the crop
-# that the picture covers. The picture alone also needs the distance to the border, which the conditioned one has.
-WITH_LABELS = ("inside", "shown")
+# Added to the features of a confidence: log odds of the prediction's mass inside the picture. The picture alone also
+# needs the distance to the border, which the conditioned one has.
+WITH_LABELS = ("inside",)
 WITHOUT_LABELS = ("border", "outside", *WITH_LABELS)
 # A proposal this near to the picture's border, as a share of the crop's height, may belong to a joint beyond it.
 BORDER = 0.1
@@ -54,20 +54,15 @@ class InPicture(BaseModel):
         return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
-def features_with_labels(
-    feature_NKF: NDArray[np.floating],
-    inside_NK: NDArray[np.floating],
-    crops: Sequence[Crop],
-    image_wh_N2: NDArray[np.floating],
-) -> NDArray[np.float64]:
-    """(N, K, F + 2) features of conditioned keypoints.
+def features_with_labels(feature_NKF: NDArray[np.floating], inside_NK: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(N, K, F + 1) features of conditioned keypoints.
 
     Args:
         feature_NKF: of the confidence.
         inside_NK: mass of the posterior inside the picture.
     """
-    shown = np.broadcast_to(shown_share(crops, image_wh_N2)[:, None], inside_NK.shape)
-    return np.concatenate([feature_NKF, np.stack([_log_odds(inside_NK), shown], -1)], -1)
+    clipped = np.clip(np.asarray(inside_NK, np.float64), LEAST_MASS, 1 - LEAST_MASS)
+    return np.concatenate([feature_NKF, (np.log(clipped) - np.log1p(-clipped))[..., None]], -1)
 
 
 def features_without_labels(
@@ -79,7 +74,7 @@ def features_without_labels(
     crops: Sequence[Crop],
     image_wh_N2: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(N, K, F + 4) features of a SimCC network's keypoints, from the picture alone.
+    """(N, K, F + 3) features of a SimCC network's keypoints, from the picture alone.
 
     Args:
         feature_NKF: of the confidence.
@@ -93,7 +88,7 @@ def features_without_labels(
         at_px = np.arange(logit.shape[-1]) / grid.split
         shown_NB = (at_px >= low_N2[:, axis, None]) & (at_px <= high_N2[:, axis, None])
         inside *= np.einsum("nkb,nb->nk", softmax(logit), shown_NB.astype(np.float64))
-    return features_with_labels(np.concatenate([feature_NKF, near], -1), inside, crops, image_wh_N2)
+    return features_with_labels(np.concatenate([feature_NKF, near], -1), inside)
 
 
 def border_distance(
@@ -104,14 +99,6 @@ def border_distance(
     return np.asarray(np.minimum(xy_NK2, image_wh_N2[:, None] - 1 - xy_NK2).min(-1) / height)
 
 
-def shown_share(crops: Sequence[Crop], image_wh_N2: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N,) share of each crop that its picture covers."""
-    low_N2, high_N2 = _bounds_px(crops, image_wh_N2)
-    size_N2 = np.array([crop.size_wh for crop in crops], np.float64).reshape(-1, 2)
-    shown_N2 = np.clip(np.minimum(high_N2 + 0.5, size_N2) - np.maximum(low_N2, 0), 0, size_N2)
-    return np.asarray((shown_N2 / size_N2).prod(-1))
-
-
 def _bounds_px(
     crops: Sequence[Crop], image_wh_N2: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -120,8 +107,3 @@ def _bounds_px(
     at = [apply_affine(xy, affine_to_crop(crop)) for xy, crop in zip(corner_N22, crops, strict=True)]
     bounds = np.array(at, np.float64).reshape(-1, 2, 2)
     return bounds.min(1), bounds.max(1)
-
-
-def _log_odds(p: NDArray[np.floating]) -> NDArray[np.float64]:
-    clipped = np.clip(np.asarray(p, np.float64), LEAST_MASS, 1 - LEAST_MASS)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))

@@ -135,7 +135,7 @@ class ConditionedPredictor(Predictor):
             score[~known_NK & ~wanted_NK] = 0
         in_picture = None
         if self.evidence.in_picture is not None:
-            feature = features_with_labels(feature, found.features["inside"], crops, image_wh_N2)
+            feature = features_with_labels(feature, found.features["inside"])
             in_picture = np.maximum(self.evidence.in_picture.probability(feature).astype(np.float32), score)
         return PoseBatch(
             self.skeleton,

@@ -19,7 +19,7 @@ from poseunion.training.calibration.samples import ViewPredictions
 def presence_without_labels(
     predicted: ViewPredictions, feature_NKF: NDArray[np.float64], grid: SimccGrid
 ) -> NDArray[np.float64]:
-    """(N, K, F + 4) features of all keypoints from the picture alone.
+    """(N, K, F + 3) features of all keypoints from the picture alone.
 
     Args:
         predicted: with logits.

@@ -36,7 +36,7 @@ class Hidden:
     Attributes:
         view, keypoint: (S,) indices into the views and the skeleton.
         feature: (S, F) `EVIDENCE_FEATURES`.
-        presence: (S, F + 2) features of `models.calibration.in_picture`.
+        presence: (S, F + 1) features of `models.calibration.in_picture`.
         xy: (S, 2) the prediction, px of the shown picture.
         geometry: (S, G) `annotator_model.GEOMETRY` of the remaining joints and the predicted ones.
     """
@@ -103,7 +103,7 @@ def predict_masked(
             )
             raw, sigma = predicted.raw_score[i], skeleton.sigma_array
             feature = evidence_features(raw, size_bounds, found, crops, predicted.wh[i], sigma)
-            presence = features_with_labels(feature, found.features["inside"], crops, predicted.wh[i])
+            presence = features_with_labels(feature, found.features["inside"])
             geometry = labelling_geometry(skeleton, found.xy_NK2, np.where(known[i], visibility[i], 0))
             n, k = np.nonzero(requested[i])
             parts.append(Hidden(i[n], k, feature[n, k], presence[n, k], found.xy_NK2[n, k], geometry[n, k]))
