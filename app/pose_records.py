@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.extend.acceptance import accepted
+from poseunion.annotate.formats.added_fields import presence
 from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS, XY_DIGITS
 from poseunion.annotate.formats.skeleton_match import skeleton_to_json
 from poseunion.models.drawing import draw_people
@@ -32,12 +33,14 @@ class DisplayedPoses:
     Attributes:
         xy: (N, K, 2) image pixels; NaN where the model lacks the keypoint.
         score: (N, K).
+        in_picture: (N, K), see `PoseBatch`; NaN where it is not known.
         new: (K,) keypoints that the known dataset lacks.
     """
 
     skeleton: Skeleton
     xy: NDArray[np.float64]
     score: NDArray[np.float64]
+    in_picture: NDArray[np.float64]
     new: NDArray[np.bool_]
 
     def shown(self, threshold: float) -> NDArray[np.bool_]:
@@ -55,7 +58,12 @@ def displayed(poses: PoseBatch, skeleton: Skeleton, dataset: Skeleton) -> Displa
     index = project_indices(poses.skeleton, skeleton)
     xy = np.where((index >= 0)[None, :, None], poses.xy[:, index].astype(np.float64), np.nan)
     score = np.where(index >= 0, poses.score[:, index].astype(np.float64), 0.0)
-    return DisplayedPoses(skeleton, xy, score, np.array([k not in dataset.keypoints for k in skeleton.keypoints]))
+    in_picture = np.full(score.shape, np.nan)
+    if poses.in_picture is not None:
+        in_picture = np.where(index >= 0, poses.in_picture[:, index].astype(np.float64), np.nan)
+    return DisplayedPoses(
+        skeleton, xy, score, in_picture, np.array([k not in dataset.keypoints for k in skeleton.keypoints])
+    )
 
 
 def confidence_text(confidence: float) -> str:
@@ -74,7 +82,7 @@ def record(
 ) -> dict[str, Any]:
     """Person `n` as an annotation without ids; coordinates as in `view`."""
     xy, score = view.xy[n].round(XY_DIGITS).tolist(), view.score[n].round(CONFIDENCE_DIGITS).tolist()
-    stands = accepted_K.tolist()
+    inside, stands = view.in_picture[n].round(CONFIDENCE_DIGITS).tolist(), accepted_K.tolist()
     known = np.isfinite(view.xy[n]).all(-1).tolist()
     return {
         "category_id": PERSON,
@@ -88,8 +96,10 @@ def record(
         "keypoint_source": ["proposed" if here else "none" for here in stands],
         "keypoint_confidence": [s if k else None for s, k in zip(score, known, strict=True)],
         "proposals": [
-            {"name": name, "x": x, "y": y, "confidence": s, "accepted": here}
-            for name, (x, y), s, here, k in zip(view.skeleton.keypoints, xy, score, stands, known, strict=True)
+            {"name": name, "x": x, "y": y, "confidence": s, **presence(s, p), "accepted": here}
+            for name, (x, y), s, p, here, k in zip(
+                view.skeleton.keypoints, xy, score, inside, stands, known, strict=True
+            )
             if k
         ],
     }

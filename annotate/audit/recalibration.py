@@ -3,8 +3,9 @@
     logit p' = shift + shift of the keypoint (left and right alike) + slope x logit p
 
 fitted on the drawn points with a decision by penalised maximum likelihood: the shifts are drawn to 0 and the slope to
-1, so that few answers change little. Which points are drawn depends on keypoint and confidence alone, both of which the
-model has, so that no weights are needed.
+1, so that few answers change little. p' is the mean over all functions that the answers leave possible (a Gaussian
+around the most probable one; MacKay, 1992), so that error probabilities that few answers cannot rule out count. Which
+points are drawn depends on keypoint and confidence alone, both of which the model has, so that no weights are needed.
 
 Thresholds only rise: only accepted points were inspected. The result is a new file with fewer accepted points and no
 certificate. It needs a draw of its own, whose randomness does not depend on the answers that were used here: so
@@ -35,19 +36,29 @@ from poseunion.models.skeleton import sideless
 # evidence; one keypoint's by half of that more than the others'.
 SHIFT_SD, KEYPOINT_SD, SLOPE_SD = 1.0, 0.5, 0.3
 STEPS = 50
+OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Recalibration:
-    """The refitted function; keypoints that are not in `keypoints` have a shift of 0."""
+    """The refitted function; keypoints that are not in `keypoints` have a shift of 0.
+
+    Attributes:
+        variance: keypoint, `other` for any that is not in `keypoints` -> variance of its whole shift, covariance with
+            the slope, and variance of the slope.
+    """
 
     shift: float
     slope: float
     keypoints: dict[str, float]
+    variance: dict[str, tuple[float, float, float]]
 
     def __call__(self, keypoint: str, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Refitted confidences of one keypoint's proposals."""
-        return logistic(self.shift + self.keypoints.get(sideless(keypoint), 0.0) + self.slope * _logit(confidence))
+        kind, logit = sideless(keypoint), _logit(confidence)
+        mean = self.shift + self.keypoints.get(kind, 0.0) + self.slope * logit
+        shift, both, slope = self.variance.get(kind, self.variance[OTHER])
+        return logistic(mean / np.sqrt(1 + np.pi / 8 * (shift + 2 * both * logit + slope * logit**2)))
 
 
 @dataclass(frozen=True)
@@ -92,8 +103,18 @@ def fit(keypoints: list[str], confidence: NDArray[np.float64], wrong: NDArray[np
         hessian = (feature_NF * (p * (1 - p))[:, None]).T @ feature_NF + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
         weight = weight + step / max(1.0, float(np.abs(step).max()))  # at most 1 a step: no overshooting
-    shifts = dict(zip(kinds, weight[2:].round(6).tolist(), strict=True))
-    return Recalibration(round(float(weight[0]), 6), round(float(weight[1]), 6), shifts)
+    covariance = np.linalg.inv(hessian)
+    shared, slope = covariance[0], covariance[1, 1]
+    variance = {OTHER: (shared[0] + KEYPOINT_SD**2, shared[1], slope)}
+    for number, kind in enumerate(kinds, 2):
+        own = covariance[number]
+        variance[kind] = (shared[0] + 2 * shared[number] + own[number], shared[1] + own[1], slope)
+    return Recalibration(
+        round(float(weight[0]), 6),
+        round(float(weight[1]), 6),
+        dict(zip(kinds, weight[2:].round(6).tolist(), strict=True)),
+        {kind: (round(float(a), 6), round(float(b), 6), round(float(c), 6)) for kind, (a, b, c) in variance.items()},
+    )
 
 
 def recalibrate(
@@ -125,7 +146,7 @@ def recalibrate(
     function = fit([points.keypoints[i] for i in used], points.confidence[used], wrong)
     keypoint_N = np.array(points.keypoints)
     thresholds = {
-        name: _threshold(function(name, points.confidence[keypoint_N == name]), risk)
+        name: lowest_threshold(function(name, points.confidence[keypoint_N == name]), risk)
         for name in sorted(set(keypoint_N))
     }
     removed, kept = Counter[str](), 0
@@ -144,7 +165,7 @@ def recalibrate(
     return Recalibrated(document, function, len(used), int(wrong.sum()), dict(removed), kept)
 
 
-def _threshold(confidence: NDArray[np.float64], risk: float) -> float | None:
+def lowest_threshold(confidence: NDArray[np.float64], risk: float) -> float | None:
     """The lowest one from which the mean error probability is at most `risk`; None: there is none."""
     falling = np.sort(confidence.round(CONFIDENCE_DIGITS))[::-1]
     mean = np.cumsum(1 - falling) / np.arange(1, len(falling) + 1)

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -124,12 +125,19 @@ def population(annotations: AnnotationSet) -> Population:
     rows, ids, keypoints, xy, confidence = zip(*found, strict=True)
     if len(set(zip(ids, keypoints, strict=True))) < len(found):
         raise BadFileError(f"{annotations.source.path} has two annotations with the same id: give each its own.")
+    strata, weight = draw_weights(keypoints, confidence)
+    return Population(np.array(rows), ids, keypoints, xy, np.array(confidence), strata, weight)
+
+
+def draw_weights(
+    keypoints: Sequence[str], confidence: Sequence[float]
+) -> tuple[tuple[tuple[str, str], ...], NDArray[np.float64]]:
+    """Stratum (keypoint, band of confidence) and draw weight of each point of a population."""
     bands = [next(band for band in BANDS if c < band[1]) for c in confidence]
     counts = Counter(keypoints)
-    fair = len(found) / len(counts)
+    fair = len(keypoints) / len(counts)
     weight = [band[2] * max(1.0, RARE * fair / counts[k]) for band, k in zip(bands, keypoints, strict=True)]
-    strata = tuple((k, band[0]) for band, k in zip(bands, keypoints, strict=True))
-    return Population(np.array(rows), ids, keypoints, xy, np.array(confidence), strata, np.array(weight))
+    return tuple((k, band[0]) for band, k in zip(bands, keypoints, strict=True)), np.array(weight)
 
 
 def audit_path(file: Path) -> Path:

@@ -97,6 +97,7 @@ def complete(
         confidence=confidence,
         sd_px=proposed_values(predicted.sd_px, XY_DIGITS),
         disagreement=proposed_values(predicted.disagreement, XY_DIGITS),
+        in_picture=proposed_values(predicted.in_picture, CONFIDENCE_DIGITS),
         reason=reason,
         labelled=labelled,
         gap=asked.gaps_left(visibility, derived, output) & predicted_N[:, None] & (index >= 0),

@@ -23,7 +23,7 @@ from poseunion.models.locks import lock_file
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy
 
-VERSION = 2  # 2: a checksum a line, and the stamps of the pictures
+VERSION = 3  # 2: a checksum a line, and the stamps of the pictures; 3: `in_picture` of each keypoint
 
 
 class Journal:

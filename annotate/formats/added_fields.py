@@ -4,7 +4,8 @@
 `keypoint_confidence`  probability that its proposal is correct, null without a prediction (human, derived, absent).
 `proposals`            every keypoint that was missing and predicted: name, x, y, confidence, accepted, the reason
                        where it was not accepted, and where the person's labelled joints were used: sd_px; there, and of
-                       several models: disagreement
+                       several models: disagreement; of a model that was calibrated for it, in_picture: the probability
+                       that the keypoint is in the picture, and right_in_picture: that the proposal is right if it is
                        and, of the face, labelled: the probability that an annotator would label it.
 `proposed_by`          the model that proposed them, where a route chose among several by the person's size.
 """
@@ -17,11 +18,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from poseunion.annotate.formats.coco.coco_json import is_number
-from poseunion.annotate.formats.extension import ORIGIN_NAMES, REASON_NAMES, Completion, Extension, Origin
+from poseunion.annotate.formats.extension import (
+    CONFIDENCE_DIGITS,
+    ORIGIN_NAMES,
+    REASON_NAMES,
+    Completion,
+    Extension,
+    Origin,
+)
 from poseunion.annotate.formats.types import AnnotationSet
 from poseunion.models.skeleton import Skeleton, project_indices
 
 PROPOSED = ORIGIN_NAMES[Origin.PROPOSED]
+# Of a proposal, where they are known.
+NUMBERS = ("sd_px", "disagreement", "in_picture", "right_in_picture", "labelled")
 BLOCK = 512  # records completed and encoded at a time: memory stays flat, arrays stay worthwhile
 
 
@@ -55,6 +65,7 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
     reason = [0] * len(names) if completion.reason is None else completion.reason[row].tolist()
     sd_px = nothing if completion.sd_px is None else completion.sd_px[row].tolist()
     disagreement = nothing if completion.disagreement is None else completion.disagreement[row].tolist()
+    in_picture = nothing if completion.in_picture is None else completion.in_picture[row].tolist()
     labelled = nothing if completion.labelled is None else completion.labelled[row].tolist()
     proposals = [
         {
@@ -62,19 +73,37 @@ def added_fields(completion: Completion, row: int, names: tuple[str, ...], shift
             "x": round(x + shift, 2),
             "y": round(y + shift, 2),
             "confidence": c,
+            **presence(c, inside),
             "accepted": source == PROPOSED,
             **({"reason": REASON_NAMES[why]} if why and source != PROPOSED else {}),
             **({"sd_px": sd} if sd == sd else {}),
             **({"disagreement": apart} if apart == apart else {}),
             **({"labelled": likely} if likely == likely else {}),
         }
-        for name, (x, y), c, source, why, sd, apart, likely in zip(
-            names, completion.xy[row].tolist(), confidence, sources, reason, sd_px, disagreement, labelled, strict=True
+        for name, (x, y), c, inside, source, why, sd, apart, likely in zip(
+            names,
+            completion.xy[row].tolist(),
+            confidence,
+            in_picture,
+            sources,
+            reason,
+            sd_px,
+            disagreement,
+            labelled,
+            strict=True,
         )
         if c is not None
     ]
     by = {"proposed_by": completion.model[row]} if completion.model is not None else {}
     return {"keypoint_source": sources, "keypoint_confidence": confidence, "proposals": proposals, **by}
+
+
+def presence(confidence: float, in_picture: float) -> dict[str, float]:
+    """`in_picture` and `right_in_picture` of a proposal, whose product is its confidence; empty if not known (NaN)."""
+    if in_picture != in_picture:
+        return {}
+    right = min(confidence / in_picture, 1.0) if in_picture else 0.0
+    return {"in_picture": in_picture, "right_in_picture": round(right, CONFIDENCE_DIGITS)}
 
 
 def has_added_fields(record: Any) -> bool:
@@ -107,5 +136,5 @@ def field_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
             yield f"the proposal of {proposal['name']} does not state whether it was accepted"
         elif proposal.get("reason", REASON_NAMES[1]) not in REASON_NAMES[1:]:
             yield f"the proposal of {proposal['name']} has another reason than {', '.join(REASON_NAMES[1:])}"
-        elif odd := [key for key in ("sd_px", "disagreement", "labelled") if not is_number(proposal.get(key, 0))]:
+        elif odd := [key for key in NUMBERS if not is_number(proposal.get(key, 0))]:
             yield f"the proposal of {proposal['name']} has a {odd[0]} that is no number"

@@ -78,6 +78,7 @@ class Completion:
         confidence: (N, K) float64 probability that the proposal is correct (see `PoseBatch.score`); NaN without one.
         sd_px, disagreement: (N, K) float64 standard deviation of the proposal, image pixels an axis, and the distance
             between picture and prior in OKS-.5 radii; NaN where the labelled joints were not used, None if nowhere.
+        in_picture: (N, K) float64 probability that the keypoint is in the picture at all; ditto.
         model: (N,) name of the predicting model, where a route chose among several; None: the one that the block names.
         reason: (N, K) int8 `Reason` why a proposal was not accepted; None: not known.
         labelled: (N, K) float64 probability that an annotator would label it, NaN where that was not fitted; None if
@@ -92,6 +93,7 @@ class Completion:
     confidence: NDArray[np.float64]
     sd_px: NDArray[np.float64] | None = None
     disagreement: NDArray[np.float64] | None = None
+    in_picture: NDArray[np.float64] | None = None
     model: tuple[str, ...] | None = None
     reason: NDArray[np.int8] | None = None
     labelled: NDArray[np.float64] | None = None
@@ -110,7 +112,7 @@ class Completion:
         """
         asked = ~np.isnan(self.confidence)
         new = np.isin(self.origin, (Origin.DERIVED, Origin.PROPOSED))
-        given = [a for a in (self.sd_px, self.disagreement, self.labelled) if a is not None]
+        given = [a for a in (self.sd_px, self.disagreement, self.in_picture, self.labelled) if a is not None]
         if np.isinf([self.confidence, *given]).any() or not np.isfinite(self.xy[new | asked]).all():
             raise ValueError(f"a proposal for the records {self.start} to {self.start + len(new) - 1} is not finite")
         new_of: dict[int, list[int]] = {}

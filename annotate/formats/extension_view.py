@@ -36,7 +36,7 @@ def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int,
         n, k = stop - start, len(annotations.skeleton)
         origin = np.zeros((n, k), np.int8)
         xy = annotations.xy[start:stop].copy()
-        confidence, sd_px, disagreement, labelled = np.full((4, n, k), np.nan)
+        confidence, sd_px, disagreement, in_picture, labelled = np.full((5, n, k), np.nan)
         reason = np.zeros((n, k), np.int8)
         for row, record in enumerate(annotations.records[start:stop]):
             if not has_added_fields(record):
@@ -48,13 +48,14 @@ def extension_of(annotations: AnnotationSet, size_of: Callable[[int], tuple[int,
                 position = annotations.skeleton.index(proposal["name"])
                 sd_px[row, position] = proposal.get("sd_px", np.nan)
                 disagreement[row, position] = proposal.get("disagreement", np.nan)
+                in_picture[row, position] = proposal.get("in_picture", np.nan)
                 labelled[row, position] = proposal.get("labelled", np.nan)
                 reason[row, position] = REASON_NAMES.index(proposal.get("reason", REASON_NAMES[Reason.NONE]))
                 if origin[row, position] == Origin.NONE:
                     xy[row, position] = proposal["x"], proposal["y"]
         visibility = annotations.visibility[start:stop]
         return Completion(
-            start, origin, xy, visibility, confidence, sd_px, disagreement, reason=reason, labelled=labelled
+            start, origin, xy, visibility, confidence, sd_px, disagreement, in_picture, reason=reason, labelled=labelled
         )
 
     return Extension(annotations.skeleton, annotations.source.document["poseunion"], size_of, rows)

@@ -140,7 +140,9 @@ class PoseEstimator:
         else:
             pictures = (person_downscaled(image, box, predictor, side) for box in box_N4)
             cuts = [predictor.cut(picture, box) for picture, box in zip(pictures, box_N4, strict=True)]
-            poses = predictor.predict_crops(np.stack([pixels for pixels, _ in cuts]), [crop for _, crop in cuts])
+            size_wh = np.tile(np.array(image.shape[1::-1], np.float64), (len(cuts), 1))
+            pixels, crops = zip(*cuts, strict=True)
+            poses = predictor.predict_crops(np.stack(pixels), crops, image_wh_N2=size_wh)
             poses = dataclasses.replace(poses, box_xywh=box_N4.astype(np.float32))  # not the crops'
         return poses, (time.perf_counter() - started) * 1000
 

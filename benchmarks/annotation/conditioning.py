@@ -248,6 +248,7 @@ def main() -> None:
     parser.add_argument("--model", default="unified", help="shipped model's name, or an .onnx file")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     parser.add_argument("--evidence", type=Path, help="tempering; default: beside the model")
+    parser.add_argument("--file", action="append", choices=tuple(FILES_OF), help="may be repeated; default: all")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     load = [f"{v:.1f}" for v in os.getloadavg()]
@@ -272,6 +273,8 @@ def main() -> None:
     for names in FILES:
         groups: dict[str, Group] = {}
         for name in names:
+            if options.file and name not in options.file:
+                continue
             file, images = FILES_OF[name]
             views = read_views(name, options.data / file, options.data / images, predictor.skeleton)
             measured(predictor, predict_views(predictor, views, logits=True), name, tempering, groups)

@@ -1,121 +1,93 @@
-"""Alarm rates of `extend --self-check` on honest and on shifted pictures of people that nothing was fitted on.
+"""Alarm rates of `extend --self-check` on honest and shifted people, and what 50 inspections give back.
 
-Each labelled person becomes a picture of its own, shown in several settings: `honest`; `dark`, a tenth of the light
-with sensor noise; `blurred`; `upside down`; `24 px`, shrunk until the person is 24 px high and enlarged again; `edges`,
-a drawing by an edge filter. Its labels are hidden and predicted again once a setting; draws of 100 people then give the
-alarm rates.
+Each labelled person of files that nothing was fitted on becomes a picture of its own, shown in the settings of
+`shifted_people.py`. Its labels are hidden in groups and predicted again, once a setting (kept in `--cache`). A setting
+counts as shifted where the points accepted at `--risk` hold more gross errors than that. Draws of 100 people then give
 
-    python benchmarks/annotation/self_check_shift.py --annotations coco/test.json --images coco/test
+- the share with an alarm;
+- the outcome of recalibration on the spot: the accepted points of a draw stand for a file, 50 of them are drawn as
+  `annotate audit` draws, their truth is the reviewer's answer, `annotate recalibrate` refits and moves the thresholds.
 
-A setting counts as shifted where the points accepted at `--risk` hold more gross errors than it guarantees.
+    python benchmarks/annotation/self_check_shift.py --annotations coco/test.json --images coco/test --cache DIR
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from shifted_people import SHIFTS, scenes, write_people
 
-from poseunion.annotate.audit.self_check import compare, mask
-from poseunion.annotate.extend.acceptance import acceptance_rule
-from poseunion.annotate.formats import AnnotationSet, read_annotations
-from poseunion.models.images import read_image
+from poseunion.annotate.audit.recalibration import fit, lowest_threshold
+from poseunion.annotate.audit.sample import draw_weights
+from poseunion.annotate.audit.self_check import Masked, compare, mask
+from poseunion.annotate.extend.acceptance import AcceptanceRule, acceptance_rule
+from poseunion.annotate.formats import read_annotations
+from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS
 from poseunion.models.inference.conditioned import ConditionedPredictor
 from poseunion.models.inference.predictor import load_predictor
-from poseunion.models.picture_paths import picture_path
-from poseunion.models.progress import track
-
-GROWN = 1.6  # of the box: more than the network's crop
-SMALL_PX = 24
-
-Pixels = NDArray[np.uint8]
-Shift = Callable[[Pixels, float, np.random.Generator], Pixels]
+from poseunion.training.data.arrays import read_arrays, save_arrays, take
 
 
-def dark(image: Pixels, height: float, rng: np.random.Generator) -> Pixels:
-    """A tenth of the light, with the noise of a sensor."""
-    return np.clip(image * 0.1 + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+def taken(found: Masked, rule: AcceptanceRule) -> np.ndarray:
+    """(S,) which hidden keypoints are accepted."""
+    return np.asarray(found.confidence >= rule.threshold_K[found.keypoint])
 
 
-def blurred(image: Pixels, height: float, rng: np.random.Generator) -> Pixels:
-    """Out of focus: a Gaussian of a fortieth of the person's height."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), height / 40), np.uint8)
+def inspected(
+    found: Masked, rule: AcceptanceRule, risk: float, inspections: int, rng: np.random.Generator
+) -> tuple[int, int, int]:
+    """Points accepted before, points left after recalibration without the inspected ones, and errors among these."""
+    points = take(found, taken(found, rule))
+    n = len(points.wrong)
+    if not n:
+        return 0, 0, 0
+    names = np.array(rule.keypoints)[points.keypoint]
+    confidence = points.confidence.round(CONFIDENCE_DIGITS)
+    _, weight = draw_weights(names.tolist(), confidence.tolist())
+    drawn = np.argsort(-np.log(rng.random(n)) / weight)[:inspections]
+    function = fit(names[drawn].tolist(), confidence[drawn], points.wrong[drawn])
+    kept = np.zeros(n, bool)
+    for name in np.unique(names):
+        refitted = function(name, confidence[names == name]).round(CONFIDENCE_DIGITS)
+        least = lowest_threshold(refitted, risk)
+        kept[names == name] = False if least is None else refitted >= least
+    kept[drawn] = False
+    return n, int(kept.sum()), int(points.wrong[kept].sum())
 
 
-def small(image: Pixels, height: float, rng: np.random.Generator) -> Pixels:
-    """Shrunk until the person is `SMALL_PX` high, and enlarged again."""
-    h, w = image.shape[:2]
-    scale = min(1.0, SMALL_PX / height)
-    size = max(1, round(w * scale)), max(1, round(h * scale))
-    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def edges(image: Pixels, height: float, rng: np.random.Generator) -> Pixels:
-    """Black lines on white (Canny)."""
-    found = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 80, 160)
-    return np.repeat(255 - found[..., None], 3, 2).astype(np.uint8)
-
-
-SHIFTS: dict[str, Shift] = {
-    "honest": lambda image, height, rng: image,
-    "dark": dark,
-    "blurred": blurred,
-    "upside down": lambda image, height, rng: np.ascontiguousarray(image[::-1, ::-1]),
-    f"{SMALL_PX} px": small,
-    "edges": edges,
-}
-
-
-def write_people(annotations: AnnotationSet, images: Path, folder: Path) -> None:
-    """A folder a setting, of a picture a person, and `people.json` of it."""
-    names = list(annotations.skeleton.keypoints)
-    category = {"id": 1, "name": "person", "keypoints": names, "skeleton": []}
-    documents = {s: {"images": [], "annotations": [], "categories": [category]} for s in SHIFTS}  # type: ignore[var-annotated]
-    people = [p for p in annotations.persons() if p.skip is None and p.image is not None]
-    for number, person in enumerate(track(people, "people")):
-        assert person.image is not None
-        image = read_image(picture_path(images, person.image.file_name), exif=False)
-        x, y, w, h = person.box_xywh
-        low = np.maximum(0, np.floor([x + w / 2 - GROWN * w / 2, y + h / 2 - GROWN * h / 2])).astype(int)
-        high = np.ceil([x + w / 2 + GROWN * w / 2, y + h / 2 + GROWN * h / 2]).astype(int)
-        part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
-        size = np.array(part.shape[1::-1])
-        visible = person.visibility > 0
-        for setting, shift in SHIFTS.items():
-            xy, box = person.xy - low, np.array([x - low[0], y - low[1], w, h])
-            if setting == "upside down":
-                xy, box = size - 1 - xy, np.array([size[0] - box[0] - w, size[1] - box[1] - h, w, h])
-            values = np.where(visible[:, None], np.column_stack([xy, person.visibility]), 0)
-            record = annotations.records[person.index]
-            documents[setting]["images"].append(
-                {"id": number, "file_name": f"{number}.png", "width": int(size[0]), "height": int(size[1])}
-            )
-            documents[setting]["annotations"].append(
-                {
-                    "id": number,
-                    "image_id": number,
-                    "category_id": 1,
-                    "iscrowd": 0,
-                    "bbox": box.tolist(),
-                    "area": record.get("area", w * h),
-                    "num_keypoints": int(visible.sum()),
-                    "keypoints": values.ravel().tolist(),
-                }
-            )
-            target = folder / setting
-            target.mkdir(exist_ok=True)
-            Image.fromarray(shift(part, h, np.random.default_rng(number))).save(target / f"{number}.png")
-    for setting, document in documents.items():
-        (folder / setting / "people.json").write_text(json.dumps(document))
+def row(setting: str, found: Masked, rule: AcceptanceRule, options: argparse.Namespace) -> str:
+    """One line of the table."""
+    people = np.unique(found.person)
+    accepted = taken(found, rule)
+    rng = np.random.default_rng(0)
+    alarms, outcomes = 0, []
+    for _ in range(options.draws):
+        drawn = rng.choice(people, min(options.people, len(people)), replace=False)
+        part = take(found, np.isin(found.person, drawn))
+        alarms += compare(part, rule).alarm
+        outcomes.append(inspected(part, rule, options.risk, options.inspections, rng))
+    before, left, wrong = np.array(outcomes).T
+    errors = found.wrong[accepted].mean() if accepted.any() else 0.0
+    within = np.mean(wrong <= options.risk * left)
+    cells = [
+        f"**{setting}**" if errors > options.risk else setting,
+        str(len(people)),
+        str(len(found.wrong)),
+        f"{found.wrong.mean():.1%}",
+        f"{(1 - found.confidence).mean():.1%}",
+        f"{accepted.mean():.1%}",
+        f"{errors:.1%}",
+        f"{alarms / options.draws:.1%}",
+        f"{left.sum() / max(before.sum(), 1):.0%}",
+        f"{wrong.sum() / left.sum():.1%}" if left.sum() else "–",
+        f"{np.mean(left > 0):.0%}",
+        f"{within:.0%}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -124,34 +96,35 @@ def main() -> None:
     parser.add_argument("--model", default="unified")
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="folder of the predictions, one file a setting")
+    parser.add_argument("--setting", action="append", choices=tuple(SHIFTS), help="default: all")
+    parser.add_argument("--most", type=int, default=200, help="people of the file, by lot")
     parser.add_argument("--risk", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--people", type=int, default=100, help="of a draw")
+    parser.add_argument("--inspections", type=int, default=50)
     options = parser.parse_args()
     predictor = ConditionedPredictor(load_predictor(options.model, threads=1))
     rule = acceptance_rule(predictor, risk=options.risk)
-    print("| setting | people | hidden keypoints | errors | predicted | accepted | errors of accepted | alarms |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_people(read_annotations(options.annotations), options.images, folder)
-        for setting in SHIFTS:
-            found = mask(read_annotations(folder / setting / "people.json"), folder / setting, predictor, 10_000)
-            taken = found.confidence >= rule.threshold_K[found.keypoint]
-            people = np.unique(found.person)
-            rng = np.random.default_rng(0)
-            alarms = 0
-            for _ in range(options.draws):
-                drawn = np.isin(found.person, rng.choice(people, min(options.people, len(people)), replace=False))
-                fields = {name: getattr(found, name)[drawn] for name in ("person", "keypoint", "confidence", "wrong")}
-                alarms += compare(dataclasses.replace(found, **fields), rule).alarm
-            wrong = f"{found.wrong[taken].mean():.1%}" if taken.any() else "–"
-            print(
-                f"| {setting} | {len(people)} | {len(found.wrong)} | {found.wrong.mean():.1%} "
-                f"| {(1 - found.confidence).mean():.1%} | {taken.mean():.1%} | {wrong} "
-                f"| {alarms / options.draws:.1%} |",
-                flush=True,
-            )
+    annotations = read_annotations(options.annotations)
+    people = None
+    heads = ("setting", "people", "hidden", "errors", "predicted", "accepted", "errors of accepted", "alarms")
+    heads += ("left", "errors of left", "draws with any left", "draws within the risk")
+    print(f"| {' | '.join(heads)} |\n|---|{'--:|' * (len(heads) - 1)}")
+    for setting in options.setting or SHIFTS:
+        file = options.cache / f"{predictor.sha256[:12]}-{options.annotations.parent.name}-{options.most}-{setting}.npz"
+        arrays = read_arrays(file)
+        if arrays is None:
+            people = scenes(annotations, options.images, options.most) if people is None else people
+            with tempfile.TemporaryDirectory() as folder:
+                written = write_people(people, annotations.skeleton.keypoints, setting, Path(folder))
+                found = mask(read_annotations(written), Path(folder), predictor, 10_000)
+            options.cache.mkdir(parents=True, exist_ok=True)
+            values = dataclasses.asdict(found)
+            save_arrays(file, **{name: value for name, value in values.items() if name != "skipped"})
+        else:
+            found = Masked(**arrays)
+        print(row(setting, found, rule, options), flush=True)
 
 
 if __name__ == "__main__":

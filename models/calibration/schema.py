@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from poseunion.models.calibration.annotator_model import AnnotatorModel
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
+from poseunion.models.calibration.in_picture import WITH_LABELS, WITHOUT_LABELS, InPicture
 from poseunion.models.errors import ModelError
 
 # Raw scores are clipped to these bounds, so that the logarithms stay finite.
@@ -95,6 +96,7 @@ class KeypointLogistic(BaseModel):
         weights: (K, F).
         ladders: risk-coverage tables, one a keypoint.
         labelling: whether an annotator would label a keypoint, and as occluded; None: never fitted.
+        in_picture: whether a keypoint is in the picture at all; None: never fitted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -103,6 +105,7 @@ class KeypointLogistic(BaseModel):
     weights: tuple[tuple[float, ...], ...]
     ladders: tuple[RiskCoverage, ...]
     labelling: AnnotatorModel | None = None
+    in_picture: InPicture | None = None
 
     @model_validator(mode="after")
     def _even(self) -> KeypointLogistic:
@@ -110,6 +113,11 @@ class KeypointLogistic(BaseModel):
             raise ValueError(f"every keypoint needs {len(self.features)} weights")
         if len(self.ladders) != len(self.weights):
             raise ValueError("every keypoint needs a ladder")
+        if self.in_picture is not None:
+            more = WITH_LABELS if self.features == EVIDENCE_FEATURES else WITHOUT_LABELS
+            width = len(self.features) + len(more)
+            if [len(row) for row in self.in_picture.weights] != [width] * len(self.weights):
+                raise ValueError(f"in_picture needs {width} weights for every keypoint")
         return self
 
     def probability(self, feature_NKF: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.models.calibration.in_picture import BORDER, border_distance
 from poseunion.models.calibration.schema import picture_features
 from poseunion.models.codec.crop import Crop
 from poseunion.models.conditioning.prior import box_of_crops
 from poseunion.models.metrics import AREA_OF_BOX, oks_radius_px
-
-# A proposal this near to the picture's border, as a share of the crop's height, may belong to a joint beyond it.
-BORDER = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ FEATURES = {
     "picture_sd_px": "image px, of the picture's expert alone",
     "prior_sd_px": "image px, of the prior alone",
     "prior_inside": "mass of the prior inside the crop (and the picture, where its size is given)",
+    "inside": "posterior mass inside the picture, where its size is given; 1 where known",
     "known": "(N,) how many keypoints are known",
 }
 
@@ -68,10 +67,9 @@ def evidence_features(
     """
     size = np.array([crop.image_px_per_crop_px for crop in crops])
     _, height = box_of_crops(crops)
-    shown_height = np.array([crop.width * crop.size_wh[1] / crop.size_wh[0] for crop in crops])[:, None]
     aspect = np.array([crop.size_wh[0] / crop.size_wh[1] for crop in crops])
     radius = oks_radius_px(AREA_OF_BOX * height**2 * aspect, sigma_K)
-    to_border = np.minimum(found.xy_NK2, wh_N2[:, None] - 1 - found.xy_NK2).min(-1) / shown_height
+    to_border = border_distance(found.xy_NK2, crops, wh_N2)
     of, full = found.features, np.ones(raw_NK.shape)
     more = [
         _log_odds(of["near"], 0.005),

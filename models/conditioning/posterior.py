@@ -43,7 +43,7 @@ CHUNK_CELLS = 24 * 84 * 63
 # The hypotheses' order in arrays.
 OWN, SWAPPED, LOST = range(3)
 _MOMENTS = ("mean_x", "mean_y", "sd_px")
-_SUMMARIES = (*_MOMENTS, "x", "y", "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
+_SUMMARIES = (*_MOMENTS, "x", "y", "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside", "inside")
 
 
 class PosteriorFusion:
@@ -331,6 +331,7 @@ class PosteriorFusion:
             "picture_sd_px": moments(picture_across, picture_down, cells)[1],
             "prior_sd_px": moments(*marginals(prior), cells)[1],
             "prior_inside": np.minimum(mass_between(prior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
+            "inside": np.minimum(mass_between(posterior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
         }
 
     def _bounds(self, image_wh: NDArray[np.floating] | None) -> NDArray[np.float64]:
@@ -348,7 +349,7 @@ class PosteriorFusion:
         del found["mean_x"], found["mean_y"]
         inverse = np.linalg.inv(self.affine[..., :2])
         image = np.einsum("nij,nkj->nki", inverse, xy - self.affine[:, None, :, 2])
-        for name in ("near", "prior_inside"):
+        for name in ("near", "prior_inside", "inside"):
             found[name] = np.where(self.known, 1.0, found[name])
         gap = np.linalg.norm(self.student - self.mean_of_known, axis=-1) * (~self.known & self.in_prior)
         joint_sd = np.hypot(found["picture_sd_px"], found["prior_sd_px"])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from poseunion.models.calibration.in_picture import features_with_labels
 from poseunion.models.calibration.schema import KeypointLogistic
 from poseunion.models.codec.crop import Crop
 from poseunion.models.conditioning.features import evidence_features
@@ -98,8 +99,19 @@ class ConditionedPredictor(Predictor):
         Without labels as `Predictor.predict_crops`.
         """
         if labels_NK3 is None or image_wh_N2 is None:
-            return super().predict_crops(crop_NHW3, crops)
-        (outputs, apart), known_NK = self.read(crop_NHW3), labels_NK3[..., 2] > 0
+            return super().predict_crops(crop_NHW3, crops, image_wh_N2=image_wh_N2)
+        return self.conditioned(self.read(crop_NHW3), crops, labels_NK3, image_wh_N2, wanted_NK)
+
+    def conditioned(
+        self,
+        read: tuple[list[NDArray[np.float32]], NDArray[np.float32] | None],
+        crops: Sequence[Crop],
+        labels_NK3: NDArray[np.floating],
+        image_wh_N2: NDArray[np.floating],
+        wanted_NK: NDArray[np.bool_] | None = None,
+    ) -> PoseBatch:
+        """Keypoints from what `read` gave for the crops: one network call serves several sets of labels."""
+        (outputs, apart), known_NK = read, labels_NK3[..., 2] > 0
         found = fuse(
             outputs[0],
             outputs[1],
@@ -121,6 +133,10 @@ class ConditionedPredictor(Predictor):
         score = self.evidence.probability(feature).astype(np.float32)
         if wanted_NK is not None:
             score[~known_NK & ~wanted_NK] = 0
+        in_picture = None
+        if self.evidence.in_picture is not None:
+            feature = features_with_labels(feature, found.features["inside"])
+            in_picture = np.maximum(self.evidence.in_picture.probability(feature).astype(np.float32), score)
         return PoseBatch(
             self.skeleton,
             found.xy_NK2.astype(np.float32),
@@ -129,6 +145,7 @@ class ConditionedPredictor(Predictor):
             raw_score=found.score_NK,
             sd_px=found.sd_px_NK.astype(np.float32),
             disagreement=disagreement.astype(np.float32),
+            in_picture=in_picture,
         )
 
 

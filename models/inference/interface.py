@@ -110,5 +110,5 @@ class PosePredictor(Protocol):
 
         Args:
             labels_NK3, wanted_NK: see `predict`.
-            image_wh_N2: sizes of the people's pictures, px; needed with labels.
+            image_wh_N2: sizes of the people's pictures, px; needed with labels, and for `PoseBatch.in_picture`.
         """

@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from poseunion.models.calibration.schema import KeypointLogistic
+from poseunion.models.calibration.in_picture import features_without_labels
+from poseunion.models.calibration.schema import KeypointLogistic, picture_features
 from poseunion.models.codec import heatmap, simcc
 from poseunion.models.codec.crop import Crop, check_in_picture, crop_from_box, cut_crop, to_image
 from poseunion.models.errors import BadArgumentError
@@ -152,12 +153,12 @@ class Predictor:
     def _predict_share(self, people: list[_Person]) -> PoseBatch:
         """Keypoints of people in one network call."""
         crops, regions = zip(*(self.cut(image, box) for image, box, _, _ in people), strict=True)
+        size_wh = np.array([(image.shape[1], image.shape[0]) for image, _, _, _ in people], np.float64)
         if not self.uses_labels:
-            return self.predict_crops(np.stack(crops), regions)
+            return self.predict_crops(np.stack(crops), regions, image_wh_N2=size_wh)
         k = len(self.skeleton)
         labels = np.stack([np.zeros((k, 3)) if label is None else label for _, _, label, _ in people])
         wanted = np.stack([np.ones(k, bool) if mask is None else mask for _, _, _, mask in people])
-        size_wh = np.array([(image.shape[1], image.shape[0]) for image, _, _, _ in people], np.float64)
         return self.predict_crops(np.stack(crops), regions, labels, size_wh, wanted)
 
     def cut(self, image: NDArray[np.uint8], box_xywh: ArrayLike) -> tuple[NDArray[np.uint8], Crop]:
@@ -189,10 +190,15 @@ class Predictor:
     ) -> PoseBatch:
         """Keypoints in image pixels from crops that `cut` made; one network call (two with the flip test)."""
         outputs, apart = self.read(crop_NHW3)
-        found = self.located(outputs, crops)
+        found = self.located(outputs, crops, image_wh_N2)
         return found if apart is None else replace(found, disagreement=apart)
 
-    def located(self, outputs: list[NDArray[np.float32]], crops: Sequence[Crop]) -> PoseBatch:
+    def located(
+        self,
+        outputs: list[NDArray[np.float32]],
+        crops: Sequence[Crop],
+        image_wh_N2: NDArray[np.floating] | None = None,
+    ) -> PoseBatch:
         """Keypoints in image pixels from the raw outputs of `crops`; confidences where the model is calibrated."""
         xy_crop, score, oks = self._decode(outputs)
         xy = np.stack([to_image(p, crop) for p, crop in zip(xy_crop, crops, strict=True)])
@@ -203,7 +209,14 @@ class Predictor:
             return PoseBatch(self.skeleton, xy.astype(np.float32), raw, boxes)
         size = np.array([crop.image_px_per_crop_px for crop in crops])
         confidence = calibration.from_picture(raw, size, oks).astype(np.float32)
-        return PoseBatch(self.skeleton, xy.astype(np.float32), confidence, boxes, raw)
+        found = PoseBatch(self.skeleton, xy.astype(np.float32), confidence, boxes, raw)
+        model = calibration.picture.in_picture
+        if model is None or oks is None or image_wh_N2 is None:
+            return found
+        feature = picture_features(oks if calibration.by_expected_oks else raw, size, calibration.size_bounds)
+        feature = features_without_labels(feature, xy, outputs[0], outputs[1], self.metadata.grid, crops, image_wh_N2)
+        in_picture = model.probability(feature).astype(np.float32)
+        return replace(found, score=np.minimum(confidence, in_picture), in_picture=in_picture)
 
     def outputs(self, crop_NHW3: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Raw outputs of the network, averaged with those of the mirrored crops when `flip` is on."""

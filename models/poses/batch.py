@@ -34,7 +34,7 @@ Rows = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
 MINIMUM_CONFIDENCE = 0.3
 
 # Optional outputs of a predictor, (N, K) each.
-_OPTIONAL = ("raw_score", "sd_px", "disagreement")
+_OPTIONAL = ("raw_score", "sd_px", "disagreement", "in_picture")
 
 
 class Keypoint(NamedTuple):
@@ -89,6 +89,8 @@ class PoseBatch:
         sd_px: (N, K) float32 standard deviation an axis, image pixels, where labelled keypoints conditioned it.
         disagreement: (N, K) float32 distance between predictions in OKS-.5 radii: of picture and prior, ditto; of a
             joint model's networks from their mean; of both the larger one.
+        in_picture: (N, K) float32 probability that the keypoint is in the picture at all, where the model's calibration
+            has it; `score / in_picture` is the probability that the place is right if it is.
         model: (N,) name of the model that predicted each person, where it is one of several.
         image: (H, W, 3) uint8 RGB the picture, where a predictor was called on one: for `plot`.
     """
@@ -100,6 +102,7 @@ class PoseBatch:
     raw_score: NDArray[np.float32] | None = None
     sd_px: NDArray[np.float32] | None = None
     disagreement: NDArray[np.float32] | None = None
+    in_picture: NDArray[np.float32] | None = None
     model: tuple[str, ...] | None = None
     image: NDArray[np.uint8] | None = None
 
@@ -275,6 +278,7 @@ class PoseBatch:
             of_all("raw_score"),
             of_all("sd_px"),
             of_all("disagreement"),
+            of_all("in_picture"),
             tuple(itertools.chain(*models)) if len(models) == len(batches) else None,
         )
 

@@ -31,14 +31,16 @@ from poseunion.models.calibration.schema import (
     logistic,
     picture_features,
 )
+from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.hiding import FACE
 from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
 from poseunion.models.errors import BadFileError
 from poseunion.models.files import sha256_of
 from poseunion.models.inference.predictor import Predictor
-from poseunion.models.skeleton import Skeleton, mirrored
+from poseunion.models.skeleton import Skeleton
 from poseunion.training.calibration.fit_annotator_model import LabelSamples, fit_labelling, label_samples, left_out
-from poseunion.training.calibration.logistic import fit_logistic
+from poseunion.training.calibration.fit_in_picture import fit_in_picture, presence_without_labels
+from poseunion.training.calibration.logistic import fit_weights
 from poseunion.training.calibration.masking import Hidden, predict_masked
 from poseunion.training.calibration.mpii_form import predict_in_forms
 from poseunion.training.calibration.samples import (
@@ -54,9 +56,6 @@ from poseunion.training.calibration.samples import (
 from poseunion.training.data.arrays import take
 from poseunion.training.data.splits import is_for_guarantee, is_held_out
 
-# Inverse variances of the Gaussian priors: of a keypoint's weights around those fitted on all keypoints, and of
-# those around zero. Of 1, 3, 10, 30 the best likelihood on held-out people; 3 to 30 are alike.
-PULL, PULL_ALL = 10.0, 0.1
 # Rows of a risk-coverage table: the first accepts so many people, each next one this factor more.
 FIRST_ROW, ROW_FACTOR = 8, 1.12
 CONFIDENCE_DIGITS = 4  # as extended files hold them
@@ -86,6 +85,7 @@ class Samples:
         absent: (S,) the keypoint is cut off.
         placed: (S,) the proposal lies in the picture (and, see `acceptable`, may stand): others are never accepted.
         geometry: (S, G) of `models.calibration.annotator_model`; None from the picture alone.
+        presence: (S, F') features of `models.calibration.in_picture`; None of heatmaps.
     """
 
     view: NDArray[np.intp]
@@ -95,6 +95,7 @@ class Samples:
     absent: NDArray[np.bool_]
     placed: NDArray[np.bool_]
     geometry: NDArray[np.float64] | None = None
+    presence: NDArray[np.float64] | None = None
 
 
 def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = False) -> list[View]:
@@ -117,18 +118,27 @@ def views_of(sources: Sequence[Source], skeleton: Skeleton, *, everyone: bool = 
 
 
 def picture_samples(
-    predicted: ViewPredictions, skeleton: Skeleton, size_bounds: tuple[float, float], features: tuple[str, ...]
+    predicted: ViewPredictions,
+    skeleton: Skeleton,
+    size_bounds: tuple[float, float],
+    features: tuple[str, ...],
+    grid: SimccGrid | None = None,
 ) -> Samples:
     """Every labelled keypoint of every view, from the picture alone.
 
     Args:
         features: `PICTURE_FEATURES`, or `EXPECTED_FEATURES` of a SimCC model.
+        grid: of a SimCC model, whose predictions hold logits.
     """
     raw = predicted.expected_oks if features == EXPECTED_FEATURES else predicted.raw_score
     assert raw is not None
     feature = picture_features(raw, predicted.size, size_bounds)
     view, keypoint = np.nonzero(predicted.labelled)
-    return _samples(predicted, skeleton, view, keypoint, feature[view, keypoint], predicted.xy[view, keypoint])
+    samples = _samples(predicted, skeleton, view, keypoint, feature[view, keypoint], predicted.xy[view, keypoint])
+    if grid is None:
+        return samples
+    presence = presence_without_labels(predicted, feature, grid)
+    return dataclasses.replace(samples, presence=presence[view, keypoint])
 
 
 def evidence_samples(predicted: ViewPredictions, skeleton: Skeleton, hidden: Hidden) -> Samples:
@@ -136,7 +146,7 @@ def evidence_samples(predicted: ViewPredictions, skeleton: Skeleton, hidden: Hid
     known = predicted.labelled[hidden.view, hidden.keypoint]
     view, keypoint, geometry = hidden.view[known], hidden.keypoint[known], hidden.geometry[known]
     samples = _samples(predicted, skeleton, view, keypoint, hidden.feature[known], hidden.xy[known])
-    return dataclasses.replace(samples, geometry=geometry)
+    return dataclasses.replace(samples, geometry=geometry, presence=hidden.presence[known])
 
 
 def _samples(
@@ -152,18 +162,6 @@ def _samples(
     right = predicted.right(xy, skeleton)[view, keypoint]
     placed = np.asarray(((xy_S2 >= 0) & (xy_S2 <= predicted.wh[view] - 1)).all(-1))
     return Samples(view, keypoint, feature, right, ~predicted.inside[view, keypoint], placed)
-
-
-def fit_weights(samples: Samples, skeleton: Skeleton) -> NDArray[np.float64]:
-    """(K, F) logistic weights: one fit for all keypoints, and from there one for each, left and right together."""
-    everything = fit_logistic(samples.feature, samples.right, np.zeros(samples.feature.shape[1]), PULL_ALL)
-    weights = np.tile(everything, (len(skeleton), 1))
-    for k, name in enumerate(skeleton.keypoints):
-        both = [k, skeleton.index(mirrored(name))]
-        chosen = take(samples, np.isin(samples.keypoint, both))
-        if len(chosen.view):
-            weights[k] = fit_logistic(chosen.feature, chosen.right, everything, PULL)
-    return weights.round(5)
 
 
 def fit_part(
@@ -182,10 +180,14 @@ def fit_part(
     """
     apart = np.array([is_for_guarantee(v.person.image.name) for v in views])
     counts = np.array([counts_for_guarantee(v) for v in views])
-    weights = fit_weights(take(samples, ~apart[samples.view]), skeleton)
+    fitted = take(samples, ~apart[samples.view])
+    weights = fit_weights(fitted.feature, fitted.right, fitted.keypoint, skeleton)
     guaranteed = as_lacking(take(samples, (apart & counts)[samples.view]), views, skeleton)
     part = KeypointLogistic(
-        features=features, weights=tuple(map(tuple, weights.tolist())), ladders=_no_ladders(len(skeleton))
+        features=features,
+        weights=tuple(map(tuple, weights.tolist())),
+        ladders=_no_ladders(len(skeleton)),
+        in_picture=fit_in_picture(fitted.presence, ~fitted.absent, fitted.keypoint, skeleton),
     )
     if labels is not None:
         mine = take(labels, ~apart[labels.view])
@@ -212,9 +214,13 @@ def _no_ladders(k: int) -> tuple[RiskCoverage, ...]:
 
 
 def confidence_of(part: KeypointLogistic, samples: Samples | LabelSamples) -> NDArray[np.float64]:
-    """(S,) as extended files hold them; see `Part.probability`."""
+    """(S,) as extended files hold them; see `KeypointLogistic.probability` and `models.calibration.in_picture`."""
     weights = np.asarray(part.weights)[samples.keypoint]
-    return logistic((samples.feature * weights).sum(-1)).round(CONFIDENCE_DIGITS)
+    confidence = logistic((samples.feature * weights).sum(-1))
+    if part.in_picture is not None and part.features != EVIDENCE_FEATURES and isinstance(samples, Samples):
+        assert samples.presence is not None
+        confidence = np.minimum(confidence, part.in_picture.probability(samples.presence, samples.keypoint))
+    return confidence.round(CONFIDENCE_DIGITS)
 
 
 def acceptable(part: KeypointLogistic, samples: Samples, skeleton: Skeleton) -> Samples:
@@ -302,7 +308,8 @@ def try_out(
         evidence, labels = evidence_samples(predicted, skeleton, hidden), label_samples(predicted, hidden)
     if features is None:
         features = PICTURE_FEATURES if predicted.expected_oks is None else EXPECTED_FEATURES
-    picture = picture_samples(predicted, skeleton, size_bounds, features)
+    grid = predictor.metadata.grid if simcc else None
+    picture = picture_samples(predicted, skeleton, size_bounds, features, grid)
     return Tried(predicted, features, picture, evidence, labels), size_bounds
 
 

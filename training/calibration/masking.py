@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from poseunion.models.calibration.annotator_model import labelling_geometry
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
+from poseunion.models.calibration.in_picture import features_with_labels
 from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.conditioning.features import evidence_features
 from poseunion.models.conditioning.fusion import fuse
@@ -35,6 +36,7 @@ class Hidden:
     Attributes:
         view, keypoint: (S,) indices into the views and the skeleton.
         feature: (S, F) `EVIDENCE_FEATURES`.
+        presence: (S, F + 1) features of `models.calibration.in_picture`.
         xy: (S, 2) the prediction, px of the shown picture.
         geometry: (S, G) `annotator_model.GEOMETRY` of the remaining joints and the predicted ones.
     """
@@ -42,6 +44,7 @@ class Hidden:
     view: NDArray[np.intp]
     keypoint: NDArray[np.intp]
     feature: NDArray[np.float64]
+    presence: NDArray[np.float64]
     xy: NDArray[np.float64]
     geometry: NDArray[np.float64]
 
@@ -100,7 +103,8 @@ def predict_masked(
             )
             raw, sigma = predicted.raw_score[i], skeleton.sigma_array
             feature = evidence_features(raw, size_bounds, found, crops, predicted.wh[i], sigma)
+            presence = features_with_labels(feature, found.features["inside"])
             geometry = labelling_geometry(skeleton, found.xy_NK2, np.where(known[i], visibility[i], 0))
             n, k = np.nonzero(requested[i])
-            parts.append(Hidden(i[n], k, feature[n, k], found.xy_NK2[n, k], geometry[n, k]))
+            parts.append(Hidden(i[n], k, feature[n, k], presence[n, k], found.xy_NK2[n, k], geometry[n, k]))
     return concatenate(parts)

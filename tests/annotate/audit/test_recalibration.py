@@ -39,9 +39,10 @@ def file(folder: Any, coco: Any, fake: Any) -> Path:
 
 
 @given(st.floats(0.01, 0.99))
-def test_without_answers_nothing_changes(confidence: float) -> None:
+def test_without_answers_the_shipped_function_is_the_most_probable_and_none_is_sure(confidence: float) -> None:
     nothing = fit([], np.zeros(0), np.zeros(0, bool))
-    assert nothing("nose", np.array(confidence)) == pytest.approx(confidence)
+    assert (nothing.shift, nothing.slope, nothing.keypoints) == (0, 1, {})
+    assert abs(float(nothing("nose", np.array(confidence))) - 0.5) <= abs(confidence - 0.5) + 1e-9
 
 
 @pytest.mark.parametrize(("answers", "tolerance"), [(50, 0.15), (2000, 0.03)])

@@ -41,6 +41,18 @@ def test_the_alarm_is_rare_if_the_calibration_holds_and_sure_if_errors_double(pr
     assert np.mean([checked(predictor, seed, 2).alarm for seed in range(100)]) >= 0.95
 
 
+def test_confidences_that_are_too_low_elsewhere_cannot_hide_errors_among_the_accepted(predictor: Any) -> None:
+    rule, rng = acceptance_rule(predictor, risk=0.05), np.random.default_rng(0)
+    person, keypoint = np.repeat(np.arange(100), 12), np.tile(np.arange(5, 17), 100)
+    high = rng.random(len(person)) < 0.5
+    confidence = np.where(high, 0.999, 0.3)
+    wrong = rng.random(len(person)) < np.where(high, 0.1, 0.4)
+    found = compare(Masked(person, keypoint, confidence, wrong), rule)
+    assert found.z < 0
+    assert found.alarm
+    assert "among those that would be accepted" in found.sentences[0]
+
+
 def test_an_alarm_names_the_risk_that_would_keep_the_guarantee_and_refuses_this_one(predictor: Any) -> None:
     loud, quiet = checked(predictor, 0, 2), checked(predictor, 0, 1)
     assert loud.risk == 0.05

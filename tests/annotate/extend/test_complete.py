@@ -52,7 +52,7 @@ def _one(
     for name, state in visibility.items():
         k = COCO.index(name)
         xy[0, k], v[0, k] = (xy_of or {}).get(name, (k + 0.25, 2 * k)), state
-    values = np.full((1, 21, 5), 0.5, np.float32) if predicted is None else predicted
+    values = np.full((1, 21, 6), 0.5, np.float32) if predicted is None else predicted
     pose = Predictions.from_bytes(values.astype("<f4").tobytes(), 1, 21, None)
     size = np.array([[100.0, 100.0]])
     return complete(0, xy, v, pose, size, np.full(21, 0.4), COCO, UNION, output_skeleton(COCO, UNION), **options)
@@ -75,7 +75,7 @@ def test_human_points_get_no_proposal_and_a_person_not_looked_at_gets_nothing() 
     assert result.origin[0, 0] == Origin.HUMAN
     assert np.isnan(result.confidence[0, 0])
     assert (result.confidence[0, 17:] == 0.5).all()
-    unseen = _one({"left_hip": 2, "right_hip": 2}, np.full((1, 21, 5), np.nan, np.float32))
+    unseen = _one({"left_hip": 2, "right_hip": 2}, np.full((1, 21, 6), np.nan, np.float32))
     assert sorted(np.unique(unseen.origin)) == [Origin.NONE, Origin.HUMAN]
     assert np.isnan(unseen.confidence).all()
 
@@ -158,7 +158,7 @@ MIRRORED = {name: FACE[mirrored(name)] for name in FACE}
 
 
 def _with_face(face: dict[str, tuple[float, float]], visibility: int = 2, **options: Any) -> Any:
-    pose = np.full((1, 21, 5), 0.5, np.float32)
+    pose = np.full((1, 21, 6), 0.5, np.float32)
     for name, point in face.items():
         pose[0, UNION.index(name), :2] = point
     states = dict.fromkeys(TRUNK, visibility)
@@ -202,7 +202,7 @@ def test_an_accepted_proposal_is_written_as_hidden_where_it_probably_is() -> Non
 
 
 def test_the_first_test_that_fails_is_the_reason() -> None:
-    pose = np.full((1, 21, 5), 0.5, np.float32)
+    pose = np.full((1, 21, 6), 0.5, np.float32)
     pose[0, 17:, 2] = [0.1, 0.9, 0.1, 0.9]
     pose[0, 17:19, 0] = -3
     result = _one({"nose": 2}, pose)

@@ -18,7 +18,8 @@ from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.networks.weights import read_weights
 from poseunion.models.skeleton import load_skeleton
 from poseunion.models.zoo import model_path
-from poseunion.training.calibration.fit_calibration import Samples, confidence_of, fit_weights, ladder_of
+from poseunion.training.calibration.fit_calibration import Samples, confidence_of, ladder_of
+from poseunion.training.calibration.logistic import fit_weights
 from poseunion.training.calibration.masking import rounds
 from poseunion.training.calibration.samples import View, counts_for_guarantee, cut_at_border, read_views
 from poseunion.training.cli.main import app
@@ -82,7 +83,7 @@ def _samples(rng: np.random.Generator, n: int) -> Samples:
 
 def _part(samples: Samples) -> KeypointLogistic:
     empty = RiskCoverage(people=0, absent=0, threshold=(), accepted=(), wrong=(), expected=())
-    weights = tuple(map(tuple, fit_weights(samples, UNION).tolist()))
+    weights = tuple(map(tuple, fit_weights(samples.feature, samples.right, samples.keypoint, UNION).tolist()))
     return KeypointLogistic(features=PICTURE_FEATURES, weights=weights, ladders=(empty,) * 21)
 
 
@@ -144,7 +145,11 @@ def test_the_command_calibrates_a_file_and_leaves_its_weights(drawn_dataset: Pat
     oks = predictor.expected_oks(predictor.outputs(crop[None]))
     assert calibration.by_expected_oks
     size = np.array([region.image_px_per_crop_px])
-    np.testing.assert_allclose(poses.score, calibration.from_picture(poses.raw_score, size, oks), atol=1e-6)
+    assert poses.in_picture is not None
+    confidence = np.minimum(calibration.from_picture(poses.raw_score, size, oks), poses.in_picture)
+    np.testing.assert_allclose(poses.score, confidence, atol=1e-6)
+    assert calibration.evidence is not None
+    assert calibration.evidence.in_picture is not None
 
     with pytest.raises(BadArgumentError, match="exists"):
         CliRunner().invoke(app, command, catch_exceptions=False)

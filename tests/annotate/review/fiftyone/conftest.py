@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,14 @@ class Open:
 @pytest.fixture(scope="session")
 def opened(fiftyone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """One review, opened through the command line, for all tests here: starting one takes several seconds."""
-    reviewed = write_extended(tmp_path_factory.mktemp("review"))
-    words = ("review", str(reviewed.file), "--images", str(reviewed.images), "--no-browser", "--audit", "2")
+    with served(write_extended(tmp_path_factory.mktemp("review")), "--audit", "2") as review:
+        yield review
+
+
+@contextmanager
+def served(reviewed: Reviewed, *options: str) -> Iterator[Open]:
+    """A review, opened through the command line."""
+    words = ("review", str(reviewed.file), "--images", str(reviewed.images), "--no-browser", *options)
     process = subprocess.Popen(
         [*ANNOTATE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
     )
@@ -173,9 +180,17 @@ def opened(fiftyone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     while "http://" not in (line := process.stdout.readline()):
         said.append(line)
         assert process.poll() is None, "".join(said) + process.stderr.read()
-    yield Open(reviewed, line.split()[0], process)
-    process.terminate()
-    process.wait(PATIENCE_S)
+    try:
+        yield Open(reviewed, line.split()[0], process)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def serve(fiftyone: None) -> Callable[..., AbstractContextManager[Open]]:
+    """Opens a review of any extended file."""
+    return served
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fiftyone_app import app_page, tag
 
 from poseunion.annotate.review.fiftyone import database
 from poseunion.annotate.review.fiftyone.pull import unpulled
@@ -133,9 +134,7 @@ def test_what_says_nothing_clear_is_listed_not_recorded(
 def test_tags_given_in_the_app_come_back(
     opened: Any, dataset: Any, pull: Callable[..., dict[str, Any]], chromium: Any
 ) -> None:
-    page = chromium.new_page(viewport={"width": 1300, "height": 900})
-    page.set_default_timeout(PATIENCE_S * 1000)
-    page.add_init_script("window.IS_PLAYWRIGHT = true")  # no advertisement over the page
+    page = app_page(chromium)
     elsewhere: list[str] = []
     page.on("response", lambda answer: elsewhere.append(answer.url) if "127.0.0.1" not in answer.url else None)
 
@@ -184,17 +183,6 @@ def position_on_screen(box: dict[str, float], sample: Any, keypoint: str) -> tup
         box["x"] + box["width"] / 2 + (x - 0.5) * width * scale,
         box["y"] + box["height"] / 2 + (y - 0.5) * height * scale,
     )
-
-
-def tag(page: Any, name: str) -> None:
-    """Tag the selected labels, or all that the view shows."""
-    page.locator("[data-cy=action-tag-sample-labels]").last.click()
-    page.locator("[data-cy=tagger-switch-label]").last.click()
-    field = page.locator("[data-cy=label-tag-input]")
-    field.fill(name)
-    field.press("Enter")
-    page.get_by_text("Apply", exact=True).last.click()
-    field.wait_for(state="detached")
 
 
 def test_only_this_machine_can_ask(opened: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fiftyone_app import app_page
 
 from poseunion.annotate.review.decisions import Decision, read_extended, record
 from poseunion.annotate.review.fiftyone import database
@@ -245,9 +246,7 @@ def test_without_fiftyone_the_installation_is_refused_in_one_sentence() -> None:
 
 
 def test_an_operator_runs_on_the_current_view_of_the_app(opened: Any, dataset: Any, chromium: Any) -> None:
-    page = chromium.new_page(viewport={"width": 1300, "height": 900})
-    page.set_default_timeout(PATIENCE_S * 1000)
-    page.add_init_script("window.IS_PLAYWRIGHT = true")  # no advertisement over the page
+    page = app_page(chromium)
     page.goto(f"{opened.url}?view=left-eye")
     page.locator("[data-cy=looker]").first.wait_for()
     page.wait_for_timeout(3000)  # the key is listened to some time after the pictures are there
