@@ -34,7 +34,7 @@ def shoot(page: Any, name: str, *, whole: bool = True) -> None:
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(600)
-    page.screenshot(path=DOCS / f"demo-{name}.jpg", type="jpeg", quality=82, full_page=whole)
+    page.screenshot(path=DOCS / f"demo-{name}.jpg", type="jpeg", quality=80, full_page=whole)
 
 
 def visit(browser: Any, address: str, size: dict[str, int], name: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from poseunion.models.errors import BadFileError
+from poseunion.models.errors import BadArgumentError, BadFileError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -152,6 +152,12 @@ def refuse_irregular(path: str | os.PathLike[str]) -> None:
         return  # an error when it is opened
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise BadFileError(f"{path} is {kind_of(mode)}: give a file.")
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise BadArgumentError where an output is in the way."""
+    if path.exists() and not overwrite:
+        raise BadArgumentError(f"{path} exists: give another --out, or --overwrite.")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

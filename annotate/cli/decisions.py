@@ -43,14 +43,13 @@ def apply_command(
         annotate apply extended_again.json --from train_21.json
     """
     from poseunion.annotate.formats.point_states import count_states, states_table
-    from poseunion.annotate.review.apply import apply, refuse_output
-    from poseunion.annotate.review.decisions import read_extended
+    from poseunion.annotate.review.apply import apply_file, refuse_output
     from poseunion.annotate.review.progress import progress_sentence, review_progress
 
     refuse_output(out, overwrite=overwrite)
     if earlier is not None:
         _take_over(earlier, file)
-    report = apply(file, out, overwrite=overwrite)
+    report, annotations = apply_file(file, out, overwrite=overwrite)
     if as_json:
         print_json(report.to_json())
         return
@@ -69,7 +68,6 @@ def apply_command(
     )
     _list("cannot be used", [f"{name}: {reason}" for name, reason in report.bad])
     if not report.bad:
-        annotations = read_extended(out or file)
         typer.echo(f"\n{states_table(count_states(annotations))}\n\n{progress_sentence(review_progress(annotations))}")
 
 

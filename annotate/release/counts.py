@@ -15,16 +15,17 @@ from poseunion.annotate.formats.point_states import (
     LABELLED,
     MOVED,
     NO_POINT,
+    NOT_ACCEPTED,
     REJECTED,
+    TO_BE_MOVED,
+    states_at,
 )
 from poseunion.annotate.formats.review_entries import (
     ACCEPT,
     FIX,
     HIDE,
     HUMAN,
-    NEEDS_FIX,
     NONE,
-    REJECT,
     Entry,
     last_entries,
 )
@@ -72,7 +73,18 @@ WORDS = {
     "rejected": REJECTED,
     "none": NO_POINT,
 }
-_COLUMN = {ACCEPT: "accepted", HIDE: "hidden", FIX: "fixed", REJECT: "rejected", NEEDS_FIX: "rejected"}
+# State -> column; hidden points that a reviewer accepted have a column of their own.
+_COLUMN = {
+    LABELLED: "human",
+    DERIVED: "derived",
+    BY_THRESHOLD: "proposed",
+    BY_REVIEWER: "accepted",
+    MOVED: "fixed",
+    REJECTED: "rejected",
+    TO_BE_MOVED: "rejected",
+    NOT_ACCEPTED: "none",
+    NO_POINT: "none",
+}
 
 
 def count(annotations: AnnotationSet) -> dict[str, KeypointCount]:
@@ -80,15 +92,15 @@ def count(annotations: AnnotationSet) -> dict[str, KeypointCount]:
     names = annotations.skeleton.keypoints
     counts = {name: KeypointCount() for name in names}
     moved: dict[str, list[float]] = {name: [] for name in names}
-    for record in annotations.records:
+    for row, record in enumerate(annotations.records):
         if not (isinstance(record, dict) and has_added_fields(record)):
             continue
         decided = last_entries(record)
         proposals = {p["name"]: p for p in record["proposals"]}
-        for name, source in zip(names, record["keypoint_source"], strict=True):
+        for name, state in states_at(annotations, row):
             entry = decided.get(name)
-            column = source if entry is None or entry.get("source") == HUMAN else _COLUMN[entry["decision"]]
-            counts[name].__dict__[column] += 1
+            hidden = state == BY_REVIEWER and entry is not None and entry["decision"] == HIDE
+            counts[name].__dict__["hidden" if hidden else _COLUMN[state]] += 1
             if entry is not None and name in proposals and entry.get("source") not in (HUMAN, NONE):
                 _judge(counts[name], moved[name], entry, proposals[name])
     for name, distances in moved.items():

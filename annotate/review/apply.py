@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,18 @@ class ApplyReport:
 
 
 def apply(path: Path, out: Path | None = None, *, overwrite: bool = False) -> ApplyReport:
+    """`apply_file` without the records."""
+    return apply_file(path, out, overwrite=overwrite)[0]
+
+
+def apply_file(path: Path, out: Path | None = None, *, overwrite: bool = False) -> tuple[ApplyReport, AnnotationSet]:
     """Apply the decisions in `path` and write the result, atomically.
 
     Args:
         out: None: `path` itself, which keeps every decision and what was there before it.
+
+    Returns:
+        The report, and the file with its new records; its arrays are those from before.
 
     Raises:
         BadFileError: `path` is not an extended COCO-style file, or `out` is in the way.
@@ -99,7 +107,7 @@ def apply(path: Path, out: Path | None = None, *, overwrite: bool = False) -> Ap
         document, report = applied(annotations)
         if out is not None or report.changes:
             write_document(target, document)
-    return report
+    return report, replace(annotations, records=document["annotations"])
 
 
 def refuse_output(out: Path | None, *, overwrite: bool) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from poseunion.models.errors import BadArgumentError, MissingExtraError
+from poseunion.models.errors import MissingExtraError
+from poseunion.models.files import refuse_existing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,8 +35,7 @@ def engine(
 
     The engine computes in the file's own types. `export --format tensorrt` makes the half-precision file by itself.
     """
-    if out.exists() and not overwrite:
-        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     try:
         from poseunion.export.tensorrt.build import build_engine
     except ModuleNotFoundError as error:

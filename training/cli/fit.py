@@ -102,13 +102,12 @@ def _calibrate_joint(
     overwrite: bool,
 ) -> None:
     """Calibrate several models as one; their conditioning parameters lie beside `out`, from fit-evidence."""
-    from poseunion.models.files import write_json
+    from poseunion.models.files import refuse_existing, write_json
     from poseunion.models.inference.joint import calibration_file, load_joint
 
     if out.suffix != ".json":
         raise BadArgumentError(f"--out {out} would hold the calibration of a joint model: end its name in .json.")
-    if out.exists() and not overwrite:
-        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     predictor = load_joint(models, turns=turns, path=out, threads=threads)
     calibration = fit(predictor)
     write_json(out, calibration_file(predictor, calibration).model_dump())
@@ -144,6 +143,7 @@ def fit_prior(
     People of pictures that training holds out (8 %, by file name) are left out; on them the fit is measured.
     """
     from poseunion.models.conditioning.prior import save_prior
+    from poseunion.models.files import refuse_existing
     from poseunion.models.skeleton import load_skeleton, shipped_skeletons
     from poseunion.training.calibration.fit_prior import PriorConfig, held_out_error
     from poseunion.training.calibration.fit_prior import fit_prior as fit
@@ -151,8 +151,7 @@ def fit_prior(
 
     if out.suffix != ".npz":
         raise BadArgumentError(f"--out {out} would hold a prior: end its name in .npz.")
-    if out.exists() and not overwrite:
-        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     skeleton = load_skeleton("union21")
     found = []
     for text in annotations:

@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.files import refuse_existing
 from poseunion.models.networks.weights import read_weights, save_weights
 
 _SAME = ("skeleton", "keypoints", "size_wh", "padding", "head")
@@ -44,8 +45,7 @@ def average(
         raise BadArgumentError(f"{len(shares)} --share for {len(paths)} files: give one a file, or none.")
     if not all(math.isfinite(share) and share > 0 for share in shares):
         raise BadArgumentError("A --share is a number above 0.")
-    if out.exists() and not overwrite:
-        raise BadArgumentError(f"{out} exists: choose another name, or add --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     mean: dict[str, Tensor] = {}
     read = [read_weights(path) for path in paths]
     first, spec, description = read[0]

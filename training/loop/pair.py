@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from poseunion.models.errors import BadArgumentError
+from poseunion.models.files import refuse_existing
 from poseunion.models.networks.weights import read_weights, save_weights
 
 PARTS = ("backbone", "added")
@@ -20,8 +21,7 @@ def pair(first: Path, second: Path, out: Path, *, overwrite: bool = False) -> No
     Raises:
         BadArgumentError: other networks, skeletons or sizes. BadFileError: a file cannot be read or written.
     """
-    if out.exists() and not overwrite:
-        raise BadArgumentError(f"{out} exists: choose another name, or add --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     read = [read_weights(path) for path in (first, second)]
     (_, spec, described), (_, its_spec, its) = read
     same = all(getattr(its, name) == getattr(described, name) for name in ("skeleton", "size_wh", "padding"))
