@@ -49,8 +49,14 @@ class Predictions:
 
     def rows(self, part: slice) -> Predictions:
         """Those of some records."""
-        arrays = (self.xy, self.score, self.sd_px, self.disagreement, self.in_picture)
-        return Predictions(*(a[part] for a in arrays), None if self.model is None else self.model[part])
+        return Predictions(
+            self.xy[part],
+            self.score[part],
+            self.sd_px[part],
+            self.disagreement[part],
+            self.in_picture[part],
+            None if self.model is None else self.model[part],
+        )
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -72,4 +78,5 @@ class Predictions:
         values = np.frombuffer(content, "<f4").astype(np.float32).reshape(records, keypoints, 6)
         if model is not None and len(model) != records:
             raise ValueError("not as many models as records")
-        return cls(values[..., :2], *(values[..., column] for column in range(2, 6)), model)
+        score, sd_px, disagreement, in_picture = np.moveaxis(values[..., 2:], -1, 0)
+        return cls(values[..., :2], score, sd_px, disagreement, in_picture, model)

@@ -51,5 +51,5 @@ class LiteHrnetPair(MarginalSimcc):
         return torch.logsumexp(torch.stack(logp), 0)
 
     def _members(self) -> list[Member]:
-        added: list[AddedKeypoints | None] = [*self.added] or [None] * len(self.backbone)  # type: ignore[list-item]
+        added: list[AddedKeypoints | None] = [*self.added] or [None] * len(self.backbone)
         return [Member(*member) for member in zip(self.backbone, added, strict=True)]  # type: ignore[arg-type]
