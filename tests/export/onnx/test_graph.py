@@ -98,7 +98,7 @@ def test_padding_with_zeros_becomes_the_convolution_s_and_other_padding_stays(va
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
     pads = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    model = _model(nodes, [2, 3, 8, 6], pads=pads, value=np.float32(value), weight=weight)
+    model = _model(nodes, [2, 3, 8, 6], pads=pads, value=np.array(value, np.float32), weight=weight)
     moved = with_padding_in_convolutions(model)
     assert _ops(moved) == ({"Conv", "Pad"} if value else {"Conv"})
     x = rng.normal(size=(2, 3, 8, 6)).astype(np.float32)
