@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from poseunion.models.errors import MissingExtraError
-from poseunion.models.files import refuse_existing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,6 +34,8 @@ def engine(
 
     The engine computes in the file's own types. `export --format tensorrt` makes the half-precision file by itself.
     """
+    from poseunion.models.files import refuse_existing
+
     refuse_existing(out, overwrite=overwrite)
     try:
         from poseunion.export.tensorrt.build import build_engine
