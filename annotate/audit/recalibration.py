@@ -28,7 +28,7 @@ from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS, REASON_NAMES, Reason
 from poseunion.annotate.formats.review_entries import NONE, PROPOSED, last_entries
-from poseunion.models.calibration.schema import logistic
+from poseunion.models.calibration.odds import log_odds, logistic
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import sideless
 
@@ -36,6 +36,7 @@ from poseunion.models.skeleton import sideless
 # evidence; one keypoint's by half of that more than the others'.
 SHIFT_SD, KEYPOINT_SD, SLOPE_SD = 1.0, 0.5, 0.3
 STEPS = 50
+LEAST = 10.0**-CONFIDENCE_DIGITS  # of a confidence and of its distance from 1, in log odds
 OTHER = "other"
 
 
@@ -55,7 +56,7 @@ class Recalibration:
 
     def __call__(self, keypoint: str, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Refitted confidences of one keypoint's proposals."""
-        kind, logit = sideless(keypoint), _logit(confidence)
+        kind, logit = sideless(keypoint), log_odds(confidence, LEAST)
         mean = self.shift + self.keypoints.get(kind, 0.0) + self.slope * logit
         shift, both, slope = self.variance.get(kind, self.variance[OTHER])
         return logistic(mean / np.sqrt(1 + np.pi / 8 * (shift + 2 * both * logit + slope * logit**2)))
@@ -92,7 +93,7 @@ def fit(keypoints: list[str], confidence: NDArray[np.float64], wrong: NDArray[np
     kinds = sorted({sideless(name) for name in keypoints})
     one_hot = np.array([[sideless(name) == kind for kind in kinds] for name in keypoints], np.float64)
     one_hot = one_hot.reshape(len(wrong), len(kinds))
-    feature_NF = np.concatenate([np.ones((len(wrong), 1)), _logit(confidence)[:, None], one_hot], 1)
+    feature_NF = np.concatenate([np.ones((len(wrong), 1)), log_odds(confidence, LEAST)[:, None], one_hot], 1)
     prior = np.zeros(feature_NF.shape[1])
     prior[1] = 1.0
     precision = 1 / np.array([SHIFT_SD, SLOPE_SD, *[KEYPOINT_SD] * len(kinds)]) ** 2
@@ -197,8 +198,3 @@ def _record(
     counted = {"num_keypoints": sum(v > 0 for v in keypoints[2::3])} if "num_keypoints" in record and lost else {}
     fields = {"keypoint_source": sources, "keypoint_confidence": confidences, "proposals": proposals}
     return {**record, "keypoints": keypoints, **fields, **counted}, lost
-
-
-def _logit(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    p = np.clip(confidence, 10.0**-CONFIDENCE_DIGITS, 1 - 10.0**-CONFIDENCE_DIGITS)
-    return np.asarray(np.log(p) - np.log1p(-p))

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from poseunion.models.calibration.odds import logistic
 from poseunion.models.skeleton import Skeleton, Visibility, sideless
 
 GEOMETRY = ("shoulders", "hips", "turn", "hidden_near", "hidden")
@@ -100,7 +101,7 @@ def _probability(
     fitted = np.array([kind in table for kind in kinds], bool)
     none = (0.0,) * feature.shape[-1]
     weight = np.array([table.get(kind, none) for kind in kinds]).reshape(len(kinds), -1)
-    probability = 1 / (1 + np.exp(-np.clip((feature * weight).sum(-1), -30, 30)))
+    probability = logistic((feature * weight).sum(-1))
     return np.where(fitted, probability, otherwise)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from poseunion.models.calibration.odds import log_odds, logistic
 from poseunion.models.codec.crop import Crop, affine_to_crop, apply_affine
 from poseunion.models.codec.simcc import SimccGrid, softmax
 
@@ -51,7 +52,7 @@ class InPicture(BaseModel):
     ) -> NDArray[np.float64]:
         """Probability that each keypoint is in the picture: (N, K) of (N, K, F) features, or (S,) of keypoints."""
         logit = (feature_SF * np.asarray(self.weights)[keypoint_S]).sum(-1)
-        return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
+        return logistic(logit)
 
 
 def features_with_labels(feature_NKF: NDArray[np.floating], inside_NK: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -61,8 +62,7 @@ def features_with_labels(feature_NKF: NDArray[np.floating], inside_NK: NDArray[n
         feature_NKF: of the confidence.
         inside_NK: mass of the posterior inside the picture.
     """
-    clipped = np.clip(np.asarray(inside_NK, np.float64), LEAST_MASS, 1 - LEAST_MASS)
-    return np.concatenate([feature_NKF, (np.log(clipped) - np.log1p(-clipped))[..., None]], -1)
+    return np.concatenate([feature_NKF, log_odds(inside_NK, LEAST_MASS)[..., None]], -1)
 
 
 def features_without_labels(

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from poseunion.models.calibration.annotator_model import AnnotatorModel
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters
 from poseunion.models.calibration.in_picture import WITH_LABELS, WITHOUT_LABELS, InPicture
+from poseunion.models.calibration.odds import logistic
 from poseunion.models.errors import ModelError
 
 # Raw scores are clipped to these bounds, so that the logarithms stay finite.
@@ -45,11 +46,6 @@ EVIDENCE_FEATURES = (
     "prior_sd",
     "known",
 )
-
-
-def logistic(logit: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sigmoid of any shape, clipped so that it stays inside (0, 1)."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
 class RiskCoverage(BaseModel):

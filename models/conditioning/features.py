@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.calibration.in_picture import BORDER, border_distance
+from poseunion.models.calibration.odds import log_odds
 from poseunion.models.calibration.schema import picture_features
 from poseunion.models.codec.crop import Crop
 from poseunion.models.conditioning.prior import box_of_crops
@@ -72,8 +73,8 @@ def evidence_features(
     to_border = border_distance(found.xy_NK2, crops, wh_N2)
     of, full = found.features, np.ones(raw_NK.shape)
     more = [
-        _log_odds(of["near"], 0.005),
-        _log_odds(of["prior_inside"], 0.02),
+        log_odds(of["near"], 0.005),
+        log_odds(of["prior_inside"], 0.02),
         np.clip(to_border / BORDER, -1, 1),
         (to_border < 0) * full,
         of["near_error"] - 0.5,
@@ -81,8 +82,3 @@ def evidence_features(
         np.log1p(of["known"])[:, None] * full,
     ]
     return np.concatenate([picture_features(raw_NK, size, size_bounds), np.stack(more, -1)], -1)
-
-
-def _log_odds(p: NDArray[np.floating], least: float) -> NDArray[np.float64]:
-    clipped = np.clip(np.asarray(p, np.float64), least, 1 - least)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.calibration.conditioning_parameters import ConditioningParameters, parameters_beside
+from poseunion.models.calibration.odds import logistic
 from poseunion.models.calibration.schema import (
     EVIDENCE_FEATURES,
     EXPECTED_FEATURES,
@@ -28,7 +29,6 @@ from poseunion.models.calibration.schema import (
     Calibration,
     KeypointLogistic,
     RiskCoverage,
-    logistic,
     picture_features,
 )
 from poseunion.models.codec.simcc import SimccGrid

@@ -6,7 +6,6 @@ overridden on the command line as `name=value`, see `overrides`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from poseunion.models.errors import BadArgumentError
@@ -73,11 +72,14 @@ def unified_fast_small(size_wh: tuple[int, int], name: str, rows_px: tuple[int, 
     Args:
         rows_px: rows of detail that nine of ten crops keep. RTMPose's blurs of 3 to 7 px would erase such a picture.
     """
-    augmentation = dataclasses.replace(
-        unified().augmentation, blur_prob=0.0, low_res_prob=0.9, low_res_height_px=rows_px
-    )
     return changed(
-        unified_fast(), name=name, backbone=":16", stages=(Stage(size_wh, 2.0, 1.0, 64),), augmentation=augmentation
+        unified_fast(),
+        name=name,
+        backbone=":16",
+        stages=(Stage(size_wh, 2.0, 1.0, 64),),
+        blur_prob=0.0,
+        low_res_prob=0.9,
+        low_res_height_px=rows_px,
     )
 
 
