@@ -11,6 +11,7 @@ Markdown table a set: ground-truth boxes, no flip test.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,14 +60,20 @@ def main() -> None:
     parser.add_argument("--side", type=int, required=True, help="pixels of a person's padded square")
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--held-out", action="store_true", help="train.json's held-out people, to choose a student on")
+    parser.add_argument("--json", action="store_true", help="scores a set and model as JSON, instead of tables")
     options = parser.parse_args()
     split = "train" if options.held_out else "test"
     predictors = [FromAfar(load_predictor(name, threads=1), options.side) for name in options.model]
+    scores = {}
     for name in ("coco", "lspet"):
         task = open_task(options.sets / name, split)
         task = held_out(task) if options.held_out else task
-        columns = [measure(predictor, task).scores for predictor in predictors]
-        print(f"{name}/{split}.json, {options.side}x{options.side} pixels a person\n\n{markdown_table(columns)}\n")
+        scores[name] = [measure(predictor, task).scores for predictor in predictors]
+        if not options.json:
+            title = f"{name}/{split}.json, {options.side}x{options.side} pixels a person"
+            print(f"{title}\n\n{markdown_table(scores[name])}\n")
+    if options.json:
+        print(json.dumps(scores))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from pathlib import Path
 from poseunion.export.timing import commit
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+POSEUNION = Path(__file__).with_name("ablation_recipes.py")
+FROM_AFAR = Path(__file__).parents[1] / "accuracy/low_resolution.py"
 KINDS = (("annotations", ".json"), ("images", ""))
 MEASURES = {
     "COCO AP": ("coco", "coco", "AP"),
@@ -55,14 +57,28 @@ def slug(row: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in row).split()).lower()
 
 
-def run(arguments: list[str], log: Path) -> str:
-    """A `poseunion` command of one thread; its standard output."""
-    command = [sys.executable, str(Path(__file__).with_name("ablation_recipes.py")), *arguments]
+def run(arguments: list[str], log: Path, script: Path = POSEUNION) -> str:
+    """A command of one thread; its standard output."""
+    command = [sys.executable, str(script), *arguments]
     with log.open("a") as errors:
         done = subprocess.run(command, env=ONE_THREAD, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"poseunion {arguments[0]} failed: see {log}")
+        raise SystemExit(f"{script.name} {arguments[0]} failed: see {log}")
     return done.stdout
+
+
+def scores_of(student: str, options: argparse.Namespace, log: Path) -> Scores:
+    """Scores of both test sets, ground-truth boxes, flip test."""
+    sets = [f"--{kind}={options.sets / s / f'test{end}'}" for s in ("coco", "lspet") for kind, end in KINDS]
+    scores = json.loads(run(["evaluate", "--model", student, *sets, "--flip", "--json"], log))
+    return {name: values[0] for name, values in zip(("coco", "lspet"), scores.values(), strict=True)}
+
+
+def far_scores(student: str, options: argparse.Namespace, log: Path) -> Scores:
+    """Scores of both test sets, of whose people `--side` pixels are left; ground-truth boxes, no flip test."""
+    arguments = ["--model", student, "--side", str(options.side), "--sets", str(options.sets), "--json"]
+    scores = json.loads(run(arguments, log, FROM_AFAR))
+    return {name: values[0] for name, values in scores.items()}
 
 
 def measured(name: str, row: Row, seed: int, options: argparse.Namespace) -> Scores:
@@ -71,15 +87,14 @@ def measured(name: str, row: Row, seed: int, options: argparse.Namespace) -> Sco
     result = folder / "scores.json"
     train = ["train", row.recipe, f"seed={seed}", "validate_minutes=1e9", *row.changes, *options.set]
     train += [f"steps={options.steps}"] if options.steps else []
+    train += ["--init", str(options.init)] if options.init else []
     check_same(folder, train)
     if not result.is_file():
         log, student = folder / "stderr.log", str(folder / "student.onnx")
         again = ["--resume"] if (folder / "last.ckpt").is_file() else []
         run([*train, "--data", str(options.data), "--out", str(folder), *again], log)
         run(["export", "--model", str(folder / "weights.safetensors"), "--out", student, "--overwrite"], log)
-        sets = [f"--{kind}={options.sets / s / f'test{end}'}" for s in ("coco", "lspet") for kind, end in KINDS]
-        scores = json.loads(run(["evaluate", "--model", student, *sets, "--flip", "--json"], log))
-        by_set = {name: values[0] for name, values in zip(("coco", "lspet"), scores.values(), strict=True)}
+        by_set = far_scores(student, options, log) if options.side else scores_of(student, options, log)
         part = result.with_suffix(".part")
         part.write_text(json.dumps(by_set))
         part.rename(result)
@@ -104,6 +119,8 @@ def arguments(said: str | None, out: Path) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=out)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=0, help="optimiser steps of each run (default: the recipe's)")
+    parser.add_argument("--init", type=Path, help="weights that every run starts from (default: the recipe's)")
+    parser.add_argument("--side", type=int, default=0, help="pixels left of a person's square (default: all)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides for every run")
     parser.add_argument("--at-once", type=int, default=2, help="runs beside each other")
     return parser
@@ -142,4 +159,4 @@ def print_head(title: str, seeds: Sequence[int]) -> None:
     print(f"# {title}\n\nDate: {datetime.date.today()}  ")
     print(f"Command: `{' '.join(sys.argv)}`  ")
     print(f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores  \nCommit: {commit()}\n")
-    print(f"Mean ± standard deviation over the seeds {seeds}, ground-truth boxes, flip test.\n")
+    print(f"Mean ± standard deviation over the seeds {seeds}, ground-truth boxes.\n")

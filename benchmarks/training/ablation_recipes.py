@@ -14,13 +14,20 @@ from typing import Any
 from poseunion.training.config.cdkd import Cdkd
 from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
-from poseunion.training.config.recipes import RECIPES, unified_imagenet, unified_rtmpose, unified_s
-from poseunion.training.config.recipes_low_resolution import (
+from poseunion.training.config.recipes import (
+    RECIPES,
+    unified,
+    unified_32,
+    unified_64,
+    unified_imagenet,
+    unified_rtmpose,
+    unified_s,
+)
+from poseunion.training.config.recipes_paper_b import (
     CDKD,
     HRNET_AUGMENTATION,
     RESNET_DROPS,
     paper_b,
-    unified_small,
 )
 
 
@@ -32,12 +39,6 @@ def unified_s_further() -> Recipe:
 def unified_m() -> Recipe:
     """RTMPose-m, 96x128 to 192x256, taught by `unified`, a COCO and an MPII teacher; not shipped: needs a GPU."""
     return unified_rtmpose("m")
-
-
-def unified_128() -> Recipe:
-    """21 keypoints of people on 96x128 pixels: taught by `unified` and by both data sets' teachers; needs --init."""
-    changes: dict[str, Any] = {"steps": 300, "lr": 1e-3, "decay_from": 0.1, "ema_decay": 0.99}
-    return unified_small((96, 128), "unified_128", 32, backbone="efficientnet_lite0", **changes)
 
 
 # 64 people each: 10 minutes of one quiet core (AVX-512) at 96x128.
@@ -165,17 +166,53 @@ def hrnet_heatmap_256() -> Recipe:
     return paper_b("hrnet_heatmap_256", "heatmap-4", "hrnet_w32", 256, Cdkd(), heatmap_weight=1.0)
 
 
-LABELS_ALONE: dict[str, Any] = {"alpha": 1.0, "betas": (), "pseudo_weight": 0.0, "cdkd": Cdkd()}
+LABELS_ALONE: dict[str, Any] = {"alpha": 1.0, "betas": (), "pseudo_weight": 0.0}
+# Three passes over COCO's and LSP Extended's 8,000 people; 16 minutes of one quiet core at 192x256.
+TUNED_STEPS = 300
+
+
+def _tuned(name: str, **changes: Any) -> Recipe:
+    """`unified` from a converted public network (`--init`), on labels alone unless changed by `changes`."""
+    plain = changed(
+        unified(), name=name, start="", steps=TUNED_STEPS, datasets=("coco", "lspet"), mend_sides=False, **LABELS_ALONE
+    )
+    return changed(plain, **changes)
+
+
+def tuned_coco() -> Recipe:
+    """Ablation: the COCO specialist from a public network; half the steps of a union, so that COCO is seen as often."""
+    return _tuned("tuned_coco", datasets=("coco",), steps=TUNED_STEPS // 2)
+
+
+def tuned_lspet() -> Recipe:
+    """Ablation: the LSP Extended specialist from a public network; half the steps of a union."""
+    return _tuned("tuned_lspet", datasets=("lspet",), steps=TUNED_STEPS // 2)
+
+
+def tuned_union() -> Recipe:
+    """Ablation: both data sets from a public network, labels alone."""
+    return _tuned("tuned_union")
+
+
+def tuned_union_joint() -> Recipe:
+    """Ablation: both data sets from a public network, taught as `unified` is."""
+    taught = unified()
+    changes = {
+        "alpha": taught.distillation.alpha,
+        "betas": taught.distillation.betas,
+        "pseudo_weight": taught.losses.pseudo_weight,
+    }
+    return _tuned("tuned_union_joint", mend_sides=True, **changes)
 
 
 def labels_64() -> Recipe:
     """Ablation: `unified_64` without any teacher, from the same start."""
-    return unified_small((64, 64), "labels_64", **LABELS_ALONE)
+    return changed(unified_64(), name="labels_64", **LABELS_ALONE)
 
 
 def labels_32() -> Recipe:
     """Ablation: `unified_32` without any teacher, from the same start."""
-    return unified_small((32, 32), "labels_32", **LABELS_ALONE)
+    return changed(unified_32(), name="labels_32", **LABELS_ALONE)
 
 
 def _ablation_64(name: str, **changes: Any) -> Recipe:
@@ -237,7 +274,10 @@ ABLATIONS: dict[str, Callable[[], Recipe]] = {
         sape_hrnet_heatmap_64,
         simcc_hrnet_w48_256,
         hrnet_heatmap_256,
-        unified_128,
+        tuned_coco,
+        tuned_lspet,
+        tuned_union,
+        tuned_union_joint,
         labels_64,
         labels_32,
         cdkd_64,

@@ -11,7 +11,9 @@ interrupted ones go on, so that the script can be stopped and started; runs of a
 Prints a Markdown note; its first table has every recipe's mean and standard deviation over the seeds, its second what
 each union loses to the specialist of the test set.
 
-Remembered against online teachers: `--recipes union_two_teachers union_online`.
+From a strong start (a converted public network, `poseunion convert`; its branch trained by `unified_branch`), three
+passes over either data set, the union's teacher joint: `--init start.safetensors --recipes tuned_coco tuned_lspet
+tuned_union tuned_union_joint`. Remembered against online teachers: `--recipes union_two_teachers union_online`.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from pathlib import Path
 
 from ablation import MEASURES, Row, Values, arguments, measure_all, print_head, table
 
-SPECIALISTS = {"COCO": "coco_only", "LSPET": "lspet_only"}
+# A measure's data set -> its specialists, of beginners and of tuned public networks.
+SPECIALISTS = {"COCO": ("coco_only", "tuned_coco"), "LSPET": ("lspet_only", "tuned_lspet")}
 RECIPES = (
-    *(*SPECIALISTS.values(), "union_labels", "union_one_teacher", "union_two_teachers", "union_agreement"),
+    *("coco_only", "lspet_only", "union_labels", "union_one_teacher", "union_two_teachers", "union_agreement"),
     *("union_no_offsets", "union_even_sets", "union_even_keypoints", "union_features"),
 )
 
@@ -30,9 +33,11 @@ RECIPES = (
 def taxes(values: Values) -> Values:
     """Specialist minus union, seed by seed."""
     result: Values = {}
-    for recipe in (r for r in values if r not in SPECIALISTS.values()):
+    specialists = {name for names in SPECIALISTS.values() for name in names}
+    for recipe in (r for r in values if r not in specialists):
         for name in MEASURES:
-            best = values.get(SPECIALISTS[name.split()[0]], {}).get(name, [])
+            own = next((s for s in SPECIALISTS[name.split()[0]] if s in values), "")
+            best = values.get(own, {}).get(name, [])
             pairs = zip(best, values[recipe].get(name, []), strict=False)
             if lost := [specialist - union for specialist, union in pairs]:
                 result.setdefault(recipe, {})[name] = lost

@@ -20,28 +20,20 @@ from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD
 LITE_MEAN = (0.498, 0.498, 0.498)
 LITE_STD = (0.502, 0.502, 0.502)
 
-# Where a backbone may end before stride 32: stride -> maps, from stride 4.
-ENDS = {"8": 2, "16": 3}
-
 
 def build_backbone(name: str) -> nn.Module:
     """Backbone `cspnext-t|s|m|l` or a timm feature extractor, random weights; gives the maps of strides 4, 8, 16, 32.
 
-    `feature_info.channels()` has their channels. `efficientnet_lite0:16` ends at stride 16: at 64x64 pixels, the rest
-    has 2x2 cells, and three quarters of the parameters.
+    `feature_info.channels()` has their channels.
 
     Raises:
         BadArgumentError: no such backbone.
     """
     if name.startswith("cspnext-"):
         return build_cspnext(name.removeprefix("cspnext-"))
-    whole, _, last = name.partition(":")
-    if last and last not in ENDS:
-        raise BadArgumentError(f"No backbone {name!r}: one that ends early is called {whole}:{' or :'.join(ENDS)}.")
     try:
         # eps 1e-3 is what TensorFlow trained efficientnet-lite with; out_indices 1..4 are strides 4..32.
-        levels = tuple(range(1, ENDS.get(last, 4) + 1))
-        backbone = timm.create_model(whole, pretrained=False, features_only=True, out_indices=levels, bn_eps=1e-3)
+        backbone = timm.create_model(name, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4), bn_eps=1e-3)
     except (RuntimeError, TypeError) as error:
         raise BadArgumentError(f"timm cannot build the backbone {name!r}: {error}.") from error
     drop_unread(backbone)
@@ -96,9 +88,9 @@ def fold_normalisation(
     stem.weight *= (std_i / std_t).view(1, -1, 1, 1)
 
 
-def imagenet_lite0(name: str = "efficientnet_lite0") -> nn.Module:
-    """Backbone efficientnet_lite0, whole or ending early, with ImageNet weights, for ImageNet-normalised RGB input."""
-    backbone = build_backbone(name)
+def imagenet_lite0() -> nn.Module:
+    """Backbone efficientnet_lite0 with ImageNet weights, for ImageNet-normalised RGB input."""
+    backbone = build_backbone("efficientnet_lite0")
     load_in_order(backbone, lite0_imagenet_state())
     stem, norm = backbone.conv_stem, backbone.bn1
     assert isinstance(stem, nn.Conv2d)

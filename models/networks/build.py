@@ -16,15 +16,14 @@ def build_network(
     """Build `lite-hrnet`, `movenet`, `rtmpose-t` …, or on a backbone `equivariant` or one map's head: `simcc-8` …
 
     Args:
-        backbone: name of timm's; `:16`, also behind a name, ends it at stride 16.
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
     """
     if network == "equivariant":
-        if pretrained and backbone.partition(":")[0] != "efficientnet_lite0":
+        if pretrained and backbone != "efficientnet_lite0":
             raise BadArgumentError(
                 f"No ImageNet weights for {backbone}: only efficientnet_lite0 has them as a package."
             )
-        return EquivariantSimcc(imagenet_lite0(backbone) if pretrained else build_backbone(backbone), keypoints, grid)
+        return EquivariantSimcc(imagenet_lite0() if pretrained else build_backbone(backbone), keypoints, grid)
     if network == "lite-hrnet":
         from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetSimcc
 
@@ -34,11 +33,9 @@ def build_network(
 
         return LiteHrnetPair(keypoints, grid)
     if network == "movenet":
-        from poseunion.models.networks.movenet_simcc import ENDS_AT_16, MoveNetSimcc
+        from poseunion.models.networks.movenet_simcc import MoveNetSimcc
 
-        if backbone not in ("", ENDS_AT_16):
-            raise BadArgumentError(f"No backbone {backbone!r} of movenet: leave it out, or give {ENDS_AT_16!r}.")
-        return MoveNetSimcc(keypoints, grid, 16 if backbone else 32)
+        return MoveNetSimcc(keypoints, grid)
     if network.startswith("rtmpose-"):
         from poseunion.models.networks.rtmpose import RTMPose
 

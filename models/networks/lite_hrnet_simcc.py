@@ -33,11 +33,20 @@ class LiteHrnetPair(MarginalSimcc):
     def __init__(self, keypoints: int, grid: SimccGrid) -> None:
         super().__init__()
         members = [LiteHrnetSimcc(keypoints, grid) for _ in range(2)]
-        self.grid = grid
+        self.keypoints, self.grid = keypoints, grid
         self.backbone = nn.ModuleList(member.backbone for member in members)
         self.added = nn.ModuleList(member.added for member in members if member.added is not None)
         # Cells to bins is the same for both.
         self.upsample_x, self.upsample_y = members[0].upsample_x, members[0].upsample_y
+
+    def first(self) -> LiteHrnetSimcc:
+        """The first member as a network of its own, which shares this one's weights."""
+        member = LiteHrnetSimcc(self.keypoints, self.grid)
+        member.backbone = self.backbone[0]
+        if len(self.added):
+            member.added = self.added[0]
+        member.upsample_x, member.upsample_y = self.upsample_x, self.upsample_y
+        return member
 
     def features(self, image_N3HW: Tensor) -> Tensor:
         """Last maps of both members, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""

@@ -30,7 +30,6 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 TAPPED = (1, 2, 3)  # stages whose maps, of strides 4, 8 and 16, the pyramid reads beside the last
 TOP_WIDTH = 1280
 PYRAMID_WIDTHS = (24, 24, 32, 64)  # channels of the pyramid's maps of stride 4, 8, 16, 32
-STAGES_TO_16 = 5  # those up to stride 16; the rest has three quarters of the parameters
 HEAD_WIDTH = 96
 
 
@@ -71,23 +70,20 @@ class MoveNet(HeatmapBody):
 
     Args:
         keypoints: number of heatmaps.
-        last_stride: 32, or 16 for a body that ends there. Its pyramid then begins with the last map of stride 16, by a
-            convolution that the published network lacks.
     """
 
     alignment = Alignment.CENTRES
+    widths = PYRAMID_WIDTHS
     zero_3: Tensor
 
-    def __init__(self, keypoints: int, last_stride: int = 32) -> None:
+    def __init__(self, keypoints: int) -> None:
         super().__init__()
-        is_whole = last_stride == 32
-        self.widths = PYRAMID_WIDTHS if is_whole else PYRAMID_WIDTHS[:-1]
         self.register_buffer("zero_3", torch.tensor(ZERO)[:, None, None], persistent=False)
         self.stem = HalvingConv(3, STEM_WIDTH)
         self.relu = nn.ReLU6(inplace=True)
         self.stages = nn.ModuleList()
         width = STEM_WIDTH
-        for expansion, channels, blocks, stride in STAGES[: len(STAGES) if is_whole else STAGES_TO_16]:
+        for expansion, channels, blocks, stride in STAGES:
             widths = [width, *[channels] * blocks]
             self.stages.append(
                 nn.Sequential(
@@ -95,9 +91,9 @@ class MoveNet(HeatmapBody):
                 )
             )
             width = channels
-        self.top = nn.Conv2d(width, TOP_WIDTH, 1) if is_whole else None
+        self.top = nn.Conv2d(width, TOP_WIDTH, 1)
         # From fine to coarse, as the maps.
-        read = (*(STAGES[number][1] for number in TAPPED), TOP_WIDTH if is_whole else width)
+        read = (*(STAGES[number][1] for number in TAPPED), TOP_WIDTH)
         added = (*PYRAMID_WIDTHS[1:], PYRAMID_WIDTHS[-1])
         self.lateral = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(read, added, strict=True))
         self.smooth = nn.ModuleList(Separable(a, b) for a, b in zip(added, PYRAMID_WIDTHS[:-1], strict=False))
@@ -105,20 +101,19 @@ class MoveNet(HeatmapBody):
         self.heatmap = nn.Conv2d(HEAD_WIDTH, keypoints, 1)
 
     def pyramid(self, image_N3HW: Tensor) -> list[Tensor]:
-        """Maps of strides 4, 8, 16 (and 32) with `widths` channels, from (N, 3, H, W) normalised."""
+        """Maps of strides 4, 8, 16 and 32 with `PYRAMID_WIDTHS` channels, from (N, 3, H, W) normalised."""
         x = self.relu(self.stem(image_N3HW - self.zero_3))
         tapped = []
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number in TAPPED:
                 tapped.append(x)
-        result = [self.lateral[-1](x if self.top is None else self.relu(self.top(x)))]
+        result = [self.lateral[-1](self.relu(self.top(x)))]
         for level in reversed(range(len(tapped))):
-            lateral, larger = self.lateral[level](tapped[level]), result[0]
-            if lateral.shape != larger.shape:
-                larger = F.interpolate(larger, size=lateral.shape[-2:], mode="bilinear", align_corners=False)
+            lateral = self.lateral[level](tapped[level])
+            larger = F.interpolate(result[0], size=lateral.shape[-2:], mode="bilinear", align_corners=False)
             result.insert(0, self.smooth[level](larger + lateral))
-        return result[: len(self.widths)]
+        return result
 
     def heatmaps(self, map_NChw: Tensor) -> Tensor:
         """Heatmaps, see `HeatmapBody.heatmaps`."""

@@ -9,15 +9,10 @@ from poseunion.models.networks.published_simcc import PUBLISHED, Branch, Publish
 # From stride 4 on, a branch of one block of 48 channels took a tenth of the network's time.
 BRANCH = Branch(stride=8, channels=48, blocks=(2, 1, 1))
 UPSAMPLER_CHANNELS = 12
-ENDS_AT_16 = ":16"  # behind a backbone's name, as `build_backbone` has it; MoveNet's own has none
 
 
 class MoveNetSimcc(PublishedSimcc):
-    """MoveNet SimCC network, see `PublishedSimcc`.
+    """MoveNet SimCC network, see `PublishedSimcc`."""
 
-    Args:
-        last_stride: see `MoveNet`.
-    """
-
-    def __init__(self, keypoints: int, grid: SimccGrid, last_stride: int = 32) -> None:
-        super().__init__(MoveNet(min(keypoints, PUBLISHED), last_stride), keypoints, grid, BRANCH, UPSAMPLER_CHANNELS)
+    def __init__(self, keypoints: int, grid: SimccGrid) -> None:
+        super().__init__(MoveNet(min(keypoints, PUBLISHED)), keypoints, grid, BRANCH, UPSAMPLER_CHANNELS)

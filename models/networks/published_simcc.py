@@ -36,7 +36,7 @@ class HeatmapBody(nn.Module):
     heatmap: nn.Conv2d
 
     def pyramid(self, image_N3HW: Tensor) -> list[Tensor]:
-        """Maps of strides 4, 8, 16 (and 32), from (N, 3, H, W) normalised; the first is what `heatmaps` reads."""
+        """Maps of strides 4, 8, 16 and 32, from (N, 3, H, W) normalised; the first is what `heatmaps` reads."""
         raise NotImplementedError
 
     def heatmaps(self, map_NChw: Tensor) -> Tensor:

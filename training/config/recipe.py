@@ -42,8 +42,7 @@ class Student:
     Attributes:
         network: `equivariant` (pyramid head on a backbone), `lite-hrnet`, `movenet`, `rtmpose-t|s|m|l`, or a head on
             a backbone's map of a stride of 4, 8, 16 or 32: `simcc-8` (SimCC's), `rtmcc-8` (RTMPose's), `heatmap-4` ….
-        backbone: of all but `lite-hrnet`, `movenet` and `rtmpose-…`: a timm name, or `cspnext-t|s|m|l`. `:16` behind
-            efficientnet's name, and alone with `movenet`, ends it at stride 16.
+        backbone: of all but `lite-hrnet`, `movenet` and `rtmpose-…`: a timm name, or `cspnext-t|s|m|l`.
         start: shipped model or weights file that the run starts from, where the command names none (`--init`).
         frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
             worth it where a run goes on from trained weights, see `freeze`.

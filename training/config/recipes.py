@@ -12,7 +12,7 @@ from poseunion.models.errors import BadArgumentError
 from poseunion.training.config.augmentation import Augmentation
 from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipe import Recipe, Stage
-from poseunion.training.config.recipes_low_resolution import LOW_RESOLUTION_RECIPES
+from poseunion.training.config.recipes_paper_b import PAPER_B_RECIPES
 
 __all__ = ["RECIPES", "Recipe", "Stage", "find_recipe"]
 
@@ -66,31 +66,28 @@ def unified_fast() -> Recipe:
     return changed(unified(), name="unified_fast", network="movenet", start="")
 
 
-def unified_fast_small(size_wh: tuple[int, int], name: str, rows_px: tuple[int, int]) -> Recipe:
-    """MoveNet's body up to stride 16 on fewer pixels; start it from weights of MoveNet (`--init`).
+def unified_small(size_wh: tuple[int, int], name: str, rows_px: tuple[int, int]) -> Recipe:
+    """`unified` on fewer pixels, from its weights; taught as `unified` was.
+
+    The input has more rows than the picture: a published body begins at a quarter of its input, where half as many rows
+    would leave a person's arm one cell.
 
     Args:
         rows_px: rows of detail that nine of ten crops keep. RTMPose's blurs of 3 to 7 px would erase such a picture.
     """
-    return changed(
-        unified_fast(),
-        name=name,
-        backbone=":16",
-        stages=(Stage(size_wh, 2.0, 1.0, 64),),
-        blur_prob=0.0,
-        low_res_prob=0.9,
-        low_res_height_px=rows_px,
-    )
+    augmentation = changed(unified().augmentation, blur_prob=0.0, low_res_prob=0.9, low_res_height_px=rows_px)
+    stages = (Stage(size_wh, 2.0, 1.0, 64),)
+    return changed(unified(), name=name, stages=stages, steps=1900, augmentation=augmentation)
 
 
-def unified_fast_64() -> Recipe:
+def unified_64() -> Recipe:
     """21 keypoints of people on 64 rows of pixels, read as 96x128."""
-    return unified_fast_small((96, 128), "unified_fast_64", (48, 80))
+    return unified_small((96, 128), "unified_64", (48, 80))
 
 
-def unified_fast_32() -> Recipe:
+def unified_32() -> Recipe:
     """21 keypoints of people on 32 rows of pixels, read as 64x96."""
-    return unified_fast_small((64, 96), "unified_fast_32", (24, 44))
+    return unified_small((64, 96), "unified_32", (24, 44))
 
 
 def unified_imagenet() -> Recipe:
@@ -192,15 +189,15 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
             unified,
             unified_branch,
             unified_fast,
-            unified_fast_64,
-            unified_fast_32,
+            unified_64,
+            unified_32,
             unified_imagenet,
             unified_t,
             unified_s,
             paper_a_t,
             paper_a_s,
         ),
-        *LOW_RESOLUTION_RECIPES,
+        *PAPER_B_RECIPES,
     )
 }
 

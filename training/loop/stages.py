@@ -11,11 +11,11 @@ from poseunion.models.codec.simcc import SimccGrid
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.equivariant import EquivariantSimcc, MarginalSimcc
+from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetPair
 from poseunion.models.networks.rtmpose import RTMPose
 from poseunion.models.networks.weights import load_described, read_weights
 from poseunion.models.networks.widen import can_widen, widened
 from poseunion.models.skeleton import load_skeleton
-from poseunion.training.config.overrides import changed
 from poseunion.training.config.recipe import Recipe, Stage
 
 # The code's, and what binds whoever uses weights trained on the data sets of this field.
@@ -94,8 +94,8 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     """Trained weights as the weights of a recipe's first stage.
 
     A network whose logits are marginals of heatmaps has no layer over positions: it may start at any size from weights
-    with as many bins a cell (the equivariant one also with half as many); and without its last stages, where the
-    recipe's backbone ends early. An RTMPose may start from a smaller one, see `widen`.
+    with as many bins a cell (the equivariant one also with half as many). A Lite-HRNet may start from a pair, of which
+    it is the first; an RTMPose from a smaller one, see `widen`.
 
     Raises:
         BadFileError: not weights of `poseunion train`. BadArgumentError: of another network, skeleton, size or bins.
@@ -107,9 +107,10 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     if isinstance(network, RTMPose) and can_widen(network.size, size):
         network = widened(network, size)
         spec = spec.model_copy(update={"network": student.network})
+    if isinstance(network, LiteHrnetPair) and student.network == "lite-hrnet":
+        network = network.first()
+        spec = spec.model_copy(update={"network": student.network})
     has = spec.network, spec.backbone
-    if has != own and isinstance(network, MarginalSimcc):
-        has = spec.network, _ending(spec.backbone, student.backbone)
     if has[: len(own)] != own or description.resolved_skeleton.name != recipe.skeleton:
         raise BadArgumentError(
             f"{path} holds {spec.network} {spec.backbone} for {description.resolved_skeleton.name}, recipe "
@@ -119,16 +120,10 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     if isinstance(network, EquivariantSimcc) and first.split == 2 * description.grid.split:
         network = network.shrunk()
     if isinstance(network, MarginalSimcc) and first.split == network.grid.split:
-        given, state = network.state_dict(), network_for(0, changed(recipe, pretrained=False), None).state_dict()
-        return {n: given[n] if n in given and given[n].shape == fresh.shape else fresh for n, fresh in state.items()}
+        return dict(network.state_dict())
     if (size_wh, bins_wh) != (first.size_wh, first.bins_wh):
         raise BadArgumentError(
             f"{path} reads crops of {size_wh} and gives {bins_wh} bins, recipe "
             f"{recipe.name} starts at {first.size_wh} with {first.bins_wh}: give it stages that start there."
         )
     return dict(network.state_dict())
-
-
-def _ending(whole: str, wanted: str) -> str:
-    """The backbone's name cut where `wanted` ends; the name itself where that is another or ends later."""
-    return wanted if wanted.partition(":")[0] == whole else whole

@@ -8,7 +8,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from poseunion.models.codec.simcc import SimccGrid, decode, unflip_x  # noqa: E402
-from poseunion.models.errors import BadArgumentError  # noqa: E402
 from poseunion.models.networks.build import build_network  # noqa: E402
 from poseunion.models.networks.movenet import HalvingConv  # noqa: E402
 from poseunion.models.networks.movenet_simcc import MoveNetSimcc  # noqa: E402
@@ -43,11 +42,6 @@ def test_added_keypoints_leave_the_published_ones_alone() -> None:
     few.backbone.load_state_dict(many.backbone.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(many.heatmap_logits(image)[:, :PUBLISHED], few.heatmap_logits(image))
-
-
-def test_no_backbone_but_one_that_ends_early() -> None:
-    with pytest.raises(BadArgumentError, match="leave it out, or give ':16'"):
-        build_network("movenet", ":8", 21, GRID)
 
 
 def test_halving_pads_below_and_to_the_right() -> None:

@@ -25,11 +25,9 @@ from poseunion.training.loop.losses import heatmap_output
 GRID = SimccGrid.for_bins((64, 64), (128, 128))
 NETWORKS = [
     ("equivariant", "efficientnet_lite0"),
-    ("equivariant", "efficientnet_lite0:16"),
     ("lite-hrnet", ""),
     ("lite-hrnet-pair", ""),
     ("movenet", ""),
-    ("movenet", ":16"),
     ("rtmpose-t", ""),
     ("simcc-8", "resnet18"),
     ("heatmap-4", "hrnet_w18_small"),
@@ -52,7 +50,7 @@ def _packed(path: Path, network: str, backbone: str, built: torch.nn.Module) -> 
 @pytest.fixture
 def built() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_network("equivariant", "efficientnet_lite0:16", 21, GRID).eval()
+    return build_network("lite-hrnet", "", 21, GRID).eval()
 
 
 @pytest.mark.parametrize(("network", "backbone"), NETWORKS)
@@ -83,7 +81,7 @@ def test_the_whole_state_is_read_back(network: str, backbone: str, tmp_path: Pat
 
 
 def test_a_runtime_ends_at_the_graph_of_folded_weights(built: torch.nn.Module, tmp_path: Path) -> None:
-    path = _packed(tmp_path / "m.onnx", "equivariant", "efficientnet_lite0:16", built)
+    path = _packed(tmp_path / "m.onnx", "lite-hrnet", "", built)
     stored = {node.op_type for node in onnx.load(path).graph.node}
     assert {"BatchNormalization", "Cast"} <= stored
     onnx.save(network_graph(built, _described("equivariant")), tmp_path / "folded.onnx")
@@ -94,7 +92,7 @@ def test_a_runtime_ends_at_the_graph_of_folded_weights(built: torch.nn.Module, t
 
 def test_loading_it_is_silent(built: torch.nn.Module, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Other tools open it at onnxruntime's own level of messages."""
-    _run(_packed(tmp_path / "m.onnx", "equivariant", "efficientnet_lite0:16", built), np.zeros((1, 3, 64, 64), "f4"))
+    _run(_packed(tmp_path / "m.onnx", "lite-hrnet", "", built), np.zeros((1, 3, 64, 64), "f4"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -102,7 +100,7 @@ def test_what_half_precision_cannot_hold_stays_single(built: torch.nn.Module, tm
     name = next(name for name, value in built.state_dict().items() if is_halved(value))
     with torch.no_grad():
         built.get_parameter(name).flatten()[0] = 2 * LARGEST_HALF
-    state, _ = read_packed(_packed(tmp_path / "m.onnx", "equivariant", "efficientnet_lite0:16", built))
+    state, _ = read_packed(_packed(tmp_path / "m.onnx", "lite-hrnet", "", built))
     assert state[name].dtype == torch.float32
     assert torch.equal(state[name], built.state_dict()[name])
 

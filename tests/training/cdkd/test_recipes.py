@@ -26,7 +26,7 @@ from poseunion.training.cdkd.distiller import TEACHER_BATCH, distiller_for, forw
 from poseunion.training.config.augmentation import NONE
 from poseunion.training.config.overrides import changed, with_overrides
 from poseunion.training.config.recipes import Recipe, Stage, find_recipe
-from poseunion.training.config.recipes_low_resolution import LOW_RESOLUTION_RECIPES
+from poseunion.training.config.recipes_paper_b import PAPER_B_RECIPES
 from poseunion.training.loop.batch import draw_batch
 from poseunion.training.loop.losses import heatmap_mse, heatmap_output
 from poseunion.training.loop.prepare import Prepared
@@ -36,7 +36,7 @@ from poseunion.training.loop.validate import held_out_pck
 
 UNION = load_skeleton("union21")
 TINY = {"hrnet_w32": "hrnet_w18_small", "hrnet_w48": "hrnet_w18_small", "resnet50": "resnet10t"}
-TINY |= {f"efficientnet_lite0{end}": f"mobilenetv4_conv_small_050{end}" for end in ("", ":16")}
+TINY |= {"efficientnet_lite0": "mobilenetv4_conv_small_050"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def fit_in_two(recipe: Recipe, prepared: Prepared, out: Path, stop: int = 2) -> 
     return fit(recipe, prepared, out, resume=True, accelerator="cpu")
 
 
-QUICK = ("unified_64", "sape_hrnet_heatmap_64")
+QUICK = ("cdkd_64", "sape_hrnet_heatmap_64")
 PAPER_B = ("cdkd_same_classes", "cdkd_hrnet_w48_64", "simcc_hrnet_w48_256", "hrnet_heatmap_256")
 
 
@@ -92,7 +92,7 @@ def ablation(name: str, *overrides: str) -> Recipe:
     "make",
     [
         pytest.param(make, id=make.__name__, marks=() if make.__name__ in QUICK else pytest.mark.slow)
-        for make in (*LOW_RESOLUTION_RECIPES, *(m for n, m in ABLATIONS.items() if n in PAPER_B or n.endswith("_64")))
+        for make in (*PAPER_B_RECIPES, *(m for n, m in ABLATIONS.items() if n in PAPER_B or n.endswith("_64")))
     ],
 )
 def test_every_recipe_trains_resumes_and_exports(

@@ -1,7 +1,7 @@
-"""Recipes for low-resolution students: paper B's and ours.
+"""Recipes of paper B's low-resolution students; ours are `unified_64` and `unified_32` in `recipes`.
 
 B gives learning rates, epochs and where the rate falls; augmentation is HRNet's and SimCC's. Batch size and what `Cdkd`
-holds are ours. B's students need a teacher: `cdkd.teacher=runs/NAME/weights.safetensors`, trained by one of the recipes
+holds are ours. The students need a teacher: `cdkd.teacher=runs/NAME/weights.safetensors`, trained by one of the recipes
 that end in 256.
 """
 
@@ -66,48 +66,4 @@ def simcc_hrnet_w32_256() -> Recipe:
     return paper_b("simcc_hrnet_w32_256", "simcc-4", "hrnet_w32", 256, Cdkd())
 
 
-def unified_small(size_wh: tuple[int, int], name: str, batch: int = 64, **changes: Any) -> Recipe:
-    """`unified_imagenet`'s network on fewer pixels; start it from weights of that network (`--init`).
-
-    Its cells are of 4 px: 24x32 at 96x128, 16x16 at 64x64, 8x8 at 32x32. `unified` is a teacher like the data sets'
-    two: its peaks, found once on 192x256 pixels, are rendered on the student's bins in every step, which is eq. 6 for a
-    cached teacher. Run in every step (`cdkd.teacher`), with the projectors, a step at 64x64 would take eleven times as
-    long.
-
-    RTMPose's blurs of 3 to 7 px would erase such a picture; lower resolution takes their place.
-    """
-    augmentation = Augmentation(
-        rotation_deg=60,
-        rotation_prob=0.5,
-        scale=(0.7, 1.3),
-        half_body_prob=0.2,
-        blur_prob=0.0,
-        dropout_prob=0.3,
-        low_res_prob=0.15,
-        low_res_height_px=(size_wh[1] // 3, size_wh[1] - 1),
-    )
-    values: dict[str, Any] = {
-        # What comes after stride 16 has 2x2 cells at 64x64 pixels, and three quarters of the parameters.
-        "backbone": "efficientnet_lite0:16",
-        "stages": (Stage(size_wh, 4.0, 1.0, batch),),
-        "steps": 800,
-        "warmup_steps": 50,
-        "alpha": 0.5,
-        "betas": (("union21", 0.4), ("coco17", 0.4), ("mpii16", 0.2)),
-        "augmentation": augmentation,
-        "cdkd": Cdkd(teacher="unified", confidence=True, learned_rate=10.0),
-    }
-    return changed(Recipe(name), **{**values, **changes})
-
-
-def unified_64() -> Recipe:
-    """21 keypoints of people on 64x64 pixels: distilled from `unified` and both data sets' teachers; needs --init."""
-    return unified_small((64, 64), "unified_64")
-
-
-def unified_32() -> Recipe:
-    """21 keypoints of people on 32x32 pixels: distilled from `unified` and both data sets' teachers; needs --init."""
-    return unified_small((32, 32), "unified_32")
-
-
-LOW_RESOLUTION_RECIPES = (unified_64, unified_32, cdkd_hrnet_w32_64, cdkd_hrnet_w32_32, simcc_hrnet_w32_256)
+PAPER_B_RECIPES = (cdkd_hrnet_w32_64, cdkd_hrnet_w32_32, simcc_hrnet_w32_256)
