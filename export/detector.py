@@ -13,7 +13,7 @@ from poseunion.export.onnx.graph import described
 from poseunion.export.onnx.graph_export import traced
 from poseunion.export.starts import Layer, Start
 from poseunion.models.errors import BadArgumentError, ModelError
-from poseunion.models.files import write_bytes
+from poseunion.models.files import refuse_existing, write_bytes
 from poseunion.models.inference.detector import DetectorDescription, DistanceOutput, OnnxDetector
 from poseunion.models.networks.onnx_state import pack
 from poseunion.models.networks.person_detector import (
@@ -48,13 +48,12 @@ def export_detector(
         score_threshold, iou_threshold, side: default: the weights file's.
 
     Raises:
-        BadArgumentError: `out` exists, or no ONNX name; a side that is no multiple of the largest stride.
+        BadFileError: `out` exists. BadArgumentError: no ONNX name; a side that is no multiple of the largest stride.
         ModelError: the two differ; nothing is written.
     """
     if out.suffix != ".onnx":
         raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
-    if not overwrite and out.exists():
-        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     network, description = read_detector(weights)
     side = side or description.size_wh[0]
     if side < STRIDES[-1] or side % STRIDES[-1]:

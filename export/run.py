@@ -22,7 +22,7 @@ from poseunion.export.onnx.graph_export import PROVEN_BATCHES, network_graph, pa
 from poseunion.export.onnx.int8 import Quantised, computed_in, quantise
 from poseunion.export.torch_model import TorchModel
 from poseunion.models.errors import BadArgumentError
-from poseunion.models.files import sha256_of, write_bytes
+from poseunion.models.files import refuse_existing, sha256_of, write_bytes
 from poseunion.models.runtime.description import METADATA_KEY
 from poseunion.models.runtime.engine_record import ENGINE_SUFFIX, record_path
 from poseunion.models.runtime.onnx import OnnxModel
@@ -117,7 +117,7 @@ def targets(request: ExportRequest, name: str) -> dict[str, Path]:
     """Output path of each format, and of `twin`, the end-to-end file.
 
     Raises:
-        BadArgumentError: unknown format, one file for several formats, a wrong ending, or a file that exists.
+        BadArgumentError: unknown format, one file for several formats, or a wrong ending. BadFileError: a file exists.
     """
     if unknown := [f for f in request.formats if f not in FORMATS]:
         raise BadArgumentError(f"No format {unknown[0]!r}: choose of {', '.join(FORMATS)}.")
@@ -135,8 +135,7 @@ def targets(request: ExportRequest, name: str) -> dict[str, Path]:
             found["twin"] = request.out.with_name(f"{request.out.stem}-{request.twin}.onnx")
     else:
         found = {f: request.out / f"{name}{ending}" for f, ending in wanted.items()}
-    if not request.overwrite and (there := [path for path in found.values() if path.exists()]):
-        raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
+    refuse_existing(*found.values(), overwrite=request.overwrite)
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from poseunion.models.errors import BadArgumentError, BadFileError
+from poseunion.models.errors import BadFileError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -154,10 +154,10 @@ def refuse_irregular(path: str | os.PathLike[str]) -> None:
         raise BadFileError(f"{path} is {kind_of(mode)}: give a file.")
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise BadArgumentError where an output is in the way."""
-    if path.exists() and not overwrite:
-        raise BadArgumentError(f"{path} exists: give another --out, or --overwrite.")
+def refuse_existing(*outputs: Path | None, overwrite: bool) -> None:
+    """Raise BadFileError where one of the outputs is in the way; None: an output that is not wanted."""
+    if not overwrite and (there := next((path for path in outputs if path and path.exists()), None)):
+        raise BadFileError(f"{there} exists: choose another --out, or replace it with --overwrite.")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

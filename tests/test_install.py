@@ -19,7 +19,9 @@ else:
 
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = SETTINGS["project"]["optional-dependencies"]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docker/*.md"), *ROOT.glob("models/**/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docker/*.md"), *ROOT.glob("models/**/*.md")]
+)
 IMAGES = ["app/Dockerfile", "docker/Dockerfile", "app/space/make.sh"]
 
 
@@ -64,6 +66,16 @@ def test_the_readme_has_a_row_for_every_extra() -> None:
     install = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Install")[2].partition("\n## ")[0]
     first_columns = re.findall(r"^\| (.*?) \|", install, re.MULTILINE)
     assert set(re.findall(r"`([\w-]+)`", " ".join(first_columns))) == set(EXTRAS)
+
+
+def test_every_package_of_the_checkout_is_installed() -> None:
+    """An editable installation finds a folder that is not listed; a wheel does not have it."""
+    rooms = SETTINGS["tool"]["setuptools"]["package-dir"].values()
+    folders = {file.parent.relative_to(ROOT) for room in rooms for file in (ROOT / room).rglob("__init__.py")}
+    named = {
+        ".".join(folder.parts if folder.parts[0] == "poseunion" else ("poseunion", *folder.parts)) for folder in folders
+    }
+    assert named == set(SETTINGS["tool"]["setuptools"]["packages"])
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -177,15 +177,15 @@ def recalibrate_command(
     from poseunion.annotate.audit.recalibration import recalibrate
     from poseunion.annotate.audit.sample import audit_path, read_audit
     from poseunion.annotate.review.decisions import read_extended, write_document
-    from poseunion.models.errors import BadArgumentError, BadFileError
+    from poseunion.models.errors import BadArgumentError
+    from poseunion.models.files import refuse_existing
 
     path = audit or audit_path(file)
     if audit is None and not path.is_file():
         raise BadArgumentError(f"{file} has no sample: draw one with annotate audit {file}.")
     if out.resolve() == file.resolve():
         raise BadArgumentError(f"--out {out} is the audited file itself: choose another name.")
-    if out.exists() and not overwrite:
-        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     done = recalibrate(read_extended(file), read_audit(path), risk, _tolerance(tolerance))
     write_document(out, done.document)
     if as_json:

@@ -43,10 +43,11 @@ def apply_command(
         annotate apply extended_again.json --from train_21.json
     """
     from poseunion.annotate.formats.point_states import count_states, states_table
-    from poseunion.annotate.review.apply import apply_file, refuse_output
+    from poseunion.annotate.review.apply import apply_file
     from poseunion.annotate.review.progress import progress_sentence, review_progress
+    from poseunion.models.files import refuse_existing
 
-    refuse_output(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite)
     if earlier is not None:
         _take_over(earlier, file)
     report, annotations = apply_file(file, out, overwrite=overwrite)

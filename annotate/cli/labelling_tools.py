@@ -93,25 +93,35 @@ def label_studio_export_command(
     out: Annotated[
         Path, typer.Option(metavar="FILE.json", help="Tasks for Label Studio; the interface goes beside it.")
     ],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of its pictures, as Label Studio's local storage: the tasks name them below DIR's parent.",
+        ),
+    ] = None,
     top: TopOption = None,
     audit: AuditQueueOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write people whose proposals wait for a look as tasks with predictions for Label Studio.
 
-    Make a project with the interface (Settings, Labeling Interface, Code), connect the folder of pictures as local
+    Start Label Studio with DIR's parent as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT: it serves folders below its root,
+    never the root. Make a project with the interface (Settings, Labeling Interface, Code), connect DIR as local
     storage, and import the json. Export the project as JSON and give that to annotate label-studio-import.
 
     Examples:
 
-        annotate label-studio-export train_21.json --out tasks.json --top 100
+        annotate label-studio-export train_21.json --images train/ --out tasks.json --top 100
     """
+    from poseunion.annotate.datasets import picture_folder
     from poseunion.annotate.review.label_studio import export_tasks, interface_path
 
     if out.suffix.lower() != ".json":
         raise BadArgumentError(f"--out {out} is no json: Label Studio takes tasks with predictions as one.")
+    folder = "" if images is None else picture_folder(images).resolve().name
     annotations, rows = _people(file, out, top, audit=audit, overwrite=overwrite)
-    people = export_tasks(annotations, rows, out)
+    people = export_tasks(annotations, rows, out, folder=folder)
     typer.echo(f"{out}: {people} people; {interface_path(out)}: the interface. Keep the json for label-studio-import.")
 
 
@@ -144,13 +154,13 @@ def label_studio_import_command(
 
 def _people(file: Path, out: Path, top: int | None, *, audit: bool, overwrite: bool) -> tuple[AnnotationSet, list[int]]:
     """The file and the rows of the people that are written to `out`."""
-    from poseunion.annotate.review.apply import refuse_output
     from poseunion.annotate.review.decisions import read_extended
     from poseunion.annotate.review.priority import queue
+    from poseunion.models.files import refuse_existing
 
     if top is not None:
         refuse_budget(top, "--top")
-    refuse_output(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite)
     annotations = read_extended(file)
     waiting = queue(annotations)
     if audit:

@@ -35,7 +35,7 @@ from poseunion.annotate.formats.extension import Extension
 from poseunion.annotate.formats.skeleton_match import output_skeleton, skeleton_to_json
 from poseunion.annotate.formats.types import ANIMAL, NO_HUMAN_KEYPOINT
 from poseunion.models.errors import BadArgumentError, BadFileError, PoseUnionError
-from poseunion.models.files import atomic_writer, read_json, write_json
+from poseunion.models.files import atomic_writer, read_json, refuse_existing, write_json
 from poseunion.models.inference.interface import PosePredictor
 from poseunion.models.picture_paths import refuse_wrong_folder
 from poseunion.models.skeleton import Skeleton
@@ -299,14 +299,13 @@ def _check_output(out: Path, annotations: AnnotationSet, options: Options) -> No
         raise BadArgumentError(f"--out {out} is the annotation file itself: choose another name.")
     if out.is_dir():
         raise BadArgumentError(f"--out {out} is a folder: give a file name.")
-    if options.resume or options.overwrite:
+    if options.resume:
         return
-    if journal_path(out).exists():
+    if journal_path(out).exists() and not options.overwrite:
         raise BadFileError(
             f"{journal_path(out)} was left by an interrupted run: go on with --resume, or start again with --overwrite."
         )
-    if out.exists():
-        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
+    refuse_existing(out, overwrite=options.overwrite)
 
 
 def _sweep(out: Path) -> None:

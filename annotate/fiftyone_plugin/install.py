@@ -12,6 +12,8 @@ from poseunion.annotate.review.fiftyone.database import PLUGINS
 from poseunion.models.errors import BadFileError, MissingExtraError
 
 ZOO = Path(__file__).parent / "zoo"
+# As in its manifest.json. FiftyOne imports the folder as a module of this name: "poseunion" would hide this package.
+ZOO_NAME = "poseunion-zoo"
 
 
 def install() -> dict[str, Path]:
@@ -24,7 +26,7 @@ def install() -> dict[str, Path]:
         import fiftyone as fo
     except ModuleNotFoundError as error:
         raise MissingExtraError("fiftyone", "review") from error
-    plugin, zoo = Path(fo.config.plugins_dir) / "@poseunion" / "complete", Path(fo.config.model_zoo_dir) / "poseunion"
+    plugin, zoo = Path(fo.config.plugins_dir) / "@poseunion" / "complete", Path(fo.config.model_zoo_dir) / ZOO_NAME
     for source, target in ((PLUGINS / "complete", plugin), (ZOO, zoo)):
         try:
             shutil.rmtree(target, ignore_errors=True)

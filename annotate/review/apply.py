@@ -28,7 +28,7 @@ from poseunion.annotate.formats.review_entries import (
     standing,
 )
 from poseunion.annotate.review.decisions import one_writer, read_extended, write_document
-from poseunion.models.errors import BadFileError
+from poseunion.models.files import refuse_existing
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def apply_file(path: Path, out: Path | None = None, *, overwrite: bool = False) 
         BadFileError: `path` is not an extended COCO-style file, or `out` is in the way.
     """
     target = out or path
-    refuse_output(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite)
     # What is only read needs no lock, and may lie where nothing can be written: files are replaced whole.
     with one_writer(path.parent) if out is None else contextlib.nullcontext():
         annotations = read_extended(path)
@@ -108,12 +108,6 @@ def apply_file(path: Path, out: Path | None = None, *, overwrite: bool = False) 
         if out is not None or report.changes:
             write_document(target, document)
     return report, replace(annotations, records=document["annotations"])
-
-
-def refuse_output(out: Path | None, *, overwrite: bool) -> None:
-    """Raise BadFileError where an output is in the way."""
-    if out is not None and out.exists() and not overwrite:
-        raise BadFileError(f"{out} exists: choose another --out, or replace it with --overwrite.")
 
 
 def applied(annotations: AnnotationSet) -> tuple[dict[str, Any], ApplyReport]:

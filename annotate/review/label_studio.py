@@ -32,15 +32,18 @@ CHOICES = (ACCEPT, REJECT, NEEDS_FIX, WITHDRAW)
 ID = "annotation_id"
 
 
-def export_tasks(annotations: AnnotationSet, rows: list[int], out: Path) -> int:
+def export_tasks(annotations: AnnotationSet, rows: list[int], out: Path, *, folder: str = "") -> int:
     """Write the people `rows` as tasks with predictions, see `shown_people`, and the interface beside them.
+
+    Args:
+        folder: of the pictures, below the root of Label Studio's local files.
 
     Returns:
         The number of people.
     """
     chosen, extension = shown_people(annotations, rows)
     written = io.BytesIO()
-    label_studio_write.write(written, human_view(chosen), extension)
+    label_studio_write.write(written, human_view(chosen), extension, folder=folder)
     block = annotations.source.document["poseunion"]
     model = (block.get("model") or {}).get("name") or "poseunion"
     people = 0

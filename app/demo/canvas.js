@@ -12,6 +12,8 @@ let kept = {};        // the last picture and its key: it is sent once
 const html = $(".canvas-html"), stage = $(".canvas-stage"), zoomBar = $(".canvas-zoom");
 
 const screenPx = () => shown.size_wh[0] / Math.max(1, picture.clientWidth);  // picture pixels for each screen pixel
+// For the outbox of the review, which sends it.
+const act = (what, detail) => document.dispatchEvent(new CustomEvent("review-act", { detail: { what, ...detail } }));
 const clamp = (value, most) => Math.min(Math.max(value, 0), most);
 
 function positionOf(event) {
@@ -253,10 +255,10 @@ overlay.addEventListener("pointerup", (event) => {
       redraw();
     }
   } else if (point && !dragged) {
-    trigger("choose", { name: point.name });
+    act("choose", { name: point.name });
   } else if (point || !dragged) {
     const name = point ? point.name : shown.selected;
-    if (name) trigger("place", { name, x, y });
+    if (name) act("place", { name, x, y, picture: shown.picture_key });
   }
 });
 
@@ -288,7 +290,7 @@ const onKey = (event) => {
   if (!(shown.keys || []).includes(key)) return;
   event.preventDefault();
   const shift = event.shiftKey && /^(Arrow|j$|k$)/.test(key) ? "Shift" : "";
-  trigger("shortcut", { key: shift + key, seen: shown.seen || "" });
+  act("key", { key: shift + key, seen: shown.seen || "" });
 };
 document.addEventListener("keydown", onKey);
 // A control that was clicked gives the keyboard back to the picture.

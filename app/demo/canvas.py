@@ -19,7 +19,7 @@ def asset(name: str) -> str:
 
 
 def choices(html: str, elem_id: str, **options: Any) -> gr.HTML:
-    """List of buttons; its event `choose` has the `index` or `name` of the one that is pressed."""
+    """List of buttons; its event `choose` has the `index` of the one that is pressed."""
     return gr.HTML(html, js_on_load=asset("choose.js"), apply_default_css=False, elem_id=elem_id, **options)
 
 
@@ -64,7 +64,7 @@ class CanvasContent:
         again: offer to find people anew, in place of the boxes.
         selected: name of the point that a click places.
         seen: sent back with each key: what it is about.
-        keys: keyboard keys that are sent as `shortcut` events while the mode is `points`.
+        keys: keyboard keys that are actions while the mode is `points`.
         status: sentence below the picture; `error` colours it as one.
         downloads: file name -> text that the browser saves, empty for the picture; nothing is stored on the server.
         alt: description of the picture for screen readers.
@@ -97,7 +97,8 @@ class CanvasContent:
 def canvas(first: CanvasContent, elem_id: str) -> gr.HTML:
     """The component.
 
-    Its events: `boxes` {boxes}, `again` {}, `place` {name, x, y}, `choose` {name}, `shortcut` {key, seen}.
+    Its events: `boxes` {boxes} and `again` {}. In the mode `points` it gives the outbox of the review its actions:
+    `place` {name, x, y, picture}, `choose` {name} and `key` {key, seen}.
     """
     return gr.HTML(
         value=first.to_json(),

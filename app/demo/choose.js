@@ -1,5 +1,5 @@
-// Buttons of a list: `choose` {index} or {name}, whichever the button has.
+// Buttons of a list: `choose` {index}.
 element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-index], [data-name]");
-  if (button) trigger("choose", { ...button.dataset });
+  const button = event.target.closest("[data-index]");
+  if (button) trigger("choose", { index: button.dataset.index });
 });

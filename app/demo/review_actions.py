@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,44 @@ class ReviewActions:
         position = next((i for i in order if queue.waits(rows[i], state.shown)), len(rows))
         return replace(state, position=position, selected="")
 
+    def act(self, state: ReviewState, actions: Sequence[Mapping[str, Any]], reviewer: str, human: bool) -> ReviewState:
+        """Apply actions of the page in their order.
+
+        An error ends them, and becomes the note: what follows was done before it was seen.
+
+        Args:
+            actions: each {what: key, place, choose, filter, jump or file, …}, as the page's scripts make them.
+            human: points that people placed may be changed, too.
+        """
+        for action in actions:
+            try:
+                state = self._act(state, action, reviewer, human)
+            except PoseUnionError as error:
+                return replace(state, note=str(error))
+        return state
+
+    def _act(self, state: ReviewState, action: Mapping[str, Any], reviewer: str, human: bool) -> ReviewState:
+        match action["what"]:
+            case "key":
+                return self.key(state, str(action["key"]), reviewer, human, str(action["seen"]))
+            case "place":
+                shown = picture_key(self.file(state.file), self.row(state))
+                if state.region is None or not action["picture"] == state.sent == shown:
+                    return state  # as with a key: it was made before the person was seen
+                to = state.region.to_image(float(action["x"]), float(action["y"]))
+                return self.move(state, str(action["name"]), to, reviewer, human)
+            case "choose":
+                known = action["name"] in self.file(state.file).names
+                return replace(state, selected=str(action["name"])) if known else state
+            case "filter":
+                return self.choose(state, str(action["question"]), str(action["keypoint"]))
+            case "jump":
+                return self.jump(state, str(action["to"]))
+            case "file":
+                return replace(ReviewState(own=state.own), file=int(action["index"]) % len(self.files))
+            case unknown:
+                raise BadArgumentError(f"There is no action {str(unknown)[:12]!r}.")
+
     def key(self, state: ReviewState, key: str, reviewer: str, human: bool, shown: str | None = None) -> ReviewState:
         """Apply a key or its button.
 
@@ -192,7 +231,7 @@ class ReviewActions:
         state = replace(state, selected=name)
         if key.lower().removeprefix("shift") in ("j", "k"):
             return self._step(state, row, 1 if key.lower().endswith("j") else -1, key.startswith("Shift"))
-        if shown is not None and shown != seen(row, name):
+        if shown is not None and shown != seen(review, row, name):
             return state
         if state.blind:
             raise BadArgumentError("Nothing is decided about a person whose picture cannot be shown: N goes on.")

@@ -121,7 +121,7 @@ def content_of(review: ReviewFile, row: int, region: Region, selected: str) -> C
         links=_links(review, {p.name for p in points if not p.hollow}),
         views=_views(review, row, region, keypoints),
         selected=selected,
-        seen=seen(row, selected),
+        seen=seen(review, row, selected),
         keys=KEYS,
         alt=f"A person in {name} with {len(points)} keypoints",
     )
@@ -132,9 +132,9 @@ def picture_key(review: ReviewFile, row: int) -> str:
     return f"{review.path.name}:{row}"
 
 
-def seen(row: int, selected: str) -> str:
+def seen(review: ReviewFile, row: int, selected: str) -> str:
     """What a decision is about: the browser sends back what it shows."""
-    return f"{row}:{selected}"
+    return f"{picture_key(review, row)}:{selected}"
 
 
 def _links(review: ReviewFile, standing: set[str]) -> list[tuple[str, str, str]]:

@@ -1,10 +1,10 @@
-// Beside the picture: counts, filter and jump. Events: "choose" {question, keypoint} and "jump" {to}.
+// Beside the picture: counts, filter and jump; the outbox of the review sends what is chosen.
 const $ = (selector) => element.querySelector(selector);
 const jump = $("[data-jump]"), selects = { question: $("[data-filter=question]"), keypoint: $("[data-filter=keypoint]") };
 
-const choice = (question, keypoint) => JSON.stringify([question, keypoint]);
+const act = (what, detail) => document.dispatchEvent(new CustomEvent("review-act", { detail: { what, ...detail } }));
 
-// A choice that the server has not answered yet. An answer to an earlier one does not replace it.
+// A choice that may not be answered yet: what an earlier answer holds does not replace it.
 let chosen = null;
 
 function fill(select, options, value) {
@@ -19,8 +19,7 @@ function fill(select, options, value) {
 function show() {
   const now = props.value || {}, counts = now.counts || [];
   if (!now.questions) return;
-  if (chosen === choice(now.question, now.keypoint)) chosen = null;
-  const [question, keypoint] = chosen ? JSON.parse(chosen) : [now.question, now.keypoint];
+  const { question, keypoint } = chosen || now;
   fill(selects.question, now.questions, question);
   fill(selects.keypoint, now.keypoints, keypoint);
   $(".side-person").textContent = now.person;
@@ -48,15 +47,14 @@ for (const select of Object.values(selects)) {
     if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); select.blur(); }
   });
   select.addEventListener("change", () => {
-    const question = selects.question.value, keypoint = selects.keypoint.value;
-    chosen = choice(question, keypoint);
-    trigger("choose", { question, keypoint });
+    chosen = { question: selects.question.value, keypoint: selects.keypoint.value };
+    act("filter", chosen);
     if (pointed) select.blur();
   });
 }
 jump.addEventListener("keydown", (event) => {
   event.stopPropagation();
-  if (event.key === "Enter" && jump.value.trim()) trigger("jump", { to: jump.value });
+  if (event.key === "Enter" && jump.value.trim()) act("jump", { to: jump.value });
   if (event.key === "Enter" || event.key === "Escape") { jump.value = ""; jump.blur(); }
 });
 const FOCUS = { g: jump, q: selects.question, x: selects.keypoint };
@@ -69,5 +67,11 @@ const onKey = (event) => {
 };
 document.addEventListener("keydown", onKey);
 
+const onIdle = () => {
+  if (!element.isConnected) { document.removeEventListener("review-idle", onIdle); return; }
+  chosen = null;
+  show();
+};
+document.addEventListener("review-idle", onIdle);
 watch("value", show);
 show();

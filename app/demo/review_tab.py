@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from poseunion.app.demo.canvas import CanvasContent, asset, canvas, choices
+from poseunion.app.demo.canvas import CanvasContent, asset, canvas
 from poseunion.app.demo.extend_tab import ExtendTab
 from poseunion.app.demo.guard.uploads import guarded
 from poseunion.app.demo.own_review import KeptExtension, OwnReviews
@@ -32,6 +30,10 @@ BUTTONS = {
     "n": "Next",
     "Enter": "Confirm, next",
 }
+# What the browser does by itself: it presses a button's key, and gives the outbox (review_outbox.js) its events.
+PRESS = "() => { document.dispatchEvent(new KeyboardEvent('keydown', { key: '%s' })); }"
+OPEN = "(index) => { document.dispatchEvent(new CustomEvent('review-act', { detail: { what: 'file', index } })); }"
+ANSWERED = "() => { document.dispatchEvent(new CustomEvent('review-answered')); }"
 
 
 def review_tab(
@@ -56,7 +58,9 @@ def review_tab(
     how = gr.HTML(HOW, padding=False, visible=served is None)
     with gr.Row(elem_classes="studio review", visible=served is not None) as studio:
         with gr.Column(elem_classes="studio-in"):
-            listed = choices("", "keypoints", padding=False)
+            listed = gr.HTML(
+                "", js_on_load=asset("review_list.js"), apply_default_css=False, padding=False, elem_id="keypoints"
+            )
         with gr.Column(elem_classes="studio-result"):
             shown = canvas(CanvasContent(), "review")
             with gr.Row(elem_classes="review-buttons"):
@@ -90,6 +94,7 @@ def review_tab(
             save = gr.Button("Save the reviewed file", size="sm", visible=False, elem_id="save-review")
             gr.HTML(asset("review_help.html"), apply_default_css=False, padding=False)
     saved = gr.HTML({}, html_template="<i></i>", js_on_load=asset("save.js"), padding=False, elem_id="saved-review")
+    outbox = gr.HTML("", js_on_load=asset("review_outbox.js"), padding=False, elem_id="review-outbox")
 
     outputs = [state, shown, listed, side]
 
@@ -99,47 +104,14 @@ def review_tab(
             raise BadArgumentError("No file is under review: complete one in the tab Extend.")
         return found
 
-    def after(now: ReviewState, act: Callable[[], ReviewState]) -> ReviewOutputs:
-        """The page after `act`; where it fails, the page as it was, with the error's sentence."""
-        try:
-            return actions_of(now).show(act())
-        except PoseUnionError as error:
-            return actions_of(now).show(replace(now, note=str(error)))
-
     @guarded(_failed)
     def open_file(index: int) -> ReviewOutputs:
         return actions_of(ReviewState()).show(ReviewState(file=int(index) % len(files)))
 
     @guarded(_failed)
-    def on_key(event: gr.EventData, now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
-        return after(now, lambda: actions_of(now).key(now, str(event.key), reviewer, human, str(event.seen)))
-
-    @guarded(_failed)
-    def on_place(event: gr.EventData, now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
-        if (region := now.region) is None:
-            raise BadArgumentError("No picture is shown.")
-        to = region.to_image(float(event.x), float(event.y))
-        return after(now, lambda: actions_of(now).move(now, str(event.name), to, reviewer, human))
-
-    @guarded(_failed)
-    def on_choose(event: gr.EventData, now: ReviewState) -> ReviewOutputs:
-        names = actions_of(now).file(now.file).names
-        return actions_of(now).show(replace(now, selected=event.name) if event.name in names else now)
-
-    @guarded(_failed)
-    def on_filter(event: gr.EventData, now: ReviewState) -> ReviewOutputs:
-        return after(now, lambda: actions_of(now).choose(now, str(event.question), str(event.keypoint)))
-
-    @guarded(_failed)
-    def on_jump(event: gr.EventData, now: ReviewState) -> ReviewOutputs:
-        return after(now, lambda: actions_of(now).jump(now, str(event.to)))
-
-    def press(key: str) -> Any:
-        @guarded(_failed)
-        def pressed(now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
-            return after(now, lambda: actions_of(now).key(now, key, reviewer, human))
-
-        return pressed
+    def act(event: gr.EventData, now: ReviewState, reviewer: str, human: bool) -> ReviewOutputs:
+        actions = actions_of(now)
+        return actions.show(actions.act(now, event.actions, reviewer, human))
 
     def open_own(kept: KeptExtension | None) -> dict[Any, Any]:
         try:
@@ -159,25 +131,21 @@ def review_tab(
         review.saver.finish()
         return {"name": review.path.name, "content": review.path.read_text(encoding="utf-8")}
 
-    # One reviewer's steps are worked on in their order; they are quick. A key that is pressed meanwhile waits.
     quick: dict[str, Any] = {"concurrency_id": "review", "concurrency_limit": 1, "show_progress": "hidden"}
-    quick["trigger_mode"] = "multiple"
-    inputs = [state, name, human]
     if served is not None:
         load.load(open_file, file, outputs, **quick)
     extended.review.click(
         open_own, extended.kept, [tabs, how, studio, file, save, saved, extended.shown, *outputs], **quick
     )
     save.click(save_own, state, saved, **quick)
-    file.input(open_file, file, outputs, **quick)
-    shown.shortcut(on_key, inputs, outputs, **quick)
-    shown.place(on_place, inputs, outputs, **quick)
-    shown.choose(on_choose, state, outputs, **quick)
-    listed.choose(on_choose, state, outputs, **quick)
-    side.choose(on_filter, state, outputs, **quick)
-    side.jump(on_jump, state, outputs, **quick)
+    # The outbox has one request under way at a time. Not trigger_mode `always_last`: Gradio 6.31 then sends the data of
+    # an earlier event again; not `once`: the next request begins before Gradio has closed the one that was answered.
+    answer = outbox.act(act, [state, name, human], outputs, trigger_mode="multiple", **quick)
+    answer.then(None, js=ANSWERED)
+    answer.failure(None, js=ANSWERED)
+    file.input(None, file, None, js=OPEN)
     for key, button in buttons.items():
-        button.click(press(key), inputs, outputs, **quick)
+        button.click(None, js=PRESS % key)
 
 
 def _failed(sentence: str) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from poseunion.app.predict.pictures import PicturesReport, Progress, predict_pic
 from poseunion.app.predict.settings import OPENPOSE, PredictSettings
 from poseunion.app.predict.videos import VideoReport, predict_video
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
+from poseunion.models.files import refuse_existing
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 
@@ -120,11 +121,7 @@ def _check_outputs(given: Inputs, out: Path, settings: PredictSettings, *, overw
     read |= {folder for path in read for folder in path.parents}
     if own := next((path for path in written if path.resolve() in read), None):
         raise BadArgumentError(f"{own} is to be read and would be written over: choose another --out.")
-    if overwrite:
-        return
-    there = next((path for path in written if path.exists()), None)
-    if there is not None:
-        raise BadFileError(f"{there} exists: choose another --out, or replace it with --overwrite.")
+    refuse_existing(*written, overwrite=overwrite)
 
 
 def _check_boxes(given: Inputs, boxes: Boxes) -> None:

@@ -58,13 +58,12 @@ def bench(
     """
     from poseunion.export.onnx import operators as profiler
     from poseunion.export.timing import annotated_work, bundled_work, machine
-    from poseunion.models.files import write_bytes
+    from poseunion.models.files import refuse_existing, write_bytes
     from poseunion.models.inference.predictor import load_predictor
     from poseunion.models.runtime.base import cores
     from poseunion.models.zoo import shipped_models
 
-    if out is not None and out.exists() and not overwrite:
-        raise BadArgumentError(f"{out} exists: give another --out, or --overwrite.")
+    refuse_existing(out, overwrite=overwrite)
     if (annotations is None) != (images is None):
         raise BadArgumentError("--annotations and --images belong together: give the file and its pictures.")
     if operators and (device != "cpu" or any(name.endswith(".engine") for name in model or [])):

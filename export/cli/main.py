@@ -133,13 +133,13 @@ def convert(
     try:
         from poseunion.export.convert import convert as convert_checkpoint
         from poseunion.export.start_from_onnx import convert_start
+        from poseunion.models.files import refuse_existing
         from poseunion.models.runtime.description import ModelDescription
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
     stem = out / file.stem if out.is_dir() else out
     written = [stem.parent / f"{stem.name}{ending}" for ending in (".safetensors", ".onnx")]
-    if not overwrite and (there := [path for path in written if path.exists()]):
-        raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
+    refuse_existing(*written, overwrite=overwrite)
     if file.suffix == ".onnx":
         if network is not None or size is not None:
             raise BadArgumentError("--network and --size are for a .pth: an .onnx is recognised as it is.")

@@ -47,7 +47,7 @@ FEATURES = {
     "picture_sd_px": "image px, of the picture's expert alone",
     "prior_sd_px": "image px, of the prior alone",
     "prior_inside": "mass of the prior inside the crop (and the picture, where its size is given)",
-    "inside": "posterior mass inside the picture, where its size is given; 1 where known",
+    "inside": "posterior mass inside the picture, where its size is given; 1 where known; only with `inside`",
     "known": "(N,) how many keypoints are known",
 }
 

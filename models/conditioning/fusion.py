@@ -52,6 +52,7 @@ def fuse(
     area_N: NDArray[np.floating] | None = None,
     image_wh_N2: NDArray[np.floating] | None = None,
     wanted_NK: NDArray[np.bool_] | None = None,
+    inside: bool = False,
     use_prior: bool = True,
     use_picture: bool = True,
 ) -> Conditioned:
@@ -63,14 +64,15 @@ def fuse(
         known_xy_NK2: image px, in the model's definitions; what an unknown keypoint holds does not matter.
         skeleton: of the K keypoints; None: the prior's. Keypoints that the prior lacks come from the picture alone.
         area_N: the people's areas, px^2, for OKS; None: .53 of the crop's box.
-        image_wh_N2: sizes of the pictures, for `prior_inside`.
+        image_wh_N2: sizes of the pictures, for `prior_inside` and `inside`.
         wanted_NK: which missing keypoints to predict; the others get the mean and deviation of the first round
             (without the picture: nothing) and features of 0. None: all.
+        inside: whether to add the feature of that name, which only `InPicture` reads: a pass over each map.
         use_prior, use_picture: off leaves an expert out, for ablations.
     """
     skeleton, tempering = skeleton or prior.skeleton, tempering or ConditioningParameters()
     scene = PosteriorFusion(
-        logit_x_NKW, logit_y_NKH, grid, crops, known_xy_NK2, known_NK, prior, skeleton, tempering, area_N
+        logit_x_NKW, logit_y_NKH, grid, crops, known_xy_NK2, known_NK, prior, skeleton, tempering, area_N, inside=inside
     )
     missing = ~scene.known
     wanted = missing if wanted_NK is None else missing & wanted_NK

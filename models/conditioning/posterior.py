@@ -43,7 +43,7 @@ CHUNK_CELLS = 24 * 84 * 63
 # The hypotheses' order in arrays.
 OWN, SWAPPED, LOST = range(3)
 _MOMENTS = ("mean_x", "mean_y", "sd_px")
-_SUMMARIES = (*_MOMENTS, "x", "y", "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside", "inside")
+_SUMMARIES = (*_MOMENTS, "x", "y", "near", "swapped", "lost", "picture_sd_px", "prior_sd_px", "prior_inside")
 
 
 class PosteriorFusion:
@@ -61,7 +61,10 @@ class PosteriorFusion:
         skeleton: Skeleton,
         tempering: ConditioningParameters,
         area: NDArray[np.floating] | None,
+        *,
+        inside: bool,
     ) -> None:
+        self.summaries = (*_SUMMARIES, "inside") if inside else _SUMMARIES
         self.skeleton, self.tempering, self.prior, self.split = skeleton, tempering, prior, grid.split
         self.known = np.asarray(known, bool)
         self.image_xy = np.where(self.known[..., None], np.asarray(known_xy, np.float64), 0.0)
@@ -270,7 +273,7 @@ class PosteriorFusion:
             only_moments: leave all but `mean_x`, `mean_y` and `sd_px` at 0.
         """
         bounds = self._bounds(image_wh)
-        result = {name: np.zeros(self.known.shape) for name in _SUMMARIES}
+        result = {name: np.zeros(self.known.shape) for name in self.summaries}
         at_a_time = max(CHUNK_CELLS // (len(cells.x_U) * len(cells.y_V)), 1)
         for start in range(0, len(people), at_a_time):
             part = slice(start, start + at_a_time)
@@ -322,6 +325,8 @@ class PosteriorFusion:
         mass = across.sum(-1)  # 1 but for rounding, 0 where a shift moves all of it out of the crop
         picture_across = np.einsum("pc,pcu->pu", down.sum(-1), across) + (lost * len(cells.y_V))[:, None]
         picture_down = np.einsum("pc,pcv->pv", mass, down) + (lost * len(cells.x_U))[:, None]
+        if "inside" in self.summaries:
+            found["inside"] = np.minimum(mass_between(posterior, cells, bounds[:, 0], bounds[:, 1]), 1.0)
         return found | {
             "x": xy[:, 0],
             "y": xy[:, 1],
@@ -331,7 +336,6 @@ class PosteriorFusion:
             "picture_sd_px": moments(picture_across, picture_down, cells)[1],
             "prior_sd_px": moments(*marginals(prior), cells)[1],
             "prior_inside": np.minimum(mass_between(prior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
-            "inside": np.minimum(mass_between(posterior, cells, bounds[:, 0], bounds[:, 1]), 1.0),
         }
 
     def _bounds(self, image_wh: NDArray[np.floating] | None) -> NDArray[np.float64]:
@@ -349,7 +353,7 @@ class PosteriorFusion:
         del found["mean_x"], found["mean_y"]
         inverse = np.linalg.inv(self.affine[..., :2])
         image = np.einsum("nij,nkj->nki", inverse, xy - self.affine[:, None, :, 2])
-        for name in ("near", "prior_inside", "inside"):
+        for name in {"near", "prior_inside", "inside"} & found.keys():
             found[name] = np.where(self.known, 1.0, found[name])
         gap = np.linalg.norm(self.student - self.mean_of_known, axis=-1) * (~self.known & self.in_prior)
         joint_sd = np.hypot(found["picture_sd_px"], found["prior_sd_px"])

@@ -124,6 +124,7 @@ class ConditionedPredictor(Predictor):
             tempering=self.calibration.tempering,
             image_wh_N2=image_wh_N2,
             wanted_NK=wanted_NK,
+            inside=self.evidence.in_picture is not None,
         )
         bounds, sigma = self.calibration.size_bounds, self.skeleton.sigma_array
         feature = evidence_features(found.score_NK, bounds, found, crops, image_wh_N2, sigma)

@@ -206,7 +206,7 @@ def test_the_command(network: RTMPose, tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert "coco17, input 64x96, bins 128x192" in first.output.replace("\n", " ")
     assert {p.name for p in tmp_path.iterdir()} == {"rtm.pth", "rtm.onnx", "rtm.safetensors"}
-    with pytest.raises(BadArgumentError, match=r"exists: give another --out, or --overwrite\.$"):
+    with pytest.raises(BadFileError, match=r"exists: choose another --out, or replace it with --overwrite\.$"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     with pytest.raises(BadArgumentError, match="192x256 for example"):
         CliRunner().invoke(app, [*command, "--overwrite", "--size", "64"], catch_exceptions=False)

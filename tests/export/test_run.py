@@ -16,7 +16,7 @@ from poseunion.export.manifest import manifest_path
 from poseunion.export.onnx import int8
 from poseunion.export.onnx.int8 import Quantised
 from poseunion.export.run import ExportRequest, Labelled, export
-from poseunion.models.errors import BadArgumentError, ModelError
+from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.files import sha256_of
 from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.zoo import weights_path
@@ -57,7 +57,7 @@ def test_one_command_makes_the_set(
     assert small["details"]["run_on_this_cpu"]["QLinearConv"] > 50
     assert small["bytes"] < plain["bytes"] * 0.7
 
-    with pytest.raises(BadArgumentError, match=r"tiny.onnx exists: give another --out, or --overwrite"):
+    with pytest.raises(BadFileError, match=r"tiny.onnx exists: choose another --out, or replace it with --overwrite"):
         _run(*words)
 
 

@@ -100,6 +100,7 @@ def predict_masked(
                 tempering=tempering,
                 image_wh_N2=predicted.wh[i],
                 wanted_NK=requested[i],
+                inside=True,
             )
             raw, sigma = predicted.raw_score[i], skeleton.sigma_array
             feature = evidence_features(raw, size_bounds, found, crops, predicted.wh[i], sigma)

@@ -62,6 +62,7 @@ def calibrate(
         import scipy  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "train") from error
+    from poseunion.models.files import refuse_existing
     from poseunion.models.inference.predictor import load_predictor
     from poseunion.models.runtime.write_calibration import stamp
     from poseunion.models.zoo import model_path
@@ -80,8 +81,7 @@ def calibrate(
         raise BadArgumentError(f"--out {out} would hold an ONNX model: end its name in .onnx.")
     beside = [(source.with_suffix(e), out.with_suffix(e)) for e in (".onnx", ".safetensors", ".evidence.json")]
     written = [(old, new) for old, new in beside if old.is_file()]
-    if not overwrite and (there := [new for _, new in written if new.exists()]):
-        raise BadArgumentError(f"{there[0]} exists: give another --out, or --overwrite.")
+    refuse_existing(*(new for _, new in written), overwrite=overwrite)
     predictor = load_predictor(source, threads=threads)
     calibration = fit(predictor, sources, tests, everyone=everyone)
     for old, new in written:
@@ -192,7 +192,7 @@ def fit_evidence(
     """
     from poseunion.models.calibration.conditioning_parameters import tempering_path
     from poseunion.models.conditioning.prior import PRIOR_PATH, load_prior
-    from poseunion.models.files import write_json
+    from poseunion.models.files import refuse_existing, write_json
     from poseunion.models.inference.joint import load_joint
     from poseunion.models.inference.predictor import load_predictor
     from poseunion.models.zoo import model_path
@@ -204,8 +204,7 @@ def fit_evidence(
         raise BadArgumentError("Several models, or turned pictures, have no file of their own: give --out.")
     path = model_path(model[0])
     target = out or tempering_path(path)
-    if target.exists() and not overwrite:
-        raise BadArgumentError(f"{target} exists: give --out, or --overwrite.")
+    refuse_existing(target, overwrite=overwrite)
     predictor = load_joint(model, turns=turns, threads=threads) if joint else load_predictor(path, threads=threads)
     grid = predictor.metadata.grid
     people = held_out_people(predictor, pairs)

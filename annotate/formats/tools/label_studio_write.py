@@ -7,6 +7,7 @@ interface that the tasks fit.
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -46,8 +47,14 @@ def labelling_config(
     )
 
 
-def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> dict[str, int] | None:
-    """Write any annotations as tasks; returns why people were left out -> how many."""
+def write(
+    file: BinaryIO, annotations: AnnotationSet, extension: Extension, *, folder: str = ""
+) -> dict[str, int] | None:
+    """Write any annotations as tasks; returns why people were left out -> how many.
+
+    Args:
+        folder: of the pictures, below the root of Label Studio's local files.
+    """
     if annotations.format == NAME:
         _write_back(file, annotations, extension)
         return None
@@ -88,7 +95,7 @@ def write(file: BinaryIO, annotations: AnnotationSet, extension: Extension) -> d
 
     def tasks() -> Iterator[dict[str, Any]]:
         for position, image in enumerate(annotations.images):
-            data = {IMAGE: f"/data/local-files/?d={quote(image.file_name)}"}
+            data = {IMAGE: f"/data/local-files/?d={quote(posixpath.join(folder, image.file_name))}"}
             items = by_image.get(position)
             yield {"id": position + 1, "data": data, "annotations": [{"result": items}] if items else []}
 

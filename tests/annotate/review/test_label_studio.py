@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -109,6 +110,18 @@ def test_people_are_predictions_with_parents_and_scores(extended: Path, tasks: P
             assert region.get("score") == (None if human else record["keypoint_confidence"][k])
     assert people == len(annotations)
     assert interface_path(tasks).read_text().startswith("<View>")
+
+
+def test_pictures_are_named_below_the_root_of_local_files(extended: Path, tmp_path: Path) -> None:
+    """Label Studio serves no picture that lies in its root itself."""
+    file = tmp_path / "served.json"
+    export_tasks(read_extended(extended), list(range(6)), file, folder="my set")
+    names = {image.file_name for image in read_extended(extended).images}
+    assert {task["data"]["image"] for task in json.loads(file.read_text())} <= {
+        f"/data/local-files/?d=my%20set/{quote(name)}" for name in names
+    }
+    came = returned(extended, file, exported(file, on(7000, head_top=delete)))
+    assert [(d.annotation_id, d.keypoint, d.decision) for d in came.decisions] == [(7000, "head_top", "reject")]
 
 
 def test_nothing_touched_decides_nothing(extended: Path, tasks: Path) -> None:

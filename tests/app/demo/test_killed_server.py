@@ -61,9 +61,10 @@ def function_of(config: dict[str, Any], name: str, event: str) -> int:
     return next(d["id"] for d in config["dependencies"] if [component, event] in [list(t) for t in d["targets"]])
 
 
-def call(client: httpx.Client, function: int, data: list[Any]) -> dict[str, Any]:
-    """The content that the page's handler answers with."""
-    body = {"data": data, "fn_index": function, "session_hash": "one"}
+def act(client: httpx.Client, function: int, action: dict[str, Any]) -> dict[str, Any]:
+    """The content that the page's handler answers an action with."""
+    event = {"actions": [action]}
+    body = {"data": [None, REVIEWER, False], "event_data": event, "fn_index": function, "session_hash": "one"}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "one"}) as stream:
         for line in stream.iter_lines():
@@ -84,10 +85,11 @@ def test_what_was_answered_is_in_the_file(answers: int, tmp_path: Path) -> None:
     former = json.loads(file.read_text())["annotations"]
     with served(file, images) as (process, client):
         config = client.get("/config").json()
-        call(client, function_of(config, "review-file", "input"), [0])
-        accept = function_of(config, "key-a", "click")
+        function = function_of(config, "review-outbox", "act")
+        content = act(client, function, {"what": "file", "index": 0})
         for _ in range(answers):
-            assert not call(client, accept, [None, REVIEWER, False])["error"]
+            content = act(client, function, {"what": "key", "key": "a", "seen": content["seen"]})
+            assert not content["error"]
         process.send_signal(signal.SIGKILL)
         process.wait()
     fold(file)  # what opening it for review does

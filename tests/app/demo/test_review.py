@@ -53,6 +53,26 @@ def test_decisions_equal_those_that_every_tool_records(actions: ReviewActions, t
     assert other.read_bytes() == path.read_bytes()
 
 
+def test_actions_made_before_an_answer_decide_only_on_what_was_seen(actions: ReviewActions) -> None:
+    """Several at once, as the page sends what was done while it waited."""
+    state, content, *_ = actions.show(ReviewState())
+    first, other = (state.rows or ())[:2]
+    key = {"what": "key", "key": "r", "seen": content["seen"]}
+    place = {"what": "place", "name": "nose", "x": 9.0, "y": 9.0, "picture": content["picture_key"]}
+    after = actions.act(state, [key, key, {"what": "key", "key": "n", "seen": ""}, place, key], "ann", False)
+    assert actions.row(after) == other
+    assert [e["decision"] for e in review_of(actions.file(0).annotations.records[first])] == ["reject"]
+    assert not review_of(actions.file(0).annotations.records[other])
+
+
+def test_an_error_ends_the_actions_made_before_it_was_seen(actions: ReviewActions) -> None:
+    state = actions.show(ReviewState())[0]
+    undo, on = {"what": "key", "key": "u", "seen": ""}, {"what": "key", "key": "n", "seen": ""}
+    after = actions.act(state, [on, undo, on], "ann", False)
+    assert (after.position, after.note) == (1, "There is nothing to undo.")
+    assert actions.act(state, [{"what": "file", "index": 0}], "ann", False) == ReviewState()
+
+
 def test_only_review_changes(actions: ReviewActions) -> None:
     path = actions.files[0]
     before = json.loads(path.read_text())

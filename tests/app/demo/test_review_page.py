@@ -110,13 +110,14 @@ def test_the_keyboard_alone_reviews_ten_people(review: Callable[..., Reviewed]) 
     table = on.page.inner_text(".review-summary table").split()
     assert table[-2:] == ["total", str(total)]
     assert "annotate apply" in on.page.inner_text(".review-summary pre")
-    # What needs a fix is a question of its own; q is the key of the list. Chosen at once: what a browser makes of typed
-    # letters depends on the pause between them, and an arrow passes through every question between.
+    # What needs a fix is a question of its own, chosen with the keyboard, too: each arrow chooses the one before.
+    # (Not by typed letters: what a browser makes of these depends on the pause between them.)
     keys.press("q")
-    on.page.wait_for_function("document.activeElement.matches('[data-filter=question]')")
-    on.page.select_option("[data-filter=question]", TO_FIX)
+    keys.press("End")
+    while on.page.input_value("[data-filter=question]") != TO_FIX:
+        keys.press("ArrowUp")
     keys.press("Enter")
-    on.page.wait_for_selector("#review-side .side-person:has-text('Person 1 of 1')")
+    on.page.wait_for_selector("#review-side .side-person:has-text('Person 1 of 1,')")
     keys.press("ArrowUp")
     on.says(": moved.")
     assert on.counts() == {"undecided": 0, "decided": total, "withdrawn": 0, "total": total}
@@ -151,6 +152,41 @@ def test_a_click_places_a_keypoint_and_letters_can_be_typed(review: Callable[...
     on.page.press("[data-jump]", "Enter")
     on.page.wait_for_function("document.activeElement === document.body")
     assert [e["decision"] for e in on.entries()] == ["fix", "withdraw", "reject"]
+
+
+def test_what_is_done_before_an_answer_comes_after_it(review: Callable[..., Reviewed]) -> None:
+    on = review()
+    first, second = on.page.eval_on_selector_all("[data-filter=keypoint] option", "all => all.map(o => o.value)")[1:3]
+    requests: list[Any] = []
+
+    def hold_first(route: Any) -> None:
+        requests.append(route)
+        if len(requests) > 1:
+            route.continue_()
+
+    on.page.route("**/queue/join*", hold_first)
+    with on.page.expect_request("**/queue/join*"):
+        on.page.select_option("[data-filter=keypoint]", first)
+    on.page.select_option("[data-filter=keypoint]", second)
+    on.page.press("[data-filter=keypoint]", "Escape")
+    on.page.keyboard.press("n")
+    on.page.evaluate("fetch('/config').then(response => response.text())")  # all requests before it were made, too
+    assert len(requests) == 1
+    requests[0].continue_()
+    on.at(2)
+    on.says(f"Now {second.replace('_', ' ')}: ")
+    assert on.page.input_value("[data-filter=keypoint]") == second
+
+
+def test_a_button_that_is_pressed_twice_confirms_one_person(review: Callable[..., Reviewed]) -> None:
+    on = review()
+    on.page.dblclick("#key-Enter")
+    on.at(2)
+    on.page.keyboard.press("u")
+    on.says("Undone: ")
+    on.at(1)
+    assert {e["decision"] for e in on.entries()} >= {"withdraw"}
+    assert on.counts()["decided"] == 0
 
 
 def test_the_picture_is_enlarged_and_shifted(review: Callable[..., Reviewed]) -> None:

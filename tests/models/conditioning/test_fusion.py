@@ -77,6 +77,7 @@ def ask(
         use_prior=use_prior,
         use_picture=use_picture,
         wanted_NK=wanted_NK,
+        inside=True,
     )
 
 
@@ -110,6 +111,7 @@ def test_nobody_is_nobody() -> None:
     empty = np.zeros((0, K))
     found = fuse(np.zeros((0, K, 384)), np.zeros((0, K, 512)), GRID, [], np.zeros((0, K, 2)), empty.astype(bool), PRIOR)
     assert found.xy_NK2.shape == (0, K, 2)
+    assert found.features.keys() == FEATURES.keys() - {"inside"}  # not asked for
 
 
 def test_a_sure_student_is_believed_and_an_unsure_one_is_not() -> None:

@@ -7,8 +7,11 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from poseunion.annotate.review.fiftyone import database
 from poseunion.models.errors import install_command
 from poseunion.models.skeleton import load_skeleton
 
+ROOT = Path(__file__).parents[4]
+ZOO = ROOT / "annotate" / "fiftyone_plugin" / "zoo"
 NAMES = list(load_skeleton("mpii16").keypoints)
 LABELLED = {"left_shoulder": (0.575, 0.37), "right_shoulder": (0.425, 0.37), "left_hip": (0.55, 0.67)}
 PLUGIN = "@poseunion/complete"
@@ -230,11 +235,53 @@ def test_plugin_and_zoo_model_are_installed_for_the_users_own_fiftyone(tmp_path:
         "import fiftyone.plugins as fop, fiftyone.zoo as foz, numpy as np\n"
         "print([p.name for p in fop.list_plugins(builtin=False)])\n"
         "model = foz.load_zoo_model('poseunion-unified')\n"
-        "print(len(model.skeleton.labels), len(model.predict(np.zeros((64, 64, 3), np.uint8)).keypoints))"
+        "print(len(model.skeleton.labels), len(model.predict(np.zeros((64, 64, 3), np.uint8)).keypoints))\n"
+        "import poseunion; print(poseunion.complete.__module__)"
     )
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.stdout.splitlines()[-2:] == [f"['{PLUGIN}']", "21 0"]
+    assert done.stdout.splitlines()[-3:] == [f"['{PLUGIN}']", "21 0", "poseunion.annotate.complete_file"]
+
+
+@pytest.fixture
+def archive_url(tmp_path: Path) -> Iterator[str]:
+    """Address of an archive like the project's own: the zoo model, and manifests that are none of FiftyOne's."""
+    archive = tmp_path / "www" / "poseunion-main.zip"
+    archive.parent.mkdir()
+    manifests = (ROOT / "models").rglob("manifest.json")
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in [*ZOO.glob("*.*"), *manifests]:
+            file.write(path, Path("poseunion-main") / path.relative_to(ROOT))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(archive.parent)))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
+        yield f"http://127.0.0.1:{server.server_port}/{archive.name}"
+        server.shutdown()
+    server.server_close()
+
+
+def test_fiftyone_takes_the_zoo_model_from_an_archive(tmp_path: Path, archive_url: str, fiftyone: None) -> None:
+    """As a remote source, without `--install-plugin`; where the package is missing, the error states it."""
+    pytest.importorskip("onnxruntime")
+    script = (
+        "import sys; sys.modules['poseunion'] = None\n"
+        "import fiftyone.zoo as foz, numpy as np\n"
+        f"foz.register_zoo_model_source({archive_url!r})\n"
+        "try: foz.load_zoo_model('poseunion-unified')\n"
+        "except ImportError as error: print('found:', error)\n"
+        "del sys.modules['poseunion']\n"
+        f"model = foz.load_zoo_model({archive_url!r}, 'poseunion-unified')\n"
+        "print('found:', foz.list_zoo_model_sources())\n"
+        "print('found:', len(model.skeleton.labels), len(model.predict(np.zeros((64, 64, 3), np.uint8)).keypoints))\n"
+        "import poseunion; print('found:', poseunion.complete.__module__)"
+    )
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(
+        words, env=own_fiftyone(tmp_path), check=True, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    refused, *found = [line.removeprefix("found: ") for line in done.stdout.splitlines() if line.startswith("found: ")]
+    assert refused.startswith("The model runs in the package poseunion, which is not installed")
+    assert found == [f"['{archive_url}']", "21 0", "poseunion.annotate.complete_file"]
 
 
 def test_without_fiftyone_the_installation_is_refused_in_one_sentence() -> None:
