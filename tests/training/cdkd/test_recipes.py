@@ -229,7 +229,7 @@ def test_an_equivariant_teacher_reads_any_aspect_and_others_their_own(teachers: 
     with pytest.raises(BadArgumentError, match="same aspect"):
         load_teacher(str(teachers["square"]), (48, 64))
     shipped = load_teacher("unified-64", (32, 32))
-    assert (shipped.size_wh, shipped.skeleton.name) == ((64, 64), "union21")
+    assert (shipped.size_wh, shipped.skeleton.name) == ((128, 128), "union21")
     for absent in ("", "nobody", "nobody.safetensors", "nobody.onnx"):
         with pytest.raises(BadArgumentError, match=r"cdkd\.teacher"):
             teacher_file(absent)
