@@ -9,7 +9,7 @@ import torch
 from training_fixtures import SMALL, random_weights
 from typer.testing import CliRunner
 
-from poseunion.models.errors import BadArgumentError
+from poseunion.models.errors import BadArgumentError, BadFileError
 from poseunion.models.networks.weights import load_network, read_weights, save_weights
 from poseunion.models.zoo import weights_path
 from poseunion.training.cli.main import app
@@ -79,7 +79,7 @@ def test_the_command_keeps_what_is_there(tmp_path: Path) -> None:
     one, out = str(written(tmp_path / "1.safetensors", 1)), tmp_path / "mean.safetensors"
     out.write_text("mine")
     command = ["average", one, one, "--out", str(out)]
-    assert isinstance(CliRunner().invoke(app, command).exception, BadArgumentError)
+    assert isinstance(CliRunner().invoke(app, command).exception, BadFileError)
     assert out.read_text() == "mine"
     assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
     load_network(out)
