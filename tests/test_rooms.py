@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from import_graph import ROOMS, ROOT, closure, cycle, graph, inside, longest_chain, modules, parts_of
+from import_graph import ROOMS, ROOT, closure, cycle, graph, inside, longest_chain, modules, packages, parts_of
 
 # What each room may import of the others: a whole room, or one part of it.
 ALLOWED = {
@@ -82,6 +82,20 @@ def _loaded_by(code: str) -> list[str]:
 def test_importing_models_and_annotate_loads_nothing_heavy() -> None:
     loaded = set(_loaded_by("import poseunion.models, poseunion.annotate"))
     assert not loaded & {"torch", "matplotlib", "onnxruntime", "skimage", "scipy"}
+
+
+def test_no_integration_is_imported_by_the_base() -> None:
+    """A folder may need its own tool from the start; it is imported by nothing outside, and the others when used."""
+    own = {"fiftyone": "annotate.fiftyone_plugin", "huggingface_hub": "models.hub", "gradio": "app.demo"}
+    tools = {*own, "cvat_sdk", "label_studio_sdk", "movement", "pandas", "ray", "supervision", "xarray"}
+    needing = {name: found for name, path in modules().items() if (found := packages(path) & tools)}
+    for name, found in needing.items():
+        for tool in found:
+            assert tool in own, f"{name} imports {tool}"
+            assert _is_below(name, own[tool]), f"{name} imports {tool}"
+    for name, others in graph(lazy=False).items():
+        if not any(_is_below(name, folder) for folder in own.values()):
+            assert not others & needing.keys(), name
 
 
 def test_the_registry_of_formats_is_light() -> None:

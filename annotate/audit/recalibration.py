@@ -1,13 +1,15 @@
-"""Confidences of an extended file, refitted from its audit's answers, and thresholds that move with them.
+"""Confidences of an extended file, refitted from its audit's answers, and the accepted points that they leave.
 
-    logit p' = shift + shift of the keypoint (left and right alike) + slope x logit p
+    logit p' = exposure of the keypoint x shift + shift of the keypoint (left and right alike) + slope x logit p
 
 fitted on the drawn points with a decision by penalised maximum likelihood: the shifts are drawn to 0 and the slope to
-1, so that few answers change little. p' is the mean over all functions that the answers leave possible (a Gaussian
-around the most probable one; MacKay, 1992), so that error probabilities that few answers cannot rule out count. Which
-points are drawn depends on keypoint and confidence alone, both of which the model has, so that no weights are needed.
+1, so that few answers change little. The exposure is (median tolerance / the keypoint's tolerance)^2: what moves points
+or labels a little makes errors where the tolerance is small. p' is the mean over all functions that the answers leave
+possible (a Gaussian around the most probable one; MacKay, 1992), so that error probabilities that few answers cannot
+rule out count. Which points are drawn depends on keypoint and confidence alone, both of which the model has, so that no
+weights are needed. Which points stay: `safest_points.largest_safe_set`.
 
-Thresholds only rise: only accepted points were inspected. The result is a new file with fewer accepted points and no
+Points are only removed: only accepted ones were inspected. The result is a new file with fewer accepted points and no
 certificate. It needs a draw of its own, whose randomness does not depend on the answers that were used here: so
 its certificate is valid for any answers.
 """
@@ -15,6 +17,7 @@ its certificate is valid for any answers.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.annotate.audit.certificate import gross_errors
+from poseunion.annotate.audit.safest_points import largest_safe_set
 from poseunion.annotate.audit.sample import Audit, checked_order, population
 from poseunion.annotate.audit.tolerance import Tolerance
 from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.added_fields import has_added_fields
 from poseunion.annotate.formats.extension import CONFIDENCE_DIGITS, REASON_NAMES, Reason
-from poseunion.annotate.formats.review_entries import NONE, PROPOSED, last_entries
+from poseunion.annotate.formats.review_entries import NONE, PROPOSED
 from poseunion.models.calibration.odds import log_odds, logistic
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.skeleton import sideless
@@ -37,29 +41,37 @@ from poseunion.models.skeleton import sideless
 SHIFT_SD, KEYPOINT_SD, SLOPE_SD = 1.0, 0.5, 0.3
 STEPS = 50
 LEAST = 10.0**-CONFIDENCE_DIGITS  # of a confidence and of its distance from 1, in log odds
-OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Recalibration:
-    """The refitted function; keypoints that are not in `keypoints` have a shift of 0.
+    """The refitted function of the keypoints in `exposure`, sides left out.
 
     Attributes:
-        variance: keypoint, `other` for any that is not in `keypoints` -> variance of its whole shift, covariance with
-            the slope, and variance of the slope.
+        keypoints: shift of each, in the order of `exposure`.
+        covariance: of shift, slope and the keypoints' shifts.
     """
 
     shift: float
     slope: float
     keypoints: dict[str, float]
-    variance: dict[str, tuple[float, float, float]]
+    exposure: dict[str, float]
+    covariance: tuple[tuple[float, ...], ...]
 
-    def __call__(self, keypoint: str, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Refitted confidences of one keypoint's proposals."""
-        kind, logit = sideless(keypoint), log_odds(confidence, LEAST)
-        mean = self.shift + self.keypoints.get(kind, 0.0) + self.slope * logit
-        shift, both, slope = self.variance.get(kind, self.variance[OTHER])
-        return logistic(mean / np.sqrt(1 + np.pi / 8 * (shift + 2 * both * logit + slope * logit**2)))
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(F,) shift, slope and the keypoints' shifts."""
+        return np.array([self.shift, self.slope, *self.keypoints.values()])
+
+    def features(self, keypoints: Sequence[str], confidence_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, F) of points: log odds of the refitted confidences are their product with `weights`."""
+        return _features(keypoints, confidence_N, self.exposure)
+
+    def __call__(self, keypoints: Sequence[str], confidence_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) refitted confidences."""
+        feature_NF = self.features(keypoints, confidence_N)
+        variance_N = np.einsum("nf,fg,ng->n", feature_NF, np.array(self.covariance), feature_NF)
+        return logistic(feature_NF @ self.weights / np.sqrt(1 + np.pi / 8 * variance_N))
 
 
 @dataclass(frozen=True)
@@ -84,44 +96,59 @@ class Recalibrated:
         return {k: v for k, v in asdict(self).items() if k != "document"}
 
 
-def fit(keypoints: list[str], confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> Recalibration:
+def exposures(tolerance: dict[str, float], accepted_N: NDArray[np.float64]) -> dict[str, float]:
+    """Keypoint without its side -> exposure to the shared shift.
+
+    Args:
+        tolerance: keypoint -> tolerance, any unit.
+        accepted_N: tolerances of all accepted points.
+    """
+    median = float(np.median(accepted_N))
+    return {sideless(name): round((median / own) ** 2, 6) for name, own in sorted(tolerance.items())}
+
+
+def fit(
+    keypoints: Sequence[str],
+    confidence_N: NDArray[np.float64],
+    wrong_N: NDArray[np.bool_],
+    exposure: dict[str, float],
+) -> Recalibration:
     """Penalised logistic regression by Newton's method.
 
     Args:
-        keypoints, confidence, wrong: (N) of the answered points.
+        keypoints, confidence_N, wrong_N: of the answered points.
+        exposure: see `exposures`.
     """
-    kinds = sorted({sideless(name) for name in keypoints})
-    one_hot = np.array([[sideless(name) == kind for kind in kinds] for name in keypoints], np.float64)
-    one_hot = one_hot.reshape(len(wrong), len(kinds))
-    feature_NF = np.concatenate([np.ones((len(wrong), 1)), log_odds(confidence, LEAST)[:, None], one_hot], 1)
+    feature_NF = _features(keypoints, confidence_N, exposure)
     prior = np.zeros(feature_NF.shape[1])
     prior[1] = 1.0
-    precision = 1 / np.array([SHIFT_SD, SLOPE_SD, *[KEYPOINT_SD] * len(kinds)]) ** 2
+    precision = 1 / np.array([SHIFT_SD, SLOPE_SD, *[KEYPOINT_SD] * len(exposure)]) ** 2
     weight = prior.copy()
     for _ in range(STEPS):
         p = logistic(feature_NF @ weight)
-        gradient = feature_NF.T @ (~wrong - p) - precision * (weight - prior)
+        gradient = feature_NF.T @ (~wrong_N - p) - precision * (weight - prior)
         hessian = (feature_NF * (p * (1 - p))[:, None]).T @ feature_NF + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
         weight = weight + step / max(1.0, float(np.abs(step).max()))  # at most 1 a step: no overshooting
-    covariance = np.linalg.inv(hessian)
-    shared, slope = covariance[0], covariance[1, 1]
-    variance = {OTHER: (shared[0] + KEYPOINT_SD**2, shared[1], slope)}
-    for number, kind in enumerate(kinds, 2):
-        own = covariance[number]
-        variance[kind] = (shared[0] + 2 * shared[number] + own[number], shared[1] + own[1], slope)
-    return Recalibration(
-        round(float(weight[0]), 6),
-        round(float(weight[1]), 6),
-        dict(zip(kinds, weight[2:].round(6).tolist(), strict=True)),
-        {kind: (round(float(a), 6), round(float(b), 6), round(float(c), 6)) for kind, (a, b, c) in variance.items()},
-    )
+    shift, slope, *shifts = weight.round(6).tolist()
+    covariance = np.linalg.inv(hessian).round(8).tolist()
+    keypoint_shifts = dict(zip(exposure, shifts, strict=True))
+    return Recalibration(shift, slope, keypoint_shifts, exposure, tuple(map(tuple, covariance)))
+
+
+def _features(
+    keypoints: Sequence[str], confidence_N: NDArray[np.float64], exposure: dict[str, float]
+) -> NDArray[np.float64]:
+    kinds = np.array([sideless(name) for name in keypoints], str)
+    one_hot = kinds[:, None] == np.array(list(exposure))
+    exposure_N = one_hot @ np.array(list(exposure.values()))
+    return np.concatenate([exposure_N[:, None], log_odds(confidence_N, LEAST)[:, None], one_hot], 1)
 
 
 def recalibrate(
     annotations: AnnotationSet, audit: Audit, risk: float, tolerance: Tolerance | None = None
 ) -> Recalibrated:
-    """Refit a file's confidences and accept only what keeps each keypoint's expected gross errors below a share.
+    """Refit a file's confidences and accept the largest set that probably has at most a share of gross errors.
 
     Points with a decision stay as they are, and so does what was not accepted.
 
@@ -143,58 +170,61 @@ def recalibrate(
         raise BadArgumentError(
             f"No drawn point of {annotations.source.path} is inspected: recalibration needs answers."
         )
-    wrong = np.array([wrong_of[i] for i in used])
-    function = fit([points.keypoints[i] for i in used], points.confidence[used], wrong)
-    keypoint_N = np.array(points.keypoints)
-    thresholds = {
-        name: lowest_threshold(function(name, points.confidence[keypoint_N == name]), risk)
-        for name in sorted(set(keypoint_N))
-    }
-    removed, kept = Counter[str](), 0
-    records = list(annotations.records)
+    wrong_N = np.array([wrong_of[i] for i in used])
     names = annotations.skeleton.keypoints
+    # Other units are the same for all keypoints of a person.
+    sigma_K = annotations.skeleton.sigma_array if tolerance.unit == "oks" else np.ones(len(names))
+    tolerance_of = dict(zip(names, sigma_K.tolist(), strict=True))
+    tolerance_N = np.array([tolerance_of[name] for name in points.keypoints])
+    proposed = {p["name"] for r in annotations.records if has_added_fields(r) for p in r.get("proposals") or ()}
+    exposure = exposures({name: tolerance_of[name] for name in proposed}, tolerance_N)
+    function = fit([points.keypoints[i] for i in used], points.confidence[used], wrong_N, exposure)
+    waiting = np.array([i for i in range(len(points)) if i not in wrong_of], np.int64)
+    keypoints, confidence_N = [points.keypoints[i] for i in waiting], points.confidence[waiting]
+    safe_N = largest_safe_set(function, keypoints, confidence_N, tolerance_N[waiting], risk)
+    lost_of: dict[int, list[str]] = {}
+    for i in waiting[~safe_N].tolist():
+        lost_of.setdefault(int(points.rows[i]), []).append(points.keypoints[i])
+    removed = Counter(name for lost in lost_of.values() for name in lost)
+    records = list(annotations.records)
     for row, record in enumerate(records):
         if has_added_fields(record) and record.get("proposals"):
-            records[row], lost = _record(record, function, thresholds, names)
-            removed.update(lost)
-            kept += sum(p["accepted"] for p in records[row]["proposals"])
+            records[row] = _record(record, function, lost_of.get(row, []), names)
     block = {k: v for k, v in annotations.source.document["poseunion"].items() if k not in ("guarantee", "certificate")}
-    block["thresholds"] = {**block.get("thresholds", {}), **thresholds}
-    answers = {"inspected": len(used), "errors": int(wrong.sum()), "tolerance": str(tolerance)}
+    block["thresholds"] = {
+        **block.get("thresholds", {}),
+        **dict.fromkeys(points.keypoints),
+        **_lowest(keypoints, function(keypoints, confidence_N), safe_N),
+    }
+    answers = {"inspected": len(used), "errors": int(wrong_N.sum()), "tolerance": str(tolerance)}
     block["recalibration"] = {"risk": risk, "population": points.sha256, **answers, **asdict(function)}
     document = {**annotations.source.document, "annotations": records, "poseunion": block}
-    return Recalibrated(document, function, len(used), int(wrong.sum()), dict(removed), kept)
+    kept = len(points) - removed.total()
+    return Recalibrated(document, function, len(used), int(wrong_N.sum()), dict(removed), kept)
 
 
-def lowest_threshold(confidence: NDArray[np.float64], risk: float) -> float | None:
-    """The lowest one from which the mean error probability is at most `risk`; None: there is none."""
-    falling = np.sort(confidence.round(CONFIDENCE_DIGITS))[::-1]
-    mean = np.cumsum(1 - falling) / np.arange(1, len(falling) + 1)
-    good = np.flatnonzero(mean <= risk)
-    return float(falling[good[-1]]) if len(good) else None
+def _lowest(
+    keypoints: list[str], refitted_N: NDArray[np.float64], safe_N: NDArray[np.bool_]
+) -> dict[str, float | None]:
+    """Keypoint -> lowest refitted confidence that stays accepted."""
+    of, value = np.array(keypoints, str)[safe_N], refitted_N.round(CONFIDENCE_DIGITS)[safe_N]
+    return {name: float(value[of == name].min()) for name in np.unique(of).tolist()}
 
 
-def _record(
-    record: dict[str, Any], function: Recalibration, thresholds: dict[str, float | None], names: tuple[str, ...]
-) -> tuple[dict[str, Any], list[str]]:
-    """A record with refitted confidences, and the keypoints whose proposals are no longer accepted."""
-    decided = last_entries(record)
+def _record(record: dict[str, Any], function: Recalibration, lost: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """A record with refitted confidences, some keypoints' proposals no longer accepted."""
     keypoints, sources = list(record["keypoints"]), list(record["keypoint_source"])
-    confidences, proposals, lost = list(record["keypoint_confidence"]), [], []
-    for proposal in record["proposals"]:
-        name = proposal["name"]
-        k, c = names.index(name), np.array(float(proposal["confidence"]))
-        confidence = round(float(function(name, c)), CONFIDENCE_DIGITS)
-        new = {**proposal, "confidence": confidence}
-        confidences[k] = confidence
-        threshold = thresholds.get(name)
-        # Equal confidences around the threshold stay together: rounded, as the threshold is.
-        if proposal["accepted"] and name not in decided and (threshold is None or confidence < threshold):
-            new |= {"accepted": False, "reason": REASON_NAMES[Reason.CONFIDENCE]}
-            lost.append(name)
+    confidences, proposals = list(record["keypoint_confidence"]), record["proposals"]
+    given = np.array([proposal["confidence"] for proposal in proposals], np.float64)
+    refitted = function([proposal["name"] for proposal in proposals], given).round(CONFIDENCE_DIGITS).tolist()
+    proposals = [{**proposal, "confidence": value} for proposal, value in zip(proposals, refitted, strict=True)]
+    for proposal in proposals:
+        k = names.index(proposal["name"])
+        confidences[k] = proposal["confidence"]
+        if proposal["name"] in lost:
+            proposal |= {"accepted": False, "reason": REASON_NAMES[Reason.CONFIDENCE]}
             if sources[k] == PROPOSED:
                 keypoints[3 * k : 3 * k + 3], sources[k] = [0, 0, 0], NONE
-        proposals.append(new)
     counted = {"num_keypoints": sum(v > 0 for v in keypoints[2::3])} if "num_keypoints" in record and lost else {}
     fields = {"keypoint_source": sources, "keypoint_confidence": confidences, "proposals": proposals}
-    return {**record, "keypoints": keypoints, **fields, **counted}, lost
+    return {**record, "keypoints": keypoints, **fields, **counted}

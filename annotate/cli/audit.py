@@ -158,16 +158,17 @@ def recalibrate_command(
     file: FileArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new extended file.")],
     risk: Annotated[
-        float, typer.Option(help="Expected share of gross errors of each keypoint's accepted points.")
+        float,
+        typer.Option(help="Share of gross errors that the points which stay probably have at most."),
     ] = 0.05,
     tolerance: ToleranceOption = None,
     audit: AuditOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Refit the confidences from the answers of an audit, and accept only what keeps the risk.
+    """Refit the confidences from the answers of an audit, and accept only what probably keeps the risk.
 
-    Few answers change little. Points are removed, never added: only accepted ones were inspected. Human points and
+    Few answers leave few points. Points are removed, never added: only accepted ones were inspected. Human points and
     points with a decision stay as they are. The new file has no certificate: audit it anew.
 
     Examples:

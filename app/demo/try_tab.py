@@ -120,8 +120,10 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
     offer.choose(example, [*network, *look], [found, shown], **heavy)
     shown.boxes(drawn, [found, *network, *look], [found, shown], **heavy)
     shown.again(find_again, [found, *network, *look], [found, shown], **heavy)
-    gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **heavy)
-    often = {"trigger_mode": "always_last", "show_progress": "hidden"}
+    # What is chosen while one is under way is done after it.
+    last = {"trigger_mode": "always_last"}
+    gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **last, **heavy)
+    often = {**last, "show_progress": "hidden"}
     gr.on([view.input, known.input, threshold.input], show_again, [found, *look], shown, **often)
     known.input(legend, known, key, show_progress="hidden")
     return found

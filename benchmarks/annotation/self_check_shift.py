@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from shifted_people import SHIFTS, scenes, write_people
 
-from poseunion.annotate.audit.recalibration import fit, lowest_threshold
+from poseunion.annotate.audit.recalibration import exposures, fit
+from poseunion.annotate.audit.safest_points import largest_safe_set
 from poseunion.annotate.audit.sample import draw_weights
 from poseunion.annotate.audit.self_check import Masked, compare, mask
 from poseunion.annotate.extend.acceptance import AcceptanceRule, acceptance_rule
@@ -38,7 +39,7 @@ def taken(found: Masked, rule: AcceptanceRule) -> np.ndarray:
 
 
 def inspected(
-    found: Masked, rule: AcceptanceRule, risk: float, inspections: int, rng: np.random.Generator
+    found: Masked, rule: AcceptanceRule, sigma: np.ndarray, options: argparse.Namespace, rng: np.random.Generator
 ) -> tuple[int, int, int]:
     """Points accepted before, points left after recalibration without the inspected ones, and errors among these."""
     points = take(found, taken(found, rule))
@@ -48,18 +49,16 @@ def inspected(
     names = np.array(rule.keypoints)[points.keypoint]
     confidence = points.confidence.round(CONFIDENCE_DIGITS)
     _, weight = draw_weights(names.tolist(), confidence.tolist())
-    drawn = np.argsort(-np.log(rng.random(n)) / weight)[:inspections]
-    function = fit(names[drawn].tolist(), confidence[drawn], points.wrong[drawn])
-    kept = np.zeros(n, bool)
-    for name in np.unique(names):
-        refitted = function(name, confidence[names == name]).round(CONFIDENCE_DIGITS)
-        least = lowest_threshold(refitted, risk)
-        kept[names == name] = False if least is None else refitted >= least
-    kept[drawn] = False
-    return n, int(kept.sum()), int(points.wrong[kept].sum())
+    drawn = np.argsort(-np.log(rng.random(n)) / weight)[: options.inspections]
+    tolerance = sigma[points.keypoint]
+    exposure = exposures(dict(zip(names.tolist(), tolerance.tolist(), strict=True)), tolerance)
+    function = fit(names[drawn].tolist(), confidence[drawn], points.wrong[drawn], exposure)
+    left = np.setdiff1d(np.arange(n), drawn)
+    kept = left[largest_safe_set(function, names[left].tolist(), confidence[left], tolerance[left], options.risk)]
+    return n, len(kept), int(points.wrong[kept].sum())
 
 
-def row(setting: str, found: Masked, rule: AcceptanceRule, options: argparse.Namespace) -> str:
+def row(setting: str, found: Masked, rule: AcceptanceRule, sigma: np.ndarray, options: argparse.Namespace) -> str:
     """One line of the table."""
     people = np.unique(found.person)
     accepted = taken(found, rule)
@@ -69,7 +68,7 @@ def row(setting: str, found: Masked, rule: AcceptanceRule, options: argparse.Nam
         drawn = rng.choice(people, min(options.people, len(people)), replace=False)
         part = take(found, np.isin(found.person, drawn))
         alarms += compare(part, rule).alarm
-        outcomes.append(inspected(part, rule, options.risk, options.inspections, rng))
+        outcomes.append(inspected(part, rule, sigma, options, rng))
     before, left, wrong = np.array(outcomes).T
     errors = found.wrong[accepted].mean() if accepted.any() else 0.0
     within = np.mean(wrong <= options.risk * left)
@@ -124,7 +123,7 @@ def main() -> None:
             save_arrays(file, **{name: value for name, value in values.items() if name != "skipped"})
         else:
             found = Masked(**arrays)
-        print(row(setting, found, rule, options), flush=True)
+        print(row(setting, found, rule, predictor.skeleton.sigma_array, options), flush=True)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,17 @@ def imports(path: Path, names: Iterable[str], *, lazy: bool = True) -> set[str]:
     return found & known
 
 
+def packages(path: Path) -> set[str]:
+    """First names of all modules that are imported with a file."""
+    found = set()
+    for node in _running(ast.parse(path.read_text(encoding="utf-8")), lazy=False):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
 def _running(tree: ast.AST, lazy: bool) -> Iterator[ast.AST]:
     """All nodes but those below `if TYPE_CHECKING` and, if not `lazy`, inside functions."""
     for node in ast.iter_child_nodes(tree):

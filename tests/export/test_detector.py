@@ -10,7 +10,7 @@ import torch
 from shipped_manifests import detectors
 
 from poseunion.export.detector import export_detector
-from poseunion.models.errors import BadArgumentError, ModelError
+from poseunion.models.errors import BadArgumentError, BadFileError, ModelError
 from poseunion.models.inference.detector import OnnxDetector, load_detector
 from poseunion.models.networks.person_detector import Head, PersonDetector, read_detector, save_detector
 from poseunion.models.zoo import check_shipped, detector_catalogue, weights_path
@@ -63,7 +63,7 @@ def test_what_cannot_be_written_is_one_sentence(weights: Path, tmp_path: Path) -
         with pytest.raises(BadArgumentError, match=says):
             export_detector(weights, tmp_path / out, side=side)
     (tmp_path / "there.onnx").write_text("")
-    with pytest.raises(BadArgumentError, match="--overwrite"):
+    with pytest.raises(BadFileError, match="--overwrite"):
         export_detector(weights, tmp_path / "there.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
     with pytest.raises(ModelError, match="does not hold a person detector"):

@@ -104,7 +104,7 @@ def test_the_command_prints_its_tables_and_writes_them_where_asked_only(
     assert text.strip() in result.stdout
     for part in ("| unified | 1 | 1 |", "| network |", "`unified` by operator:", "| Conv 1x1 |"):
         assert part in text
-    assert isinstance(CliRunner().invoke(app, [*words, "--out", str(out)]).exception, BadArgumentError)
+    assert isinstance(CliRunner().invoke(app, [*words, "--out", str(out)]).exception, BadFileError)
     assert out.read_text() == text
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from poseunion.annotate.audit.recalibration import fit, recalibrate
+from poseunion.annotate.audit.recalibration import exposures, fit, recalibrate
 from poseunion.annotate.audit.sample import draw, population, to_inspect
 from poseunion.annotate.cli.main import app
 from poseunion.annotate.extend.run import Options, extend
@@ -40,26 +40,35 @@ def file(folder: Any, coco: Any, fake: Any) -> Path:
 
 @given(st.floats(0.01, 0.99))
 def test_without_answers_the_shipped_function_is_the_most_probable_and_none_is_sure(confidence: float) -> None:
-    nothing = fit([], np.zeros(0), np.zeros(0, bool))
-    assert (nothing.shift, nothing.slope, nothing.keypoints) == (0, 1, {})
-    assert abs(float(nothing("nose", np.array(confidence))) - 0.5) <= abs(confidence - 0.5) + 1e-9
+    nothing = fit([], np.zeros(0), np.zeros(0, bool), {"nose": 1.0})
+    assert (nothing.shift, nothing.slope, nothing.keypoints) == (0, 1, {"nose": 0})
+    assert abs(nothing(["nose"], np.array([confidence]))[0] - 0.5) <= abs(confidence - 0.5) + 1e-9
 
 
 @pytest.mark.parametrize(("answers", "tolerance"), [(50, 0.15), (2000, 0.03)])
 def test_answers_bring_confidences_to_the_truth(answers: int, tolerance: float) -> None:
     rng = np.random.default_rng(0)
-    confidence = rng.uniform(0.7, 0.995, answers)
+    confidence, noses = rng.uniform(0.7, 0.995, answers), ["nose"] * answers
     truth = 1 / (1 + np.exp(-(np.log(confidence / (1 - confidence)) - 1.5)))
-    fitted = fit(["nose"] * answers, confidence, rng.random(answers) > truth)
-    error = np.abs(fitted("nose", confidence) - truth).mean()
+    fitted = fit(noses, confidence, rng.random(answers) > truth, {"nose": 1.0})
+    error = np.abs(fitted(noses, confidence) - truth).mean()
     assert error < tolerance < np.abs(confidence - truth).mean()
 
 
 def test_a_keypoint_that_fails_falls_farther_and_its_side_with_it() -> None:
     wrong = np.arange(40) < 20
-    fitted = fit(["left_ear"] * 20 + ["nose"] * 20, np.full(40, 0.9), wrong)
-    point = np.array(0.9)
-    assert fitted("right_ear", point) == fitted("left_ear", point) < fitted("upper_neck", point) < fitted("nose", point)
+    exposure = {"ear": 1.0, "nose": 1.0, "upper_neck": 1.0}
+    fitted = fit(["left_ear"] * 20 + ["nose"] * 20, np.full(40, 0.9), wrong, exposure)
+    ear, side, neck, nose = fitted(["right_ear", "left_ear", "upper_neck", "nose"], np.full(4, 0.9))
+    assert ear == side < neck < nose
+
+
+def test_a_shared_shift_costs_most_where_the_tolerance_is_small() -> None:
+    exposure = exposures({"nose": 0.5, "hip": 2.0, "knee": 1.0}, np.array([0.5, 1.0, 2.0]))
+    assert exposure == {"nose": 4.0, "hip": 0.25, "knee": 1.0}
+    fitted = fit(["left_knee"] * 40, np.full(40, 0.9), np.arange(40) < 15, exposure)
+    nose, knee, hip = fitted(["nose", "left_knee", "left_hip"], np.full(3, 0.9))
+    assert nose < knee < hip
 
 
 def test_points_are_taken_away_and_only_proposals(file: Path) -> None:

@@ -99,6 +99,7 @@ def test_people_are_predictions_with_parents_and_scores(extended: Path, tasks: P
         (prediction,) = task["predictions"]
         assert 0 <= prediction["score"] <= 1
         boxes = {r["id"]: r for r in prediction["result"] if r["type"] == "rectanglelabels"}
+        assert list(boxes) == [r["id"] for r in prediction["result"]][-len(boxes) :]  # they would catch the clicks
         people += len(boxes)
         for region in prediction["result"]:
             if region["type"] != "keypointlabels":

@@ -151,7 +151,7 @@ def test_the_command_calibrates_a_file_and_leaves_its_weights(drawn_dataset: Pat
     assert calibration.evidence is not None
     assert calibration.evidence.in_picture is not None
 
-    with pytest.raises(BadArgumentError, match="exists"):
+    with pytest.raises(BadFileError, match="exists"):
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 

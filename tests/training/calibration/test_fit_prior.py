@@ -161,7 +161,7 @@ def test_the_command_line(tmp_path: Path, drawn_dataset: Path) -> None:
     assert isinstance(wrong.exception, BadArgumentError)
     out.write_bytes(b"mine")
     kept = CliRunner().invoke(app, [*arguments, str(out), "--steps", "1"])
-    assert isinstance(kept.exception, BadArgumentError)
+    assert isinstance(kept.exception, BadFileError)
     assert out.read_bytes() == b"mine"
     # Nobody in the drawn file has a face: the template cannot be made, and nothing is written.
     lacking = CliRunner().invoke(app, [*arguments, str(out), "--steps", "1", "--overwrite"])

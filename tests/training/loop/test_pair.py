@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from poseunion.models.codec.heads import SimccOutput
 from poseunion.models.codec.simcc import SimccGrid
-from poseunion.models.errors import BadArgumentError
+from poseunion.models.errors import BadFileError
 from poseunion.models.networks.build import build_network
 from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetPair
 from poseunion.models.networks.weights import NetworkSpec, load_network, read_weights, save_weights
@@ -44,9 +44,7 @@ def test_the_command_writes_a_network_with_both(tmp_path: Path) -> None:
             assert torch.equal(state[f"{part}.1.{rest}"], two[name])
         else:
             assert torch.equal(state[name], tensor)
-    assert isinstance(
-        CliRunner().invoke(app, ["pair", *map(str, paths), "--out", str(out)]).exception, BadArgumentError
-    )
+    assert isinstance(CliRunner().invoke(app, ["pair", *map(str, paths), "--out", str(out)]).exception, BadFileError)
 
 
 @pytest.mark.parametrize("other", [{"size_wh": (96, 96)}, {"network": "rtmpose-t"}])
