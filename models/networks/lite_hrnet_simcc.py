@@ -41,12 +41,10 @@ class LiteHrnetPair(MarginalSimcc):
 
     def first(self) -> LiteHrnetSimcc:
         """The first member as a network of its own, which shares this one's weights."""
-        member = LiteHrnetSimcc(self.keypoints, self.grid)
-        member.backbone = self.backbone[0]
-        if len(self.added):
-            member.added = self.added[0]
-        member.upsample_x, member.upsample_y = self.upsample_x, self.upsample_y
-        return member
+        network, member = LiteHrnetSimcc(self.keypoints, self.grid), self._members()[0]
+        network.backbone, network.added = member.body, member.added
+        network.upsample_x, network.upsample_y = self.upsample_x, self.upsample_y
+        return network
 
     def features(self, image_N3HW: Tensor) -> Tensor:
         """Last maps of both members, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""

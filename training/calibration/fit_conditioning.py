@@ -336,6 +336,7 @@ def _scenes(
                 skeleton,
                 tempering,
                 None,
+                inside=False,
             ),
         )
         for _, rows, target, known in _rounds(people)

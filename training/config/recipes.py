@@ -7,6 +7,7 @@ overridden on the command line as `name=value`, see `overrides`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.training.config.augmentation import Augmentation
@@ -66,28 +67,28 @@ def unified_fast() -> Recipe:
     return changed(unified(), name="unified_fast", network="movenet", start="")
 
 
-def unified_small(size_wh: tuple[int, int], name: str, rows_px: tuple[int, int]) -> Recipe:
-    """`unified` on fewer pixels, from its weights; taught as `unified` was.
+def unified_small(name: str, rows_px: tuple[int, int], **changes: Any) -> Recipe:
+    """`unified` on 96x128 pixels, from its weights; taught as `unified` was.
 
-    The input has more rows than the picture: a published body begins at a quarter of its input, where half as many rows
-    would leave a person's arm one cell.
+    The input has more rows than the picture: a published body begins at a quarter of its input. On 64x96 pixels, a
+    student of 32 rows found 9 limb joints of 100 fewer on COCO than on 96x128, for .7 of the time.
 
     Args:
         rows_px: rows of detail that nine of ten crops keep. RTMPose's blurs of 3 to 7 px would erase such a picture.
     """
     augmentation = changed(unified().augmentation, blur_prob=0.0, low_res_prob=0.9, low_res_height_px=rows_px)
-    stages = (Stage(size_wh, 2.0, 1.0, 64),)
-    return changed(unified(), name=name, stages=stages, steps=1900, augmentation=augmentation)
+    stages = (Stage((96, 128), 2.0, 1.0, 64),)
+    return changed(unified(), name=name, stages=stages, augmentation=augmentation, **changes)
 
 
 def unified_64() -> Recipe:
-    """21 keypoints of people on 64 rows of pixels, read as 96x128."""
-    return unified_small((96, 128), "unified_64", (48, 80))
+    """21 keypoints of people on 64 rows of pixels, read as 96x128; from `unified`'s weights."""
+    return unified_small("unified_64", (48, 80), steps=1900)
 
 
 def unified_32() -> Recipe:
-    """21 keypoints of people on 32 rows of pixels, read as 64x96."""
-    return unified_small((64, 96), "unified_32", (24, 44))
+    """21 keypoints of people on 32 rows of pixels, read as 96x128; from `unified_64`'s weights."""
+    return unified_small("unified_32", (24, 44), start="unified-64", steps=600)
 
 
 def unified_imagenet() -> Recipe:
