@@ -119,9 +119,8 @@ def initial_state(recipe: Recipe, path: Path) -> dict[str, Tensor]:
     size_wh, bins_wh = description.size_wh, description.grid.bins_wh
     if isinstance(network, EquivariantSimcc) and first.split == 2 * description.grid.split:
         network = network.shrunk()
-    if isinstance(network, MarginalSimcc) and first.split == network.grid.split:
-        return dict(network.state_dict())
-    if (size_wh, bins_wh) != (first.size_wh, first.bins_wh):
+    fits_any_size = isinstance(network, MarginalSimcc) and first.split == network.grid.split
+    if not fits_any_size and (size_wh, bins_wh) != (first.size_wh, first.bins_wh):
         raise BadArgumentError(
             f"{path} reads crops of {size_wh} and gives {bins_wh} bins, recipe "
             f"{recipe.name} starts at {first.size_wh} with {first.bins_wh}: give it stages that start there."

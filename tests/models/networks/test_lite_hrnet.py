@@ -24,27 +24,8 @@ def network(keypoints: int = 21, grid: SimccGrid = GRID) -> LiteHrnetSimcc:
     return built.eval()
 
 
-def test_shapes_and_size() -> None:
-    one = network()
-    with torch.no_grad():
-        x, y = one(torch.randn(3, 3, 96, 64))
-    assert (x.shape, y.shape) == ((3, 21, 128), (3, 21, 192))
+def test_size() -> None:
     assert sum(p.numel() for p in network(grid=SimccGrid((192, 256))).parameters()) < 1.4e6
-
-
-def test_features_then_heatmaps_then_axes_is_the_whole() -> None:
-    one, image = network(), torch.randn(2, 3, 96, 64)
-    with torch.no_grad():
-        parts, whole = one.axes(one.heatmaps(one.features(image))), one(image)
-    for a, b in zip(parts, whole, strict=True):
-        torch.testing.assert_close(a, b)
-
-
-def test_added_keypoints_leave_the_published_ones_alone() -> None:
-    many, few, image = network(21), network(PUBLISHED), torch.randn(1, 3, 96, 64)
-    few.backbone.load_state_dict(many.backbone.state_dict())
-    with torch.no_grad():
-        torch.testing.assert_close(many.heatmap_logits(image)[:, :PUBLISHED], few.heatmap_logits(image))
 
 
 @pytest.mark.parametrize("cell", [(5.0, 7.0), (5.5, 7.25), (3.125, 11.875)])
