@@ -90,41 +90,6 @@ def with_fixed_scales(model: onnx.ModelProto) -> onnx.ModelProto:
     return _pruned(result)
 
 
-def with_padding_in_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Move zero padding before a convolution into the convolution.
-
-    onnxruntime pads in plain layout: a map is reordered, padded and reordered back. In MoveNet, which is padded on two
-    sides only as TensorFlow does, that was a quarter of the time.
-    """
-    result = copy.deepcopy(model)
-    values = {i.name: numpy_helper.to_array(i) for i in result.graph.initializer}
-    paddings = {
-        node.output[0]: (node.input[0], values[node.input[1]])
-        for node in result.graph.node
-        if node.op_type == "Pad" and _pads_with_zeros(node, values)
-    }
-    for node in result.graph.node:
-        if node.op_type != "Conv" or node.input[0] not in paddings:
-            continue
-        node.input[0], added = paddings[node.input[0]]
-        sides = next((a for a in node.attribute if a.name == "pads"), None)
-        before = list(sides.ints) if sides else [0, 0, 0, 0]
-        if sides:
-            node.attribute.remove(sides)
-        # Of a map: before and after N, C, h, w; of a convolution: before and after h, w.
-        pads = [int(a + b) for a, b in zip(before, added[[2, 3, 6, 7]], strict=True)]
-        node.attribute.append(helper.make_attribute("pads", pads))
-    return _pruned(result)
-
-
-def _pads_with_zeros(node: NodeProto, values: Mapping[str, np.ndarray]) -> bool:
-    mode = next((a.s for a in node.attribute if a.name == "mode"), b"constant")
-    value = node.input[2] if len(node.input) > 2 else ""
-    pads = values.get(node.input[1], np.zeros(0))
-    is_zero = not value or (value in values and not values[value].any())
-    return mode == b"constant" and is_zero and pads.shape == (8,) and not pads[[0, 1, 4, 5]].any()
-
-
 def without_logsumexp(model: onnx.ModelProto) -> onnx.ModelProto:
     """Replace ReduceLogSumExp by max + log(sum(exp(x - max))).
 

@@ -19,7 +19,6 @@ from poseunion.export.onnx.graph import (
     described,
     folded,
     with_fixed_scales,
-    with_padding_in_convolutions,
     without_logsumexp,
 )
 from poseunion.export.torch_model import TorchModel
@@ -112,7 +111,7 @@ def traced(
         )
     names = set(network.state_dict())
     plain = folded(onnx.load_from_string(buffer.getvalue()), names)
-    return folded(without_logsumexp(with_padding_in_convolutions(with_fixed_scales(plain))), names)
+    return folded(without_logsumexp(with_fixed_scales(plain)), names)
 
 
 def prove(trained: PoseModel, exported: PoseModel) -> float:

@@ -7,14 +7,13 @@ class. Another public network is one more module here and one more entry of `STA
 from __future__ import annotations
 
 from poseunion.export.starts.lite_hrnet import TINYPOSE
-from poseunion.export.starts.movenet import MOVENET_LIGHTNING
 from poseunion.export.starts.reader import Layer, Start, read_layers
 from poseunion.export.starts.rtmdet_nano import RTMDET_NANO
 from poseunion.models.errors import ModelError
 
 __all__ = ["STARTS", "Layer", "Start", "find_start", "read_layers"]
 
-STARTS: tuple[Start, ...] = (TINYPOSE, MOVENET_LIGHTNING, RTMDET_NANO)
+STARTS: tuple[Start, ...] = (TINYPOSE, RTMDET_NANO)
 
 
 def find_start(layers: list[Layer], origin: str) -> Start:

@@ -13,7 +13,7 @@ from poseunion.models.networks.equivariant import EquivariantSimcc
 def build_network(
     network: str, backbone: str, keypoints: int, grid: SimccGrid, *, pretrained: bool = False
 ) -> nn.Module:
-    """Build `lite-hrnet`, `movenet`, `rtmpose-t` …, or on a backbone `equivariant` or one map's head: `simcc-8` …
+    """Build `lite-hrnet`, `rtmpose-t` …, or on a backbone `equivariant` or one map's head: `simcc-8` …
 
     Args:
         pretrained: start the backbone from ImageNet (efficientnet_lite0 only: its weights come in a package).
@@ -32,10 +32,6 @@ def build_network(
         from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetPair
 
         return LiteHrnetPair(keypoints, grid)
-    if network == "movenet":
-        from poseunion.models.networks.movenet_simcc import MoveNetSimcc
-
-        return MoveNetSimcc(keypoints, grid)
     if network.startswith("rtmpose-"):
         from poseunion.models.networks.rtmpose import RTMPose
 
@@ -46,6 +42,6 @@ def build_network(
 
         return EarlyNetwork(head, backbone, int(stride), keypoints, grid)
     raise BadArgumentError(
-        f"No network {network!r}: give equivariant, lite-hrnet, lite-hrnet-pair, movenet, rtmpose-t, -s, -m or -l, or "
+        f"No network {network!r}: give equivariant, lite-hrnet, lite-hrnet-pair, rtmpose-t, -s, -m or -l, or "
         "simcc-8, heatmap-4 …."
     )

@@ -68,14 +68,13 @@ class AxisUpsampler(nn.Module):
     Args:
         cubic_cells: number of cells of the axis, to interpolate by a cubic instead: its peak may lie between cells, as
             a network trained with Gaussian heatmaps needs.
-        first: cell that the first bin lies on, of the cubic.
     """
 
-    def __init__(self, bins_per_cell: int, hidden: int = 24, *, cubic_cells: int = 0, first: float = 0.0) -> None:
+    def __init__(self, bins_per_cell: int, hidden: int = 24, *, cubic_cells: int = 0) -> None:
         super().__init__()
         self.cubic_wW: Tensor | None
         self.bins_per_cell = bins_per_cell
-        matrix = torch.from_numpy(keys_matrix(cubic_cells * bins_per_cell, cubic_cells, 1 / bins_per_cell, first))
+        matrix = torch.from_numpy(keys_matrix(cubic_cells * bins_per_cell, cubic_cells, 1 / bins_per_cell))
         self.register_buffer("cubic_wW", matrix.T.contiguous() if cubic_cells else None, persistent=False)
         self.inner = nn.Conv1d(1, hidden, 5, padding=2)
         self.middle = nn.Conv1d(hidden, hidden, 3, padding=1)

@@ -8,7 +8,7 @@ together again. 1.3 M parameters.
 Convolutions have a bias and no batch norm: the published weights have it folded in. A module is two ShuffleNetV2 units.
 The original shuffles channels after each unit and after the stem; here the order of channels between two units, and
 after the stem, is absorbed into the neighbouring 1x1 convolutions, so that one shuffle a module is left, which costs no
-more than the concatenation that is there anyway. `export.starts.tinypose` has the orders.
+more than the concatenation that is there anyway. `export.starts.lite_hrnet` has the orders.
 
 Shapes: N people, C channels of a branch, h and w cells of a map.
 """
@@ -18,9 +18,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own convention
-
-from poseunion.models.codec.heads import Alignment
-from poseunion.models.networks.published_simcc import HeatmapBody
 
 WIDTHS = (40, 80, 160, 320)  # channels of the branches of stride 4, 8, 16, 32
 PYRAMID_WIDTHS = (40, 40, 80, 160)  # channels of the head's maps of stride 4, 8, 16, 32
@@ -168,15 +165,12 @@ class TopDown(nn.Module):
         return result
 
 
-class LiteHrnet(HeatmapBody):
+class LiteHrnet(nn.Module):
     """Naive Lite-HRNet with its top-down head and heatmaps.
 
     Args:
         keypoints: number of heatmaps.
     """
-
-    alignment = Alignment.CLASSIC
-    widths = PYRAMID_WIDTHS
 
     def __init__(self, keypoints: int) -> None:
         super().__init__()
@@ -201,3 +195,7 @@ class LiteHrnet(HeatmapBody):
             for module in stage:  # type: ignore[attr-defined]
                 maps = module(maps)
         return self.top_down(maps)
+
+    def forward(self, image_N3HW: Tensor) -> Tensor:
+        """Heatmaps (N, K, H/4, W/4) from (N, 3, H, W) normalised, sides divisible by 32."""
+        return self.heatmap(self.pyramid(image_N3HW)[0])

@@ -1,24 +1,101 @@
-"""Lite-HRNet as a SimCC network, with a branch for added keypoints; and two of them as one network."""
+"""Lite-HRNet as a SimCC network, with a branch for added keypoints; and two of them as one network.
+
+The published 17 keypoints stay the rows of the published last layer, so that a converted network predicts the same as
+before; the others have convolutions of their own on the body's maps. As further rows of the last layer they would
+depend on features that were never trained for them.
+
+Shapes: N people, C channels, h and w cells, K keypoints.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from poseunion.models.codec.heads import Alignment
 from poseunion.models.codec.simcc import SimccGrid
-from poseunion.models.networks.equivariant import MarginalSimcc
-from poseunion.models.networks.lite_hrnet import LiteHrnet
-from poseunion.models.networks.published_simcc import PUBLISHED, AddedKeypoints, Branch, Member, PublishedSimcc
+from poseunion.models.networks.equivariant import STRIDE, AxisUpsampler, MarginalSimcc, Pyramid
+from poseunion.models.networks.lite_hrnet import PYRAMID_WIDTHS, LiteHrnet
 
-BRANCH = Branch(stride=4, channels=64, blocks=(3, 2, 1, 1))
+PUBLISHED = 17  # COCO's keypoints, the first of a skeleton
+# Pyramid of the branch: as wide as that of the ImageNet student, most of its blocks where it is finest.
+ADDED_CHANNELS, ADDED_BLOCKS = 64, (3, 2, 1, 1)
 
 
-class LiteHrnetSimcc(PublishedSimcc):
-    """Lite-HRNet SimCC network, see `PublishedSimcc`."""
+class AddedKeypoints(nn.Module):
+    """Heatmap branch for added keypoints, from the body's maps of strides 4 to 32."""
 
-    def __init__(self, keypoints: int, grid: SimccGrid) -> None:
-        super().__init__(LiteHrnet(min(keypoints, PUBLISHED)), keypoints, grid, BRANCH)
+    def __init__(self, keypoints: int) -> None:
+        super().__init__()
+        self.pyramid = Pyramid(list(PYRAMID_WIDTHS), ADDED_CHANNELS, ADDED_BLOCKS)
+        self.heatmap = nn.Conv2d(ADDED_CHANNELS, keypoints, 1)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Body and branch of one network, as functions of the image.
+
+    Attributes:
+        added: None where the body has all keypoints.
+    """
+
+    body: LiteHrnet
+    added: AddedKeypoints | None
+
+    def features(self, image_N3HW: Tensor) -> Tensor:
+        """Last maps of body and branch, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""
+        maps = self.body.pyramid(image_N3HW)
+        return maps[0] if self.added is None else torch.cat([maps[0], self.added.pyramid(maps)], 1)
+
+    def heatmaps(self, features_NChw: Tensor) -> Tensor:
+        """Heatmaps (N, K, h, w) from the map of `features`."""
+        if self.added is None:
+            return self.body.heatmap(features_NChw)
+        own, added = features_NChw.split([PYRAMID_WIDTHS[0], ADDED_CHANNELS], 1)
+        return torch.cat([self.body.heatmap(own), self.added.heatmap(added)], 1)
+
+
+class LiteHrnetSimcc(MarginalSimcc):
+    """Lite-HRNet SimCC network: body, its heatmaps and those of added keypoints, marginals.
+
+    Args:
+        keypoints: K, of which the first `PUBLISHED` are the body's own.
+        grid: the bins of the output; bins per cell must be a whole number, the input's sides divisible by 32.
+        hidden: channels of the upsamplers.
+    """
+
+    alignment = Alignment.CLASSIC
+
+    def __init__(self, keypoints: int, grid: SimccGrid, hidden: int = 24) -> None:
+        super().__init__()
+        self.grid = grid
+        self.backbone = LiteHrnet(min(keypoints, PUBLISHED))
+        further = keypoints - PUBLISHED
+        self.added = AddedKeypoints(further) if further > 0 else None
+        self.upsample_x, self.upsample_y = (
+            AxisUpsampler(round(grid.split * STRIDE), hidden, cubic_cells=side // STRIDE) for side in grid.size_wh
+        )
+
+    def features(self, image_N3HW: Tensor) -> Tensor:
+        """Last maps of body and branch, concatenated, (N, C, H/4, W/4), from (N, 3, H, W) normalised."""
+        return self.member.features(image_N3HW)
+
+    def heatmaps(self, features_NChw: Tensor) -> Tensor:
+        """Heatmaps (N, K, h, w) from the map of `features`."""
+        return self.member.heatmaps(features_NChw)
+
+    @property
+    def member(self) -> Member:
+        """Body and branch."""
+        return Member(self.backbone, self.added)
+
+    def heatmap_logits(self, image_N3HW: Tensor) -> Tensor:
+        """Heatmap logits, see `MarginalSimcc.heatmap_logits`; without joining and splitting the maps between."""
+        maps = self.backbone.pyramid(image_N3HW)
+        own = self.backbone.heatmap(maps[0])
+        return own if self.added is None else torch.cat([own, self.added.heatmap(self.added.pyramid(maps))], 1)
 
 
 class LiteHrnetPair(MarginalSimcc):

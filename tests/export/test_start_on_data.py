@@ -11,12 +11,10 @@ import torch
 
 from poseunion.export.start_from_onnx import convert_start
 from poseunion.export.starts.lite_hrnet import HEATMAP_GAIN
-from poseunion.export.starts.movenet import MOVENET_LIGHTNING
 from poseunion.models.inference.predictor import load_predictor
+from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED
 from poseunion.models.networks.person_detector import STRIDES, read_detector
-from poseunion.models.networks.published_simcc import PUBLISHED
 from poseunion.models.networks.weights import load_network
-from poseunion.models.runtime.description import IMAGENET_MEAN, IMAGENET_STD
 from poseunion.training.evaluation.evaluate import evaluate
 
 pytestmark = pytest.mark.data
@@ -59,16 +57,3 @@ def test_boxes_equal_the_published_detector_s(shared: Path, tmp_path: Path) -> N
         got = network(torch.from_numpy(image))
     for want, own, stride in zip(wanted, got, STRIDES, strict=True):
         np.testing.assert_allclose(own.numpy(), want.reshape(own.shape), rtol=0, atol=1e-3 * stride)
-
-
-def test_movenet_s_heatmaps_equal_the_published_network_s(shared: Path, tmp_path: Path) -> None:
-    published = shared / "teachers" / "movenet-lightning.onnx"
-    convert_start(published, tmp_path / "start")
-    network, _ = load_network(tmp_path / "start.safetensors")
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 192, 192, 3)).astype(np.float32)
-    image = ((pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD).transpose(0, 3, 1, 2).astype(np.float32)
-    with torch.no_grad():
-        got = network.heatmap_logits(torch.from_numpy(image))[:, :PUBLISHED] / MOVENET_LIGHTNING.gain  # type: ignore[operator]
-    session = onnxruntime.InferenceSession(str(published), providers=["CPUExecutionProvider"])
-    (want,) = session.run(["heatmap"], {"image": pixels})
-    np.testing.assert_allclose(torch.sigmoid(got).numpy(), want.transpose(0, 3, 1, 2), rtol=0, atol=1e-5)

@@ -14,7 +14,7 @@ from poseunion.training.config.cdkd import Cdkd
 from poseunion.training.config.groups import CHECKED, Count, NotNegative, Positive, Records, Share, Whole, one_of
 
 NETWORKS = (
-    *("equivariant", "lite-hrnet", "lite-hrnet-pair", "movenet"),
+    *("equivariant", "lite-hrnet", "lite-hrnet-pair"),
     *(f"rtmpose-{size}" for size in "tsml"),
     *(f"{head}-{stride}" for head in ("simcc", "rtmcc", "heatmap") for stride in (4, 8, 16, 32)),
 )
@@ -40,9 +40,9 @@ class Student:
     """The network that is trained, and where its weights begin.
 
     Attributes:
-        network: `equivariant` (pyramid head on a backbone), `lite-hrnet`, `movenet`, `rtmpose-t|s|m|l`, or a head on
+        network: `equivariant` (pyramid head on a backbone), `lite-hrnet`, `rtmpose-t|s|m|l`, or a head on
             a backbone's map of a stride of 4, 8, 16 or 32: `simcc-8` (SimCC's), `rtmcc-8` (RTMPose's), `heatmap-4` ….
-        backbone: of all but `lite-hrnet`, `movenet` and `rtmpose-…`: a timm name, or `cspnext-t|s|m|l`.
+        backbone: of all but `lite-hrnet` and `rtmpose-…`: a timm name, or `cspnext-t|s|m|l`.
         start: shipped model or weights file that the run starts from, where the command names none (`--init`).
         frozen: names of the network's parts that stay as they are, as in `frozen=backbone.conv_stem,backbone.blocks.0`;
             worth it where a run goes on from trained weights, see `freeze`.

@@ -10,7 +10,6 @@ from poseunion.export.onnx.graph import (
     folded,
     with_fixed_scales,
     with_global_pooling,
-    with_padding_in_convolutions,
     without_logsumexp,
 )
 
@@ -87,19 +86,3 @@ def test_folding_keeps_answers_metadata_and_the_old_stamp() -> None:
     assert plain.ir_version == model.ir_version
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_array_equal(_run(plain, x), 2 * x)
-
-
-@pytest.mark.parametrize(("value", "own"), [(0.0, [0, 0, 0, 0]), (0.0, [1, 2, 0, 1]), (0.5, [0, 0, 0, 0])])
-def test_padding_with_zeros_becomes_the_convolution_s_and_other_padding_stays(value: float, own: list[int]) -> None:
-    nodes = [
-        helper.make_node("Pad", ["x", "pads", "value"], ["padded"]),
-        helper.make_node("Conv", ["padded", "weight"], ["y"], strides=[2, 2], pads=own),
-    ]
-    rng = np.random.default_rng(0)
-    weight = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
-    pads = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    model = _model(nodes, [2, 3, 8, 6], pads=pads, value=np.array(value, np.float32), weight=weight)
-    moved = with_padding_in_convolutions(model)
-    assert _ops(moved) == ({"Conv", "Pad"} if value else {"Conv"})
-    x = rng.normal(size=(2, 3, 8, 6)).astype(np.float32)
-    np.testing.assert_allclose(_run(moved, x), _run(model, x), atol=1e-5)

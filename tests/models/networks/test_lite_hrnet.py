@@ -11,8 +11,7 @@ from poseunion.models.codec.heatmap import keys_matrix  # noqa: E402
 from poseunion.models.codec.simcc import BETA, SimccGrid, decode  # noqa: E402
 from poseunion.models.networks.build import build_network  # noqa: E402
 from poseunion.models.networks.lite_hrnet import interleaved  # noqa: E402
-from poseunion.models.networks.lite_hrnet_simcc import LiteHrnetPair, LiteHrnetSimcc  # noqa: E402
-from poseunion.models.networks.published_simcc import PUBLISHED  # noqa: E402
+from poseunion.models.networks.lite_hrnet_simcc import PUBLISHED, LiteHrnetPair, LiteHrnetSimcc  # noqa: E402
 
 GRID = SimccGrid((64, 96))
 
@@ -26,6 +25,29 @@ def network(keypoints: int = 21, grid: SimccGrid = GRID) -> LiteHrnetSimcc:
 
 def test_size() -> None:
     assert sum(p.numel() for p in network(grid=SimccGrid((192, 256))).parameters()) < 1.4e6
+
+
+def test_shapes() -> None:
+    with torch.no_grad():
+        x, y = network()(torch.randn(3, 3, 96, 64))
+    assert (x.shape, y.shape) == ((3, 21, 128), (3, 21, 192))
+
+
+def test_features_then_heatmaps_then_axes_is_the_whole() -> None:
+    one, image = network(), torch.randn(2, 3, 96, 64)
+    with torch.no_grad():
+        heat = one.heatmaps(one.features(image))
+        torch.testing.assert_close(heat, one.heatmap_logits(image))
+        parts, whole = one.axes(heat), one(image)
+    for a, b in zip(parts, whole, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_added_keypoints_leave_the_published_ones_alone() -> None:
+    many, few, image = network(21), network(PUBLISHED), torch.randn(1, 3, 96, 64)
+    few.backbone.load_state_dict(many.backbone.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(many.heatmap_logits(image)[:, :PUBLISHED], few.heatmap_logits(image))
 
 
 @pytest.mark.parametrize("cell", [(5.0, 7.0), (5.5, 7.25), (3.125, 11.875)])

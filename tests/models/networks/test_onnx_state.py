@@ -27,7 +27,6 @@ NETWORKS = [
     ("equivariant", "efficientnet_lite0"),
     ("lite-hrnet", ""),
     ("lite-hrnet-pair", ""),
-    ("movenet", ""),
     ("rtmpose-t", ""),
     ("simcc-8", "resnet18"),
     ("heatmap-4", "hrnet_w18_small"),

@@ -64,10 +64,9 @@ def test_weights_start_a_student_of_any_size(tmp_path: Path, stage: Stage, size_
     assert (x.shape[-1], y.shape[-1]) == (size_wh[0] * 4, size_wh[1] * 4)
 
 
-@pytest.mark.parametrize("network", ["movenet", "lite-hrnet"])
-def test_a_published_body_starts_at_any_size(tmp_path: Path, network: str) -> None:
-    path = weights_file(tmp_path, Stage((64, 96), 2.0, 1.0, 2), network=network, backbone="")
-    small = changed(RECIPE, network=network, backbone="", stages=(Stage((32, 64), 2.0, 1.0, 2),))
+def test_lite_hrnet_starts_at_any_size(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, Stage((64, 96), 2.0, 1.0, 2), network="lite-hrnet", backbone="")
+    small = changed(RECIPE, network="lite-hrnet", backbone="", stages=(Stage((32, 64), 2.0, 1.0, 2),))
     state, saved = initial_state(small, path), loaded(path)
     assert set(state) == set(saved)
     assert all(torch.equal(state[name], saved[name]) for name in state)
