@@ -1,6 +1,6 @@
 """The picture of docs/integrations/label-studio.md: a person of the bundled example in Label Studio's editor.
 
-.venv/bin/python docs/label_studio_screen.py LABEL-STUDIO     # writes docs/integrations/label-studio.webp; needs Chromium
+.venv/bin/python docs/label_studio_screen.py LABEL-STUDIO   # writes docs/integrations/label-studio.webp; needs Chromium
 
 LABEL-STUDIO: the program of an environment of its own (pip install label-studio==1.23.2). The page's steps are taken:
 export, server with local files, project with the interface, storage, import.
