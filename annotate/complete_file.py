@@ -76,7 +76,7 @@ def complete(
         flip: average with the mirrored picture.
         device: cpu, cuda or tensorrt.
         overwrite: replace `out` where it exists.
-        progress: a bar on standard error, where that is a terminal.
+        progress: a bar, in a notebook below the cell, else on standard error where that is a terminal.
 
     Raises:
         PoseUnionError: as the command, with its sentence.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import fiftyone as fo
@@ -17,7 +18,8 @@ class PoseModel(fo.Model):
     Args:
         model: shipped model or described .onnx file.
         device: cpu, cuda or tensorrt.
-        minimum_confidence: keypoints below it become NaN, which FiftyOne does not draw.
+        minimum_confidence: keypoints below it become NaN, which FiftyOne does not draw; `apply_model` sets another for
+            its own time by `confidence_thresh`.
     """
 
     media_type = "image"
@@ -30,7 +32,7 @@ class PoseModel(fo.Model):
 
     def __init__(self, model: str = "unified", *, device: str = "cpu", minimum_confidence: float = 0.0) -> None:
         self._predict = load_predictor(model, device=device)
-        self._least = minimum_confidence
+        self.config = SimpleNamespace(confidence_thresh=minimum_confidence)  # where `apply_model` looks for it
 
     @property
     def skeleton(self) -> Any:
@@ -43,7 +45,7 @@ class PoseModel(fo.Model):
         """`Keypoints` of an RGB picture (H, W, 3): one `Keypoint` a person, x / width and y / height."""
         people = self._predict(arg)
         size_wh = np.array([arg.shape[1], arg.shape[0]])
-        xy_NK2 = np.where(people.score[..., None] < self._least, np.nan, people.xy / size_wh)
+        xy_NK2 = np.where(people.score[..., None] < self.config.confidence_thresh, np.nan, people.xy / size_wh)
         return fo.Keypoints(
             keypoints=[
                 fo.Keypoint(label="person", points=xy.tolist(), confidence=score.tolist())

@@ -98,6 +98,20 @@ def networks() -> dict[str, np.ndarray]:
     return golden
 
 
+def public() -> dict[str, np.ndarray]:
+    """The same of the networks whose checkpoints mmpose publishes with 26 and 133 keypoints."""
+    golden: dict[str, np.ndarray] = {}
+    pixels = torch.from_numpy(recipe.network_input(recipe.GRIDS["coco"][0]))
+    for case, (keypoints, config) in recipe.PUBLIC.items():
+        network = build(CONFIGS / config, keypoints)
+        with torch.no_grad():
+            x, y = network(pixels, None, mode="tensor")
+        golden[f"{case}-x"], golden[f"{case}-y"] = recipe.thinned(x.numpy()), recipe.thinned(y.numpy())
+        golden[f"{case}-names"] = np.array("\n".join(f"{n} {tuple(v.shape)}" for n, v in network.state_dict().items()))
+        print(case, tuple(x.shape), tuple(y.shape), f"largest logit {max(x.abs().max(), y.abs().max()):.2f}")
+    return golden
+
+
 def codec() -> dict[str, np.ndarray]:
     """SimCCLabel's labels and weights, and decoded logits."""
     golden: dict[str, np.ndarray] = {}
@@ -230,6 +244,7 @@ def main() -> None:
     DefaultScope.get_instance("mmpose", scope_name="mmpose")
     GOLDEN.mkdir(exist_ok=True)
     np.savez_compressed(GOLDEN / "mmpose_networks.npz", **networks())
+    np.savez_compressed(GOLDEN / "mmpose_public.npz", **public())
     np.savez_compressed(GOLDEN / "mmpose_codec.npz", **codec())
     np.savez_compressed(GOLDEN / "mmpose_crops.npz", **crops())
     text = {"mmpose": mmpose.__version__, "mpii": mpii(), "oks": oks(), "skeletons": skeletons()}

@@ -21,6 +21,15 @@ STRIDE = 8
 # (input size, SimCC label sigma) of mmpose's configurations for COCO and for MPII.
 GRIDS = {"coco": ((192, 256), (4.9, 5.66)), "mpii": ((256, 256), (5.66, 5.66))}
 
+# Our skeleton -> keypoints of the checkpoints that mmpose publishes with it, and the configuration they come from.
+PUBLIC = {
+    "halpe26": (26, "body_2d_keypoint/rtmpose/body8/rtmpose-m_8xb512-700e_body8-halpe26-256x192.py"),
+    "wholebody133": (
+        133,
+        "wholebody_2d_keypoint/rtmpose/coco-wholebody/rtmpose-m_8xb64-270e_coco-wholebody-256x192.py",
+    ),
+}
+
 # Partners of `codec_logits`' five keypoints.
 FLIP = [0, 2, 1, 4, 3]
 

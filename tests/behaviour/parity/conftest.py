@@ -46,6 +46,11 @@ def mmpose_networks() -> Mapping[str, NDArray[Any]]:
 
 
 @pytest.fixture(scope="session")
+def mmpose_public() -> Mapping[str, NDArray[Any]]:
+    return _arrays("public")
+
+
+@pytest.fixture(scope="session")
 def mmpose_codec() -> Mapping[str, NDArray[Any]]:
     return _arrays("codec")
 

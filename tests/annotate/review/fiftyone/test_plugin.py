@@ -15,12 +15,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fiftyone_app import app_page
+from PIL import Image
 
 from poseunion.annotate.review.decisions import Decision, read_extended, record
 from poseunion.annotate.review.fiftyone import database
 from poseunion.models.errors import install_command
+from poseunion.models.inference.predictor import load_predictor
 from poseunion.models.skeleton import load_skeleton
 
 ROOT = Path(__file__).parents[4]
@@ -29,6 +32,7 @@ NAMES = list(load_skeleton("mpii16").keypoints)
 LABELLED = {"left_shoulder": (0.575, 0.37), "right_shoulder": (0.425, 0.37), "left_hip": (0.55, 0.67)}
 PLUGIN = "@poseunion/complete"
 PATIENCE_S = 600  # for a busy machine
+UPRIGHT_TAG, TURNED = 0x0112, 6  # EXIF: the stored picture has to be turned by 90 degrees to the right
 
 
 def points(shift: float = 0.0) -> list[list[float]]:
@@ -241,6 +245,49 @@ def test_plugin_and_zoo_model_are_installed_for_the_users_own_fiftyone(tmp_path:
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.stdout.splitlines()[-3:] == [f"['{PLUGIN}']", "21 0", "poseunion.annotate.complete_file"]
+
+
+def test_the_zoo_model_applied_to_a_dataset_gives_its_poses(tmp_path: Path, fiftyone: None) -> None:
+    """The page's own lines: pictures, also one that its EXIF turns, get what the predictor finds in them."""
+    pytest.importorskip("onnxruntime")
+    cbook = pytest.importorskip("matplotlib.cbook")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    hopper = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+    hopper.save(pictures / "upright.jpg", quality=95)
+    exif = Image.Exif()
+    exif[UPRIGHT_TAG] = TURNED
+    hopper.transpose(Image.Transpose.ROTATE_90).save(pictures / "turned.jpg", quality=95, exif=exif)
+    hopper.crop((0, 0, 60, 60)).save(pictures / "nobody.png")
+
+    page = (ROOT / "docs" / "integrations" / "fiftyone.md").read_text(encoding="utf-8")
+    lines = page.rpartition("```python\n")[2].partition("```")[0]
+    install = "from poseunion.annotate.fiftyone_plugin.install import install; install()\n"
+    make = (
+        f"import fiftyone as fo; dataset = fo.Dataset.from_images_dir({str(pictures)!r}, name='d', persistent=True)\n"
+    )
+    show = (
+        "import fiftyone as fo, json; dataset = fo.load_dataset('d')\n"
+        "people = {s.filename: [[k.points, k.confidence] for k in s.pose.keypoints] for s in dataset}\n"
+        "print(json.dumps([people, dataset.skeletons['pose'].labels]))"
+    )
+    for script in (install + make + lines, show):  # the second process has the database alone
+        words = [sys.executable, "-c", script]
+        done = subprocess.run(
+            words, env=own_fiftyone(tmp_path), check=True, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    people, labels = json.loads(done.stdout.splitlines()[-1])
+    assert people.pop("nobody.png") == []
+    assert people.keys() == {"upright.jpg", "turned.jpg"}
+    predict = load_predictor("unified")
+    assert labels == list(predict.skeleton.keypoints)
+    for name, ((points, confidence),) in people.items():
+        expected = predict(pictures / name)
+        score = expected.score[0]
+        xy = np.where(score[:, None] < 0.5, np.nan, expected.xy[0] / hopper.size)
+        assert 0 < np.isnan(xy).sum() < xy.size
+        np.testing.assert_allclose(points, xy, atol=1e-6)
+        np.testing.assert_allclose(confidence, score, atol=1e-6)
 
 
 @pytest.fixture
