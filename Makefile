@@ -86,7 +86,7 @@ typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
 	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
 	@for file in poseunion/*.py; do ln -sfn ../../$$file .ns/$$file; done
 	MYPYPATH=.ns $(BIN)/mypy -p poseunion
-	MYPYPATH=.ns:benchmarks/accuracy:benchmarks/maintenance:benchmarks/runtime:benchmarks/training:tests/fixtures $(BIN)/mypy tests
+	MYPYPATH=.ns:benchmarks/accuracy:benchmarks/annotation:benchmarks/maintenance:benchmarks/runtime:benchmarks/training:tests/fixtures $(BIN)/mypy tests
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
 	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site *.egg-info

@@ -173,6 +173,7 @@ def save_views(fo: Any, dataset: Any, keypoints: list[str]) -> tuple[str, ...]:
         "doubtful": (view(F("uncertainty") >= DOUBTFUL), f"what stands is wrong with probability {DOUBTFUL} or more"),
         "swap suspects": (view(F("swap") == True), "left and right exchanged, or one joint found twice?"),  # noqa: E712
         "audit sample": (view(F("audit") == True), "accepted ones drawn by lot: their errors are those of all"),  # noqa: E712
+        NOT_ACCEPTED: (view(F("state") == NOT_ACCEPTED), "what was left out: right all the same?"),
         "without a tag": (view(F("tags").length() == 0), "still to be decided"),
         **{name: (view(F("label") == name), f"every proposed {name}") for name in keypoints},
     }

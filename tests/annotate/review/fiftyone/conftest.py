@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fiftyone_app
 import numpy as np
 import pytest
+from fiftyone_app import ANNOTATE, PATIENCE_S
 from PIL import Image
 
 from poseunion.models.skeleton import load_skeleton
 
-PATIENCE_S = 600  # for a busy machine; the longest takes a quiet one ten seconds
 WIDTH, HEIGHT = 400, 300
 UPRIGHT_TAG, TURNED = 0x0112, 6  # EXIF: the stored picture has to be turned by 90 degrees to the right
 
@@ -69,9 +68,6 @@ class Reviewed:
     def annotate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
         return subprocess.run([*ANNOTATE, *words], capture_output=True, text=True, timeout=PATIENCE_S)
-
-
-ANNOTATE = (sys.executable, "-m", "poseunion.annotate.cli.main")
 
 
 def record(number: int, image_id: int, shift: float, confidence: float) -> dict[str, Any]:
@@ -170,21 +166,8 @@ def opened(fiftyone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @contextmanager
 def served(reviewed: Reviewed, *options: str) -> Iterator[Open]:
     """A review, opened through the command line."""
-    words = ("review", str(reviewed.file), "--images", str(reviewed.images), "--no-browser", *options)
-    process = subprocess.Popen(
-        [*ANNOTATE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    said = []
-    while "http://" not in (line := process.stdout.readline()):
-        said.append(line)
-        assert process.poll() is None, "".join(said) + process.stderr.read()
-    try:
-        yield Open(reviewed, line.split()[0], process)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
+    with fiftyone_app.served(reviewed.file, reviewed.images, *options) as (url, process):
+        yield Open(reviewed, url, process)
 
 
 @pytest.fixture

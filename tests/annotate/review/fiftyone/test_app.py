@@ -74,12 +74,14 @@ def test_points_lie_on_the_same_pixels_as_in_the_file(opened: Any, dataset: Any)
 
 def test_a_view_holds_only_what_it_asks_for(dataset: Any) -> None:
     views = dataset.list_saved_views()
-    assert views[:4] == ["doubtful", "swap suspects", "audit sample", "without a tag"]
-    assert set(views[4:]) == {"nose", "left_eye", "right_eye", "left_elbow", "right_elbow"}
+    assert views[:5] == ["doubtful", "swap suspects", "audit sample", "not accepted", "without a tag"]
+    assert set(views[5:]) == {"nose", "left_eye", "right_eye", "left_elbow", "right_elbow"}
     noses = dataset.load_saved_view("nose")
     assert set(noses.values("proposals.keypoints.label", unwind=True)) == {"nose"}
     audited = dataset.load_saved_view("audit sample")
     assert audited.values("proposals.keypoints.state", unwind=True) == ["accepted by threshold"] * 2
+    left_out = dataset.load_saved_view("not accepted")
+    assert set(left_out.values("proposals.keypoints.label", unwind=True)) == {"left_elbow", "right_elbow"}
     doubtful = dataset.load_saved_view("doubtful").values("proposals.keypoints.uncertainty", unwind=True)
     rest = set(dataset.values("proposals.keypoints.uncertainty", unwind=True)) - set(doubtful)
     assert min(doubtful) > max(rest)
