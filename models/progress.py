@@ -92,7 +92,7 @@ def _cell_display(bar: Any) -> Callable[[bool], None]:
 
     def show(now: bool) -> None:
         nonlocal handle, last
-        if handle is None:  # not before: a loop may be told to show nothing
+        if handle is None:  # at the first change: with `progress=False` there is none
             handle, last = display(line(), raw=True, display_id=True), time.monotonic()
         elif now or time.monotonic() - last > NOTEBOOK_EVERY_S:
             handle.update(line(), raw=True)
