@@ -120,9 +120,10 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
     upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
     offer.choose(example, [*network, *look], [found, shown], **heavy)
     shown.again(find_again, [found, *network, *look], [found, shown], **heavy)
-    # What is drawn or chosen while one is under way is done after it.
+    # What is drawn or chosen while one is under way is done after it. Of drawings all, in turn: an event that waits as
+    # the last one loses its data in Gradio, so the boxes.
+    shown.boxes(drawn, [found, *network, *look], [found, shown], trigger_mode="multiple", **heavy)
     last = {"trigger_mode": "always_last"}
-    shown.boxes(drawn, [found, *network, *look], [found, shown], **last, **heavy)
     gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **last, **heavy)
     often = {**last, "show_progress": "hidden"}
     gr.on([view.input, known.input, threshold.input], show_again, [found, *look], shown, **often)
