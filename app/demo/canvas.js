@@ -9,6 +9,7 @@ let shown = {};
 let drawing = false;  // a finger draws only after the button was pressed, so that it can scroll otherwise
 let press = null;     // {start, from: screen position, view: at the start, point: the point that is dragged}
 let kept = {};        // the last picture and its key: it is sent once
+let sent = 0;         // how often boxes were sent
 const html = $(".canvas-html"), stage = $(".canvas-stage"), zoomBar = $(".canvas-zoom");
 
 const screenPx = () => shown.size_wh[0] / Math.max(1, picture.clientWidth);  // picture pixels for each screen pixel
@@ -190,7 +191,7 @@ const lift = (event) => { fingers.delete(event.pointerId); if (fingers.size < 2)
 function sendBoxes(boxes) {
   shown = { ...shown, boxes, provisional: false };
   redraw();
-  trigger("boxes", { boxes });
+  trigger("boxes", { boxes, number: ++sent });
 }
 
 function showLabel(point, event) {
@@ -318,7 +319,9 @@ function showDownloads(downloads) {
 
 function show() {
   for (const link of element.querySelectorAll(".canvas-save")) if (link.href.startsWith("blob:")) URL.revokeObjectURL(link.href);
+  const drawnSince = props.value && props.value.answers && props.value.answers < sent ? shown.boxes : null;
   shown = JSON.parse(JSON.stringify(props.value || {}));
+  if (drawnSince) shown.boxes = drawnSince;  // their own answer comes next
   const isNew = Boolean(shown.picture);
   if (isNew && shown.picture_key) kept = { key: shown.picture_key, picture: shown.picture };
   if (!isNew && shown.picture_key && shown.picture_key === kept.key) shown.picture = kept.picture;

@@ -61,6 +61,7 @@ class CanvasContent:
         views: rectangles (left, top, width, height) that the picture is fitted to: `person`, and `head` where known.
         boxes: x, y, width, height.
         provisional: the first box that is drawn replaces the boxes.
+        answers: number of the event `boxes` that this is the answer to; 0: of none. Boxes drawn after it stay.
         again: offer to find people anew, in place of the boxes.
         selected: name of the point that a click places.
         seen: sent back with each key: what it is about.
@@ -77,6 +78,7 @@ class CanvasContent:
     mode: str = "look"
     boxes: Sequence[Sequence[float]] = ()
     provisional: bool = False
+    answers: int = 0
     again: bool = False
     points: Sequence[Point] = ()
     links: Sequence[tuple[str, str, str]] = ()
@@ -97,8 +99,8 @@ class CanvasContent:
 def canvas(first: CanvasContent, elem_id: str) -> gr.HTML:
     """The component.
 
-    Its events: `boxes` {boxes} and `again` {}. In the mode `points` it gives the outbox of the review its actions:
-    `place` {name, x, y, picture}, `choose` {name} and `key` {key, seen}.
+    Its events: `boxes` {boxes, number} and `again` {}. In the mode `points` it gives the outbox of the review its
+    actions: `place` {name, x, y, picture}, `choose` {name} and `key` {key, seen}.
     """
     return gr.HTML(
         value=first.to_json(),

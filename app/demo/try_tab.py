@@ -53,7 +53,7 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
         people = of_example(estimator, offered[0], estimator.models[0], "Full")
         opened = content_of(estimator, people, next(iter(SKELETONS)), "COCO", least)
     found = gr.State(people, time_to_live=3600)
-    with gr.Row(elem_classes="studio"):
+    with gr.Row(elem_classes=["studio", "try"]):
         with gr.Column(elem_classes="studio-in"):
             upload = picture_input(
                 bounds,
@@ -96,7 +96,8 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
     def drawn(event: gr.EventData, before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
         if before is None:
             raise ItemError(WELCOME)
-        return outputs_of(estimator, estimator.find(before.picture, model, resolution, event.boxes), *look)
+        after, content = outputs_of(estimator, estimator.find(before.picture, model, resolution, event.boxes), *look)
+        return after, {**content, "answers": event.number}
 
     @guarded(failed, bounds)
     def find_again(before: PicturePeople | None, model: str, resolution: str, *look: Any) -> TryOutputs:
@@ -118,9 +119,10 @@ def try_tab(estimator: PoseEstimator, offered: list[Example], heavy: dict[str, A
     network = [model, resolution]
     upload.input(take, [upload, *network, *look], [found, shown, upload], api_name="pose", **heavy)
     offer.choose(example, [*network, *look], [found, shown], **heavy)
-    shown.boxes(drawn, [found, *network, *look], [found, shown], **heavy)
     shown.again(find_again, [found, *network, *look], [found, shown], **heavy)
-    # What is chosen while one is under way is done after it.
+    # What is drawn or chosen while one is under way is done after it. Of drawings all, in turn: an event that waits as
+    # the last one loses its data in Gradio, so the boxes.
+    shown.boxes(drawn, [found, *network, *look], [found, shown], trigger_mode="multiple", **heavy)
     last = {"trigger_mode": "always_last"}
     gr.on([model.input, resolution.input], redo, [found, *network, *look], [found, shown], **last, **heavy)
     often = {**last, "show_progress": "hidden"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from poseunion.annotate.example import example_dataset
 from poseunion.annotate.extend.run import extend
 from poseunion.annotate.formats import read_annotations
 from poseunion.app.demo.guard.hosts import CONTENT_POLICY
+from poseunion.app.demo.inference import PoseEstimator
 from poseunion.models import load_predictor
 from poseunion.models.inference.conditioned import ConditionedPredictor, supports_labels
 from poseunion.models.zoo import shipped_models
 
+WAIT_S = 300  # patience for a busy machine
 RESULT = {"Try it": "#result .canvas", "Compare": "#tiles .compare", "Extend": "#overlays .compare"}
 OPAQUE = """selector => {
   let node = document.querySelector(selector);
@@ -79,6 +82,18 @@ def test_an_upload_shows_everybody_and_saves_them(
     assert {url for url in page.asked if not url.startswith((with_detector, "data:", "blob:"))} == set()
 
 
+def draw_box(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag a box with the mouse; corners in shares of the picture."""
+    frame = page.locator("#result .canvas-frame")
+    frame.scroll_into_view_if_needed()
+    state = frame.bounding_box()
+    at = lambda x, y: (state["x"] + x * state["width"], state["y"] + y * state["height"])  # noqa: E731
+    page.mouse.move(*at(*start))
+    page.mouse.down()
+    page.mouse.move(*at(*end), steps=4)
+    page.mouse.up()
+
+
 def test_boxes_are_drawn_and_removed_by_hand(
     by_hand: str, tab: Callable[..., Any], photo: bytes, upload_file: Callable[..., Path]
 ) -> None:
@@ -86,19 +101,12 @@ def test_boxes_are_drawn_and_removed_by_hand(
     said = upload(page, upload_file("one.png", photo))
     assert said.startswith("1 person, ")
     assert "No person detector" in said
-    frame = page.locator("#result .canvas-frame")
-    frame.scroll_into_view_if_needed()
-    state = frame.bounding_box()
-    at = lambda x, y: (state["x"] + x * state["width"], state["y"] + y * state["height"])  # noqa: E731
     shown = "document.querySelector('#result .canvas-status').innerText"
     for start, end, said in (
         ((0.1, 0.1), (0.5, 0.9), f"!{shown}.includes('No person detector')"),  # it replaces the whole picture's box
         ((0.9, 0.8), (0.6, 0.2), f"{shown}.startsWith('2 people')"),
     ):
-        page.mouse.move(*at(*start))
-        page.mouse.down()
-        page.mouse.move(*at(*end), steps=4)
-        page.mouse.up()
+        draw_box(page, start, end)
         page.wait_for_function(said)
     boxes = np.array([a["bbox"] for a in json.loads(saved(page, "JSON"))["annotations"]])
     expected = np.array([[0.1, 0.1, 0.4, 0.8], [0.6, 0.2, 0.3, 0.6]]) * 512
@@ -108,6 +116,46 @@ def test_boxes_are_drawn_and_removed_by_hand(
     page.wait_for_function("document.querySelector('#result .canvas-status').innerText.startsWith('1 person')")
     (left,) = json.loads(saved(page, "JSON"))["annotations"]
     np.testing.assert_allclose(left["bbox"], expected[1], atol=3)
+
+
+def test_a_box_drawn_while_another_is_computed_is_computed_after_it(
+    by_hand: str, tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tab(by_hand)
+    page.click("#result .canvas-clear")
+    status_starts(page, "No person was found")
+    started, goes_on = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    find = PoseEstimator.find
+
+    def waits(self: PoseEstimator, picture: Any, model: str, resolution: str, boxes: Any) -> Any:
+        started[len(boxes) - 1].set()
+        assert goes_on[len(boxes) - 1].wait(WAIT_S)
+        return find(self, picture, model, resolution, boxes)
+
+    monkeypatch.setattr(PoseEstimator, "find", waits)
+    draw_box(page, (0.1, 0.1), (0.5, 0.9))
+    assert started[0].wait(WAIT_S)
+    draw_box(page, (0.9, 0.8), (0.6, 0.2))
+    assert page.locator("#result .canvas-box").count() == 2
+    goes_on[0].set()
+    status_starts(page, "1 person, ")
+    assert page.locator("#result .canvas-box").count() == 2  # the first one's answer does not take the second away
+    goes_on[1].set()
+    status_starts(page, "2 people, ")
+    assert page.locator("#result .canvas-box").count() == 2
+
+
+def test_all_controls_are_above_the_fold_of_a_small_laptop(with_detector: str, tab: Callable[..., Any]) -> None:
+    page = tab(with_detector, width=1366, height=768)
+    for needed in (
+        *("#upload", "#examples", "#view", "#known", "#threshold", "#model", "#resolution"),
+        "#result",
+        ".legend",
+    ):
+        box = page.locator(needed).first.bounding_box()
+        assert box["y"] + box["height"] <= 768, needed
+        assert box["x"] >= 0, needed
+        assert box["x"] + box["width"] <= 1366, needed
 
 
 def test_a_finger_draws_only_after_the_button(
