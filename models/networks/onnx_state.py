@@ -9,11 +9,14 @@ same graph as from a file of folded weights), training reads the state dict back
 | other tensors, read by the graph | initialiser `NAME` as it is: batch norms, biases |
 | tensors outside the graph: counts of batches | `training_info`, ONNX's place for state that inference ignores |
 
-Initialisers that are not of the state dict, constants of the graph, have names that begin with "/".
+Initialisers that are not of the state dict, constants of the graph, have names that begin with "/"; large ones that
+half precision holds exactly are stored so. Values between operators have short names, `v1`, `v2` …; operators keep
+theirs, which name the module.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +54,7 @@ def pack(model: onnx.ModelProto, state: Mapping[str, Tensor]) -> onnx.ModelProto
     Args:
         model: from `export.onnx.graph_export.traced`: batch norms and weights are not folded.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     result = type(model)()
     result.CopyFrom(model)
@@ -61,22 +64,49 @@ def pack(model: onnx.ModelProto, state: Mapping[str, Tensor]) -> onnx.ModelProto
     for tensor in graph.initializer:
         if tensor.name not in state:
             tensor.name = constants.get(tensor.name, tensor.name)
+            if _is_exact_in_half(value := numpy_helper.to_array(tensor)):
+                tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), tensor.name))
+                casts[tensor.name] = _cast(tensor.name)
             continue
         name, value = tensor.name, state[tensor.name].detach().cpu()
         read.add(name)
         if is_halved(value):
             tensor.CopyFrom(numpy_helper.from_array(_array(value), name))
-            casts[name] = helper.make_node("Cast", [name], [name + SINGLE], name=f"{name}/cast", to=TensorProto.FLOAT)
-    renamed = {**constants, **{name: name + SINGLE for name in casts}}
+            casts[name] = _cast(name)
     for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
+        names = [constants.get(name, name) for name in node.input]
+        node.input[:] = [name + SINGLE if name in casts else name for name in names]
     nodes = [*casts.values(), *graph.node]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
+    _shorten_names(graph, state)
     if unread := [numpy_helper.from_array(_array(state[name].cpu()), name) for name in state if name not in read]:
         rest = helper.make_graph([], "state that inference does not read", [], [], unread)
         result.training_info.append(helper.make_training_info(helper.make_graph([], "none", [], []), [], rest, []))
     return result
+
+
+def _cast(name: str) -> onnx.NodeProto:
+    from onnx import TensorProto, helper
+
+    return helper.make_node("Cast", [name], [name + SINGLE], name=f"{name}/cast", to=TensorProto.FLOAT)
+
+
+def _is_exact_in_half(array: np.ndarray) -> bool:
+    if array.dtype != np.float32 or array.size < LEAST_HALVED or np.abs(array).max() > LARGEST_HALF:
+        return False
+    return np.array_equal(array.astype(np.float16).astype(np.float32), array)
+
+
+def _shorten_names(graph: onnx.GraphProto, state: Mapping[str, Tensor]) -> None:
+    """Short names of the values between operators: a seventh of a small network's file is names otherwise."""
+    taken = {value.name for value in (*graph.input, *graph.output, *graph.initializer)} | set(state)
+    made = (name for node in graph.node for name in node.output if name and name not in taken)
+    free = (name for number in itertools.count(1) if (name := f"v{number}") not in taken)
+    short = dict(zip(made, free, strict=False))  # `free` has no end
+    for node in graph.node:
+        node.input[:] = [short.get(name, name) for name in node.input]
+        node.output[:] = [short.get(name, name) for name in node.output]
 
 
 def _is_named(name: str, state: Mapping[str, Tensor]) -> bool:

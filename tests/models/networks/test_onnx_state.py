@@ -52,6 +52,16 @@ def built() -> torch.nn.Module:
     return build_network("lite-hrnet", "", 21, GRID).eval()
 
 
+def test_values_have_short_names_and_exact_constants_are_halved(built: torch.nn.Module, tmp_path: Path) -> None:
+    graph = onnx.load(_packed(tmp_path / "small.onnx", "lite-hrnet", "", built)).graph
+    made = [name for node in graph.node for name in node.output]
+    assert len(set(made)) == len(made)
+    assert all(len(name) < 8 for name in made if name not in ("simcc_x", "simcc_y"))
+    assert any("stages" in node.name for node in graph.node)
+    cubic = [i for i in graph.initializer if i.name.startswith("/") and list(i.dims) == [16, 128]]
+    assert {i.data_type for i in cubic} == {onnx.TensorProto.FLOAT16}
+
+
 @pytest.mark.parametrize(("network", "backbone"), NETWORKS)
 def test_the_whole_state_is_read_back(network: str, backbone: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
