@@ -1,17 +1,19 @@
 """The pictures of docs/demo.md: the page as it comes, with the bundled example.
 
-.venv/bin/python docs/demo_screens.py      # writes docs/demo-*.jpg; needs Chromium
+.venv/bin/python docs/demo_screens.py      # writes docs/demo-*.webp; needs Chromium
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from poseunion.annotate.example import example_dataset
@@ -34,7 +36,8 @@ def shoot(page: Any, name: str, *, whole: bool = True) -> None:
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(600)
-    page.screenshot(path=DOCS / f"demo-{name}.jpg", type="jpeg", quality=80, full_page=whole)
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
+    picture.convert("RGB").save(DOCS / f"demo-{name}.webp", quality=70, method=6)
 
 
 def visit(browser: Any, address: str, size: dict[str, int], name: str) -> None:

@@ -33,4 +33,4 @@ with tempfile.TemporaryDirectory() as folder:
     before = row(LABELS, pictures, Path(folder) / "before")
     after = row(EXTENDED, pictures, Path(folder) / "after")
 gap = np.full((GAP_PX, before.shape[1], 3), 255, np.uint8)
-cv2.imwrite("docs/headline.jpg", np.vstack([before, gap, after]), [cv2.IMWRITE_JPEG_QUALITY, 85])
+cv2.imwrite("docs/headline.jpg", np.vstack([before, gap, after]), [cv2.IMWRITE_JPEG_QUALITY, 70])
