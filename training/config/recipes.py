@@ -19,7 +19,7 @@ __all__ = ["RECIPES", "Recipe", "Stage", "find_recipe"]
 
 
 def unified() -> Recipe:
-    """One of the two networks of the shipped student, trained further: Lite-HRNet with the equivariant SimCC head.
+    """The shipped student, trained further from its shipped weights: Lite-HRNet with the equivariant SimCC head.
 
     Labels, a joint teacher of COCO's keypoints (a data file's `members`), and for the four keypoints of MPII a teacher
     of union21. `start=FILE` starts elsewhere: `unified_branch` has the way from a public network.
