@@ -41,7 +41,7 @@ class Stem(nn.Module):
 
     def __init__(self, width: int = STEM_WIDTH) -> None:
         super().__init__()
-        self.half = half = width // 2
+        self.half_width = half = width // 2
         self.conv = nn.Conv2d(3, width, 3, 2, 1)
         self.left = Separable(half, half, stride=2)
         self.expand = nn.Conv2d(half, width, 1)
@@ -49,7 +49,7 @@ class Stem(nn.Module):
 
     def forward(self, image_N3HW: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, C, H/4, W/4)."""
-        left, right = F.relu(self.conv(image_N3HW), inplace=True).split(self.half, 1)
+        left, right = F.relu(self.conv(image_N3HW), inplace=True).split(self.half_width, 1)
         return torch.cat([self.left(left), self.right(F.relu(self.expand(right), inplace=True))], 1)
 
 

@@ -64,8 +64,8 @@ def pack(model: onnx.ModelProto, state: Mapping[str, Tensor]) -> onnx.ModelProto
     for tensor in graph.initializer:
         if tensor.name not in state:
             tensor.name = constants.get(tensor.name, tensor.name)
-            if _is_exact_in_half(value := numpy_helper.to_array(tensor)):
-                tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), tensor.name))
+            if _is_exact_in_half(constant := numpy_helper.to_array(tensor)):
+                tensor.CopyFrom(numpy_helper.from_array(constant.astype(np.float16), tensor.name))
                 casts[tensor.name] = _cast(tensor.name)
             continue
         name, value = tensor.name, state[tensor.name].detach().cpu()
