@@ -3,9 +3,9 @@
     >>> import poseunion
     >>> done = poseunion.complete(dataset="example", progress=False)  # or complete("train.json", "train/")
     >>> done
-    CompletedFile(3 of 3 people, 14 of 15 proposed keypoints accepted, labels.json)
+    CompletedFile(3 of 3 people, 13 of 15 proposed keypoints accepted, labels.json)
     >>> done.to_dataframe().value_counts("source").to_dict()
-    {'none': 28, 'human': 21, 'proposed': 14}
+    {'none': 29, 'human': 21, 'proposed': 13}
 
 Shapes: N records, K keypoints of the completed file.
 """

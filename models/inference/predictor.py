@@ -7,7 +7,7 @@
     >>> people[0]["head_top"].y < people[0]["nose"].y < people[0]["upper_neck"].y
     True
     >>> predict(people.image, [[20, 10, 470, 590]])  # in boxes of yours: x, y, width, height
-    PoseBatch(1 person, union21: 21 keypoints, mean confidence 0.55)
+    PoseBatch(1 person, union21: 21 keypoints, mean confidence 0.46)
 
 Shapes: N people, K keypoints.
 """
