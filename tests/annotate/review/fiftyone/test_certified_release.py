@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fiftyone_app import app_page, choose_view, people_seen, tag
+from fiftyone_app import app_page, people_seen, tag
 
 from poseunion.annotate.example import example_dataset
 
@@ -32,13 +32,13 @@ def test_a_file_is_extended_audited_in_the_app_certified_and_released(
 
     with serve(extended, "--top", "1") as review:
         page = app_page(chromium)
-        page.goto(review.url)
+        page.goto(f"{review.url}?view=audit-sample")
         people_seen(page)
-        choose_view(page, "audit sample")
         people = page.locator("[data-cy=looker]").count()
         assert people == drawn["people"]
-        for view, word in (("nose", "reject"), ("left_eye", "accept"), ("right_eye", "accept")):
-            choose_view(page, view)
+        for view, word in (("nose", "reject"), ("left-eye", "accept"), ("right-eye", "accept")):
+            page.goto(f"{review.url}?view={view}")
+            people_seen(page)
             tag(page, word)
         page.close()
         pulled = run("pull", str(extended.file), "--reviewer", "ann")
