@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,14 +59,19 @@ def by_inside(part: KeypointLogistic, more: tuple[str, ...]) -> KeypointLogistic
     return part.model_copy(update={"in_picture": InPicture(weights=(tuple(row),) * len(part.weights))})
 
 
-def with_presence(predictor: Predictor) -> Predictor:
-    """A shipped model whose calibration also has `in_picture`."""
+def without(part: KeypointLogistic, _more: tuple[str, ...]) -> KeypointLogistic:
+    """A part that was calibrated before there was `in_picture`."""
+    return part.model_copy(update={"in_picture": None})
+
+
+def calibrated(predictor: Predictor, change: Callable[[KeypointLogistic, tuple[str, ...]], Any]) -> Predictor:
+    """A shipped model with both parts of its calibration changed."""
     calibration = predictor.metadata.calibration
     assert calibration is not None
     assert calibration.evidence is not None
     parts = {
-        "picture": by_inside(calibration.picture, WITHOUT_LABELS),
-        "evidence": by_inside(calibration.evidence, WITH_LABELS),
+        "picture": change(calibration.picture, WITHOUT_LABELS),
+        "evidence": change(calibration.evidence, WITH_LABELS),
     }
     model = copy.copy(predictor.model)
     model.description = model.description.model_copy(update={"calibration": calibration.model_copy(update=parts)})
@@ -72,8 +79,8 @@ def with_presence(predictor: Predictor) -> Predictor:
 
 
 def test_confidences_fall_at_a_border_only_and_stay_with_labels() -> None:
-    plain = load_predictor("unified", threads=1)
-    present = with_presence(plain)
+    shipped = load_predictor("unified", threads=1)
+    plain, present = calibrated(shipped, without), calibrated(shipped, by_inside)
     picture = np.random.default_rng(0).integers(0, 256, (200, 160, 3), np.uint8)
     before, after = plain(picture, BOX), present(picture, BOX)
     assert before.in_picture is None
@@ -91,7 +98,7 @@ def test_confidences_fall_at_a_border_only_and_stay_with_labels() -> None:
 def test_a_picture_that_ends_above_the_legs_lowers_them() -> None:
     from skimage.data import astronaut
 
-    present = with_presence(load_predictor("unified", threads=1))
+    present = calibrated(load_predictor("unified", threads=1), by_inside)
     box = [[40.0, 0, 420, 1000]]  # the picture ends at 512: the box continues where the body would
     found = present(astronaut(), box)
     assert found.in_picture is not None
