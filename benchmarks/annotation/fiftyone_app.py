@@ -45,7 +45,7 @@ def people_seen(page: Any) -> None:
 
 
 def choose_view(page: Any, name: str) -> None:
-    """Choose a saved view, in two clicks, and wait for its people."""
+    """Choose a saved view, in two clicks, and wait for its people; not one whose name has an underscore (`?view=`)."""
     page.locator("[data-cy=saved-views-selection]").click()
     page.locator(f"[data-cy=saved-views-{name.replace(' ', '-')}-selection-option]").click()
     page.wait_for_url(f"**view={name.replace(' ', '-')}**")

@@ -63,19 +63,18 @@ class LiteHrnetSimcc(MarginalSimcc):
     Args:
         keypoints: K, of which the first `PUBLISHED` are the body's own.
         grid: the bins of the output; bins per cell must be a whole number, the input's sides divisible by 32.
-        hidden: channels of the upsamplers.
     """
 
     alignment = Alignment.CLASSIC
 
-    def __init__(self, keypoints: int, grid: SimccGrid, hidden: int = 24) -> None:
+    def __init__(self, keypoints: int, grid: SimccGrid) -> None:
         super().__init__()
         self.grid = grid
         self.backbone = LiteHrnet(min(keypoints, PUBLISHED))
         further = keypoints - PUBLISHED
         self.added = AddedKeypoints(further) if further > 0 else None
         self.upsample_x, self.upsample_y = (
-            AxisUpsampler(round(grid.split * STRIDE), hidden, cubic_cells=side // STRIDE) for side in grid.size_wh
+            AxisUpsampler(round(grid.split * STRIDE), cubic_cells=side // STRIDE) for side in grid.size_wh
         )
 
     def features(self, image_N3HW: Tensor) -> Tensor:
