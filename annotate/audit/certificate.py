@@ -90,7 +90,11 @@ class Certificate:
         """The certificate in a sentence."""
         b = self.pooled
         if not b.inspected:
-            return f"Nothing is certified of the {b.points:,} added points: none of the sample is inspected."
+            none = self.waiting == self.drawn
+            why = (
+                "none of the sample is inspected" if none else "decisions count in its order, and the first is missing"
+            )
+            return f"Nothing is certified of the {b.points:,} added points: {why}."
         return (
             f"Of the {b.points:,} added points at most {percent(b.at_most)} are gross errors (beyond "
             f"{self.tolerance.distance}), with {100 * self.confidence:g} % confidence, after {b.inspected} inspections "
@@ -99,7 +103,9 @@ class Certificate:
 
     @property
     def rest(self) -> str:
-        """What holds of the points that were not inspected."""
+        """What holds of the points that were not inspected; empty as long as nothing is certified."""
+        if not self.pooled.inspected:
+            return ""
         left = self.pooled.points - self.inspected_in_all
         if not left:
             return "Every added point is inspected."
@@ -135,10 +141,14 @@ class Certificate:
                 f"The target of {percent(self.target)} cannot be reached: at least {percent(b.at_least)} are gross "
                 "errors. Raise the thresholds with annotate recalibrate, or correct more points."
             )
-        best = "" if b.more_at_best is None else f", {b.more_at_best} if no further error is found"
+        target = f"the target of {percent(self.target)}"
+        if not b.inspected:
+            best = f"More than {AHEAD:,}" if b.more_at_best is None else f"{b.more_at_best:,}"
+            return f"{best} inspections without a gross error would reach {target}."
+        best_case = "" if b.more_at_best is None else f"; {b.more_at_best} without a further error would"
         if b.more is None:
-            return f"The target of {percent(self.target)} is not in reach if errors continue at this rate{best}."
-        return f"About {b.more} more inspections would reach the target of {percent(self.target)}{best}."
+            return f"At this rate of errors more inspections would not reach {target}{best_case}."
+        return f"About {b.more} more inspections at this rate of errors would reach {target}{best_case}."
 
     def summary(self) -> dict[str, Any]:
         """For the `poseunion` block: all but the answers, which the records' `review` has."""

@@ -208,7 +208,7 @@ def _tolerance(text: str | None) -> Tolerance | None:
 def _print(certificate: Certificate) -> None:
     from poseunion.models.tables import table
 
-    lines = [certificate.statement, certificate.rest, *certificate.notes, certificate.outlook]
+    lines = [certificate.statement, *filter(None, (certificate.rest,)), *certificate.notes, certificate.outlook]
     if certificate.waiting:
         lines.append(f"{certificate.waiting} of {certificate.drawn} drawn points wait for a decision.")
     heads = ("keypoint", "added\npoints", "inspected", "gross\nerrors", "at least", "at most", "more to\nthe target")

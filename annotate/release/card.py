@@ -157,7 +157,7 @@ class Card:
         return [
             "## Certificate",
             "",
-            f"**{certificate['statement']}** {certificate['rest']}",
+            f"**{certificate['statement']}** {certificate['rest']}".rstrip(),
             "",
             "The inspected points were drawn by lot. Added points are the model's accepted proposals before "
             "correction; a gross error was rejected by the reviewer, needs a fix, or was moved beyond the tolerance "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,17 @@ def test_only_the_inspected_prefix_counts(file: Path) -> None:
     found = certify(answer(file, [places[5]]), audit)
     assert (found.pooled.inspected, found.waiting) == (20, 0)
     assert sum(b.inspected for b in found.keypoints.values()) == 20
+
+
+def test_nothing_inspected_states_no_bound_and_what_would_reach_the_target(file: Path) -> None:
+    audit = draw(read_extended(file), 20)
+    found = certify(read_extended(file), audit)
+    assert "none of the sample is inspected" in found.statement
+    assert found.rest == ""
+    assert re.fullmatch(r"\d+ inspections without a gross error would reach the target of 5 %\.", found.outlook)
+    found = certify(answer(file, to_inspect(read_extended(file), audit)[1:]), audit)
+    assert (found.pooled.inspected, found.inspected_in_all) == (0, 19)
+    assert "the first is missing" in found.statement
 
 
 def test_everything_inspected_gives_the_truth(file: Path) -> None:
