@@ -16,7 +16,10 @@ REVIEW := $(VENV)-review
 # The programs that read what we write, some under the AGPL: they are tried on files, and are no part of this project.
 CONSUMERS := $(VENV)-consumers
 comma := ,
+space := $(subst ,, )
 ROOMS := models annotate training export app
+# Scripts that import each other by name; benchmarks/peers runs in mmpose's environment.
+SCRIPTS := $(addprefix benchmarks/,accuracy annotation maintenance runtime training) docs
 # A worker a core, one thread each; a file's tests stay in one worker, so that its fixtures are made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
@@ -81,12 +84,12 @@ format: $(VENV)/.set-up-dev  ## rewrite the code in ruff's format
 	$(BIN)/ruff format .
 
 # The rooms import as poseunion.<room> but lie at the top level: mypy sees them through links.
-typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms and their tests
+typecheck: $(VENV)/.set-up-dev  ## mypy on the rooms, their tests, the benchmarks and what makes the docs' pictures
 	@mkdir -p .ns/poseunion
 	@for room in $(ROOMS); do ln -sfn ../../$$room .ns/poseunion/$$room; done
 	@for file in poseunion/*.py; do ln -sfn ../../$$file .ns/$$file; done
 	MYPYPATH=.ns $(BIN)/mypy -p poseunion
-	MYPYPATH=.ns:benchmarks/accuracy:benchmarks/annotation:benchmarks/maintenance:benchmarks/runtime:benchmarks/training:tests/fixtures $(BIN)/mypy tests
+	MYPYPATH=.ns:$(subst $(space),:,$(SCRIPTS)):tests/fixtures $(BIN)/mypy tests $(SCRIPTS)
 
 clean:  ## remove caches and build folders; runs/ and $(VENV) stay
 	rm -rf .ns .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site *.egg-info

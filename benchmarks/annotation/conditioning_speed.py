@@ -61,7 +61,8 @@ def main() -> None:
                 wanted = written if arm == "written by default" else labels[..., 2] <= 0
                 count += int(wanted.sum())
                 fuse(
-                    *outputs[:2], predictor.metadata.grid, crops, labels[..., :2], labels[..., 2] > 0, predictor.prior,
+                    outputs[0], outputs[1], predictor.metadata.grid, crops, labels[..., :2], labels[..., 2] > 0,
+                    predictor.prior,
                     skeleton=predictor.skeleton, tempering=predictor.calibration.tempering, image_wh_N2=size_wh,
                     wanted_NK=wanted,
                 )  # fmt: skip

@@ -33,6 +33,7 @@ from poseunion.annotate.formats import read_annotations
 from poseunion.export.timing import commit, machine, measure
 from poseunion.models.inference.predictor import Predictor, load_predictor
 from poseunion.models.runtime.base import cores
+from poseunion.models.runtime.onnx import OnnxModel
 from poseunion.models.zoo import model_path
 
 SETS = ("coco", "lspet")
@@ -58,9 +59,15 @@ def inputs_of(data: Path, predictor: Predictor) -> list[np.ndarray]:
     return batches
 
 
+def session_of(predictor: Predictor) -> Any:
+    """onnxruntime's session."""
+    assert isinstance(predictor.model, OnnxModel)
+    return predictor.model.session
+
+
 def bare(predictor: Predictor, batches: list[np.ndarray], at_once: int = 1) -> Callable[[], None]:
     """Nothing but the network."""
-    session, name = predictor.model.session, predictor.metadata.input
+    session, name = session_of(predictor), predictor.metadata.input
 
     def run() -> None:
         if at_once == 1:
@@ -92,7 +99,7 @@ def rtmlib_loop(data: Path, predictor: Predictor) -> Callable[[], None]:
 
     with contextlib.redirect_stdout(sys.stderr):
         pose = RTMPose(str(predictor.model.path), predictor.size_wh, backend="onnxruntime", device="cpu")
-    pose.session = predictor.model.session  # the same threads
+    pose.session = session_of(predictor)  # the same threads
     jobs: dict[Path, list[list[float]]] = {}
     for name in SETS:
         annotations = read_annotations(data / name / "test.json")
@@ -152,7 +159,7 @@ def main() -> None:
     except ModuleNotFoundError:
         print("rtmlib is not installed: left out (see the top of this file)", file=sys.stderr)
     for predictor in (wide, narrow):
-        predictor.model.session.run(None, {predictor.metadata.input: batches[0]})
+        session_of(predictor).run(None, {predictor.metadata.input: batches[0]})
 
     note: list[Any] = [
         f"Date: {datetime.date.today().isoformat()}  ",

@@ -115,8 +115,9 @@ def limbs_of(networks: list[Predictor], people: ViewPredictions, mean: ViewPredi
             crops, known = [people.crops[n] for n in i], people.known[i] & ~hidden[i]
             logits = masked.logit_x[i], masked.logit_y[i]
             fusion = PosteriorFusion(
-                *logits, first.metadata.grid, crops, people.given[i], known, prior, first.skeleton, tempering, None
-            )
+                *logits, first.metadata.grid, crops, people.given[i], known, prior, first.skeleton, tempering, None,
+                inside=False,
+            )  # fmt: skip
             in_crop = np.stack([apply_affine(xy[n], affine_to_crop(crop)) for n, crop in zip(i, crops, strict=True)])
             likely, (n, k) = density(fusion.prior_of_known, in_crop), np.nonzero(asked[i])
             at = i[n], k

@@ -107,8 +107,10 @@ def main() -> None:
     rule = acceptance_rule(predictor, risk=options.risk)
     annotations = read_annotations(options.annotations)
     people = None
-    heads = ("setting", "people", "hidden", "errors", "predicted", "accepted", "errors of accepted", "alarms")
-    heads += ("left", "errors of left", "draws with any left", "draws within the risk")
+    heads = [
+        *("setting", "people", "hidden", "errors", "predicted", "accepted", "errors of accepted", "alarms"),
+        *("left", "errors of left", "draws with any left", "draws within the risk"),
+    ]
     print(f"| {' | '.join(heads)} |\n|---|{'--:|' * (len(heads) - 1)}")
     for setting in options.setting or SHIFTS:
         file = options.cache / f"{predictor.sha256[:12]}-{options.annotations.parent.name}-{options.most}-{setting}.npz"
@@ -122,7 +124,7 @@ def main() -> None:
             values = dataclasses.asdict(found)
             save_arrays(file, **{name: value for name, value in values.items() if name != "skipped"})
         else:
-            found = Masked(**arrays)
+            found = Masked(arrays["person"], arrays["keypoint"], arrays["confidence"], arrays["wrong"])
         print(row(setting, found, rule, predictor.skeleton.sigma_array, options), flush=True)
 
 

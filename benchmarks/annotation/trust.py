@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,10 +117,15 @@ def with_interval(m: Measured, chosen: NDArray[np.bool_], rng: np.random.Generat
     return f"{calibration_error(confidence, right):.3f} ({low:.3f}–{high:.3f})"
 
 
+def whole_file(m: Measured, *, name: str) -> NDArray[np.bool_]:
+    """Samples of a test file as it is."""
+    return np.asarray(~m.mpii & (m.dataset == name))
+
+
 def pooled_table(parts: dict[str, Measured], raw: Measured) -> list[str]:
     """ECE of everything, of each set, of whole and of cut people."""
-    groups = {"all": lambda m: np.ones(len(m.right), bool)}
-    groups |= {f"{name}/test": lambda m, n=name: ~m.mpii & (m.dataset == f"{n}/test") for name in SETS}
+    groups: dict[str, Callable[[Measured], NDArray[np.bool_]]] = {"all": lambda m: np.ones(len(m.right), bool)}
+    groups |= {name: functools.partial(whole_file, name=name) for name in (f"{s}/test" for s in SETS)}
     groups |= {"coco/test in MPII's form": lambda m: m.mpii}
     groups |= {"its faces": lambda m: m.mpii & m.counts}
     groups |= {"whole": lambda m: ~m.cut, "cut at a border": lambda m: m.cut}

@@ -17,6 +17,7 @@ import numpy as np
 
 from poseunion.export.timing import commit, machine
 from poseunion.models.inference.predictor import load_predictor
+from poseunion.models.runtime.onnx import OnnxModel
 
 SIZES = (1, 2, 4, 8)
 PEOPLE = 16
@@ -34,6 +35,7 @@ def main() -> None:
     )
     for name in given.model or ("unified", "unified-64", "unified-32"):
         predictor = load_predictor(name, threads=1)
+        assert isinstance(predictor.model, OnnxModel)
         session, rng, (width, height) = predictor.model.session, np.random.default_rng(0), predictor.size_wh
         noise = rng.integers(0, 256, (PEOPLE, height, width, 3), dtype=np.uint8)
         inputs = predictor.model.normalise(np.stack([cv2.GaussianBlur(crop, (0, 0), 3) for crop in noise]))

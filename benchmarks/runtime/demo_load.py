@@ -186,14 +186,15 @@ async def measure(
         drawn, later = [], []
         for _ in range(LATER):
             before = time.perf_counter()
-            content = await visitor.boxes(boxes)
+            found = await visitor.boxes(boxes)
             drawn.append((time.perf_counter() - before) * 1000)
-            assert content["status"].startswith("3 people"), content["status"]
+            assert found["status"].startswith("3 people"), found["status"]
             before = time.perf_counter()
             await visitor.upload(content)
             later.append((time.perf_counter() - before) * 1000)
         cpu.append(cpu_s(process.pid))
-        memory, answered, lost, seconds = [resident_mb(process.pid)], 0, [], []
+        lost: list[str] = []
+        memory, answered, seconds = [resident_mb(process.pid)], 0, []
         for _ in range(rounds):
             crowd = [Visitor(client, functions) for _ in range(clients)]
             before = time.perf_counter()

@@ -99,7 +99,8 @@ def measured(name: str, row: Row, seed: int, options: argparse.Namespace) -> Sco
         part.write_text(json.dumps(by_set))
         part.rename(result)
         print(f"{name}, seed {seed}: done", file=sys.stderr)
-    return json.loads(result.read_text())  # type: ignore[no-any-return]
+    scores: Scores = json.loads(result.read_text())
+    return scores
 
 
 def check_same(folder: Path, train: list[str]) -> None:

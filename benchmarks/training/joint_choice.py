@@ -161,11 +161,8 @@ def choose(sets: dict[str, Readings]) -> list[str]:
     lines.append("|---|" + "--:|" * len(sets))
     for sharpness in SHARPNESS:
         for lead in LEADS:
-            cells = [
-                f"{100 * oks_of(one.turned(1.01, sharpness, lead), one.readings).mean():.2f}"
-                for one in default.values()
-            ]
-            lines.append(f"| {sharpness:g}, {lead:g} | {' | '.join(cells)} |")
+            means = [oks_of(m.turned(1.01, sharpness, lead), m.readings).mean() for m in default.values()]
+            lines.append(f"| {sharpness:g}, {lead:g} | {' | '.join(f'{100 * mean:.2f}' for mean in means)} |")
     lines += [
         "",
         "## Who is read turned",
@@ -176,11 +173,11 @@ def choose(sets: dict[str, Readings]) -> list[str]:
     lines.append("|---|" + "--:|" * (3 * len(sets)))
     best = {name: oks_of(one.turned(1.01), one.readings) for name, one in default.items()}
     for threshold in THRESHOLDS:
-        cells = []
-        for name, one in default.items():
-            own = oks_of(one.turned(threshold), one.readings)
-            difference = own - best[name]
-            error = difference.std() / np.sqrt(len(own))
-            cells.append(f"{100 * (one.agreement < threshold).mean():.0f} | {100 * own.mean():.2f} | {100 * error:.2f}")
-        lines.append(f"| {threshold:g} | {' | '.join(cells)} |")
+        line = f"| {threshold:g} |"
+        for name, chosen in default.items():
+            own = oks_of(chosen.turned(threshold), chosen.readings)
+            error = (own - best[name]).std() / np.sqrt(len(own))
+            asked = (chosen.agreement < threshold).mean()
+            line += f" {100 * asked:.0f} | {100 * own.mean():.2f} | {100 * error:.2f} |"
+        lines.append(line)
     return lines

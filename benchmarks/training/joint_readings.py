@@ -66,9 +66,9 @@ class Readings:
         joint, labels = self.joint, self.task.annotations
         xy, score = decode(heat_NKhw, joint.cells.head, joint.size_wh)
         crops = [crop_of(labels.box_xywh[row], joint.size_wh, joint.padding) for row in self.rows]
-        places = np.stack([to_image(points, crop) for points, crop in zip(xy, crops, strict=True)])
-        places, score, known = in_skeleton(places, np.clip(score, 0, 1), joint.skeleton, labels.skeleton)
-        return Predictions(self.rows, places, score, known, ())
+        own = np.stack([to_image(points, crop) for points, crop in zip(xy, crops, strict=True)])
+        places, scores, known = in_skeleton(own, np.clip(score, 0, 1), joint.skeleton, labels.skeleton)
+        return Predictions(self.rows, places, scores, known, ())
 
 
 def members(teachers: Path, names: Sequence[str], *, flip: bool = True) -> JointTeacher:

@@ -59,7 +59,7 @@ class Normed(nn.Module):
                 self.norm.weight.copy_(std)
                 self.norm.bias.copy_(mean)
                 self.norm.running_mean.copy_((mean - bias) / std)  # type: ignore[union-attr]
-                self.norm.running_var.fill_(1 - self.norm.eps)  # type: ignore[union-attr, operator]
+                self.norm.running_var.fill_(1 - self.norm.eps)  # type: ignore[union-attr]
                 self.convolution.bias, self.fitted = None, True
             return y
         return self.norm(y)

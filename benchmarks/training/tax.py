@@ -11,8 +11,8 @@ interrupted ones go on, so that the script can be stopped and started; runs of a
 Prints a Markdown note; its first table has every recipe's mean and standard deviation over the seeds, its second what
 each union loses to the specialist of the test set.
 
-From a strong start (a converted public network, `poseunion convert`; its branch trained by `unified_branch`), three
-passes over either data set, the union's teacher joint: `--init start.safetensors --recipes tuned_coco tuned_lspet
+From a strong start (a converted public network, `poseunion convert`; its branch trained by `unified_branch`), as many
+people of either data set for all, the union's teacher joint: `--init start.safetensors --recipes tuned_coco tuned_lspet
 tuned_union tuned_union_joint`. Remembered against online teachers: `--recipes union_two_teachers union_online`.
 """
 

@@ -1,6 +1,6 @@
 """The README's picture: the bundled example as people labelled it, and completed.
 
-make example && .venv/bin/python docs/headline.py      # writes docs/headline.jpg
+make example && .venv/bin/python docs/headline_screen.py      # writes docs/headline.jpg
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ EXTENDED = Path("runs/example/extended.json")
 def row(annotations: Path, pictures: Path, out: Path) -> np.ndarray:
     """One line of overlays of the same height."""
     report = show(read_annotations(annotations), pictures, out)
-    tiles = [cv2.imread(path) for path in report.written]
-    tiles = [cv2.resize(t, (round(t.shape[1] * HEIGHT_PX / t.shape[0]), HEIGHT_PX)) for t in tiles if t is not None]
+    read = [cv2.imread(path) for path in report.written]
+    tiles = [cv2.resize(t, (round(t.shape[1] * HEIGHT_PX / t.shape[0]), HEIGHT_PX)) for t in read if t is not None]
     gap = np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8)
     return np.hstack([part for tile in tiles for part in (tile, gap)][:-1])
 
