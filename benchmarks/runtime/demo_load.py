@@ -107,7 +107,7 @@ class Visitor:
 
     async def boxes(self, boxes: list[list[float]]) -> dict[str, Any]:
         """Draw these boxes and wait for their people."""
-        return await self.call("boxes", self.settings("boxes"), {"boxes": boxes})
+        return await self.call("boxes", self.settings("boxes"), {"boxes": boxes, "number": 1})
 
     def settings(self, name: str) -> list[Any]:
         """The values that the page's components have at the start."""
