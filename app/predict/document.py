@@ -16,6 +16,7 @@ from poseunion.app import pose_records
 from poseunion.app.pose_records import DisplayedPoses
 from poseunion.app.predict.people import People
 from poseunion.models.files import atomic_writer
+from poseunion.models.poses.person_score import person_score
 
 IN_MEMORY = 1 << 20  # bytes of either list before it goes to a temporary file
 
@@ -74,7 +75,8 @@ def _append(entries: IO[bytes], value: dict[str, Any], *, first: bool) -> None:
 
 
 def _score(found: People, view: DisplayedPoses, n: int) -> float:
-    """Detection score times mean keypoint confidence of a person, by which COCO's AP ranks."""
+    """Detection score times the person's score, by which COCO's AP ranks."""
     known = np.isfinite(view.xy[n]).all(-1)
     box = 1.0 if found.box_score is None else float(found.box_score[n])
-    return round(box * float(view.score[n, known].mean()), 4) if known.any() else 0.0
+    in_picture = None if np.isnan(view.in_picture[n, known]).any() else view.in_picture[n, known]
+    return round(box * float(person_score(view.score[n, known], in_picture)), 4) if known.any() else 0.0

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poseunion.models.errors import BadArgumentError, SkeletonError
+from poseunion.models.poses.person_score import person_score
 from poseunion.models.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
@@ -154,6 +155,11 @@ class PoseBatch:
         people = self.xy[index], self.score[index], self.box_xywh[index]
         return PoseBatch(self.skeleton, *people, **optional, model=model, image=self.image)
 
+    @property
+    def person_score(self) -> NDArray[np.float64]:
+        """(N,) score of each person: mean confidence over the keypoints in the picture, see `person_score`."""
+        return person_score(self.score, self.in_picture)
+
     def keypoint(self, name: str) -> NDArray[np.float32]:
         """(N, 2) coordinates of one keypoint, by name."""
         return self.xy[:, self.skeleton.index(name)]
@@ -177,7 +183,7 @@ class PoseBatch:
         return None if self.image is None else thumbnail(self.plot())
 
     def to_coco(self, image_id: int | str = 0, skeleton: Skeleton | str | None = None) -> list[dict[str, Any]]:
-        """Records of a COCO results file: x, y, confidence of each keypoint, and their mean as `score`.
+        """Records of a COCO results file: x, y, confidence of each keypoint, and the person's `score`.
 
         Args:
             skeleton: whose keypoints, in whose order (`"coco17"`); default: the batch's own.
@@ -188,7 +194,7 @@ class PoseBatch:
         from poseunion.models.poses.conversions import coco_results
 
         target = load_skeleton(skeleton) if isinstance(skeleton, str) else skeleton or self.skeleton
-        return coco_results(self.skeleton, self.xy, self.score, self.box_xywh, image_id, target)
+        return coco_results(self.skeleton, self.xy, self.score, self.in_picture, self.box_xywh, image_id, target)
 
     def to_dataframe(self) -> Any:
         """`pandas.DataFrame` with a row a keypoint: person, keypoint, x, y, confidence, and what else is known.
@@ -220,7 +226,7 @@ class PoseBatch:
     def to_supervision(self, minimum_confidence: float = MINIMUM_CONFIDENCE) -> Any:
         """`supervision.KeyPoints`, for its annotators and sinks: confidences, `visible`, boxes, covariances.
 
-        `visible` are the keypoints from `minimum_confidence` on, `detection_confidence` is a person's mean confidence,
+        `visible` are the keypoints from `minimum_confidence` on, `detection_confidence` is the person's score,
         `data["box_xywh"]` the boxes, and where labelled keypoints conditioned the prediction, `data["covariance"]`
         (N, K, 2, 2) in square image pixels, which supervision's ellipse annotators draw.
 
@@ -230,7 +236,7 @@ class PoseBatch:
         from poseunion.models.poses.conversions import supervision_keypoints
 
         visible = self.score >= minimum_confidence
-        return supervision_keypoints(self.xy, self.score, visible, self.box_xywh, self.sd_px)
+        return supervision_keypoints(self.xy, self.score, self.person_score, visible, self.box_xywh, self.sd_px)
 
     @classmethod
     def from_supervision(cls, keypoints: Any, skeleton: Skeleton) -> PoseBatch:

@@ -19,6 +19,7 @@ from poseunion.models.codec.crop import corners_of
 from poseunion.models.drawing import draw_people
 from poseunion.models.errors import MissingExtraError, SkeletonError
 from poseunion.models.poses.data_frame import data_frame
+from poseunion.models.poses.person_score import person_score
 from poseunion.models.skeleton import Skeleton, project_indices
 
 THUMBNAIL_PX = 1024  # wider than the column of a notebook
@@ -45,6 +46,7 @@ def coco_results(
     skeleton: Skeleton,
     xy_NK2: NDArray[np.float32],
     score_NK: NDArray[np.float32],
+    in_picture_NK: NDArray[np.float32] | None,
     box_xywh_N4: NDArray[np.float32],
     image_id: int | str,
     target: Skeleton,
@@ -54,6 +56,7 @@ def coco_results(
     if missing := [name for name, k in zip(target.keypoints, index_K, strict=True) if k < 0]:
         raise SkeletonError(f"{skeleton.name} has no {', '.join(missing)} of {target.name}: choose another skeleton.")
     score_NK = score_NK[:, index_K]
+    person_N = person_score(score_NK, None if in_picture_NK is None else in_picture_NK[:, index_K])
     values_NK3 = np.concatenate([xy_NK2[:, index_K].round(2), score_NK[..., None]], -1, dtype=np.float64).round(4)
     return [
         {
@@ -61,9 +64,11 @@ def coco_results(
             "category_id": PERSON,
             "bbox": box.tolist(),
             "keypoints": values_K3.ravel().tolist(),
-            "score": round(float(score_K.mean()), 4),
+            "score": round(score, 4),
         }
-        for values_K3, score_K, box in zip(values_NK3, score_NK, box_xywh_N4.astype(np.float64).round(2), strict=True)
+        for values_K3, score, box in zip(
+            values_NK3, person_N.tolist(), box_xywh_N4.astype(np.float64).round(2), strict=True
+        )
     ]
 
 
@@ -112,6 +117,7 @@ def transformers_results(
 def supervision_keypoints(
     xy_NK2: NDArray[np.float32],
     score_NK: NDArray[np.float32],
+    person_score_N: NDArray[np.float64],
     visible_NK: NDArray[np.bool_],
     box_xywh_N4: NDArray[np.float32],
     sd_px_NK: NDArray[np.float32] | None,
@@ -127,7 +133,7 @@ def supervision_keypoints(
     return KeyPoints(
         xy=xy_NK2,
         keypoint_confidence=score_NK,
-        detection_confidence=score_NK.mean(1),
+        detection_confidence=person_score_N.astype(np.float32),
         visible=visible_NK,
         data=data,
     )

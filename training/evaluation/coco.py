@@ -1,7 +1,8 @@
 """COCO's protocol: AP and AR over OKS .50:.05:.95, for any skeleton that has sigmas, and the mean OKS.
 
-A person's score is the box's score times the mean of its keypoint scores, as mmpose scores a person (without its cut
-at keypoint scores of .2 and without OKS suppression: a detector's boxes count as they are).
+A person's score is the box's score times the person score (`models.poses.person_score`): the mean of its keypoint
+scores, as mmpose scores a person (without its cut at keypoint scores of .2 and without OKS suppression: a detector's
+boxes count as they are), over the keypoints in the picture where the model predicts which these are.
 
 Shapes: N labelled people, D predicted people, K keypoints of the data set.
 """
@@ -22,6 +23,7 @@ from poseunion.annotate.formats import AnnotationSet
 from poseunion.annotate.formats.types import CROWD, NO_HUMAN_KEYPOINT
 from poseunion.models.errors import BadArgumentError, MissingExtraError
 from poseunion.models.metrics import oks
+from poseunion.models.poses.person_score import person_score
 from poseunion.training.evaluation.predictions import Detected, Predictions, as_detected, person_areas
 
 # In the order of pycocotools' ten numbers for keypoints.
@@ -111,7 +113,8 @@ def _truth(annotations: AnnotationSet, chosen: NDArray[np.intp], image_ids: list
 
 def _results(people: Detected, chosen: NDArray[np.intp], image_ids: list[int]) -> list[dict[str, Any]]:
     known = chosen[people.known[chosen]]
-    score_D = people.box_score * (people.score[:, known].mean(-1) if len(known) else 1.0)
+    in_picture = None if people.in_picture is None else people.in_picture[:, known]
+    score_D = people.box_score * (person_score(people.score[:, known], in_picture) if len(known) else 1.0)
     xy_DK2 = people.xy[:, chosen]
     ones = np.ones((len(chosen), 1))
     return [

@@ -6,7 +6,7 @@ Shapes: N people, K keypoints of the data set, D detected boxes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +54,7 @@ class Predictions:
         score: (N, K).
         known: (K,) which keypoints the model predicts.
         skipped: (picture, reason).
+        in_picture: (N, K) see `PoseBatch`; None: the model has none.
     """
 
     rows: NDArray[np.intp]
@@ -61,6 +62,7 @@ class Predictions:
     score: NDArray[np.float64]
     known: NDArray[np.bool_]
     skipped: tuple[tuple[str, str], ...]
+    in_picture: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Detected:
         known: (K,) which keypoints the model predicts.
         searched: (I,) pictures whose people were to be found; others do not count.
         skipped: (picture, reason).
+        in_picture: (D, K) see `PoseBatch`; None: the model has none.
     """
 
     image: NDArray[np.intp]
@@ -84,6 +87,7 @@ class Detected:
     known: NDArray[np.bool_]
     searched: NDArray[np.intp]
     skipped: tuple[tuple[str, str], ...]
+    in_picture: NDArray[np.float64] | None = None
 
 
 def predict_people(predictor: PoseReader, annotations: AnnotationSet, images: Path) -> Predictions:
@@ -96,13 +100,14 @@ def predict_people(predictor: PoseReader, annotations: AnnotationSet, images: Pa
         box = boxes[record.index]
         if record.skip is None and record.image is not None and np.isfinite(box).all():
             wanted.setdefault(int(annotations.image_index[record.index]), []).append((record.index, box))
-    rows, xy, score, skipped = _run(predictor, annotations, images, wanted)
+    rows, poses, skipped = _run(predictor, annotations, images, wanted)
     if not len(rows):
         raise BadFileError(
             f"No person of {annotations.source.path} could be predicted: {skipped[:1] or 'no labelled person'}."
         )
-    xy, score, known = in_skeleton(xy, score, predictor.skeleton, annotations.skeleton, predictor.name)
-    return Predictions(rows, xy, score, known, tuple(skipped))
+    target = annotations.skeleton
+    xy, score, known = in_skeleton(poses.xy, poses.score, poses.skeleton, target, predictor.name)
+    return Predictions(rows, xy, score, known, tuple(skipped), _in_picture(poses, target))
 
 
 def predict_boxes(predictor: PoseReader, annotations: AnnotationSet, images: Path, boxes: Boxes) -> Detected:
@@ -110,13 +115,15 @@ def predict_boxes(predictor: PoseReader, annotations: AnnotationSet, images: Pat
     wanted: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}
     for number, (image, box) in enumerate(zip(boxes.image, boxes.xywh, strict=True)):
         wanted.setdefault(int(image), []).append((number, box))
-    rows, xy, score, skipped = _run(predictor, annotations, images, wanted)
+    rows, poses, skipped = _run(predictor, annotations, images, wanted)
     if not len(rows):
         raise BadFileError(f"No person in the boxes of {boxes.path} could be predicted: {skipped[:1] or 'no box'}.")
-    xy, score, known = in_skeleton(xy, score, predictor.skeleton, annotations.skeleton, predictor.name)
+    target = annotations.skeleton
+    xy, score, known = in_skeleton(poses.xy, poses.score, poses.skeleton, target, predictor.name)
     unreadable = {name for name, _ in skipped}
     searched = np.array([i for i, ref in enumerate(annotations.images) if ref.file_name not in unreadable], np.intp)
-    return Detected(boxes.image[rows], xy, score, boxes.score[rows], known, searched, tuple(skipped))
+    found = boxes.image[rows], xy, score, boxes.score[rows], known, searched, tuple(skipped)
+    return Detected(*found, _in_picture(poses, target))
 
 
 def as_detected(annotations: AnnotationSet, predictions: Predictions) -> Detected:
@@ -124,7 +131,14 @@ def as_detected(annotations: AnnotationSet, predictions: Predictions) -> Detecte
     image = annotations.image_index[predictions.rows].astype(np.intp)
     ones = np.ones(len(image))
     return Detected(
-        image, predictions.xy, predictions.score, ones, predictions.known, np.unique(image), predictions.skipped
+        image=image,
+        xy=predictions.xy,
+        score=predictions.score,
+        box_score=ones,
+        known=predictions.known,
+        searched=np.unique(image),
+        skipped=predictions.skipped,
+        in_picture=predictions.in_picture,
     )
 
 
@@ -197,14 +211,15 @@ def _run(
     annotations: AnnotationSet,
     images: Path,
     wanted: Mapping[int, list[tuple[int, NDArray[np.float64]]]],
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], list[tuple[str, str]]]:
-    """Numbers, keypoints and scores of the boxes that could be predicted, and (picture, reason) of the rest.
+) -> tuple[NDArray[np.intp], PoseBatch, list[tuple[str, str]]]:
+    """Numbers and poses of the boxes that could be predicted, and (picture, reason) of the rest.
 
     Args:
         wanted: index of a picture -> (number, xywh) of each of its boxes.
     """
     numbers: list[int] = []
-    xy, score, skipped = [], [], []
+    found: list[PoseBatch] = []
+    skipped: list[tuple[str, str]] = []
     refuse_wrong_folder(images, (annotations.images[i].file_name for i in wanted), annotations.source.path)
     for position, people in track(wanted.items(), f"{predictor.name}"):
         ref = annotations.images[position]
@@ -226,15 +241,17 @@ def _run(
                     skipped.append((f"{ref.file_name}, person {person[0]}", str(error)))
         for part, poses in batches:
             numbers += [number for number, _ in part]
-            xy.append(poses.xy)
-            score.append(poses.score)
-    k = len(predictor.skeleton)
-    return (
-        np.array(numbers, np.intp),
-        np.concatenate([np.zeros((0, k, 2)), *xy]).astype(np.float64),
-        np.concatenate([np.zeros((0, k)), *score]).astype(np.float64),
-        skipped,
-    )
+            found.append(replace(poses, image=None))  # the pictures would fill the memory
+    whole = PoseBatch.concatenate(found) if found else PoseBatch.empty(predictor.skeleton)
+    return np.array(numbers, np.intp), whole, skipped
+
+
+def _in_picture(poses: PoseBatch, target: Skeleton) -> NDArray[np.float64] | None:
+    """(N, K) in a data set's order; 0 where the model lacks the keypoint."""
+    if poses.in_picture is None:
+        return None
+    index = project_indices(poses.skeleton, target)
+    return np.where(index >= 0, poses.in_picture.astype(np.float64)[:, index], 0.0)
 
 
 def grown(box_xywh_N4: NDArray[np.float64], factor: float) -> NDArray[np.float64]:

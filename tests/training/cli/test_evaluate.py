@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from typer.testing import CliRunner
 
 from poseunion.models.errors import BadArgumentError
 from poseunion.models.inference import predictor
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import load_skeleton
 from poseunion.training.cli.main import app
 
@@ -26,7 +26,8 @@ class Middle:
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray) -> Any:
         centre = boxes[:, None, :2] + boxes[:, None, 2:] / 2
-        return SimpleNamespace(xy=np.repeat(centre, 21, 1), score=np.ones((len(boxes), 21)))
+        xy = np.repeat(centre, 21, 1).astype(np.float32)
+        return PoseBatch(UNION, xy, np.ones((len(boxes), 21), np.float32), boxes.astype(np.float32))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_being_far_off_scores_nothing(drawn_dataset: Path) -> None:
     scores = coco_scores(read_annotations(path), predictions_of(path, 500.0))
     assert scores["AP"] == pytest.approx(0)
     assert scores["mean_OKS"] < 1
+
+
+def test_keypoints_out_of_the_picture_do_not_lower_a_person(
+    crowd: tuple[AnnotationSet, Predictions, Detected],
+) -> None:
+    """Halves of people with their P(in the picture) rank as the whole people do."""
+    annotations, predictions, _ = crowd
+    same = replace(predictions, score=np.repeat(predictions.score[:, :1], 17, 1))
+    half = np.where(np.arange(17) < 8, 1.0, np.zeros((len(same.rows), 1)))
+    half[::2] = 1
+    cut = replace(same, score=same.score * half, in_picture=half)
+    whole = coco_scores(annotations, same)["AP"]
+    assert coco_scores(annotations, cut)["AP"] == whole
+    assert coco_scores(annotations, replace(cut, in_picture=None))["AP"] != whole
 
 
 def test_ap_is_that_of_the_file_itself(crowd: tuple[AnnotationSet, Predictions, Detected]) -> None:

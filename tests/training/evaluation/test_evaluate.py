@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike, NDArray
 from paper_a_table1 import table1
 
 from poseunion.annotate.formats import read_annotations
 from poseunion.models.errors import BadArgumentError, BadFileError, ItemError
 from poseunion.models.keypoint_offsets import LSP_OFFSETS, apply_offsets
+from poseunion.models.poses.batch import PoseBatch
 from poseunion.models.skeleton import Skeleton, load_skeleton, project
 from poseunion.training.evaluation.coco import coco_scores
 from poseunion.training.evaluation.detections_file import read_boxes
@@ -35,17 +37,14 @@ class Oracle:
         self.truth, self.boxes, self.skeleton, self.score = truth_NK2, boxes_N4, skeleton, score
         self.asked = 0
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray) -> object:
+    def __call__(self, image: NDArray[np.uint8], boxes_xywh: ArrayLike) -> PoseBatch:
+        boxes = np.asarray(boxes_xywh)
         if (boxes[:, 0] > image.shape[1]).any():
             raise ItemError("the box lies outside the picture")
         rows = [self.asked + int(np.abs(self.boxes[self.asked :] - box).sum(-1).argmin()) for box in boxes]
         self.asked += len(boxes)
-
-        class Poses:
-            xy = self.truth[rows].astype(np.float32)
-            score = np.full((len(rows), len(self.skeleton)), self.score, np.float32)
-
-        return Poses()
+        score = np.full((len(rows), len(self.skeleton)), self.score, np.float32)
+        return PoseBatch(self.skeleton, self.truth[rows].astype(np.float32), score, boxes.astype(np.float32))
 
 
 def oracle_of(path: Path, skeleton: Skeleton = UNION) -> Oracle:
@@ -60,7 +59,7 @@ def oracle_of(path: Path, skeleton: Skeleton = UNION) -> Oracle:
 def test_lsp_is_scored_in_its_own_definition(drawn_dataset: Path) -> None:
     """A union model that is right in the union's definitions is right in LSP's."""
     annotations = read_annotations(drawn_dataset / "lsp14.json")
-    predictions = predict_people(oracle_of(drawn_dataset / "lsp14.json"), annotations, drawn_dataset)  # type: ignore[arg-type]
+    predictions = predict_people(oracle_of(drawn_dataset / "lsp14.json"), annotations, drawn_dataset)
     assert pck_scores(annotations, predictions, threshold=0.01)["head_top"] == pytest.approx(100)
 
 
@@ -81,7 +80,7 @@ def test_a_dataset_is_recognised_and_may_be_contradicted(drawn_dataset: Path) ->
 
 def test_a_right_model_scores_everything(drawn_dataset: Path) -> None:
     path = drawn_dataset / "coco17.json"
-    scores = measure(oracle_of(path), read_task(path, drawn_dataset)).scores  # type: ignore[arg-type]
+    scores = measure(oracle_of(path), read_task(path, drawn_dataset)).scores
     assert scores["coco"]["AP"] == scores["shared12"]["AP"] == pytest.approx(100)
     assert scores["all"]["known"] == scores["all"]["keypoints"] == 17
     assert "AP" in json.loads(json.dumps(scores, allow_nan=False))["coco"]
@@ -94,7 +93,7 @@ def test_a_right_model_scores_everything(drawn_dataset: Path) -> None:
 
 def test_over_all_keypoints_what_a_model_does_not_know_is_missed(drawn_dataset: Path) -> None:
     path = drawn_dataset / "coco17.json"
-    mpii = measure(oracle_of(path, load_skeleton("mpii16")), read_task(path, drawn_dataset)).scores  # type: ignore[arg-type]
+    mpii = measure(oracle_of(path, load_skeleton("mpii16")), read_task(path, drawn_dataset)).scores
     assert (mpii["all"]["known"], mpii["shared12"]["known"]) == (12, 12)
     assert mpii["shared12"]["AP"] == mpii["shared12"]["PCK@.2"] == pytest.approx(100)
     assert mpii["all"]["PCK@.2"] == pytest.approx(100 * 12 / 17)
@@ -111,7 +110,7 @@ def test_table_1(drawn_dataset: Path, tmp_path: Path) -> None:
     predictions = Predictions(np.arange(1), mpii.annotations.xy, np.ones((1, 16)), known, ())
     of_mpii = scores_of(mpii, "coco model", predictions)
     path = drawn_dataset / "coco17.json"
-    of_coco = measure(oracle_of(path), read_task(path, drawn_dataset)).scores  # type: ignore[arg-type]
+    of_coco = measure(oracle_of(path), read_task(path, drawn_dataset)).scores
     assert "coco" not in of_mpii, "MPII's protocol has no AP"
     assert of_mpii["pckh@.1"]["Ankle"] == pytest.approx(100)
     both = table1([[of_mpii], [of_coco]]).splitlines()
@@ -132,7 +131,7 @@ def test_a_detectors_boxes(drawn_dataset: Path, tmp_path: Path) -> None:
     task = read_task(path, drawn_dataset, boxes=str(file))
     assert task.boxes is not None
     assert (len(task.boxes.image), task.boxes.elsewhere) == (12, 1)
-    measured = measure(oracle_of(path), task)  # type: ignore[arg-type]
+    measured = measure(oracle_of(path), task)
     assert measured.scores["coco"]["AR"] == pytest.approx(100 * 11 / 12)
     assert len(measured.scores["skipped"]) == 1, "the box outside its picture, and nobody else"
     assert measured.scores["pck"]["PCK12"] == pytest.approx(100 * 11 / 12), "who was not found is missed"
@@ -196,7 +195,7 @@ def test_people_who_are_not_measured_are_counted_with_a_reason(drawn_dataset: Pa
     path = tmp_path / "left.json"
     path.write_text(json.dumps(document))
     task = read_task(path, drawn_dataset)
-    scores = measure(oracle_of(path), task).scores  # type: ignore[arg-type]
+    scores = measure(oracle_of(path), task).scores
     assert scores["left_out"] == {"iscrowd": 1, "no human keypoint": 1}
     assert scores["people"] == len(people) - 2
     assert any(f"{len(people) - 2} of {len(people)} people in the file are measured" in line for line in notes(scores))
