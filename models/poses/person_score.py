@@ -29,6 +29,6 @@ def person_score(
     score = np.asarray(score_NK, np.float64)
     if in_picture_NK is None:
         return np.asarray(score.mean(-1))
-    # At least one keypoint is expected: a person of whom next to nothing is in the picture has no high score.
+    # Below one keypoint the ratio of two small numbers would be noise.
     expected = np.maximum(np.asarray(in_picture_NK, np.float64).sum(-1), 1.0)
     return np.asarray(np.minimum(score.sum(-1) / expected, 1.0))
