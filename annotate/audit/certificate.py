@@ -90,10 +90,9 @@ class Certificate:
         """The certificate in a sentence."""
         b = self.pooled
         if not b.inspected:
-            none = self.waiting == self.drawn
-            why = (
-                "none of the sample is inspected" if none else "decisions count in its order, and the first is missing"
-            )
+            why = "none of the sample is inspected"
+            if self.waiting < self.drawn:
+                why = "decisions count in its order, and the first is missing"
             return f"Nothing is certified of the {b.points:,} added points: {why}."
         return (
             f"Of the {b.points:,} added points at most {percent(b.at_most)} are gross errors (beyond "
@@ -149,6 +148,12 @@ class Certificate:
         if b.more is None:
             return f"At this rate of errors more inspections would not reach {target}{best_case}."
         return f"About {b.more} more inspections at this rate of errors would reach {target}{best_case}."
+
+    @property
+    def sentences(self) -> list[str]:
+        """What a command or a panel prints: statement, rest, notes, outlook, and what waits for a decision."""
+        waiting = f"{self.waiting} of {self.drawn} drawn points wait for a decision." if self.waiting else ""
+        return [line for line in (self.statement, self.rest, *self.notes, self.outlook, waiting) if line]
 
     def summary(self) -> dict[str, Any]:
         """For the `poseunion` block: all but the answers, which the records' `review` has."""

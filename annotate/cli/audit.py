@@ -208,9 +208,6 @@ def _tolerance(text: str | None) -> Tolerance | None:
 def _print(certificate: Certificate) -> None:
     from poseunion.models.tables import table
 
-    lines = [certificate.statement, *filter(None, (certificate.rest,)), *certificate.notes, certificate.outlook]
-    if certificate.waiting:
-        lines.append(f"{certificate.waiting} of {certificate.drawn} drawn points wait for a decision.")
     heads = ("keypoint", "added\npoints", "inspected", "gross\nerrors", "at least", "at most", "more to\nthe target")
     *rows, total = (
         (
@@ -219,7 +216,7 @@ def _print(certificate: Certificate) -> None:
         )
         for name, b in [*certificate.keypoints.items(), ("all", certificate.pooled)]
     )
-    typer.echo("\n".join([*lines, "", table(heads, rows, total), ""]))
+    typer.echo("\n".join([*certificate.sentences, "", table(heads, rows, total), ""]))
 
 
 def check_labels(records: AnnotationSet, images: Path, predictor: PosePredictor, options: Options) -> SelfCheck:

@@ -314,9 +314,7 @@ class Certify(ReviewOperator):
         target = float(ctx.params.get("target") or 0.05)
         made = certificates.certify(annotations, read_audit(path), target, certificates.CONFIDENCE, None)
         certificates.save(of.file, made)
-        waiting = f"{made.waiting} of {made.drawn} drawn points wait for a decision." if made.waiting else ""
-        lines = [made.statement, made.rest, *made.notes, made.outlook, waiting]
-        return {"sentence": "\n\n".join(line for line in lines if line), "at_most": made.pooled.at_most}
+        return {"sentence": "\n\n".join(made.sentences), "at_most": made.pooled.at_most}
 
 
 def _has_sample(of: Linked) -> bool:

@@ -202,8 +202,13 @@ def in_skeleton(
     if source.name in IN_UNION_DEFINITIONS:
         xy_N, _ = apply_offsets(xy_N, seen, source, OFFSETS.get(target.name, ()), inverse=True)
     xy_target, _ = project(xy_N, seen, source, target)
+    return xy_target, _in_order(score_NK, source, target), project_indices(source, target) >= 0
+
+
+def _in_order(value_NK: NDArray[np.floating], source: Skeleton, target: Skeleton) -> NDArray[np.float64]:
+    """A value of each keypoint in another skeleton's order; 0 where `source` lacks the keypoint."""
     index = project_indices(source, target)
-    return xy_target, np.where(index >= 0, np.asarray(score_NK, np.float64)[:, index], 0.0), index >= 0
+    return np.where(index >= 0, np.asarray(value_NK, np.float64)[:, index], 0.0)
 
 
 def _run(
@@ -248,10 +253,7 @@ def _run(
 
 def _in_picture(poses: PoseBatch, target: Skeleton) -> NDArray[np.float64] | None:
     """(N, K) in a data set's order; 0 where the model lacks the keypoint."""
-    if poses.in_picture is None:
-        return None
-    index = project_indices(poses.skeleton, target)
-    return np.where(index >= 0, poses.in_picture.astype(np.float64)[:, index], 0.0)
+    return None if poses.in_picture is None else _in_order(poses.in_picture, poses.skeleton, target)
 
 
 def grown(box_xywh_N4: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
